@@ -1,0 +1,20 @@
+# make train ARGS="prior=mi seed=1" | make test ARGS="-k pairs": both set up their own environment first.
+PYTHON ?= python3
+VENV ?= .venv
+STAMP = $(VENV)/.installed
+
+.PHONY: train test clean
+
+train: $(STAMP)
+	$(VENV)/bin/ssvae train prior=infonce $(ARGS)
+
+test: $(STAMP)
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+$(STAMP): setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install -q -e .[test]
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,116 @@
+"""Build a part from its configuration, refusing what its constructor does not take.
+
+The constructor's annotations are the schema: unknown keys, wrong types and unknown choices are named with the
+key they came from, before anything is built. Ranges are the constructor's own business.
+"""
+
+import inspect
+import types
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from ssvae_cli.errors import UserError, nearest, require
+
+HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
+PLAIN_NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a word", type(None): "null"}
+
+
+def build(config: DictConfig, key: str, **given: Any) -> Any:
+    """The object that `config` describes, with `given` passed to its constructor; None for null.
+
+    key: where the config sits, for error lines. Raises UserError for anything the user can mend.
+    """
+    if config is None:
+        return None
+    check(OmegaConf.to_container(config, resolve=True), key, set(given))
+    try:
+        return instantiate(config, _convert_="all", **given)
+    except InstantiationException as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, UserError):
+                raise cause from None
+            cause = cause.__cause__
+        raise
+
+
+def check(config: dict, key: str, given: set[str] = frozenset()) -> None:
+    """Hold a config node, and every node with a `_target_` below it, to its constructor's annotations."""
+    try:
+        target = get_object(config["_target_"])
+    except KeyError:
+        raise UserError(f"{key} has no _target_, so nothing says what to build") from None
+    except Exception:
+        raise UserError(f"{key}._target_ = {config['_target_']}: no such class or function can be imported") from None
+    signature = inspect.signature(target)
+    hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    for name, value in config.items():
+        if name in HYDRA_KEYS:
+            continue
+        here = f"{key}.{name}"
+        known = name in signature.parameters
+        require(known or takes_any, f"unknown key {here}; {nearest(name, signature.parameters)}")
+        if isinstance(value, dict) and "_target_" in value:
+            check(value, here)
+        elif known and name in hints:
+            require(fits(value, hints[name]), f"{here} must be {describe(hints[name])}, got {value!r}{hint(value, hints[name])}")
+    if not config.get("_partial_"):
+        missing = [
+            name
+            for name, p in signature.parameters.items()
+            if p.default is p.empty
+            and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+            and name not in config
+            and name not in given
+        ]
+        require(not missing, f"{key} lacks {', '.join(missing)}, which {config['_target_']} needs")
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a plain config value is of the annotated type; annotations that YAML cannot express fit anything."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(fits(value, a) for a in args)
+    if origin is Literal:
+        return value in args and type(value) in {type(a) for a in args}
+    if origin is tuple and isinstance(value, (list, tuple)):
+        if len(args) == 2 and args[1] is Ellipsis:
+            return all(fits(v, args[0]) for v in value)
+        return len(value) == len(args) and all(map(fits, value, args))
+    if origin is list and isinstance(value, (list, tuple)):
+        return all(fits(v, args[0]) for v in value)
+    if origin in (tuple, list):
+        return False
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint in PLAIN_NAMES:
+        return isinstance(value, hint)
+    return value is not None and not isinstance(value, (str, int, float)) if inspect.isclass(hint) else True
+
+
+def describe(hint: Any) -> str:
+    """An annotation in words: 'an integer or null', 'one of a, b', 'a list of 2 numbers'."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(describe(a) for a in args)
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, args))
+    if origin is tuple and not (len(args) == 2 and args[1] is Ellipsis):
+        return "a list of " + ", ".join(describe(a) for a in args)
+    if origin in (tuple, list):
+        return f"a list, each {describe(args[0])}"
+    return PLAIN_NAMES.get(hint, f"a {getattr(hint, '__name__', hint)} (a config group)")
+
+
+def hint(value: Any, annotation: Any) -> str:
+    """'; did you mean X?' where a choice is close to what was given."""
+    choices = [a for a in [annotation, *get_args(annotation)] if get_origin(a) is Literal]
+    options = [str(o) for c in choices for o in get_args(c)]
+    line = nearest(str(value), options)
+    return line[line.index("; did") :] if "; did" in line else ""

@@ -1,0 +1,74 @@
+"""Checkpoints: saved atomically, loaded without running code, resumed only under the same configuration."""
+
+import os
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from ssvae_cli.errors import UserError, require
+
+LAST = Path("checkpoints") / "last.pt"
+MAY_CHANGE = {"resume", "trainer.device"}  # between a run and its resumption; trainer.epochs only upward
+
+
+def atomic_write(path: Path, write) -> None:
+    """Let `write(temporary path)` make the file, then put it in place whole: `path` is never half written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        write(temporary)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save(run: Path, state: dict) -> None:
+    """Replace the run's last checkpoint."""
+    atomic_write(run / LAST, lambda path: torch.save(state, path))
+
+
+def load(run: Path) -> dict:
+    """The run's last checkpoint, on the CPU. Raises UserError where there is none."""
+    path = run / LAST
+    require(path.is_file(), f"resume={run}: no checkpoint there ({LAST} is missing); give the folder of a run")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def random_state(device: torch.device) -> list[torch.Tensor]:
+    """The global random generators' states: the CPU's, and the GPU's where the run is on one."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+
+
+def set_random_state(states: list[torch.Tensor], device: torch.device) -> None:
+    """Put `random_state` back; a GPU's part is left out where the run goes on without one."""
+    torch.set_rng_state(states[0])
+    if device.type == "cuda" and len(states) > 1:
+        torch.cuda.set_rng_state(states[1], device)
+
+
+def flatten(config: DictConfig | dict, prefix: str = "") -> dict[str, object]:
+    """Nested config to dotted keys."""
+    plain = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config
+    flat = {}
+    for key, value in plain.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def refuse_other_config(run: Path, saved: str, now: DictConfig) -> None:
+    """Raise UserError, naming each key, where the configuration is not the one that the run was started with."""
+    before, after = flatten(OmegaConf.create(saved)), flatten(now)
+    changed = []
+    for key in sorted(before.keys() | after.keys()):
+        old, new = before.get(key), after.get(key)
+        upward = key == "trainer.epochs" and isinstance(new, int) and new >= old
+        if old != new and key not in MAY_CHANGE and not upward:
+            changed.append(f"{key} was {old}, now {new}")
+    if changed:
+        allowed = ", ".join(sorted(MAY_CHANGE - {"resume"}))
+        raise UserError(
+            f"resume={run}: the configuration differs: {'; '.join(changed)}; allowed to change: trainer.epochs upward, {allowed}"
+        )

@@ -1,0 +1,173 @@
+"""The command `ssvae`: a subcommand, then Hydra's overrides. Imports nothing heavy until a job begins."""
+
+import os
+import re
+import sys
+import traceback
+from pathlib import Path
+
+from ssvae_cli import __version__
+from ssvae_cli.errors import UserError, nearest, require
+
+COMMANDS = {"train": "train one configuration, or sweep several with -m"}
+
+USAGE = f"""ssvae {__version__}: self-supervised variational autoencoders, where the prior P(z, z') is a free choice
+
+usage: ssvae COMMAND [key=value ...]
+
+commands:
+{chr(10).join(f"  {name:<10} {text}" for name, text in COMMANDS.items())}
+
+  ssvae train prior=infonce                    one run
+  ssvae train -m prior=infonce,mi seed=0,1,2   a sweep
+  ssvae train resume=RUN                       go on where RUN stopped
+  ssvae train --help                           every group, choice and key
+  ssvae train --cfg job                        the composed configuration
+  eval "$(ssvae train -sc install=bash)"       completion for bash (zsh, fish likewise)
+
+options: -h, --help; --version"""
+
+
+def main() -> None:
+    """The entry point. Exit code 2 and one line for a user's mistake; a fault of the program keeps its traceback."""
+    try:
+        run(sys.argv[1:])
+    except KeyboardInterrupt:
+        print("ssvae: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except UserError as error:
+        print(f"ssvae: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def run(arguments: list[str]) -> None:
+    """Dispatch one command line, the program's name left out. Raises UserError for a mistake in it."""
+    completing = os.environ.get("COMP_LINE")
+    if completing is not None and not (arguments and arguments[0] in COMMANDS):
+        # Hydra's completion script passes no subcommand: it is in the line that is being completed.
+        words = completing.split()
+        arguments = [words[1] if len(words) > 1 and words[1] in COMMANDS else "train", *arguments]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(USAGE)
+        return
+    if arguments[0] == "--version":
+        print(f"ssvae {__version__}")
+        return
+    command, *overrides = arguments
+    if command in ("-sc", "--shell-completion"):
+        command, overrides = "train", arguments
+    require(command in COMMANDS, f"unknown command '{command}'; {nearest(command, COMMANDS)}")
+    hydra_main(command, overrides)
+
+
+def hydra_main(command: str, overrides: list[str]) -> None:
+    """Hand `overrides` to Hydra, with errors of composition turned into one line each."""
+    import hydra
+    from hydra.errors import CompactHydraException, HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that exceptions come here instead of being printed there
+    sys.argv = ["ssvae", *resumed(overrides)]
+    completing = {"-sc", "--shell-completion"} & set(overrides)
+    if completing and "COMP_LINE" in os.environ:
+        # Hydra takes the first word for the program: leave it one.
+        line = os.environ["COMP_LINE"]
+        os.environ["COMP_LINE"] = re.sub(r"^(\s*\S+)\s+" + command + r"\b", r"\1", line)
+    entry = hydra.main(version_base="1.3", config_path="pkg://ssvae_cli.conf", config_name=command)(JOBS[command])
+    try:
+        entry()
+    except (CompactHydraException, HydraException, OmegaConfBaseException) as error:
+        if user_error := cause_of(error):
+            raise user_error from None
+        raise UserError(one_line(error)) from None
+
+
+def cause_of(error: BaseException | None) -> UserError | None:
+    """The UserError behind a chain of exceptions, if there is one."""
+    while error is not None:
+        if isinstance(error, UserError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def resumed(overrides: list[str]) -> list[str]:
+    """With resume=RUN: RUN's own overrides first, then those given, into RUN's folder."""
+    runs = [o.split("=", 1)[1] for o in overrides if o.startswith("resume=")]
+    if not runs or runs[-1] in ("", "null"):
+        return overrides
+    from omegaconf import OmegaConf
+
+    run = Path(runs[-1])
+    stored = run / ".hydra" / "overrides.yaml"
+    require(run.is_dir(), f"resume={run}: no such folder; give the folder of a run")
+    require(stored.is_file(), f"resume={run}: not a run (it has no {stored.relative_to(run)}); give the folder of a run")
+    own = [o for o in OmegaConf.load(stored) if not o.startswith("resume=")]
+    given = {o.split("=", 1)[0].lstrip("+~") for o in overrides}
+    kept = [o for o in own if o.split("=", 1)[0].lstrip("+~") not in given]
+    return [*kept, *overrides, f"hydra.run.dir={run}"]
+
+
+def one_line(error: Exception) -> str:
+    """Hydra's or OmegaConf's message as one line, with the nearest spelling that Hydra leaves out."""
+    text = str(error)
+    if group := re.search(r"Could not find '([^']+)'.*?Available options in '([^']+)':(.*)", text, re.S):
+        path, name, listed = group.groups()
+        options = [o for o in listed.split() if o.strip()]
+        return f"{name}={path.removeprefix(name).lstrip('/')} is not a choice; {nearest(path.rsplit('/', 1)[-1], options)}"
+    if group := re.search(r"Could not override '([^']+)'.*?Key '([^']+)' is not in struct", text, re.S):
+        return f"unknown key {group[1]}; {nearest(group[1], known_keys(group[1]))}"
+    if group := re.search(r"Could not override '([^']+)'\.\s*No match in the defaults list", text):
+        return f"unknown group {group[1]}; {nearest(group[1], known_groups())}"
+    lines = [line.strip() for line in text.splitlines() if line.strip() and "full_key" not in line and "object_type" not in line and "HYDRA_FULL_ERROR" not in line]
+    return " ".join(lines)
+
+
+def known_groups() -> list[str]:
+    """The config groups of this package."""
+    from importlib.resources import files
+
+    conf = Path(str(files("ssvae_cli.conf")))
+    return sorted({p.parent.relative_to(conf).as_posix() for p in conf.rglob("*.yaml")} - {"."})
+
+
+def known_keys(wrong: str) -> list[str]:
+    """The keys that stand beside the mistaken one in the default configuration."""
+    from hydra import compose
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra import initialize_config_module
+    from omegaconf import DictConfig, OmegaConf
+
+    GlobalHydra.instance().clear()
+    with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
+        config = compose("train")
+    parent = wrong.rpartition(".")[0]
+    node = OmegaConf.select(config, parent) if parent else config
+    prefix = f"{parent}." if isinstance(node, DictConfig) else ""
+    node = node if isinstance(node, DictConfig) else config
+    return [f"{prefix}{key}" for key in node if not key.startswith("_")]
+
+
+def train(config) -> None:
+    """One training job, in the folder Hydra made for it."""
+    import logging
+
+    from hydra.core.hydra_config import HydraConfig
+
+    from ssvae_cli.runs import clear_unstarted
+    from ssvae_cli.train import train as job
+
+    hydra_config = HydraConfig.get()
+    run_folder = Path(hydra_config.runtime.output_dir)
+    try:
+        job(config, run_folder, dict(hydra_config.runtime.choices))
+    except UserError:
+        if config.resume is None:
+            clear_unstarted(run_folder, hydra_config.job.name)
+        raise
+    except Exception:
+        logging.getLogger("ssvae_cli").error("%s", traceback.format_exc())
+        raise
+
+
+JOBS = {"train": train}

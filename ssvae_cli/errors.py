@@ -1,0 +1,22 @@
+"""A user's mistake is one line: what is wrong, what was given, what is allowed, the nearest spelling."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake in what was asked for. The command shows its message alone and exits with code 2."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise UserError with `message` unless `condition` holds."""
+    if not condition:
+        raise UserError(message)
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """The end of an error line: what is allowed, and the closest spelling to `word` if one is close."""
+    allowed = sorted(str(a) for a in allowed)
+    close = difflib.get_close_matches(word, allowed, n=1, cutoff=0.5)
+    hint = f"; did you mean '{close[0]}'?" if close else ""
+    return f"allowed: {', '.join(allowed)}{hint}"

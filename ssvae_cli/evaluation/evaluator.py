@@ -1,0 +1,119 @@
+"""Everything that is read from a run: ELBO and bounds, probes, geometry, pictures.
+
+Validation is read as often as wanted; test is read by `test`, once, after the last epoch.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ssvae_cli.evaluation import elbo, figures
+from ssvae_cli.evaluation.geometry import alignment, effective_rank, uniformity
+from ssvae_cli.evaluation.knn import knn_accuracy
+from ssvae_cli.evaluation.ratio import fit_ratio
+from ssvae_cli.priors.base import ScorePrior
+
+VIEWS_SEED = 0  # evaluation views are the same for every run, whatever its seed
+CHUNK = 512
+SHOWN_PAIRS = 16
+SHOWN_SCORES = 64
+
+
+class Evaluator:
+    """Reads one objective on one data set. Labels are used here, and nowhere in training."""
+
+    def __init__(self, *, objective, pairs, probe, data, images: dict[str, Tensor]):
+        """images: the splits as uint8 [N, C, H, W] on the objective's device."""
+        self.objective, self.pairs, self.probe, self.images = objective, pairs, probe, images
+        self.labels = {name: getattr(data, name).y for name in images}
+        self.device = images["train"].device
+
+    def validation(self) -> dict[str, float | None]:
+        """What is read while training: elbo/, evidence/, kl/, mi/ and probe/ on validation; geometry/."""
+        self.objective.eval()
+        features = self._features()
+        found = self.probe(*(self._labelled(features, s) for s in ("train", "validation")), None)
+        values = _tagged(self._elbo("validation", fresh=False), "validation")
+        values["probe/linear/validation"] = found.validation
+        values["probe/knn/validation"] = knn_accuracy(
+            *self._labelled(features, "train"), *self._labelled(features, "validation")
+        )
+        return values | self._geometry("validation")
+
+    def test(self) -> dict[str, float | None]:
+        """What summary.json reports, all of it on test."""
+        self.objective.eval()
+        features = self._features()
+        labelled = [self._labelled(features, s) for s in ("train", "validation", "test")]
+        values = _tagged(self._elbo("test", fresh=True), "test")
+        values["probe/linear/test"] = self.probe(*labelled).test
+        values["probe/knn/test"] = knn_accuracy(*labelled[0], *labelled[2])
+        return values | self._geometry("test")
+
+    def linear_probe_on_test(self, *, of: str) -> float:
+        """Test accuracy of the same probe on the encoder as it is now ('features') or on raw 'pixels'."""
+        self.objective.eval()
+        if of == "features":
+            features = self._features()
+        else:
+            features = {s: self.pairs.clean(x).flatten(1) for s, x in self.images.items()}
+        return self.probe(*(self._labelled(features, s) for s in ("train", "validation", "test"))).test
+
+    @torch.no_grad()
+    def figures(self) -> Iterator[tuple[str, object]]:
+        """Pictures of what training saw: a grid of pairs, and the scores of a batch of validation pairs."""
+        generator = self._generator()
+        view, view_prime = self.pairs(self.images["validation"][:SHOWN_SCORES], generator)
+        unit = [self.pairs.to_unit(v[:SHOWN_PAIRS]).cpu() for v in (view, view_prime)]
+        yield "pairs", figures.pair_grid(*unit)
+        if isinstance(self.objective.prior, ScorePrior):
+            self.objective.eval()
+            encoded = self.objective.encode(view, view_prime, generator)
+            yield "scores", figures.score_matrix(self.objective.prior.coupling(encoded.z, encoded.z_prime).cpu())
+
+    def _generator(self) -> torch.Generator:
+        return torch.Generator(self.device).manual_seed(VIEWS_SEED)
+
+    @torch.no_grad()
+    def _features(self) -> dict[str, Tensor]:
+        """The encoder's features of the clean images, [N, F] a split."""
+        read = self.objective.encoder.features
+        return {s: torch.cat([read(self.pairs.clean(c)).float() for c in x.split(CHUNK)]) for s, x in self.images.items()}
+
+    def _labelled(self, features: dict[str, Tensor], split: str) -> tuple[Tensor, Tensor]:
+        return features[split], self.labels[split].to(self.device)
+
+    @torch.no_grad()
+    def _latents(self, split: str) -> tuple[Tensor, Tensor]:
+        """z and z' of a pair of views of every image of a split, [N, D] each; z again for an unstructured prior."""
+        generator, rows = self._generator(), []
+        for chunk in self.images[split].split(CHUNK):
+            encoded = self.objective.encode(*self.pairs(chunk, generator), generator)
+            rows.append((encoded.z, encoded.z if encoded.z_prime is None else encoded.z_prime))
+        z, z_prime = (torch.cat(side) for side in zip(*rows))
+        return z, z_prime
+
+    def _elbo(self, split: str, *, fresh: bool) -> dict[str, float | None]:
+        ratio = None
+        if not isinstance(self.objective.prior, ScorePrior) and self.objective.decoder is None:
+            if fresh:
+                ratio = fit_ratio(self.objective.prior, self._latents("train")[0], self._latents("validation")[0])
+            else:
+                ratio = self.objective.estimator.log_ratio
+        return elbo.evaluate(self.objective, self.pairs, self.images[split], self._generator(), ratio)
+
+    @torch.no_grad()
+    def _geometry(self, split: str) -> dict[str, float]:
+        z, z_prime = self._latents(split)
+        aligned = None if self.objective.prior.views == 1 else alignment(z, z_prime)
+        return {
+            "geometry/alignment": aligned,
+            "geometry/uniformity": uniformity(z),
+            "geometry/rank": effective_rank(z),
+        }
+
+
+def _tagged(values: dict[str, float | None], split: str) -> dict[str, float | None]:
+    """`elbo` -> `elbo/test`; a ceiling holds for its split's size and stays `mi/<bound>/ceiling`."""
+    return {k if k.endswith("/ceiling") else f"{k}/{split}": v for k, v in values.items()}

@@ -1,0 +1,69 @@
+"""What a prior answers: which estimators serve it, and its ELBO on an encoded batch."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from torch import Tensor, nn
+
+from ssvae_cli.couplings import Coupling
+from ssvae_cli.scores import DenseScores, FreshScores, Scores
+
+Direction = Literal["forward", "backward", "both"]
+
+
+class Encoded(NamedTuple):
+    """A batch in latent space: one sample of each posterior, [B, D], and the posteriors they came from."""
+
+    z: Tensor
+    z_prime: Tensor | None  # None under an unstructured prior, which sees one x
+    posterior: object
+    posterior_prime: object
+
+
+class Prior(nn.Module):
+    """P(z, z') or P(z). Subclasses say which estimators serve them and how their ELBO is had."""
+
+    served_by: tuple[str, ...]  # names of estimators; any other is refused
+    views = 2  # 1 for an unstructured prior
+
+    def elbo(self, estimator: Callable, encoded: Encoded) -> Tensor:
+        """The ELBO in nats up to log P_true(x) + log P_true(x'), []; its gradient is the estimator's."""
+        raise NotImplementedError
+
+
+class ScorePrior(Prior):
+    """A prior known through the scores log f(z, z') of a coupling, in one direction or in both.
+
+    forward normalises over z' given z, backward over z given z'; `both` is the usual symmetric loss,
+    the mean of two priors' ELBOs.
+    """
+
+    def __init__(self, *, coupling: Coupling, direction: Direction):
+        super().__init__()
+        self.coupling = coupling
+        self.direction = direction
+
+    def scores(self, z: Tensor, z_prime: Tensor) -> list[Scores]:
+        """In-batch scores of z, z': [B, D], one a direction."""
+        table = self.coupling(z, z_prime)
+        return self._directed(lambda: DenseScores(table), lambda: DenseScores(table.T))
+
+    def fresh_scores(self, z: Tensor, z_prime: Tensor, sources: tuple[Tensor, Tensor], own: Tensor) -> list[Scores]:
+        """Scores of z, z': [B, D] against fresh views of all n sources (z and z' sides, [n, D] each)."""
+        positives = self.coupling.paired(z, z_prime)
+        return self._directed(
+            lambda: FreshScores(positives, self.coupling(z, sources[1]), own),
+            lambda: FreshScores(positives, self.coupling(sources[0], z_prime).T, own),
+        )
+
+    def log_ratio(self, scores: Scores) -> Tensor:
+        """log P(z, z') / (Q(z) Q(z')) of each pair, [B]: log f - log Z(z). Its mean is the ELBO (Eq. 30)."""
+        return scores.positives - scores.log_partition(positive=False)
+
+    def _directed(self, forward: Callable[[], Scores], backward: Callable[[], Scores]) -> list[Scores]:
+        made = {"forward": [forward], "backward": [backward], "both": [forward, backward]}
+        return [make() for make in made[self.direction]]
+
+    def elbo(self, estimator, encoded):
+        values = [estimator(scores) for scores in self.scores(encoded.z, encoded.z_prime)]
+        return sum(values) / len(values)

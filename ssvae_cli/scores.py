@@ -1,0 +1,110 @@
+"""Scores: what an estimator may ask about log f(z, z') over a batch of pairs.
+
+An estimator never sees a matrix. It asks for the positives, [B], and for log-partitions, [B] or scalar,
+and averages with `mean`; dense in-batch scores, fresh candidates for evaluation and the enumerated table
+of a finite alphabet answer the same questions, so every estimator works with each of them.
+Everything is in nats, in float32 or better, and by logsumexp.
+"""
+
+import math
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Scores(Protocol):
+    """log f of B pairs, in one direction: the anchor is z, the candidates are z' (or the other way round)."""
+
+    positives: Tensor  # [B], log f(z_i, z'_i)
+    candidates: float  # how many terms the partition averages, the positive included; inf where it is exact
+
+    def mean(self, values: Tensor) -> Tensor:
+        """E over the pairs of `values`, [B] -> []."""
+
+    def log_partition(self, *, positive: bool) -> Tensor:
+        """log mean_j f(z_i, z'_j), [B]; `positive` says whether the anchor's own z'_i is among the z'_j."""
+
+    def log_partition_all(self) -> Tensor:
+        """log mean_ij f(z_i, z'_j) over pairs drawn from Q(z) Q(z'), []."""
+
+
+class DenseScores:
+    """Scores within a batch: every other pair's z' is a negative. table: [B, B], table[i, j] = log f(z_i, z'_j)."""
+
+    def __init__(self, table: Tensor):
+        if table.ndim != 2 or table.shape[0] != table.shape[1] or table.shape[0] < 2:
+            raise ValueError(f"DenseScores takes a square table of at least 2 pairs, got {tuple(table.shape)}")
+        self.table = table
+        self.positives = table.diagonal()
+        self.candidates = table.shape[0]
+
+    def mean(self, values: Tensor) -> Tensor:
+        return values.mean()
+
+    def log_partition(self, *, positive: bool) -> Tensor:
+        if positive:
+            return self.table.logsumexp(1) - math.log(self.candidates)
+        itself = torch.eye(self.candidates, dtype=torch.bool, device=self.table.device)
+        return self.table.masked_fill(itself, -math.inf).logsumexp(1) - math.log(self.candidates - 1)
+
+    def log_partition_all(self) -> Tensor:
+        rows = self.log_partition(positive=False)
+        return rows.logsumexp(0) - math.log(len(rows))
+
+
+class FreshScores:
+    """Scores for evaluation: the candidates are fresh views of all n sources, the anchor's own among them.
+
+    That averages the partition over the finite data set as it is (design: the anchor's own source has its
+    weight 1/n), and it is the same for every run. With `positive=True` the own source's fresh view gives way
+    to the positive itself: K-way InfoNCE with K = n.
+
+    positives: [B]; table: [B, n], table[i, j] = log f(z_i, c_j); own: [B], the column of anchor i's own source.
+    """
+
+    def __init__(self, positives: Tensor, table: Tensor, own: Tensor):
+        self.positives = positives
+        self.candidates = table.shape[1]
+        self._fresh = table.logsumexp(1) - math.log(self.candidates)
+        with_positive = table.scatter(1, own[:, None], positives[:, None])
+        self._with_positive = with_positive.logsumexp(1) - math.log(self.candidates)
+
+    def mean(self, values: Tensor) -> Tensor:
+        return values.mean()
+
+    def log_partition(self, *, positive: bool) -> Tensor:
+        return self._with_positive if positive else self._fresh
+
+    def log_partition_all(self) -> Tensor:
+        return self._fresh.logsumexp(0) - math.log(len(self._fresh))
+
+
+class EnumeratedScores:
+    """Exact sums on a finite alphabet: every pair (z, z') is a row, weighted by Q(z, z').
+
+    log_f: [n, m]; joint: [n, m], Q(z, z'), summing to one. Partitions are exact expectations, so the positive
+    has no weight of its own in them and `candidates` is infinite.
+    """
+
+    candidates = math.inf
+
+    def __init__(self, log_f: Tensor, joint: Tensor):
+        if log_f.shape != joint.shape:
+            raise ValueError(f"log_f {tuple(log_f.shape)} and joint {tuple(joint.shape)} differ in shape")
+        self.positives = log_f.flatten()
+        self._weights = joint.flatten()
+        self._log_q = joint.sum(1).log()  # [n]
+        log_q_prime = joint.sum(0).log()  # [m]
+        self._rows = (log_f + log_q_prime).logsumexp(1)  # [n], log Z(z)
+        self._columns = joint.shape[1]
+
+    def mean(self, values: Tensor) -> Tensor:
+        possible = self._weights > 0  # a pair that never occurs adds nothing, whatever its score
+        return (self._weights * values.where(possible, 0.0)).sum()
+
+    def log_partition(self, *, positive: bool) -> Tensor:
+        return self._rows.repeat_interleave(self._columns)
+
+    def log_partition_all(self) -> Tensor:
+        return (self._rows + self._log_q).logsumexp(0)

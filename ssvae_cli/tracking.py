@@ -1,0 +1,125 @@
+"""Where a run's numbers go: metrics.jsonl, TensorBoard, the console, summary.json."""
+
+import json
+import logging
+import math
+import sys
+import warnings
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+from ssvae_cli.checkpoint import atomic_write
+
+log = logging.getLogger(__name__)
+
+LAYOUT = {
+    "ELBO": {"nats": ["Multiline", ["elbo/train", "elbo/validation"]]},
+    "Mutual information": {
+        "bounds on validation": ["Multiline", [r"mi/.*/validation"]],
+    },
+    "Representation": {
+        "probes on validation": ["Multiline", [r"probe/.*/validation"]],
+        "geometry": ["Multiline", [r"geometry/.*"]],
+    },
+}
+
+
+class Tracker:
+    """One run's logs. metrics.jsonl has a line an epoch and no clock times, so runs compare byte by byte."""
+
+    def __init__(self, run: Path, *, kept_bytes: int, step: int):
+        """kept_bytes, step: how much of metrics.jsonl a resumed run stands on; 0 for a new one."""
+        self.run = run
+        self._metrics = open(run / "metrics.jsonl", "ab")
+        self._metrics.truncate(kept_bytes)
+        self._writer = SummaryWriter(run, purge_step=step + 1 if step else None)
+        if not step:
+            self._writer.add_custom_scalars(LAYOUT)
+
+    @property
+    def bytes_written(self) -> int:
+        """The size of metrics.jsonl, for the checkpoint."""
+        self._metrics.flush()
+        return self._metrics.tell() if self._metrics.tell() else (self.run / "metrics.jsonl").stat().st_size
+
+    def scalars(self, step: int, epoch: int, values: dict[str, float]) -> None:
+        """One line of metrics.jsonl, and a TensorBoard scalar each."""
+        line = {"epoch": epoch, "step": step} | {k: plain(v) for k, v in sorted(values.items())}
+        self._metrics.write(json.dumps(line).encode() + b"\n")
+        self._metrics.flush()
+        for name, value in values.items():
+            if value is not None:
+                self._writer.add_scalar(name, value, step)
+        self._writer.flush()
+
+    def figure(self, name: str, figure, step: int) -> None:
+        """A matplotlib figure, to figures/<name>.png and to TensorBoard."""
+        path = self.run / "figures" / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        figure.savefig(path, dpi=150)
+        self._writer.add_figure(f"figures/{name}", figure, step, close=False)
+
+    def summary(self, values: dict, choices: dict, step: int) -> None:
+        """summary.json, and hparams in the run's own event file: add_hparams would make a child run."""
+        text = json.dumps({k: plain(v) for k, v in values.items()}, indent=2) + "\n"
+        atomic_write(self.run / "summary.json", lambda path: path.write_text(text))
+        numbers = {k: float(v) for k, v in values.items() if isinstance(v, (int, float)) and "/" in k}
+        for event in hparams(choices, dict.fromkeys(numbers, 0.0)):
+            self._writer.file_writer.add_summary(event)
+        for name, value in numbers.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._writer.close()
+        self._metrics.close()
+
+
+def plain(value):
+    """A JSON value: NaN and infinities have none, and become null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class Display:
+    """A progress bar with the ELBO and the time left on a terminal, plain lines elsewhere."""
+
+    def __init__(self, total: int, done: int):
+        self._console = Console(file=sys.stderr)
+        self._bar = None
+        if self._console.is_terminal:
+            columns = [TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}")]
+            self._bar = Progress(*columns, console=self._console)
+            self._task = self._bar.add_task("", total=total, completed=done, note="")
+        self._total = total
+
+    def __enter__(self):
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *exception):
+        if self._bar:
+            self._bar.stop()
+
+    def epoch(self, epoch: int, values: dict[str, float]) -> None:
+        """Show the end of an epoch, counted from 1."""
+        shown = [f"{name} {values[name]:.3f}" for name in ("elbo/train", "elbo/validation", "probe/linear/validation") if values.get(name) is not None]
+        note = "  ".join(shown)
+        if self._bar:
+            self._bar.update(self._task, completed=epoch, note=note)
+        elif len(shown) > 1 or epoch == self._total:
+            log.info("epoch %d/%d  %s", epoch, self._total, note)
+
+
+def closing_table(values: dict) -> None:
+    """The summary's numbers as a table on standard output."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, value in values.items():
+        if isinstance(value, (int, float)) and "/" in name:
+            unit = "nats" if name.split("/")[0] in ("elbo", "mi", "kl", "evidence", "data") else ""
+            table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value), unit)
+    Console(width=100 if not sys.stdout.isatty() else None).print(table)

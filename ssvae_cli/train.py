@@ -1,0 +1,136 @@
+"""`ssvae train`: one plain training loop, top to bottom.
+
+data -> pairs -> encoder -> prior -> estimator -> ELBO; then the probes, read on test once, after the last epoch.
+"""
+
+import logging
+import math
+import time
+from pathlib import Path
+
+import torch
+import torchvision
+from omegaconf import DictConfig, OmegaConf
+from safetensors.torch import save_file
+
+import ssvae_cli
+from ssvae_cli import checkpoint
+from ssvae_cli.build import build
+from ssvae_cli.errors import require
+from ssvae_cli.evaluation.evaluator import Evaluator
+from ssvae_cli.objective import make_objective
+from ssvae_cli.tracking import Display, Tracker, closing_table
+
+log = logging.getLogger(__name__)
+
+
+def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
+    """Train, evaluate and log one configuration into the folder `run`; returns what summary.json holds."""
+    # The parts, each from its own config node.
+    trainer = build(cfg.trainer, "trainer")
+    device = trainer.device
+    torch.manual_seed(cfg.seed)
+    data = build(cfg.dataset, "dataset")
+    pairs = build(cfg.pairs, "pairs")
+    probe = build(cfg.probe, "probe")
+    objective = make_objective(cfg, data.image_shape).to(device)
+    require(
+        trainer.batch_size <= len(data.train.x),
+        f"trainer.batch_size must be at most the {len(data.train.x)} training images, got {trainer.batch_size}",
+    )
+    steps_per_epoch = len(data.train.x) // trainer.batch_size
+    optimization = build(cfg.optimizer, "optimizer").attach([objective], trainer.epochs * steps_per_epoch)
+    x = {name: getattr(data, name).x.to(device) for name in ("train", "validation", "test")}
+    evaluator = Evaluator(objective=objective, pairs=pairs, probe=probe, data=data, images=x)
+    untrained = evaluator.linear_probe_on_test(of="features")
+    order = torch.Generator().manual_seed(cfg.seed)
+    noise = torch.Generator(device).manual_seed(cfg.seed)
+    forward = torch.compile(objective) if trainer.compile else objective
+
+    # Where a resumed run goes on.
+    first, train_s, kept_bytes = 0, 0.0, 0
+    if cfg.resume is not None:
+        state = checkpoint.load(run)
+        objective.load_state_dict(state["objective"])
+        optimization.optimizer.load_state_dict(state["optimizer"])
+        order.set_state(state["order"])
+        noise.set_state(state["noise"])
+        checkpoint.set_random_state(state["random"], device)
+        first, train_s, kept_bytes = state["epoch"], state["train_s"], state["metrics_bytes"]
+        log.info("resumed %s after epoch %d", run, first)
+
+    tracker = Tracker(run, kept_bytes=kept_bytes, step=first * steps_per_epoch)
+    with Display(trainer.epochs, first) as display:
+        for epoch in range(first, trainer.epochs):
+            began = time.perf_counter()
+            objective.train()
+            total = torch.zeros((), device=device)
+            shuffled = torch.randperm(len(x["train"]), generator=order).to(device)
+            for i in range(steps_per_epoch):
+                batch = x["train"][shuffled[i * trainer.batch_size : (i + 1) * trainer.batch_size]]
+                with torch.no_grad():
+                    view, view_prime = pairs(batch, noise)
+                with trainer.autocast():
+                    elbo = forward(view, view_prime, pairs.to_unit(view), noise)
+                (-elbo).backward()
+                norm = optimization.step(epoch * steps_per_epoch + i)
+                total += elbo.detach()
+            values = {"elbo/train": (total / steps_per_epoch).item(), "gradient/norm": norm.item()}
+            train_s += time.perf_counter() - began
+            if not math.isfinite(values["elbo/train"]):
+                raise FloatingPointError(f"the ELBO is {values['elbo/train']} in epoch {epoch + 1}; the last good checkpoint is {run / checkpoint.LAST}")
+            values["optimizer/lr"] = optimization.rate((epoch + 1) * steps_per_epoch - 1)
+            if (epoch + 1) % trainer.eval_every == 0 or epoch + 1 == trainer.epochs:
+                values |= evaluator.validation()
+            tracker.scalars((epoch + 1) * steps_per_epoch, epoch + 1, values)
+            display.epoch(epoch + 1, values)
+            checkpoint.save(
+                run,
+                {
+                    "config": OmegaConf.to_yaml(cfg, resolve=True),
+                    "objective": objective.state_dict(),
+                    "optimizer": optimization.optimizer.state_dict(),
+                    "order": order.get_state(),
+                    "noise": noise.get_state(),
+                    "random": checkpoint.random_state(device),
+                    "epoch": epoch + 1,
+                    "train_s": train_s,
+                    "metrics_bytes": tracker.bytes_written,
+                },
+            )
+
+    # The last epoch's numbers: test is read here, once.
+    seen = trainer.epochs * steps_per_epoch * trainer.batch_size
+    summary = evaluator.test() | {
+        "probe/linear/random_init": untrained,
+        "probe/linear/pixels": evaluator.linear_probe_on_test(of="pixels"),
+        "time/train_s": train_s,
+        "throughput/images_per_s": seen / train_s if train_s else None,
+        "data/log_n_test": math.log(len(x["test"])),
+        "seed": cfg.seed,
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "versions": f"ssvae {ssvae_cli.__version__}, torch {torch.__version__}, torchvision {torchvision.__version__}",
+    }
+    step = trainer.epochs * steps_per_epoch
+    for name, figure in evaluator.figures():
+        tracker.figure(name, figure, step)
+    tracker.summary(summary, hyperparameters(cfg, choices), step)
+    tracker.close()
+    weights = {k: v.contiguous() for k, v in objective.encoder.state_dict().items()}
+    checkpoint.atomic_write(run / "encoder.safetensors", lambda path: save_file(weights, path))
+    closing_table(summary)
+    log.info("run: %s", run)
+    log.info("tensorboard --logdir %s", run)
+    return summary
+
+
+def hyperparameters(cfg: DictConfig, choices: dict[str, str]) -> dict:
+    """What TensorBoard's hparams table shows: the choice in each group and the numbers people sweep."""
+    groups = {k: v or "none" for k, v in choices.items() if not k.startswith("hydra/")}
+    return groups | {
+        "seed": cfg.seed,
+        "encoder.latent_dim": cfg.encoder.latent_dim,
+        "optimizer.lr": cfg.optimizer.lr,
+        "trainer.batch_size": cfg.trainer.batch_size,
+        "trainer.epochs": cfg.trainer.epochs,
+    }

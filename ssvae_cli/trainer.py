@@ -1,0 +1,37 @@
+"""How training runs: device, precision, epochs, batch size."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+import torch
+
+from ssvae_cli.errors import require
+
+
+class Trainer:
+    """Validated training options, and the device they come to on this machine."""
+
+    def __init__(
+        self,
+        *,
+        epochs: int,
+        batch_size: int,
+        eval_every: int,
+        device: Literal["auto", "cpu", "cuda"],
+        precision: Literal["float32", "bf16"],
+        compile: bool,
+    ):
+        require(epochs >= 0, f"trainer.epochs must be at least 0, got {epochs}")
+        require(batch_size >= 2, f"trainer.batch_size must be at least 2 (a pair needs a negative), got {batch_size}")
+        require(eval_every >= 1, f"trainer.eval_every must be at least 1, got {eval_every}")
+        found = torch.cuda.is_available()
+        require(device != "cuda" or found, "trainer.device=cuda, but no GPU was found; allowed here: auto, cpu")
+        self.epochs, self.batch_size, self.eval_every = epochs, batch_size, eval_every
+        self.device = torch.device("cuda" if found and device != "cpu" else "cpu")
+        self.precision, self.compile = precision, compile
+
+    def autocast(self) -> AbstractContextManager:
+        """bf16 for the encoder where asked for; scores stay in float32."""
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
