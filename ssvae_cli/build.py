@@ -19,12 +19,10 @@ PLAIN_NAMES = {int: "an integer", float: "a number", bool: "true or false", str:
 
 
 def build(config: DictConfig, key: str, **given: Any) -> Any:
-    """The object that `config` describes, with `given` passed to its constructor; None for null.
+    """The object that `config` describes, with `given` passed to its constructor.
 
     key: where the config sits, for error lines. Raises UserError for anything the user can mend.
     """
-    if config is None:
-        return None
     check(OmegaConf.to_container(config, resolve=True), key, set(given))
     try:
         return instantiate(config, _convert_="all", **given)

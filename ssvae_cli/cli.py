@@ -73,6 +73,9 @@ def hydra_main(command: str, overrides: list[str]) -> None:
         # Hydra takes the first word for the program: leave it one.
         line = os.environ["COMP_LINE"]
         os.environ["COMP_LINE"] = re.sub(r"^(\s*\S+)\s+" + command + r"\b", r"\1", line)
+    from ssvae_cli.runs import failures
+
+    failures.clear()
     entry = hydra.main(version_base="1.3", config_path="pkg://ssvae_cli.conf", config_name=command)(JOBS[command])
     try:
         entry()
@@ -80,6 +83,13 @@ def hydra_main(command: str, overrides: list[str]) -> None:
         if user_error := cause_of(error):
             raise user_error from None
         raise UserError(one_line(error)) from None
+    if not failures:
+        return
+    if not {"-m", "--multirun"} & set(overrides):
+        raise failures[0][1]
+    for folder, error in failures:
+        print(f"ssvae: {folder} failed: {type(error).__name__}: {error}", file=sys.stderr)
+    sys.exit(1)
 
 
 def cause_of(error: BaseException | None) -> UserError | None:

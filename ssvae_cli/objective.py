@@ -57,11 +57,11 @@ class Objective(nn.Module):
 def make_objective(cfg: DictConfig, image_shape: tuple[int, int, int]) -> Objective:
     """The objective that a composed configuration describes, for images of shape (C, H, W)."""
     shaped = {"image_shape": image_shape}
-    decoder = build(cfg.decoder, "decoder", **shaped, latent_dim=cfg.encoder.latent_dim) if cfg.decoder else None
+    prime, decoder = cfg.encoder_prime, cfg.decoder
     return Objective(
         encoder=build(cfg.encoder, "encoder", **shaped),
-        encoder_prime=build(cfg.encoder_prime, "encoder_prime", **shaped),
+        encoder_prime=None if prime is None else build(prime, "encoder_prime", **shaped),
         prior=build(cfg.prior, "prior"),
         estimator=build(cfg.estimator, "estimator"),
-        decoder=decoder,
+        decoder=None if decoder is None else build(decoder, "decoder", latent_dim=cfg.encoder.latent_dim, **shaped),
     )

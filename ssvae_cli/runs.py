@@ -1,8 +1,13 @@
-"""A run's folder: never one that holds another run, never left behind by a run that could not begin."""
+"""Runs as Hydra sees them: a folder that holds no other run, and failures that are told at the end.
+
+Hydra announces a failed job in its own way and drops the rest; here a failure is kept until every job has had its
+turn, and `cli` says it in one place.
+"""
 
 import contextlib
 from pathlib import Path
 
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
@@ -15,6 +20,9 @@ def without_hydra(config: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(config, [k for k in config if k != "hydra"])
 
 
+failures: list[tuple[Path, Exception]] = []  # of this process, in the order they happened
+
+
 class Guard(Callback):
     """Before Hydra writes anything: is the run's folder free, or the very run that is to be resumed?"""
 
@@ -24,6 +32,11 @@ class Guard(Callback):
             require(not (run / "metrics.jsonl").exists(), f"hydra.run.dir={run} already holds a run; give another folder, or resume={run}")
         else:
             refuse_other_config(run, load(run)["config"], without_hydra(config))
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs) -> None:
+        if job_return.status is JobStatus.FAILED:
+            failures.append((Path(job_return.working_dir), job_return._return_value))
+            job_return.status, job_return.return_value = JobStatus.COMPLETED, None
 
     def on_multirun_start(self, config: DictConfig, **kwargs) -> None:
         require(config.resume is None, "resume goes on with one run; leave out -m")

@@ -1,0 +1,51 @@
+"""Encoders: a backbone, an optional projector, and a posterior Q(z|x)."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from torch import Tensor, nn
+
+from ssvae_cli.encoders.posteriors import Deterministic, Gaussian
+from ssvae_cli.errors import require
+
+POSTERIORS = {"deterministic": Deterministic, "gaussian": Gaussian}
+
+
+class Encoder(nn.Module):
+    """x -> features h, which probes read -> the parameters of Q(z|x).
+
+    image_shape: (C, H, W). backbone: makes a module with `out_dim` from an image shape. projector: hidden widths
+    between h and z; none is a linear map.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_shape: tuple[int, int, int],
+        backbone: Callable[..., nn.Module],
+        latent_dim: int,
+        projector: list[int],
+        posterior: Literal["deterministic", "gaussian"],
+    ):
+        super().__init__()
+        require(latent_dim >= 1, f"encoder.latent_dim must be at least 1, got {latent_dim}")
+        require(all(w >= 1 for w in projector), f"encoder.projector widths must be at least 1, got {projector}")
+        self.backbone = backbone(image_shape=image_shape)
+        self.posterior = POSTERIORS[posterior]
+        self.stochastic = self.posterior.stochastic
+        self.latent_dim = latent_dim
+        layers: list[nn.Module] = []
+        width = self.backbone.out_dim
+        for hidden in projector:
+            layers += [nn.Linear(width, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU()]
+            width = hidden
+        layers.append(nn.Linear(width, latent_dim * (2 if self.stochastic else 1)))
+        self.projector = nn.Sequential(*layers)
+
+    def features(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> h, [B, F]."""
+        return self.backbone(x)
+
+    def forward(self, x: Tensor) -> Deterministic | Gaussian:
+        """[B, C, H, W] -> Q(z|x)."""
+        return self.posterior(self.projector(self.features(x)))

@@ -1,0 +1,18 @@
+"""scikit-learn's handwritten digits: 1797 real 8x8 images, nothing to download."""
+
+import torch
+from sklearn.datasets import load_digits
+
+from ssvae_cli.datasets.base import ImageData, Split
+
+TEST, VALIDATION = 397, 200  # the last images of the file, by other writers than the first
+
+
+def digits() -> ImageData:
+    """1200 images for training, 200 for validation, and the last 397, by other writers, for test."""
+    images, labels = load_digits(return_X_y=True)
+    x = torch.from_numpy(images).mul(255 / 16).round().to(torch.uint8).reshape(-1, 1, 8, 8)
+    y = torch.from_numpy(labels).long()
+    ends = (len(x) - TEST - VALIDATION, len(x) - TEST, len(x))
+    train, validation, test = (Split(x[a:b], y[a:b]) for a, b in zip((0, *ends), ends))
+    return ImageData(train, validation, test, tuple("0123456789"))

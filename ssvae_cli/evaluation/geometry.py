@@ -1,0 +1,24 @@
+"""The geometry of embeddings: alignment, uniformity, effective rank."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+MOST = 4096  # embeddings compared with each other
+
+
+def alignment(z: Tensor, z_prime: Tensor) -> float:
+    """E |u - u'|^2 of normalised pairs, [B, D] each (Wang & Isola 2020, alpha = 2)."""
+    return (F.normalize(z) - F.normalize(z_prime)).square().sum(1).mean().item()
+
+
+def uniformity(z: Tensor) -> float:
+    """log E exp(-2 |u - v|^2) over distinct normalised embeddings (Wang & Isola 2020, t = 2)."""
+    return torch.pdist(F.normalize(z[:MOST])).square().mul(-2).exp().mean().log().item()
+
+
+def effective_rank(z: Tensor) -> float:
+    """exp of the entropy of the normalised singular values of centred z, [B, D] (Roy & Vetterli 2007)."""
+    values = torch.linalg.svdvals(z - z.mean(0))
+    share = values / values.sum().clamp_min(torch.finfo(values.dtype).tiny)
+    return torch.special.entr(share).sum().exp().item()

@@ -1,0 +1,33 @@
+"""What several tests share: the command in this process, and tiny runs."""
+
+import json
+import sys
+from pathlib import Path
+
+from hydra.core.global_hydra import GlobalHydra
+
+from ssvae_cli import cli
+
+TINY = ["trainer.epochs=2", "trainer.eval_every=1", "trainer.batch_size=400", "encoder.backbone.width=8", "trainer.device=cpu"]
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def ssvae(*arguments: str) -> int:
+    """Run `ssvae ARGUMENTS` in this process; its exit code."""
+    GlobalHydra.instance().clear()
+    before = sys.argv
+    sys.argv = ["ssvae", *arguments]
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    finally:
+        sys.argv = before
+        GlobalHydra.instance().clear()
+    return 0
+
+
+def train(run: Path, *overrides: str) -> dict:
+    """A tiny run in the folder `run`; its summary."""
+    assert ssvae("train", *TINY, *overrides, f"hydra.run.dir={run}") == 0
+    return json.loads((run / "summary.json").read_text())

@@ -1,0 +1,73 @@
+"""A user's mistake is one line: what is wrong, what is allowed, the nearest spelling; exit code 2; nothing overwritten."""
+
+import pytest
+
+from helpers import ssvae
+
+CASES = {
+    "unknown command": ("trian", [], ["unknown command 'trian'", "did you mean 'train'"]),
+    "unknown key": ("train", ["trainer.epoch=3"], ["trainer.epoch", "did you mean 'trainer.epochs'"]),
+    "unknown top-level key": ("train", ["sed=3"], ["sed", "did you mean 'seed'"]),
+    "unknown option": ("train", ["prior=infonc"], ["prior=infonc", "did you mean 'infonce'", "unstructured_normal"]),
+    "unknown nested option": ("train", ["prior/coupling=cosin"], ["prior/coupling=cosin", "did you mean 'cosine'"]),
+    "added key": ("train", ["+trainer.epoch=3"], ["trainer.epoch", "did you mean 'epochs'"]),
+    "bad syntax": ("train", ["trainer.epochs=[3"], ["trainer.epochs"]),
+    "no equals sign": ("train", ["prior"], ["prior"]),
+    "wrong type": ("train", ["trainer.batch_size=many"], ["trainer.batch_size", "an integer", "'many'"]),
+    "wrong type, a float": ("train", ["trainer.epochs=1.5"], ["trainer.epochs", "an integer", "1.5"]),
+    "wrong type, a list": ("train", ["prior.coupling.temperature=[1]"], ["prior.coupling.temperature", "a number"]),
+    "wrong choice": ("train", ["encoder.posterior=gausian"], ["encoder.posterior", "did you mean 'gaussian'"]),
+    "wrong direction": ("train", ["prior.direction=forwards"], ["prior.direction", "did you mean 'forward'"]),
+    "seed is no number": ("train", ["seed=one"], ["seed", "an integer"]),
+    "batch of one": ("train", ["trainer.batch_size=1"], ["trainer.batch_size", "at least 2", "got 1"]),
+    "batch above the data": ("train", ["trainer.batch_size=100000"], ["trainer.batch_size", "at most the 1200"]),
+    "temperature of zero": ("train", ["prior.coupling.temperature=0"], ["temperature", "above 0"]),
+    "negative epochs": ("train", ["trainer.epochs=-1"], ["trainer.epochs", "at least 0", "got -1"]),
+    "negative rate": ("train", ["optimizer.lr=-1"], ["optimizer.lr", "above 0"]),
+    "missing root": ("train", ["dataset=mnist", "dataset.root=nowhere"], ["nowhere", "dataset.download=true"]),
+    "missing folder": ("train", ["dataset=folder", "dataset.root=nowhere"], ["nowhere"]),
+    "mandatory root": ("train", ["dataset=folder"], ["dataset.root"]),
+    "no GPU": ("train", ["trainer.device=cuda"], ["trainer.device=cuda", "no GPU", "allowed here: auto, cpu"]),
+    "estimator cannot serve infonce": ("train", ["prior=infonce", "estimator=nwj"], ["nwj", "InfoNCE", "infonce, limit"]),
+    "estimator cannot serve mi": ("train", ["prior=mi", "estimator=limit"], ["limit", "MI", "dv, infonce, nwj"]),
+    "estimator without its decoder": ("train", ["prior=unstructured_normal", "estimator=analytic"], ["analytic", "classifier"]),
+    "decoder with the wrong prior": ("train", ["decoder=conv", "prior=infonce"], ["decoder=conv", "prior=unstructured_normal"]),
+    "decoder with a delta": (
+        "train",
+        ["decoder=conv", "prior=unstructured_normal", "encoder.posterior=deterministic"],
+        ["decoder=conv", "posterior=gaussian"],
+    ),
+    "resume from nowhere": ("train", ["resume=nowhere"], ["resume=nowhere", "folder of a run"]),
+    "class that cannot be imported": ("train", ["prior._target_=ssvae_cli.priors.Nope"], ["prior._target_", "imported"]),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_one_line_and_exit_code_2(name, tmp_path, monkeypatch, capfd):
+    command, overrides, said = CASES[name]
+    monkeypatch.chdir(tmp_path)
+    assert ssvae(command, *overrides) == 2
+    out, err = capfd.readouterr()
+    lines = err.strip().splitlines()
+    assert len(lines) == 1 and out == "", err
+    for words in said:
+        assert words in lines[0]
+    left = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert left == [], "a refused run leaves no files"
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path, capfd):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "metrics.jsonl").write_text("precious\n")
+    (run / "train.log").write_text("precious\n")
+    assert ssvae("train", f"hydra.run.dir={run}") == 2
+    assert "already holds a run" in capfd.readouterr().err
+    assert {p.name: p.read_text() for p in run.iterdir()} == {"metrics.jsonl": "precious\n", "train.log": "precious\n"}
+
+
+def test_resume_from_a_folder_that_is_no_run_leaves_it_alone(tmp_path, capfd):
+    (tmp_path / "mine.txt").write_text("precious\n")
+    assert ssvae("train", f"resume={tmp_path}") == 2
+    assert "not a run" in capfd.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
