@@ -5,11 +5,12 @@ key they came from, before anything is built. Ranges are the constructor's own b
 """
 
 import inspect
+import pkgutil
 import types
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ssvae_cli.errors import UserError, nearest, require
@@ -38,10 +39,10 @@ def build(config: DictConfig, key: str, **given: Any) -> Any:
 def check(config: dict, key: str, given: set[str] = frozenset()) -> None:
     """Hold a config node, and every node with a `_target_` below it, to its constructor's annotations."""
     try:
-        target = get_object(config["_target_"])
+        target = pkgutil.resolve_name(config["_target_"])
     except KeyError:
         raise UserError(f"{key} has no _target_, so nothing says what to build") from None
-    except Exception:
+    except (ImportError, AttributeError, ValueError):
         raise UserError(f"{key}._target_ = {config['_target_']}: no such class or function can be imported") from None
     signature = inspect.signature(target)
     hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)

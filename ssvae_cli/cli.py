@@ -73,12 +73,14 @@ def hydra_main(command: str, overrides: list[str]) -> None:
         # Hydra takes the first word for the program: leave it one.
         line = os.environ["COMP_LINE"]
         os.environ["COMP_LINE"] = re.sub(r"^(\s*\S+)\s+" + command + r"\b", r"\1", line)
-    from ssvae_cli.runs import failures
+    from ssvae_cli.runs import Refused, failures
 
     failures.clear()
     entry = hydra.main(version_base="1.3", config_path="pkg://ssvae_cli.conf", config_name=command)(JOBS[command])
     try:
         entry()
+    except Refused as refused:
+        raise refused.error from None
     except (CompactHydraException, HydraException, OmegaConfBaseException) as error:
         if user_error := cause_of(error):
             raise user_error from None
@@ -121,16 +123,19 @@ def resumed(overrides: list[str]) -> list[str]:
 def one_line(error: Exception) -> str:
     """Hydra's or OmegaConf's message as one line, with the nearest spelling that Hydra leaves out."""
     text = str(error)
-    if group := re.search(r"Could not find '([^']+)'.*?Available options in '([^']+)':(.*)", text, re.S):
-        path, name, listed = group.groups()
-        options = [o for o in listed.split() if o.strip()]
-        return f"{name}={path.removeprefix(name).lstrip('/')} is not a choice; {nearest(path.rsplit('/', 1)[-1], options)}"
-    if group := re.search(r"Could not override '([^']+)'.*?Key '([^']+)' is not in struct", text, re.S):
-        return f"unknown key {group[1]}; {nearest(group[1], known_keys(group[1]))}"
-    if group := re.search(r"Could not override '([^']+)'\.\s*No match in the defaults list", text):
-        return f"unknown group {group[1]}; {nearest(group[1], known_groups())}"
-    lines = [line.strip() for line in text.splitlines() if line.strip() and "full_key" not in line and "object_type" not in line and "HYDRA_FULL_ERROR" not in line]
-    return " ".join(lines)
+    if override := getattr(error, "override", None):
+        return f"'{override}' is no override ({text.splitlines()[0]}); allowed: key=value, group=choice, +new=value, ~key"
+    if found := re.search(r"Could not find '([^']+)'.*Available options in '([^']+)':(.*?)Config search path", text, re.S):
+        path, group, listed = found.groups()
+        choice = path.removeprefix(f"{group}/")
+        return f"{group}={choice} is not a choice; {nearest(choice, listed.split())}"
+    if found := re.search(r"Could not override '([^']+)'\.\s*No match in the defaults list", text):
+        return f"unknown group {found[1]}; {nearest(found[1], known_groups())}"
+    if found := re.search(r"Could not override '([^']+)'", text):
+        return f"unknown key {found[1]}; {nearest(found[1], known_keys(found[1]))}"
+    noise = ("full_key", "object_type", "Set the environment variable", "See https")
+    lines = [line.strip() for line in text.splitlines()]
+    return " ".join(line for line in lines if line and not line.startswith(noise))
 
 
 def known_groups() -> list[str]:
@@ -143,19 +148,18 @@ def known_groups() -> list[str]:
 
 def known_keys(wrong: str) -> list[str]:
     """The keys that stand beside the mistaken one in the default configuration."""
-    from hydra import compose
+    from hydra import compose, initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
-    from hydra import initialize_config_module
     from omegaconf import DictConfig, OmegaConf
 
     GlobalHydra.instance().clear()
     with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
         config = compose("train")
-    parent = wrong.rpartition(".")[0]
+    parent, _, _ = wrong.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
-    prefix = f"{parent}." if isinstance(node, DictConfig) else ""
-    node = node if isinstance(node, DictConfig) else config
-    return [f"{prefix}{key}" for key in node if not key.startswith("_")]
+    if not isinstance(node, DictConfig):
+        node, parent = config, ""
+    return [f"{parent}.{key}".lstrip(".") for key in node if not key.startswith("_")]
 
 
 def train(config) -> None:

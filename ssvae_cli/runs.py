@@ -5,6 +5,7 @@ turn, and `cli` says it in one place.
 """
 
 import contextlib
+import functools
 from pathlib import Path
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -12,7 +13,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from ssvae_cli.checkpoint import load, refuse_other_config
-from ssvae_cli.errors import require
+from ssvae_cli.errors import UserError, require
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
@@ -23,13 +24,35 @@ def without_hydra(config: DictConfig) -> DictConfig:
 failures: list[tuple[Path, Exception]] = []  # of this process, in the order they happened
 
 
-class Guard(Callback):
-    """Before Hydra writes anything: is the run's folder free, or the very run that is to be resumed?"""
+class Refused(BaseException):
+    """A UserError on its way through Hydra, which turns every Exception of a callback into a warning."""
 
+    def __init__(self, error: UserError):
+        self.error = error
+
+
+def refusing(check):
+    """Let a callback refuse the command with a UserError."""
+
+    @functools.wraps(check)
+    def callback(*args, **kwargs):
+        try:
+            check(*args, **kwargs)
+        except UserError as error:
+            raise Refused(error) from None
+
+    return callback
+
+
+class Guard(Callback):
+    """Before Hydra writes anything: is the folder free, or the very run that is to be resumed?"""
+
+    @refusing
     def on_run_start(self, config: DictConfig, **kwargs) -> None:
         run = Path(config.hydra.run.dir)
         if config.resume is None:
-            require(not (run / "metrics.jsonl").exists(), f"hydra.run.dir={run} already holds a run; give another folder, or resume={run}")
+            held = (run / "metrics.jsonl").exists()
+            require(not held, f"hydra.run.dir={run} already holds a run; give another folder, or resume={run}")
         else:
             refuse_other_config(run, load(run)["config"], without_hydra(config))
 
@@ -38,8 +61,12 @@ class Guard(Callback):
             failures.append((Path(job_return.working_dir), job_return._return_value))
             job_return.status, job_return.return_value = JobStatus.COMPLETED, None
 
+    @refusing
     def on_multirun_start(self, config: DictConfig, **kwargs) -> None:
         require(config.resume is None, "resume goes on with one run; leave out -m")
+        sweep = Path(config.hydra.sweep.dir)
+        held = any(sweep.glob("*/metrics.jsonl"))
+        require(not held, f"hydra.sweep.dir={sweep} already holds a sweep; give another folder")
 
 
 def clear_unstarted(run: Path, job: str) -> None:

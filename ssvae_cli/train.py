@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     """Train, evaluate and log one configuration into the folder `run`; returns what summary.json holds."""
+    require(isinstance(cfg.seed, int) and cfg.seed >= 0, f"seed must be an integer of at least 0, got {cfg.seed!r}")
+
     # The parts, each from its own config node.
     trainer = build(cfg.trainer, "trainer")
     device = trainer.device
