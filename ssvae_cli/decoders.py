@@ -1,0 +1,63 @@
+"""Explicit decoders P(x|z), for the ordinary VAE of Eq. 1.
+
+The SSVAE has none: its decoder is implied by the encoder and the unknown P_true(x), so nobody can sample x from it.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ssvae_cli.errors import require
+
+
+class ConvDecoder(nn.Module):
+    """P(x|z) by a small transposed convolutional network, pixels independent given z."""
+
+    def __init__(
+        self,
+        *,
+        image_shape: tuple[int, int, int],
+        latent_dim: int,
+        width: int,
+        likelihood: Literal["bernoulli", "gaussian"],
+    ):
+        super().__init__()
+        require(width >= 1, f"decoder.width must be at least 1, got {width}")
+        channels, height, side = image_shape
+        self.size = (height, side)
+        self.seed_shape = (2 * width, math.ceil(height / 4), math.ceil(side / 4))
+        self.likelihood = likelihood
+        self.log_std = nn.Parameter(torch.tensor(-1.0)) if likelihood == "gaussian" else None
+        self.expand = nn.Linear(latent_dim, math.prod(self.seed_shape))
+        self.layers = nn.Sequential(
+            nn.ReLU(),
+            nn.ConvTranspose2d(2 * width, width, 4, 2, 1),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.ConvTranspose2d(width, width, 4, 2, 1),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, channels, 3, 1, 1),
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Logits (bernoulli) or means (gaussian) of x, [B, D] -> [B, C, H, W]."""
+        x = self.layers(self.expand(z).view(-1, *self.seed_shape))
+        return x[..., : self.size[0], : self.size[1]]
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log P(x|z), x [B, C, H, W] in [0, 1] -> [B], nats summed over pixels.
+
+        bernoulli: exact for binary x; for greys it is the customary cross-entropy, which is no density.
+        gaussian: a density on [0, 1] pixels, with one learned standard deviation.
+        """
+        predicted = self(z).float()
+        if self.log_std is None:
+            pixels = -F.binary_cross_entropy_with_logits(predicted, x, reduction="none")
+        else:
+            log_std = self.log_std.clamp(-5, 2)
+            pixels = -0.5 * ((x - predicted) * torch.exp(-log_std)) ** 2 - log_std - 0.5 * math.log(2 * math.pi)
+        return pixels.flatten(1).sum(1)

@@ -1,0 +1,50 @@
+"""torchvision's models as backbones: their classifier is left out, their features are kept."""
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+from ssvae_cli.errors import UserError, nearest, require
+
+
+class TorchvisionModel(nn.Module):
+    """Any of torchvision's classification models by name, untrained. Grey images are repeated to three channels."""
+
+    def __init__(self, *, image_shape: tuple[int, int, int], name: str, small_stem: bool):
+        super().__init__()
+        allowed = models.list_models(module=models)
+        require(name in allowed, f"encoder.backbone.name={name} is no model of torchvision; {nearest(name, allowed)}")
+        self.model = models.get_model(name, weights=None)
+        if small_stem:
+            require(
+                isinstance(self.model, models.ResNet),
+                f"encoder.backbone.small_stem=true is for ResNets, got {name}; allowed: false",
+            )
+            self.model.conv1 = nn.Conv2d(3, self.model.conv1.out_channels, 3, 1, 1, bias=False)
+            self.model.maxpool = nn.Identity()
+        _drop_classifier(self.model)
+        self.out_dim = self._try(image_shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, out_dim]."""
+        return self.model(x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x).flatten(1)
+
+    @torch.no_grad()
+    def _try(self, image_shape: tuple[int, int, int]) -> int:
+        """The width of the features; a model that cannot take such images says so here, not in the first step."""
+        training = self.training
+        try:
+            width = self.eval()(torch.zeros(2, *image_shape)).shape[1]
+        except (RuntimeError, AssertionError, ValueError) as error:
+            size = "x".join(map(str, image_shape))
+            first = (str(error).splitlines() or ["no reason given"])[0]
+            raise UserError(f"encoder.backbone.name cannot take images of {size} ({first}); try encoder=resnet18") from None
+        self.train(training)
+        return width
+
+
+def _drop_classifier(model: nn.Module) -> None:
+    """Replace the last linear layer, wherever the model keeps it, by the identity."""
+    name = [n for n, m in model.named_modules() if isinstance(m, nn.Linear)][-1]
+    parent, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(parent), leaf, nn.Identity())
