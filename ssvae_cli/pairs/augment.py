@@ -1,57 +1,81 @@
-"""Two augmented views of each image, made for the whole batch at once."""
-
-import math
+"""Two augmented views of each image, made on the device for the whole batch at once."""
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ssvae_cli.errors import require
+from ssvae_cli.pairs.colour import Blur, Grayscale, Jitter, Noise, Solarize
+from ssvae_cli.pairs.geometry import Affine, Crop, affine, require_probability, resized_crop
 
 
 class Augment:
-    """Random affine, brightness, contrast and noise, with parameters of their own for every sample."""
+    """(x, x') are two views of one image, every sample with parameters of its own.
+
+    In order: crop with flip and resizing (one resampling), affine, colour jitter, grayscale, blur, solarize, noise,
+    normalisation. None switches an operation off. size: the views' side in pixels, None for the images' own.
+    All randomness comes from the generator handed in.
+    """
 
     def __init__(
-        self, *, degrees: float, translate: float, scale: tuple[float, float], shear: float,
-        brightness: float, contrast: float, noise: float, mean: float, std: float,
+        self,
+        *,
+        crop: Crop | None,
+        flip: float,
+        affine: Affine | None,
+        jitter: Jitter | None,
+        grayscale: Grayscale | None,
+        blur: Blur | None,
+        solarize: Solarize | None,
+        noise: Noise | None,
+        mean: float,
+        std: float,
+        size: int | None,
     ):
-        require(0 < scale[0] <= scale[1], f"pairs.scale must be 0 < low <= high, got {list(scale)}")
+        require_probability(flip, "pairs.flip")
         require(std > 0, f"pairs.std must be above 0, got {std}")
-        require(noise >= 0, f"pairs.noise must be at least 0, got {noise}")
-        self.degrees, self.translate, self.scale, self.shear = degrees, translate, scale, shear
-        self.brightness, self.contrast, self.noise, self.mean, self.std = brightness, contrast, noise, mean, std
+        require(size is None or size >= 4, f"pairs.size must be at least 4 or null, got {size}")
+        self.crop, self.flip, self.affine = crop, flip, affine
+        operations = (jitter, grayscale, blur, solarize, noise)
+        self.colour = [o for o in operations if o is not None and getattr(o, "probability", 1) > 0]
+        self.mean, self.std, self.size = mean, std, size
 
+    @torch.no_grad()
     def __call__(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """uint8 [B, C, H, W] -> two normalised views, float32 [B, C, H, W]."""
-        return tuple(self.view(torch.cat([x, x]), generator).chunk(2))
-
-    def view(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """One view of each image."""
-        n, device = len(x), x.device
-
-        def uniform(low: float, high: float) -> Tensor:
-            return low + (high - low) * torch.rand(n, device=device, generator=generator)
-
-        angle = uniform(-self.degrees, self.degrees) * math.pi / 180
-        shear = torch.tan(uniform(-self.shear, self.shear) * math.pi / 180)
-        zoom = 1 / uniform(*self.scale)
-        shift = [uniform(-2 * self.translate, 2 * self.translate) for _ in range(2)]
-        cos, sin = zoom * angle.cos(), zoom * angle.sin()
-        theta = torch.stack([cos, -sin + shear * cos, shift[0], sin, cos + shear * sin, shift[1]], 1).view(n, 2, 3)
-        x = x.float() / 255
-        x = F.grid_sample(x, F.affine_grid(theta, list(x.shape), align_corners=False), align_corners=False)
-        factor = uniform(1 - self.brightness, 1 + self.brightness).view(-1, 1, 1, 1)
-        x = x * factor
-        level = x.mean((1, 2, 3), keepdim=True)
-        x = level + uniform(1 - self.contrast, 1 + self.contrast).view(-1, 1, 1, 1) * (x - level)
-        x = (x + self.noise * torch.randn(x.shape, device=device, generator=generator)).clamp_(0, 1)
-        return (x - self.mean) / self.std
+        """uint8 [B, C, H, W] -> two normalised views, float32 [B, C, H', W'] each."""
+        views = self._move(torch.cat([x, x]).float().div_(255), generator)
+        for operation in self.colour:
+            views = operation(views, generator)
+        view, view_prime = self._normalise(views).chunk(2)
+        return view, view_prime
 
     def clean(self, x: Tensor) -> Tensor:
-        """The images as they are, normalised."""
-        return (x.float() / 255 - self.mean) / self.std
+        """The images as they are, normalised and in the views' size."""
+        x = x.float().div(255)
+        whole = torch.tensor([0, 0, *x.shape[2:]], device=x.device, dtype=x.dtype).expand(len(x), 4)
+        if self._size(x) != tuple(x.shape[2:]):
+            x = resized_crop(x, whole, torch.zeros(len(x), dtype=torch.bool, device=x.device), self._size(x))
+        return self._normalise(x)
 
     def to_unit(self, x: Tensor) -> Tensor:
-        """Back to [0, 1], for pictures."""
+        """Normalised pixels back to [0, 1]."""
         return x * self.std + self.mean
+
+    def _normalise(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.std
+
+    def _size(self, x: Tensor) -> tuple[int, int]:
+        return (self.size, self.size) if self.size else tuple(x.shape[2:])
+
+    def _move(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        n, (height, width) = len(x), x.shape[2:]
+        flip = torch.rand(n, device=x.device, generator=generator) < self.flip
+        resized = self._size(x) != (height, width)
+        if self.crop is not None or resized or (self.flip and self.affine is None):
+            if self.crop is not None:
+                boxes = self.crop.draw(n, height, width, generator)
+            else:
+                boxes = torch.tensor([0.0, 0.0, height, width], device=x.device).expand(n, 4)
+            x, flip = resized_crop(x, boxes, flip, self._size(x)), torch.zeros_like(flip)
+        if self.affine is not None:
+            x = affine(x, flip, **self.affine.draw(n, generator))
+        return x

@@ -1,0 +1,157 @@
+"""One run, end to end: what it writes, and that the same seed gives the same numbers, stopped and resumed or not."""
+
+import json
+import math
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from helpers import ssvae, train
+
+SUMMARY = {
+    "elbo/test", "evidence/test", "kl/test", "mi/infonce/test", "mi/dv/test", "mi/nwj/test",
+    "mi/infonce/ceiling", "mi/dv/ceiling", "mi/nwj/ceiling",
+    "probe/linear/test", "probe/knn/test", "probe/linear/random_init", "probe/linear/pixels",
+    "geometry/alignment", "geometry/uniformity", "geometry/rank",
+    "time/train_s", "throughput/images_per_s", "data/log_n_test", "seed", "device", "versions",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    run = tmp_path_factory.mktemp("runs") / "infonce"
+    train(run, "prior=infonce")
+    return run
+
+
+def test_the_run_folder_holds_what_the_design_names(run):
+    names = {p.relative_to(run).as_posix() for p in run.rglob("*") if p.is_file()}
+    assert {
+        ".hydra/config.yaml", "train.log", "metrics.jsonl", "summary.json", "encoder.safetensors", "checkpoints/last.pt",
+        "figures/pairs.png", "figures/scores.png",
+    } <= names  # fmt: skip
+    assert len([n for n in names if n.startswith("events.out.tfevents")]) == 1
+    assert not [n for n in names if n.endswith(".tmp")]
+
+
+def test_the_summary_has_every_key_and_sound_values(run):
+    summary = json.loads((run / "summary.json").read_text())
+    assert set(summary) == SUMMARY
+    assert summary["probe/linear/test"] > 0.8
+    assert summary["mi/infonce/test"] <= summary["mi/infonce/ceiling"] == pytest.approx(math.log(397))
+    assert summary["evidence/test"] == summary["elbo/test"], "a deterministic encoder's bound is tight (Eq. 19)"
+    assert summary["elbo/test"] >= summary["mi/dv/test"] >= summary["mi/nwj/test"]
+    assert summary["kl/test"] is None
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["prior=mi"],
+        ["prior=unstructured_normal"],
+        ["prior=unstructured_normal", "decoder=conv"],
+        ["prior=unstructured_normal", "decoder=conv", "decoder.likelihood=gaussian"],
+        ["encoder.posterior=gaussian", "encoder_prime=separate", "estimator=limit"],
+        ["prior=mi", "prior/coupling=mlp", "estimator=nwj", "encoder=mlp"],
+    ],
+    ids=" ".join,
+)
+def test_every_run_has_the_same_summary_keys_and_an_elbo(overrides, tmp_path):
+    summary = train(tmp_path / "run", *overrides)
+    assert set(summary) == SUMMARY
+    assert summary["elbo/test"] is not None and summary["evidence/test"] >= summary["elbo/test"] - 1e-5
+
+
+def test_metrics_have_an_epoch_a_line_and_no_clock_times(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+    assert {"elbo/train", "elbo/validation", "probe/linear/validation", "probe/knn/validation"} <= set(lines[-1])
+    assert not [key for key in lines[-1] if "time" in key or "throughput" in key]
+
+
+def test_the_same_seed_gives_the_same_metrics_and_another_seed_others(run, tmp_path):
+    train(tmp_path / "same", "prior=infonce")
+    train(tmp_path / "other", "prior=infonce", "seed=1")
+    metrics = (run / "metrics.jsonl").read_bytes()
+    assert (tmp_path / "same" / "metrics.jsonl").read_bytes() == metrics
+    assert (tmp_path / "other" / "metrics.jsonl").read_bytes() != metrics
+
+
+@pytest.mark.parametrize("overrides", [["encoder.posterior=gaussian"], ["prior=unstructured_normal"]], ids=" ".join)
+def test_resume_ends_in_the_same_bits_as_a_run_never_stopped(overrides, tmp_path, monkeypatch):
+    whole, halved = tmp_path / "whole", tmp_path / "halved"
+    # One learning-rate schedule: the halved run is stopped, not shortened.
+    summary = train(whole, *overrides, "trainer.epochs=4")
+    from ssvae_cli import checkpoint
+
+    save = checkpoint.save
+
+    def save_and_stop(run, state):
+        save(run, state)
+        if state["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "save", save_and_stop)
+    assert ssvae("train", "trainer.batch_size=400", "encoder.backbone.width=8", "trainer.eval_every=1", "trainer.device=cpu",
+                 "trainer.epochs=4", *overrides, f"hydra.run.dir={halved}") == 130  # fmt: skip
+    monkeypatch.setattr(checkpoint, "save", save)
+    assert not (halved / "summary.json").exists()
+    assert ssvae("train", f"resume={halved}") == 0
+    assert (whole / "metrics.jsonl").read_bytes() == (halved / "metrics.jsonl").read_bytes()
+    resumed = json.loads((halved / "summary.json").read_text())
+    clocks = ("time/train_s", "throughput/images_per_s")
+    assert {k: v for k, v in resumed.items() if k not in clocks} == {k: v for k, v in summary.items() if k not in clocks}
+    one, other = load_file(whole / "encoder.safetensors"), load_file(halved / "encoder.safetensors")
+    assert all(torch.equal(one[k], other[k]) for k in one)
+
+
+def test_resume_under_another_configuration_is_refused_key_by_key(run, capfd):
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    assert ssvae("train", f"resume={run}", "optimizer.lr=0.5", "trainer.epochs=1") == 2
+    line = capfd.readouterr().err.strip()
+    assert "optimizer.lr was 0.002, now 0.5" in line and "trainer.epochs was 2, now 1" in line and "\n" not in line
+    assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
+
+
+def test_tensorboard_holds_scalars_layout_hparams_and_pictures_in_one_run(run):
+    events = EventAccumulator(str(run))
+    events.Reload()
+    tags = events.Tags()
+    assert {"elbo/train", "elbo/validation", "probe/linear/validation", "probe/linear/test"} <= set(tags["scalars"])
+    assert {"figures/pairs", "figures/scores"} <= set(tags["images"])
+    plugins = events.summary_metadata
+    assert any("hparams" in tag for tag in plugins) and any("custom_scalars" in tag for tag in plugins)
+
+
+def test_a_sweep_makes_a_folder_for_every_job(tmp_path):
+    from helpers import TINY
+
+    assert ssvae("train", "-m", "prior=infonce,mi", "seed=0,1", *TINY, "trainer.epochs=1", f"hydra.sweep.dir={tmp_path}/sweep") == 0
+    summaries = sorted((tmp_path / "sweep").glob("*/summary.json"))
+    assert len(summaries) == 4
+    seeds = [OmegaConf.load(s.parent / ".hydra" / "config.yaml").seed for s in summaries]
+    assert seeds == [0, 1, 0, 1]
+
+
+def test_a_failing_job_leaves_the_others_alone_and_keeps_its_reason(tmp_path, capfd):
+    from helpers import TINY
+
+    assert ssvae("train", "-m", "optimizer.lr=-1,0.001", *TINY, "trainer.epochs=1", f"hydra.sweep.dir={tmp_path}/sweep") == 1
+    assert len(list((tmp_path / "sweep").glob("*/summary.json"))) == 1
+    assert "optimizer.lr must be above 0" in capfd.readouterr().err
+
+
+def test_a_fault_of_the_program_keeps_its_traceback_also_in_the_log(tmp_path, monkeypatch):
+    from ssvae_cli import train as module
+
+    def broken(*args, **kwargs):
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setattr(module, "make_objective", broken)
+    with pytest.raises(ZeroDivisionError):
+        ssvae("train", f"hydra.run.dir={tmp_path}/run")
+    log = (tmp_path / "run" / "train.log").read_text()
+    assert "Traceback" in log and "ZeroDivisionError: a fault" in log
