@@ -84,7 +84,7 @@ def hydra_main(command: str, overrides: list[str]) -> None:
     except (CompactHydraException, HydraException, OmegaConfBaseException) as error:
         if user_error := cause_of(error):
             raise user_error from None
-        raise UserError(one_line(error)) from None
+        raise UserError(one_line(error, command, overrides)) from None
     if not failures:
         return
     if not {"-m", "--multirun"} & set(overrides):
@@ -120,7 +120,7 @@ def resumed(overrides: list[str]) -> list[str]:
     return [*kept, *overrides, f"hydra.run.dir={run}"]
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: Exception, command: str, overrides: list[str]) -> str:
     """Hydra's or OmegaConf's message as one line, with the nearest spelling that Hydra leaves out."""
     text = str(error)
     if override := getattr(error, "override", None):
@@ -132,7 +132,7 @@ def one_line(error: Exception) -> str:
     if found := re.search(r"Could not override '([^']+)'\.\s*No match in the defaults list", text):
         return f"unknown group {found[1]}; {nearest(found[1], known_groups())}"
     if found := re.search(r"Could not override '([^']+)'", text):
-        return f"unknown key {found[1]}; {nearest(found[1], known_keys(found[1]))}"
+        return f"unknown key {found[1]}; {nearest(found[1], known_keys(found[1], command, overrides))}"
     noise = ("full_key", "object_type", "Set the environment variable", "See https")
     lines = [line.strip() for line in text.splitlines()]
     return " ".join(line for line in lines if line and not line.startswith(noise))
@@ -146,15 +146,16 @@ def known_groups() -> list[str]:
     return sorted({p.parent.relative_to(conf).as_posix() for p in conf.rglob("*.yaml")} - {"."})
 
 
-def known_keys(wrong: str) -> list[str]:
-    """The keys that stand beside the mistaken one in the default configuration."""
+def known_keys(wrong: str, command: str, overrides: list[str]) -> list[str]:
+    """The keys that stand beside the mistaken one, under the choices that were made."""
     from hydra import compose, initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import DictConfig, OmegaConf
 
     GlobalHydra.instance().clear()
     with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
-        config = compose("train")
+        chosen = [o for o in overrides if o.split("=")[0] in known_groups() and "," not in o]
+        config = compose(command, overrides=chosen)
     parent, _, _ = wrong.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
     if not isinstance(node, DictConfig):

@@ -10,6 +10,7 @@ CASES = {
     "unknown top-level key": ("train", ["sed=3"], ["sed", "did you mean 'seed'"]),
     "unknown option": ("train", ["prior=infonc"], ["prior=infonc", "did you mean 'infonce'", "unstructured_normal"]),
     "unknown nested option": ("train", ["prior/coupling=cosin"], ["prior/coupling=cosin", "did you mean 'cosine'"]),
+    "unknown key of another choice": ("train", ["encoder=mlp", "encoder.backbone.width=8"], ["allowed: encoder.backbone.hidden"]),
     "added key": ("train", ["+trainer.epoch=3"], ["trainer.epoch", "did you mean 'epochs'"]),
     "bad syntax": ("train", ["trainer.epochs=[3"], ["trainer.epochs"]),
     "no equals sign": ("train", ["prior"], ["prior"]),

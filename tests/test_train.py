@@ -55,7 +55,7 @@ def test_the_summary_has_every_key_and_sound_values(run):
         ["prior=unstructured_normal", "decoder=conv"],
         ["prior=unstructured_normal", "decoder=conv", "decoder.likelihood=gaussian"],
         ["encoder.posterior=gaussian", "encoder_prime=separate", "estimator=limit"],
-        ["prior=mi", "prior/coupling=mlp", "estimator=nwj", "encoder=mlp"],
+        ["prior=mi", "prior/coupling=mlp", "estimator=nwj", "encoder_prime=mlp"],
     ],
     ids=" ".join,
 )
