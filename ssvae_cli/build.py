@@ -53,6 +53,7 @@ def check(config: dict, key: str, given: set[str] = frozenset()) -> None:
         here = f"{key}.{name}"
         known = name in signature.parameters
         require(known or takes_any, f"unknown key {here}; {nearest(name, signature.parameters)}")
+        require(value != "???", f"{here} has no default; give {here}=...")
         if isinstance(value, dict) and "_target_" in value:
             check(value, here)
         elif known and name in hints:
