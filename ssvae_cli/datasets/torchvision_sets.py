@@ -1,6 +1,9 @@
 """torchvision's data sets, with its own loaders and, where asked for, its own downloads."""
 
-from collections.abc import Callable
+import gzip
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +41,8 @@ def _trained_and_tested(
         f"dataset.root={root}: no such folder; give the one that holds {name}, or dataset.download=true to fetch it",
     )
     try:
-        train, test = (_split(cls(root, train=part, download=download)) for part in (True, False))
+        with _unpacked(Path(root), cls.__name__) as place:
+            train, test = (_split(cls(place, train=part, download=download)) for part in (True, False))
     except (RuntimeError, OSError, ValueError, EOFError) as error:
         raise UserError(
             f"dataset.root={root}: {name} could not be read ({_first_line(error)}); "
@@ -46,6 +50,25 @@ def _trained_and_tested(
         ) from error
     train, held_out = hold_out(train, validation)
     return ImageData(train, held_out, test, classes)
+
+
+@contextmanager
+def _unpacked(root: Path, name: str) -> Iterator[Path]:
+    """A folder where torchvision finds the idx files of MNIST's kind.
+
+    torchvision reads them unpacked, beside the archives they came in; where only archives are, perhaps in a folder
+    that cannot be written, they are unpacked elsewhere for the time of reading.
+    """
+    archives = sorted((root / name / "raw").glob("*-ubyte.gz"))
+    if not archives or all(path.with_suffix("").exists() for path in archives):
+        yield root
+        return
+    with tempfile.TemporaryDirectory() as place:
+        raw = Path(place) / name / "raw"
+        raw.mkdir(parents=True)
+        for path in archives:
+            (raw / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
+        yield Path(place)
 
 
 def _split(dataset) -> Split:
