@@ -1,15 +1,13 @@
-"""Checkpoints: saved atomically, loaded without running code, resumed only under the same configuration."""
+"""Checkpoints: saved atomically, loaded without running code."""
 
 import os
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 
-from ssvae_cli.errors import UserError, require
+from ssvae_cli.errors import require
 
 LAST = Path("checkpoints") / "last.pt"
-MAY_CHANGE = {"resume", "trainer.device"}  # between a run and its resumption; trainer.epochs only upward
 
 
 def atomic_write(path: Path, write) -> None:
@@ -47,28 +45,3 @@ def set_random_state(states: list[torch.Tensor], device: torch.device) -> None:
     torch.set_rng_state(states[0])
     if device.type == "cuda" and len(states) > 1:
         torch.cuda.set_rng_state(states[1], device)
-
-
-def flatten(config: DictConfig | dict, prefix: str = "") -> dict[str, object]:
-    """Nested config to dotted keys."""
-    plain = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config
-    flat = {}
-    for key, value in plain.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
-
-
-def refuse_other_config(run: Path, saved: str, now: DictConfig) -> None:
-    """Raise UserError, naming each key, where the configuration is not the one that the run was started with."""
-    before, after = flatten(OmegaConf.create(saved)), flatten(now)
-    changed = []
-    for key in sorted(before.keys() | after.keys()):
-        old, new = before.get(key), after.get(key)
-        upward = key == "trainer.epochs" and isinstance(new, int) and new >= old
-        if old != new and key not in MAY_CHANGE and not upward:
-            changed.append(f"{key} was {old}, now {new}")
-    if changed:
-        allowed = ", ".join(sorted(MAY_CHANGE - {"resume"}))
-        raise UserError(
-            f"resume={run}: the configuration differs: {'; '.join(changed)}; allowed to change: trainer.epochs upward, {allowed}"
-        )

@@ -23,7 +23,7 @@ commands:
   ssvae train resume=RUN                       go on where RUN stopped
   ssvae train --help                           every group, choice and key
   ssvae train --cfg job                        the composed configuration
-  eval "$(ssvae train -sc install=bash)"       completion for bash (zsh, fish likewise)
+  eval "$(ssvae -sc install=bash)"             completion for bash (zsh, fish likewise)
 
 options: -h, --help; --version"""
 
@@ -42,20 +42,22 @@ def main() -> None:
 
 def run(arguments: list[str]) -> None:
     """Dispatch one command line, the program's name left out. Raises UserError for a mistake in it."""
-    completing = os.environ.get("COMP_LINE")
-    if completing is not None and not (arguments and arguments[0] in COMMANDS):
+    if "COMP_LINE" in os.environ and not (arguments and arguments[0] in COMMANDS):
         # Hydra's completion script passes no subcommand: it is in the line that is being completed.
-        words = completing.split()
-        arguments = [words[1] if len(words) > 1 and words[1] in COMMANDS else "train", *arguments]
+        words = os.environ["COMP_LINE"].split(" ")
+        if len(words) <= 2:
+            print(*(c for c in COMMANDS if c.startswith(words[-1] if len(words) == 2 else "")), sep="\n")
+            return
+        arguments = [words[1], *arguments]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE)
         return
+    if arguments[0] in ("-sc", "--shell-completion"):
+        arguments = ["train", *arguments]  # the script that is installed serves every command
     if arguments[0] == "--version":
         print(f"ssvae {__version__}")
         return
     command, *overrides = arguments
-    if command in ("-sc", "--shell-completion"):
-        command, overrides = "train", arguments
     require(command in COMMANDS, f"unknown command '{command}'; {nearest(command, COMMANDS)}")
     hydra_main(command, overrides)
 

@@ -12,7 +12,6 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from ssvae_cli.checkpoint import load, refuse_other_config
 from ssvae_cli.errors import UserError, require
 
 
@@ -21,6 +20,7 @@ def without_hydra(config: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(config, [k for k in config if k != "hydra"])
 
 
+MAY_CHANGE = {"resume", "trainer.device"}  # between a run and its resumption; trainer.epochs only upward
 failures: list[tuple[Path, Exception]] = []  # of this process, in the order they happened
 
 
@@ -54,6 +54,8 @@ class Guard(Callback):
             held = (run / "metrics.jsonl").exists()
             require(not held, f"hydra.run.dir={run} already holds a run; give another folder, or resume={run}")
         else:
+            from ssvae_cli.checkpoint import load  # torch, which completion does without
+
             refuse_other_config(run, load(run)["config"], without_hydra(config))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs) -> None:
@@ -79,3 +81,28 @@ def clear_unstarted(run: Path, job: str) -> None:
     with contextlib.suppress(OSError):  # a folder that is not empty stays
         (run / ".hydra").rmdir()
         run.rmdir()
+
+
+def flatten(config: DictConfig | dict, prefix: str = "") -> dict[str, object]:
+    """Nested config to dotted keys."""
+    plain = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config
+    flat = {}
+    for key, value in plain.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def refuse_other_config(run: Path, saved: str, now: DictConfig) -> None:
+    """Raise UserError, naming each key, where the configuration is not the one that the run was started with."""
+    before, after = flatten(OmegaConf.create(saved)), flatten(now)
+    changed = []
+    for key in sorted(before.keys() | after.keys()):
+        old, new = before.get(key), after.get(key)
+        upward = key == "trainer.epochs" and isinstance(new, int) and new >= old
+        if old != new and key not in MAY_CHANGE and not upward:
+            changed.append(f"{key} was {old}, now {new}")
+    if changed:
+        allowed = ", ".join(sorted(MAY_CHANGE - {"resume"}))
+        raise UserError(
+            f"resume={run}: the configuration differs: {'; '.join(changed)}; allowed to change: trainer.epochs upward, {allowed}"
+        )

@@ -1,93 +1,68 @@
 """A folder of your own: train/ and test/, each with a folder of images for every class."""
 
+import logging
+import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
-from ssvae_cli.datasets.base import ImageData, Split, hold_out
+from ssvae_cli.datasets.base import ImageData, Split, hold_out_rows, limit_rows
+from ssvae_cli.datasets.images import KINDS, is_image, read_image
 from ssvae_cli.errors import UserError, nearest, require
 
-KINDS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-MODES = {1: "L", 3: "RGB"}
-THREADS = 4  # PIL decodes without the interpreter's lock
+log = logging.getLogger(__name__)
+
+THREADS = max(2, min(8, os.cpu_count() or 2))  # Pillow decodes without the interpreter's lock
+CHUNK = 64  # images a task: one by one, handing them out costs as much as a small picture
+OWN_VALIDATION = ("validation", "val")
+
+Files = Sequence[tuple[Path, int]]  # image and label
+Read = Callable[[Files], Split]
 
 
-def folder(*, root: str, size: int | None, channels: Literal[1, 3], validation: int) -> ImageData:
-    """Images under root/train/<class>/ and root/test/<class>/.
+def folder(
+    *,
+    root: str,
+    size: int | None,
+    channels: Literal[1, 3],
+    validation: int | None,
+    on_error: Literal["raise", "skip"] = "raise",
+    limit: int | None = None,
+) -> ImageData:
+    """Images under root/train/<class>/, root/test/<class>/ and, where it is there, root/validation/<class>/ (or val/).
 
     size: images are resized to it on their shorter side and cropped about the centre; null takes them as they are,
-    and they must then be alike. Raises UserError naming the first file that cannot be read.
+    and they must then be alike. validation: how many training images are held out where root has no validation/;
+    null: a tenth. on_error: a file that cannot be read stops the run, or is left out and counted in a warning.
+    limit: train on this many images; null: all. Files that are not named as images are passed over.
+    Raises UserError, in one line that names the place.
     """
     require(size is None or size >= 1, f"dataset.size must be at least 1 or null, got {size}")
-    base = Path(root)
+    base = Path(root).expanduser()
     require(base.is_dir(), f"dataset.root={root}: no such folder; it should hold train/ and test/")
     classes = _classes(base / "train")
-    for name in _classes(base / "test"):
-        require(name in classes, f"{base / 'test' / name}: train has no such class; {nearest(name, classes)}")
-    train, held_out = hold_out(_read(base / "train", classes, size, channels), validation)
-    test = _read(base / "test", classes, size, channels)
-    require(
-        train.x.shape[1:] == test.x.shape[1:],
-        f"{root}: train has images of {_text(train)}, test of {_text(test)}; give dataset.size",
-    )
-    return ImageData(train, held_out, test, classes)
-
-
-def _classes(part: Path) -> tuple[str, ...]:
-    require(part.is_dir(), f"{part}: no such folder; dataset.root should hold train/ and test/")
-    names = tuple(sorted(p.name for p in part.iterdir() if p.is_dir() and not p.name.startswith(".")))
-    require(names != (), f"{part}: no classes; it should hold a folder of images for every class")
-    return names
-
-
-def _read(part: Path, classes: tuple[str, ...], size: int | None, channels: int) -> Split:
-    files = list(_files(part, classes))
-    require(files != [], f"{part}: no images; allowed: {', '.join(sorted(KINDS))}")
-    with ThreadPoolExecutor(THREADS) as pool:
-        images = list(pool.map(lambda item: _image(item[0], size, channels), files))
-    for (path, _), image in zip(files, images):
+    train, test = (_files(base / part, classes) for part in ("train", "test"))
+    own = next((base / name for name in OWN_VALIDATION if (base / name).is_dir()), None)
+    if own is None:
+        kept, held = hold_out_rows(len(train), max(1, len(train) // 10) if validation is None else validation)
+        train, held_out = [train[i] for i in kept], [train[i] for i in held]
+    else:
         require(
-            image.shape == images[0].shape,
-            f"{path}: {image.shape[1]}x{image.shape[0]} pixels, but {files[0][0].name} has "
-            f"{images[0].shape[1]}x{images[0].shape[0]}; give dataset.size to make them alike",
+            validation is None,
+            f"dataset.validation must be null, as {own} is there to be used instead; got {validation}",
         )
-    x = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
-    return Split(x, torch.tensor([label for _, label in files]))
+        held_out = _files(own, classes)
+    train = [train[i] for i in limit_rows(len(train), limit)]
 
-
-def _files(part: Path, classes: tuple[str, ...]) -> Iterator[tuple[Path, int]]:
-    for label, name in enumerate(classes):
-        for path in sorted((part / name).rglob("*")):
-            if path.suffix.lower() in KINDS:
-                yield path, label
-
-
-def _image(path: Path, size: int | None, channels: int) -> np.ndarray:
-    """uint8 [H, W, C]; a file with a hostile number of pixels is refused, like one that is damaged."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as opened:
-                image = _eight_bits(opened).convert(MODES[channels])
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UserError(f"{path}: cannot be read as an image ({error})") from None
-    if size is not None:
-        image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
-    return np.asarray(image).reshape(image.height, image.width, channels)
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit grey is scaled, which PIL's own conversion would clip."""
-    if image.mode in ("I", "I;16", "I;16B", "I;16L"):
-        return Image.fromarray((np.asarray(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8))
-    return image
-
-
-def _text(split: Split) -> str:
-    return "x".join(map(str, split.x.shape[1:]))
+    shape = _shape([*train, *held_out, *test], size, channels, on_error)
+    _fits_in_memory(base, len(train) + len(held_out) + len(test), shape)
+    with warnings.catch_warnings():  # here, and not where files are opened: a filter holds for every thread
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        splits = [_read(files, shape, size, on_error) for files in (train, held_out, test)]
+    return ImageData(*splits, classes)

@@ -13,7 +13,7 @@ def knn_accuracy(x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor, *, k: int
     right = 0
     for chunk, labels in zip(F.normalize(x_test).split(CHUNK), y_test.split(CHUNK)):
         similarity, neighbours = (chunk @ x.T).topk(min(k, len(x)), dim=1)
-        votes = torch.zeros(len(chunk), int(y.max()) + 1, device=x.device)
+        votes = x.new_zeros(len(chunk), int(y.max()) + 1)
         votes.scatter_add_(1, y[neighbours], (similarity / temperature).softmax(1))
         right += votes.argmax(1).eq(labels).sum().item()
     return right / len(x_test)

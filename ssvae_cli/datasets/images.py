@@ -1,0 +1,52 @@
+"""One image file, read as 8-bit pixels."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from ssvae_cli.errors import UserError
+
+KINDS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # not EPS, which Pillow hands to a program
+MODES = {1: "L", 3: "RGB"}
+
+
+def is_image(path: Path) -> bool:
+    """Whether the name ends as an image's does; hidden files, such as the ._x.jpg of a Mac, are none."""
+    return path.suffix.lower() in KINDS and not path.name.startswith(".")
+
+
+def read_image(path: Path, size: int | None, channels: Literal[1, 3]) -> np.ndarray:
+    """The picture as a viewer shows it, uint8 [C, H, W]: turned as its EXIF says, transparent parts white.
+
+    size: resized to it on the shorter side, then cropped about the centre. Of several frames the first is read;
+    16-bit grey is scaled to 8. Raises UserError naming a file that is damaged, cut short or no image, and one with so
+    many pixels that Pillow suspects an attack, provided its warning of that is made an error.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            if size is not None:
+                image.draft(None, (2 * size, 2 * size))  # a JPEG is decoded no larger than it has to be
+            ImageOps.exif_transpose(image, in_place=True)
+            image = _flat(image, MODES[channels])
+        if size is not None:
+            image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+    except Exception as error:  # Pillow's decoders raise nearly anything on a bad file
+        reason = (str(error).splitlines() or [type(error).__name__])[0].replace(f" '{path}'", "").replace(f" {str(path)!r}", "")
+        raise UserError(f"{path}: cannot be read as an image ({reason})") from error
+    pixels = np.asarray(image)
+    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def _flat(image: Image.Image, mode: str) -> Image.Image:
+    """An image of any kind as L or RGB, its values kept rather than clipped, where Pillow's own conversion would not."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        image = Image.fromarray(((np.asarray(image).astype(np.int64) + 128) // 257).astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        raise ValueError(f"pixels of mode {image.mode} have no fixed range; save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert(mode)

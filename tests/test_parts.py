@@ -1,0 +1,161 @@
+"""Encoders, posteriors, decoders, couplings, optimizer: what their docstrings claim."""
+
+import math
+
+import pytest
+import torch
+from torch.distributions import Bernoulli, Normal, kl_divergence
+
+from ssvae_cli import couplings
+from ssvae_cli.decoders import ConvDecoder
+from ssvae_cli.encoders.posteriors import Gaussian
+from ssvae_cli.errors import UserError
+from ssvae_cli.estimators.classifier import Classifier
+from ssvae_cli.optimizers import AdamW
+from ssvae_cli.priors.base import Encoded
+from ssvae_cli.priors.unstructured_normal import UnstructuredNormal
+
+
+def composed(*overrides):
+    from hydra import compose, initialize_config_module
+
+    with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
+        return compose("train", overrides=list(overrides))
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32)])
+@pytest.mark.parametrize("posterior", ["deterministic", "gaussian"])
+@pytest.mark.parametrize("kind", ["convnet", "mlp", "resnet18", "torchvision"])
+def test_every_encoder_takes_small_images_to_features_and_a_posterior(kind, posterior, shape):
+    from ssvae_cli.build import build
+
+    names = ["encoder.backbone.name=resnet18"] if kind == "torchvision" else []
+    config = composed(f"encoder={kind}", f"encoder.posterior={posterior}", "encoder.latent_dim=16", *names)
+    encoder = build(config.encoder, "encoder", image_shape=shape)
+    x = torch.randn(3, *shape)
+    assert encoder.features(x).shape == (3, encoder.backbone.out_dim)
+    posterior = encoder(x)
+    assert posterior.sample().shape == posterior.mean.shape == (3, 16)
+    assert encoder.stochastic == (not torch.equal(posterior.sample(), posterior.sample()))
+
+
+def test_a_model_torchvision_does_not_have_is_refused_with_the_nearest():
+    from ssvae_cli.build import build
+
+    config = composed("encoder=torchvision", "encoder.backbone.name=resnet81")
+    with pytest.raises(UserError, match="did you mean 'resnet18'"):
+        build(config.encoder, "encoder", image_shape=(3, 32, 32))
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "efficientnet_b0", "convnext_tiny", "vgg11"])
+def test_other_torchvision_models_lose_their_classifier(name):
+    from ssvae_cli.encoders.torchvision_models import TorchvisionModel
+
+    backbone = TorchvisionModel(image_shape=(3, 32, 32), name=name, small_stem=False)
+    assert backbone.out_dim != 1000 and backbone(torch.randn(2, 3, 32, 32)).shape == (2, backbone.out_dim)
+
+
+def test_images_too_small_for_a_model_are_refused_in_a_line():
+    from ssvae_cli.encoders.torchvision_models import TorchvisionModel
+
+    with pytest.raises(UserError, match="cannot take images of 1x8x8") as error:
+        TorchvisionModel(image_shape=(1, 8, 8), name="alexnet", small_stem=False)
+    assert "\n" not in str(error.value)
+
+
+def test_the_gaussian_posterior_agrees_with_torchs_normal():
+    posterior = Gaussian(torch.randn(5, 8))
+    normal = Normal(posterior.mean, posterior.log_std.exp())
+    z = posterior.sample()
+    assert torch.allclose(posterior.log_prob(z), normal.log_prob(z).sum(1), atol=1e-5)
+    standard = Normal(torch.zeros(5, 4), torch.ones(5, 4))
+    assert torch.allclose(posterior.kl_standard_normal(), kl_divergence(normal, standard).sum(1), atol=1e-5)
+
+
+def test_the_reparametrised_gradient_is_that_of_the_closed_form():
+    """d/d mean E |z|^2 = 2 mean, d/d std E |z|^2 = 2 std."""
+    mean, raw = torch.tensor([[0.7]], requires_grad=True), torch.zeros(1, 1, requires_grad=True)
+    posterior = Gaussian(torch.cat([mean, raw], 1).expand(200_000, 2))
+    (posterior.sample() ** 2).mean().backward()
+    std = math.exp(-2)  # at raw = 0, where d log_std / d raw = 1
+    assert mean.grad.item() == pytest.approx(2 * 0.7, rel=0.01)
+    assert raw.grad.item() == pytest.approx(2 * std**2, rel=0.05)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (1, 28, 28), (3, 33, 18)])
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_a_decoders_log_likelihood_is_torchs_summed_over_pixels(likelihood, shape):
+    decoder = ConvDecoder(image_shape=shape, latent_dim=4, width=4, likelihood=likelihood)
+    x, z = torch.rand(3, *shape).round(), torch.randn(3, 4)
+    predicted = decoder(z)
+    assert predicted.shape == x.shape
+    pixels = Bernoulli(logits=predicted) if likelihood == "bernoulli" else Normal(predicted, decoder.log_std.exp())
+    assert torch.allclose(decoder.log_likelihood(x, z), pixels.log_prob(x).flatten(1).sum(1), rtol=1e-4)
+
+
+COUPLINGS = {
+    "bilinear": lambda: couplings.Bilinear(latent_dim=6),
+    "cosine": lambda: couplings.Cosine(temperature=0.2, learn_temperature=True),
+    "rbf": lambda: couplings.RBF(bandwidth=0.7),
+    "mlp": lambda: couplings.MLP(latent_dim=6, hidden=[16, 16]),
+    "separable": lambda: couplings.Separable(latent_dim=6, hidden=[16], embedding_dim=8),
+}
+
+
+@pytest.mark.parametrize("name", COUPLINGS)
+def test_a_table_holds_the_score_of_every_pair(name):
+    torch.manual_seed(1)
+    coupling = COUPLINGS[name]().double()
+    z, z_prime = torch.randn(5, 6, dtype=torch.float64), torch.randn(7, 6, dtype=torch.float64)
+    table = coupling(z, z_prime)
+    assert table.shape == (5, 7)
+    for i in range(5):
+        row = coupling.paired(z[i].expand(7, 6), z_prime)
+        assert torch.allclose(table[i], row, rtol=1e-10, atol=1e-10)
+
+
+def test_couplings_by_hand():
+    z, z_prime = torch.tensor([[3.0, 4.0]]), torch.tensor([[4.0, 3.0]])
+    assert couplings.Cosine(temperature=0.5)(z, z_prime).item() == pytest.approx(2 * 24 / 25)
+    assert couplings.RBF(bandwidth=2.0)(z, z_prime).item() == pytest.approx(-2 / 8)
+    bilinear = couplings.Bilinear(latent_dim=2)
+    bilinear.weight.data = torch.tensor([[0.0, 1.0], [0.0, 0.0]])
+    assert bilinear(z, z_prime).item() == pytest.approx(9.0)  # z_1 z'_2, not z_2 z'_1
+
+
+@pytest.mark.parametrize("name", COUPLINGS)
+def test_scores_stay_in_float32_under_autocast(name):
+    coupling = COUPLINGS[name]()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert coupling(torch.randn(4, 6).bfloat16(), torch.randn(4, 6).bfloat16()).dtype == torch.float32
+
+
+def test_rbf_distances_far_from_the_origin_keep_their_digits():
+    z = torch.randn(8, 4)
+    near, far = (couplings.RBF(bandwidth=1.0)(z + shift, z + shift) for shift in (0.0, 100.0))
+    assert torch.allclose(near, far, atol=1e-3)
+
+
+def test_the_classifiers_two_sides_each_get_their_own_gradient():
+    """The encoder sees E_Q D with D frozen; D sees its cross-entropy with z frozen."""
+    estimator, prior = Classifier(latent_dim=3, hidden=[8]), UnstructuredNormal()
+    z = torch.randn(16, 3, requires_grad=True)
+    torch.manual_seed(0)
+    estimator(prior, Encoded(z, None, None, None)).backward()
+    seen, own = z.grad.clone(), [p.grad.clone() for p in estimator.parameters()]
+    z.grad = None
+    estimator.zero_grad()
+    (plain,) = torch.autograd.grad(estimator.log_ratio(z).mean(), z)
+    assert torch.allclose(seen, plain)
+    torch.manual_seed(0)
+    (-estimator.cross_entropy(prior.sample(z.detach()), z.detach())).backward()
+    assert all(torch.allclose(a, p.grad) for a, p in zip(own, estimator.parameters()))
+
+
+def test_the_rate_warms_up_and_ends_near_zero():
+    optimization = AdamW(lr=1.0, weight_decay=0.1, warmup=0.1, clip=None)
+    optimization.attach([torch.nn.Linear(3, 2)], total_steps=100)
+    rates = [optimization.rate(s) for s in range(100)]
+    assert rates[0] < rates[5] < rates[10] and max(rates) <= 1.0 and rates[-1] < 0.01
+    assert [len(g["params"]) for g in optimization.optimizer.param_groups] == [1, 1]
+    assert [g["weight_decay"] for g in optimization.optimizer.param_groups] == [0.1, 0.0]
