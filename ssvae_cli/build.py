@@ -57,7 +57,10 @@ def check(config: dict, key: str, given: set[str] = frozenset()) -> None:
         if isinstance(value, dict) and "_target_" in value:
             check(value, here)
         elif known and name in hints:
-            require(fits(value, hints[name]), f"{here} must be {describe(hints[name])}, got {value!r}{hint(value, hints[name])}")
+            require(
+                fits(value, hints[name]),
+                f"{here} must be {describe(hints[name])}, got {value!r}{hint(value, hints[name])}",
+            )
     if not config.get("_partial_"):
         missing = [
             name

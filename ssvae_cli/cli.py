@@ -115,7 +115,9 @@ def resumed(overrides: list[str]) -> list[str]:
     run = Path(runs[-1])
     stored = run / ".hydra" / "overrides.yaml"
     require(run.is_dir(), f"resume={run}: no such folder; give the folder of a run")
-    require(stored.is_file(), f"resume={run}: not a run (it has no {stored.relative_to(run)}); give the folder of a run")
+    require(
+        stored.is_file(), f"resume={run}: not a run (it has no {stored.relative_to(run)}); give the folder of a run"
+    )
     own = [o for o in OmegaConf.load(stored) if not o.startswith("resume=")]
     given = {o.split("=", 1)[0].lstrip("+~") for o in overrides}
     kept = [o for o in own if o.split("=", 1)[0].lstrip("+~") not in given]
@@ -126,8 +128,12 @@ def one_line(error: Exception, command: str, overrides: list[str]) -> str:
     """Hydra's or OmegaConf's message as one line, with the nearest spelling that Hydra leaves out."""
     text = str(error)
     if override := getattr(error, "override", None):
-        return f"'{override}' is no override ({text.splitlines()[0]}); allowed: key=value, group=choice, +new=value, ~key"
-    if found := re.search(r"Could not find '([^']+)'.*Available options in '([^']+)':(.*?)Config search path", text, re.S):
+        return (
+            f"'{override}' is no override ({text.splitlines()[0]}); allowed: key=value, group=choice, +new=value, ~key"
+        )
+    if found := re.search(
+        r"Could not find '([^']+)'.*Available options in '([^']+)':(.*?)Config search path", text, re.S
+    ):
         path, group, listed = found.groups()
         choice = path.removeprefix(f"{group}/")
         return f"{group}={choice} is not a choice; {nearest(choice, listed.split())}"

@@ -1,5 +1,7 @@
 """The objective: encoders, prior, estimator and decoder make one number, the ELBO in nats."""
 
+from typing import Literal
+
 import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
@@ -8,20 +10,27 @@ from ssvae_cli.build import build
 from ssvae_cli.errors import nearest, require
 from ssvae_cli.priors.base import Encoded, Prior
 
+Precision = Literal["float32", "bf16"]
+
 
 class Objective(nn.Module):
     """L = E_Q [log P(z, z') - log Q(z) - log Q(z')], up to log P_true(x) + log P_true(x') (Eqs. 17, 20).
 
     With an explicit decoder it is the ordinary VAE's ELBO (Eq. 1), E log P(x|z) - KL(Q(z|x) || P(z)), log P(x)
-    included; the two are never compared. Raises UserError for parts that do not belong together.
+    included; the two are never compared. precision: the encoders'; scores are always float32.
+    Raises UserError for parts that do not belong together.
     """
 
-    def __init__(self, *, encoder, encoder_prime, prior: Prior, estimator, decoder=None):
+    def __init__(
+        self, *, encoder, encoder_prime, prior: Prior, estimator, decoder=None, precision: Precision = "float32"
+    ):
         super().__init__()
         name, prior_name = estimator.name, type(prior).__name__
         serving = [s for s in prior.served_by if (s == "analytic") == (decoder is not None)]
         if decoder is not None:
-            require(serving != [], f"decoder=conv is the ordinary VAE and needs prior=unstructured_normal, got {prior_name}")
+            require(
+                serving != [], f"decoder=conv is the ordinary VAE and needs prior=unstructured_normal, got {prior_name}"
+            )
             require(encoder.stochastic, "decoder=conv needs encoder.posterior=gaussian, got deterministic")
         require(name in serving, f"estimator={name} cannot serve the prior {prior_name}; {nearest(name, serving)}")
         self.encoder = encoder
@@ -29,11 +38,13 @@ class Objective(nn.Module):
         self.prior = prior
         self.estimator = estimator
         self.decoder = decoder
+        self.bf16 = precision == "bf16"
 
     def encode(self, x: Tensor, x_prime: Tensor, generator: torch.Generator | None = None) -> Encoded:
         """One sample of Q(z|x) and of Q(z'|x'); an unstructured prior sees x alone. x, x': [B, C, H, W]."""
-        posterior = self.encoder(x)
-        posterior_prime = self.encoder_prime(x_prime) if self.prior.views == 2 else None
+        with self._autocast(x):
+            posterior = self.encoder(x)
+            posterior_prime = self.encoder_prime(x_prime) if self.prior.views == 2 else None
         return Encoded(
             z=posterior.sample(generator),
             z_prime=None if posterior_prime is None else posterior_prime.sample(generator),
@@ -41,17 +52,24 @@ class Objective(nn.Module):
             posterior_prime=posterior_prime,
         )
 
+    def features(self, x: Tensor) -> Tensor:
+        """What probes read: the backbone's features of x, [B, C, H, W] -> float32 [B, F]."""
+        with self._autocast(x):
+            return self.encoder.features(x).float()
+
     def forward(self, x: Tensor, x_prime: Tensor, unit: Tensor | None = None, generator=None) -> Tensor:
         """The ELBO of a batch of pairs in nats, []; the loss is its negative.
 
         unit: [B, C, H, W], x in [0, 1], what an explicit decoder is asked to explain.
         """
         encoded = self.encode(x, x_prime, generator)
-        with torch.autocast(x.device.type, enabled=False):
-            elbo = self.prior.elbo(self.estimator, encoded)
-            if self.decoder is not None:
-                elbo = elbo + self.decoder.log_likelihood(unit, encoded.z).mean()
+        elbo = self.prior.elbo(self.estimator, encoded)
+        if self.decoder is not None:
+            elbo = elbo + self.decoder.log_likelihood(unit, encoded.z).mean()
         return elbo
+
+    def _autocast(self, x: Tensor) -> torch.autocast:
+        return torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
 
 def make_objective(cfg: DictConfig, image_shape: tuple[int, int, int]) -> Objective:
@@ -64,4 +82,5 @@ def make_objective(cfg: DictConfig, image_shape: tuple[int, int, int]) -> Object
         prior=build(cfg.prior, "prior"),
         estimator=build(cfg.estimator, "estimator"),
         decoder=None if decoder is None else build(decoder, "decoder", latent_dim=cfg.encoder.latent_dim, **shaped),
+        precision=cfg.trainer.precision,
     )

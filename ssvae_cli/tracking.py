@@ -4,7 +4,6 @@ import json
 import logging
 import math
 import sys
-import warnings
 from pathlib import Path
 
 from rich.console import Console
@@ -91,7 +90,13 @@ class Display:
         self._console = Console(file=sys.stderr)
         self._bar = None
         if self._console.is_terminal:
-            columns = [TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}")]
+            columns = [
+                TextColumn("epoch"),
+                MofNCompleteColumn(),
+                BarColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+            ]
             self._bar = Progress(*columns, console=self._console)
             self._task = self._bar.add_task("", total=total, completed=done, note="")
         self._total = total
@@ -107,7 +112,11 @@ class Display:
 
     def epoch(self, epoch: int, values: dict[str, float]) -> None:
         """Show the end of an epoch, counted from 1."""
-        shown = [f"{name} {values[name]:.3f}" for name in ("elbo/train", "elbo/validation", "probe/linear/validation") if values.get(name) is not None]
+        shown = [
+            f"{name} {values[name]:.3f}"
+            for name in ("elbo/train", "elbo/validation", "probe/linear/validation")
+            if values.get(name) is not None
+        ]
         note = "  ".join(shown)
         if self._bar:
             self._bar.update(self._task, completed=epoch, note=note)

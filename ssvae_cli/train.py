@@ -3,6 +3,7 @@
 data -> pairs -> encoder -> prior -> estimator -> ELBO; then the probes, read on test once, after the last epoch.
 """
 
+import copy
 import logging
 import math
 import time
@@ -43,8 +44,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     steps_per_epoch = len(data.train.x) // trainer.batch_size
     optimization = build(cfg.optimizer, "optimizer").attach([objective], trainer.epochs * steps_per_epoch)
     x = {name: getattr(data, name).x.to(device) for name in ("train", "validation", "test")}
+    untrained = copy.deepcopy(objective)
     evaluator = Evaluator(objective=objective, pairs=pairs, probe=probe, data=data, images=x)
-    untrained = evaluator.linear_probe_on_test(of="features")
     order = torch.Generator().manual_seed(cfg.seed)
     noise = torch.Generator(device).manual_seed(cfg.seed)
     forward = torch.compile(objective) if trainer.compile else objective
@@ -72,15 +73,16 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
                 batch = x["train"][shuffled[i * trainer.batch_size : (i + 1) * trainer.batch_size]]
                 with torch.no_grad():
                     view, view_prime = pairs(batch, noise)
-                with trainer.autocast():
-                    elbo = forward(view, view_prime, pairs.to_unit(view), noise)
+                elbo = forward(view, view_prime, pairs.to_unit(view), noise)
                 (-elbo).backward()
                 norm = optimization.step(epoch * steps_per_epoch + i)
                 total += elbo.detach()
             values = {"elbo/train": (total / steps_per_epoch).item(), "gradient/norm": norm.item()}
             train_s += time.perf_counter() - began
             if not math.isfinite(values["elbo/train"]):
-                raise FloatingPointError(f"the ELBO is {values['elbo/train']} in epoch {epoch + 1}; the last good checkpoint is {run / checkpoint.LAST}")
+                raise FloatingPointError(
+                    f"the ELBO is {values['elbo/train']} in epoch {epoch + 1}; the last good checkpoint is {run / checkpoint.LAST}"
+                )
             values["optimizer/lr"] = optimization.rate((epoch + 1) * steps_per_epoch - 1)
             if (epoch + 1) % trainer.eval_every == 0 or epoch + 1 == trainer.epochs:
                 values |= evaluator.validation()
@@ -104,8 +106,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     # The last epoch's numbers: test is read here, once.
     seen = trainer.epochs * steps_per_epoch * trainer.batch_size
     summary = evaluator.test() | {
-        "probe/linear/random_init": untrained,
-        "probe/linear/pixels": evaluator.linear_probe_on_test(of="pixels"),
+        "probe/linear/random_init": evaluator.linear_probe_on_test(untrained),
+        "probe/linear/pixels": evaluator.linear_probe_on_test(None),
         "time/train_s": train_s,
         "throughput/images_per_s": seen / train_s if train_s else None,
         "data/log_n_test": math.log(len(x["test"])),

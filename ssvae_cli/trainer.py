@@ -1,6 +1,5 @@
 """How training runs: device, precision, epochs, batch size."""
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
@@ -29,9 +28,3 @@ class Trainer:
         self.epochs, self.batch_size, self.eval_every = epochs, batch_size, eval_every
         self.device = torch.device("cuda" if found and device != "cpu" else "cpu")
         self.precision, self.compile = precision, compile
-
-    def autocast(self) -> AbstractContextManager:
-        """bf16 for the encoder where asked for; scores stay in float32."""
-        if self.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)

@@ -8,7 +8,13 @@ from hydra.core.global_hydra import GlobalHydra
 
 from ssvae_cli import cli
 
-TINY = ["trainer.epochs=2", "trainer.eval_every=1", "trainer.batch_size=400", "encoder.backbone.width=8", "trainer.device=cpu"]
+TINY = [
+    "trainer.epochs=2",
+    "trainer.eval_every=1",
+    "trainer.batch_size=400",
+    "encoder.backbone.width=8",
+    "trainer.device=cpu",
+]
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 

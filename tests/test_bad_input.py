@@ -10,7 +10,11 @@ CASES = {
     "unknown top-level key": ("train", ["sed=3"], ["sed", "did you mean 'seed'"]),
     "unknown option": ("train", ["prior=infonc"], ["prior=infonc", "did you mean 'infonce'", "unstructured_normal"]),
     "unknown nested option": ("train", ["prior/coupling=cosin"], ["prior/coupling=cosin", "did you mean 'cosine'"]),
-    "unknown key of another choice": ("train", ["encoder=mlp", "encoder.backbone.width=8"], ["allowed: encoder.backbone.hidden"]),
+    "unknown key of another choice": (
+        "train",
+        ["encoder=mlp", "encoder.backbone.width=8"],
+        ["allowed: encoder.backbone.hidden"],
+    ),
     "added key": ("train", ["+trainer.epoch=3"], ["trainer.epoch", "did you mean 'epochs'"]),
     "bad syntax": ("train", ["trainer.epochs=[3"], ["trainer.epochs"]),
     "no equals sign": ("train", ["prior"], ["prior"]),
@@ -29,17 +33,33 @@ CASES = {
     "missing folder": ("train", ["dataset=folder", "dataset.root=nowhere"], ["nowhere"]),
     "mandatory root": ("train", ["dataset=folder"], ["dataset.root"]),
     "no GPU": ("train", ["trainer.device=cuda"], ["trainer.device=cuda", "no GPU", "allowed here: auto, cpu"]),
-    "estimator cannot serve infonce": ("train", ["prior=infonce", "estimator=nwj"], ["nwj", "InfoNCE", "infonce, limit"]),
+    "estimator cannot serve infonce": (
+        "train",
+        ["prior=infonce", "estimator=nwj"],
+        ["nwj", "InfoNCE", "infonce, limit"],
+    ),
     "estimator cannot serve mi": ("train", ["prior=mi", "estimator=limit"], ["limit", "MI", "dv, infonce, nwj"]),
-    "estimator without its decoder": ("train", ["prior=unstructured_normal", "estimator=analytic"], ["analytic", "classifier"]),
-    "decoder with the wrong prior": ("train", ["decoder=conv", "prior=infonce"], ["decoder=conv", "prior=unstructured_normal"]),
+    "estimator without its decoder": (
+        "train",
+        ["prior=unstructured_normal", "estimator=analytic"],
+        ["analytic", "classifier"],
+    ),
+    "decoder with the wrong prior": (
+        "train",
+        ["decoder=conv", "prior=infonce"],
+        ["decoder=conv", "prior=unstructured_normal"],
+    ),
     "decoder with a delta": (
         "train",
         ["decoder=conv", "prior=unstructured_normal", "encoder.posterior=deterministic"],
         ["decoder=conv", "posterior=gaussian"],
     ),
     "resume from nowhere": ("train", ["resume=nowhere"], ["resume=nowhere", "folder of a run"]),
-    "class that cannot be imported": ("train", ["prior._target_=ssvae_cli.priors.Nope"], ["prior._target_", "imported"]),
+    "class that cannot be imported": (
+        "train",
+        ["prior._target_=ssvae_cli.priors.Nope"],
+        ["prior._target_", "imported"],
+    ),
 }
 
 

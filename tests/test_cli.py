@@ -18,10 +18,19 @@ SSVAE = [str(Path(sysconfig.get_path("scripts")) / "ssvae")]
 
 
 def run(*arguments, env=None, **options):
-    return subprocess.run([*SSVAE, *arguments], capture_output=True, text=True, env={**os.environ, **(env or {})}, **options)
+    return subprocess.run(
+        [*SSVAE, *arguments], capture_output=True, text=True, env={**os.environ, **(env or {})}, **options
+    )
 
 
-@pytest.mark.parametrize("arguments, env", [(["--help"], {}), (["--version"], {}), (["-sc", "query=bash"], {"COMP_LINE": "ssvae train prior=", "COMP_POINT": "18"})])
+@pytest.mark.parametrize(
+    "arguments, env",
+    [
+        (["--help"], {}),
+        (["--version"], {}),
+        (["-sc", "query=bash"], {"COMP_LINE": "ssvae train prior=", "COMP_POINT": "18"}),
+    ],
+)
 def test_help_version_and_completion_are_quick_and_import_no_torch(arguments, env):
     times = []
     for _ in range(3):
@@ -32,7 +41,9 @@ def test_help_version_and_completion_are_quick_and_import_no_torch(arguments, en
     # The claim is 0.3 s on an idle machine; a busy one is given twice that.
     assert min(times) < 0.6
     probe = "import sys; from ssvae_cli import cli; cli.run(sys.argv[1:]); assert 'torch' not in sys.modules"
-    done = subprocess.run([sys.executable, "-c", probe, *arguments], capture_output=True, text=True, env={**os.environ, **env})
+    done = subprocess.run(
+        [sys.executable, "-c", probe, *arguments], capture_output=True, text=True, env={**os.environ, **env}
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -125,6 +136,17 @@ def test_every_choice_composes_and_every_part_of_it_is_buildable(choice):
     with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
         config = compose("train", overrides=[choice, *root])
     given = {"image_shape", "latent_dim"}
-    for key in ("dataset", "pairs", "encoder", "prior", "estimator", "optimizer", "trainer", "probe", "decoder", "encoder_prime"):
+    for key in (
+        "dataset",
+        "pairs",
+        "encoder",
+        "prior",
+        "estimator",
+        "optimizer",
+        "trainer",
+        "probe",
+        "decoder",
+        "encoder_prime",
+    ):
         if config[key] is not None:
             check(OmegaConf.to_container(config, resolve=True)[key], key, given)

@@ -48,7 +48,10 @@ def write_idx(path, array):
 def test_idx_files_are_read_unpacked_or_from_their_archives(name, read, unpacked, tmp_path):
     rng = np.random.default_rng(0)
     raw = tmp_path / name / "raw"
-    images = {"train": rng.integers(0, 256, (40, 28, 28), np.uint8), "t10k": rng.integers(0, 256, (12, 28, 28), np.uint8)}
+    images = {
+        "train": rng.integers(0, 256, (40, 28, 28), np.uint8),
+        "t10k": rng.integers(0, 256, (12, 28, 28), np.uint8),
+    }
     for part, x in images.items():
         write_idx(raw / f"{part}-images-idx3-ubyte.gz", x)
         write_idx(raw / f"{part}-labels-idx1-ubyte.gz", (np.arange(len(x)) % 10).astype(np.uint8))
@@ -84,7 +87,11 @@ def cifar_root(tmp_path, monkeypatch):
 
 def test_cifar_pickles_are_read_channels_first(cifar_root):
     data = cifar10(root=str(cifar_root), download=False, validation=5)
-    assert [tuple(s.x.shape) for s in (data.train, data.validation, data.test)] == [(45, 3, 32, 32), (5, 3, 32, 32), (10, 3, 32, 32)]
+    assert [tuple(s.x.shape) for s in (data.train, data.validation, data.test)] == [
+        (45, 3, 32, 32),
+        (5, 3, 32, 32),
+        (10, 3, 32, 32),
+    ]
     stored = pickle.loads((cifar_root / CIFAR10.base_folder / "test_batch").read_bytes())["data"]
     assert torch.equal(data.test.x[3].flatten(), torch.from_numpy(stored[3]))
 
@@ -194,7 +201,8 @@ def bomb(root):
 
 
 @pytest.mark.parametrize(
-    "spoil", [corrupt, truncate, empty_class, no_classes, no_test, strange_class, mixed_sizes, other_size_in_test, bomb],
+    "spoil",
+    [corrupt, truncate, empty_class, no_classes, no_test, strange_class, mixed_sizes, other_size_in_test, bomb],
     ids=lambda f: f.__name__,
 )
 def test_a_bad_folder_is_refused_in_a_line_that_names_the_place(spoil, tmp_path):
@@ -214,10 +222,12 @@ def test_a_set_that_is_not_there_says_how_to_have_it(read_set, tmp_path):
 
 def test_a_damaged_archive_is_refused_in_a_line(tmp_path):
     raw = tmp_path / "MNIST" / "raw"
-    write_idx(raw / "train-images-idx3-ubyte.gz", np.zeros((4, 28, 28), np.uint8))
+    for part in ("train", "t10k"):
+        write_idx(raw / f"{part}-images-idx3-ubyte.gz", np.zeros((4, 28, 28), np.uint8))
+        write_idx(raw / f"{part}-labels-idx1-ubyte.gz", np.zeros(4, np.uint8))
     archive = raw / "train-images-idx3-ubyte.gz"
     archive.write_bytes(archive.read_bytes()[:-20])
-    with pytest.raises(UserError, match="mnist could not be read"):
+    with pytest.raises(UserError, match="train-images-idx3-ubyte.gz: damaged archive"):
         mnist(root=str(tmp_path), download=False, validation=10)
 
 

@@ -32,7 +32,7 @@ def probe(**options):
 @pytest.mark.parametrize("penalty", [1e-3, 1e-1])
 def test_the_probe_is_scikit_learns_logistic_regression(penalty, digits):
     (x, y), _, (x_test, y_test) = digits
-    ours = probe().fit(x, y, 10, penalty)
+    ours = probe().fit(x, y, 10, [penalty])[penalty]
     std = x.std(0)
     scaled = StandardScaler().fit(x)
     scaled.scale_ = np.where(std > 0, std, 1)  # both with Bessel's correction, dead pixels left alone
@@ -44,22 +44,24 @@ def test_the_probe_is_scikit_learns_logistic_regression(penalty, digits):
     assert accuracy(ours, x_test, y_test) == pytest.approx(theirs.score(scaled.transform(x_test), y_test))
 
 
-def test_the_penalty_is_chosen_on_validation_and_test_is_read_only_when_given(digits):
+def test_the_penalty_is_chosen_on_validation_and_the_fit_repeated_on_both(digits):
     train, validation, test = digits
-    blind = probe(penalties=[1e-3, 10.0])(train, validation)
-    assert blind.test is None and blind.penalty == 1e-3
-    seen = probe(penalties=[1e-3, 10.0])(train, validation, test)
-    assert (seen.penalty, seen.validation) == (blind.penalty, blind.validation) and seen.test > 0.85
+    penalty, right = probe(penalties=[1e-3, 10.0]).choose(train, validation)
+    assert penalty == 1e-3 and right > 0.85
+    both = [torch.cat(pair) for pair in zip(train, validation)]
+    expected = accuracy(probe().fit(*both, 10, [penalty])[penalty], *test)
+    assert probe().test(train, validation, test, penalty) == expected > 0.85
 
 
 def test_rows_without_a_label_are_left_out(digits):
     (x, y), validation, test = digits
     half = torch.cat([x, 100 * torch.ones(50, 64).double()]), torch.cat([y, torch.full((50,), -1)])
-    assert probe()(half, validation, test) == probe()((x, y), validation, test)
+    assert probe().choose(half, validation) == probe().choose((x, y), validation)
+    assert probe().test(half, validation, test, 1e-3) == probe().test((x, y), validation, test, 1e-3)
 
 
 def test_a_probe_that_stops_early_says_so(digits, caplog):
-    probe(max_iterations=2).fit(*digits[0], 10, 1e-3)
+    probe(max_iterations=2).fit(*digits[0], 10, [1e-3])
     assert "did not converge" in caplog.text
 
 

@@ -14,7 +14,6 @@ from torchvision.transforms.v2 import functional as TF
 
 from ssvae_cli.errors import UserError
 from ssvae_cli.pairs import colour, geometry
-from ssvae_cli.pairs.augment import Augment
 
 N = 24
 
@@ -87,7 +86,9 @@ def test_crop_and_flip_equal_torchvision_per_sample(size, photos):
 @pytest.mark.parametrize("flipped", [False, True])
 def test_affine_equals_torchvision_per_sample(flipped, photos):
     x = photos[:, :, :, :28].contiguous()  # not square, so that a swapped axis shows
-    drawn = geometry.Affine(degrees=40, translate=0.2, scale=(0.7, 1.4), shear=20).draw(N, torch.Generator().manual_seed(0))
+    drawn = geometry.Affine(degrees=40, translate=0.2, scale=(0.7, 1.4), shear=20).draw(
+        N, torch.Generator().manual_seed(0)
+    )
     ours = geometry.affine(x, torch.full((N,), flipped), **drawn)
     for i in range(N):
         p = {k: v[i].item() for k, v in drawn.items()}
@@ -100,9 +101,17 @@ def test_affine_equals_torchvision_per_sample(flipped, photos):
             interpolation=InterpolationMode.BILINEAR,
         )
         given = TF.horizontal_flip(x[i]) if flipped else x[i]
-        expected = expected if not flipped else TF.affine(
-            given, angle=p["angle"], translate=[p["shift_x"] * 28, p["shift_y"] * 32], scale=p["scale"],
-            shear=[p["shear"], 0.0], interpolation=InterpolationMode.BILINEAR,
+        expected = (
+            expected
+            if not flipped
+            else TF.affine(
+                given,
+                angle=p["angle"],
+                translate=[p["shift_x"] * 28, p["shift_y"] * 32],
+                scale=p["scale"],
+                shear=[p["shear"], 0.0],
+                interpolation=InterpolationMode.BILINEAR,
+            )
         )
         assert (ours[i] - expected).abs().mean() < 2 / 255, i
 
@@ -120,7 +129,12 @@ def test_boxes_are_distributed_as_torchvision_draws_them(scale):
 def test_jitter_is_uniform_where_applied_and_neutral_elsewhere():
     jitter = colour.Jitter(brightness=0.4, contrast=0.3, saturation=0.2, hue=0.1, probability=0.8)
     drawn = jitter.draw(100_000, torch.Generator().manual_seed(0))
-    for name, (centre, strength) in {"brightness": (1, 0.4), "contrast": (1, 0.3), "saturation": (1, 0.2), "hue": (0, 0.1)}.items():
+    for name, (centre, strength) in {
+        "brightness": (1, 0.4),
+        "contrast": (1, 0.3),
+        "saturation": (1, 0.2),
+        "hue": (0, 0.1),
+    }.items():
         moved = drawn[name][drawn[name] != centre]
         assert abs(len(moved) / 100_000 - 0.8) < 0.01
         uniform = torch.linspace(centre - strength, centre + strength, 50_000)

@@ -12,12 +12,29 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from helpers import ssvae, train
 
 SUMMARY = {
-    "elbo/test", "evidence/test", "kl/test", "mi/infonce/test", "mi/dv/test", "mi/nwj/test",
-    "mi/infonce/ceiling", "mi/dv/ceiling", "mi/nwj/ceiling",
-    "probe/linear/test", "probe/knn/test", "probe/linear/random_init", "probe/linear/pixels",
-    "geometry/alignment", "geometry/uniformity", "geometry/rank",
-    "time/train_s", "throughput/images_per_s", "data/log_n_test", "seed", "device", "versions",
-}  # fmt: skip
+    "elbo/test",
+    "evidence/test",
+    "kl/test",
+    "mi/infonce/test",
+    "mi/dv/test",
+    "mi/nwj/test",
+    "mi/infonce/ceiling",
+    "mi/dv/ceiling",
+    "mi/nwj/ceiling",
+    "probe/linear/test",
+    "probe/knn/test",
+    "probe/linear/random_init",
+    "probe/linear/pixels",
+    "geometry/alignment",
+    "geometry/uniformity",
+    "geometry/rank",
+    "time/train_s",
+    "throughput/images_per_s",
+    "data/log_n_test",
+    "seed",
+    "device",
+    "versions",
+}
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +47,15 @@ def run(tmp_path_factory):
 def test_the_run_folder_holds_what_the_design_names(run):
     names = {p.relative_to(run).as_posix() for p in run.rglob("*") if p.is_file()}
     assert {
-        ".hydra/config.yaml", "train.log", "metrics.jsonl", "summary.json", "encoder.safetensors", "checkpoints/last.pt",
-        "figures/pairs.png", "figures/scores.png",
-    } <= names  # fmt: skip
+        ".hydra/config.yaml",
+        "train.log",
+        "metrics.jsonl",
+        "summary.json",
+        "encoder.safetensors",
+        "checkpoints/last.pt",
+        "figures/pairs.png",
+        "figures/scores.png",
+    } <= names
     assert len([n for n in names if n.startswith("events.out.tfevents")]) == 1
     assert not [n for n in names if n.endswith(".tmp")]
 
@@ -95,15 +118,28 @@ def test_resume_ends_in_the_same_bits_as_a_run_never_stopped(overrides, tmp_path
             raise KeyboardInterrupt
 
     monkeypatch.setattr(checkpoint, "save", save_and_stop)
-    assert ssvae("train", "trainer.batch_size=400", "encoder.backbone.width=8", "trainer.eval_every=1", "trainer.device=cpu",
-                 "trainer.epochs=4", *overrides, f"hydra.run.dir={halved}") == 130  # fmt: skip
+    assert (
+        ssvae(
+            "train",
+            "trainer.batch_size=400",
+            "encoder.backbone.width=8",
+            "trainer.eval_every=1",
+            "trainer.device=cpu",
+            "trainer.epochs=4",
+            *overrides,
+            f"hydra.run.dir={halved}",
+        )
+        == 130
+    )
     monkeypatch.setattr(checkpoint, "save", save)
     assert not (halved / "summary.json").exists()
     assert ssvae("train", f"resume={halved}") == 0
     assert (whole / "metrics.jsonl").read_bytes() == (halved / "metrics.jsonl").read_bytes()
     resumed = json.loads((halved / "summary.json").read_text())
     clocks = ("time/train_s", "throughput/images_per_s")
-    assert {k: v for k, v in resumed.items() if k not in clocks} == {k: v for k, v in summary.items() if k not in clocks}
+    assert {k: v for k, v in resumed.items() if k not in clocks} == {
+        k: v for k, v in summary.items() if k not in clocks
+    }
     one, other = load_file(whole / "encoder.safetensors"), load_file(halved / "encoder.safetensors")
     assert all(torch.equal(one[k], other[k]) for k in one)
 
@@ -129,7 +165,18 @@ def test_tensorboard_holds_scalars_layout_hparams_and_pictures_in_one_run(run):
 def test_a_sweep_makes_a_folder_for_every_job(tmp_path):
     from helpers import TINY
 
-    assert ssvae("train", "-m", "prior=infonce,mi", "seed=0,1", *TINY, "trainer.epochs=1", f"hydra.sweep.dir={tmp_path}/sweep") == 0
+    assert (
+        ssvae(
+            "train",
+            "-m",
+            "prior=infonce,mi",
+            "seed=0,1",
+            *TINY,
+            "trainer.epochs=1",
+            f"hydra.sweep.dir={tmp_path}/sweep",
+        )
+        == 0
+    )
     summaries = sorted((tmp_path / "sweep").glob("*/summary.json"))
     assert len(summaries) == 4
     seeds = [OmegaConf.load(s.parent / ".hydra" / "config.yaml").seed for s in summaries]
@@ -139,7 +186,10 @@ def test_a_sweep_makes_a_folder_for_every_job(tmp_path):
 def test_a_failing_job_leaves_the_others_alone_and_keeps_its_reason(tmp_path, capfd):
     from helpers import TINY
 
-    assert ssvae("train", "-m", "optimizer.lr=-1,0.001", *TINY, "trainer.epochs=1", f"hydra.sweep.dir={tmp_path}/sweep") == 1
+    assert (
+        ssvae("train", "-m", "optimizer.lr=-1,0.001", *TINY, "trainer.epochs=1", f"hydra.sweep.dir={tmp_path}/sweep")
+        == 1
+    )
     assert len(list((tmp_path / "sweep").glob("*/summary.json"))) == 1
     assert "optimizer.lr must be above 0" in capfd.readouterr().err
 

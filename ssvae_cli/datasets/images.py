@@ -34,7 +34,11 @@ def read_image(path: Path, size: int | None, channels: Literal[1, 3]) -> np.ndar
         if size is not None:
             image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
     except Exception as error:  # Pillow's decoders raise nearly anything on a bad file
-        reason = (str(error).splitlines() or [type(error).__name__])[0].replace(f" '{path}'", "").replace(f" {str(path)!r}", "")
+        reason = (
+            (str(error).splitlines() or [type(error).__name__])[0]
+            .replace(f" '{path}'", "")
+            .replace(f" {str(path)!r}", "")
+        )
         raise UserError(f"{path}: cannot be read as an image ({reason})") from error
     pixels = np.asarray(image)
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)

@@ -81,7 +81,13 @@ def stl10(*, root: str, download: bool, validation: int, unlabelled: bool, limit
 
 
 def _idx_set(
-    cls, name: str, root: str, download: bool, validation: int, limit: int | None, classes: tuple[str, ...] | None = None
+    cls,
+    name: str,
+    root: str,
+    download: bool,
+    validation: int,
+    limit: int | None,
+    classes: tuple[str, ...] | None = None,
 ) -> ImageData:
     files = [(f"{cls.__name__}/raw/{Path(archive).stem}", None) for archive, _ in cls.resources]
     with _errors(name, root, download, files) as base, _unpacked(base, [path for path, _ in files]) as place:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from ssvae_cli.encoders.posteriors import Deterministic, Gaussian
@@ -41,10 +42,11 @@ class Encoder(nn.Module):
             width = hidden
         layers.append(nn.Linear(width, latent_dim * (2 if self.stochastic else 1)))
         self.projector = nn.Sequential(*layers)
+        self.to(memory_format=torch.channels_last)  # the layout in which convolutions are fast
 
     def features(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> h, [B, F]."""
-        return self.backbone(x)
+        return self.backbone(x.contiguous(memory_format=torch.channels_last))
 
     def forward(self, x: Tensor) -> Deterministic | Gaussian:
         """[B, C, H, W] -> Q(z|x)."""

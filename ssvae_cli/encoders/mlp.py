@@ -12,7 +12,9 @@ class MLP(nn.Module):
 
     def __init__(self, *, image_shape: tuple[int, int, int], hidden: list[int]):
         super().__init__()
-        require(len(hidden) > 0 and min(hidden) >= 1, f"encoder.backbone.hidden must be widths of at least 1, got {hidden}")
+        require(
+            len(hidden) > 0 and min(hidden) >= 1, f"encoder.backbone.hidden must be widths of at least 1, got {hidden}"
+        )
         layers: list[nn.Module] = []
         width = math.prod(image_shape)
         for out in hidden:

@@ -28,37 +28,39 @@ class Evaluator:
         self.objective, self.pairs, self.probe, self.images = objective, pairs, probe, images
         self.labels = {name: getattr(data, name).y for name in images}
         self.device = images["train"].device
+        self.last = None
 
     def validation(self) -> dict[str, float | None]:
         """What is read while training: elbo/, evidence/, kl/, mi/ and probe/ on validation; geometry/."""
         self.objective.eval()
-        features = self._features()
-        found = self.probe(*(self._labelled(features, s) for s in ("train", "validation")), None)
+        features = self._features(self.objective)
+        penalty, accuracy = self.probe.choose(*(self._labelled(features, s) for s in ("train", "validation")))
+        self.last = (features, penalty)
         values = _tagged(self._elbo("validation", fresh=False), "validation")
-        values["probe/linear/validation"] = found.validation
+        values["probe/linear/validation"] = accuracy
         values["probe/knn/validation"] = knn_accuracy(
             *self._labelled(features, "train"), *self._labelled(features, "validation")
         )
         return values | self._geometry("validation")
 
     def test(self) -> dict[str, float | None]:
-        """What summary.json reports, all of it on test."""
+        """What summary.json reports, all of it on test, of the weights that `validation` read last."""
+        if self.last is None:
+            self.validation()
         self.objective.eval()
-        features = self._features()
+        features, penalty = self.last
         labelled = [self._labelled(features, s) for s in ("train", "validation", "test")]
         values = _tagged(self._elbo("test", fresh=True), "test")
-        values["probe/linear/test"] = self.probe(*labelled).test
+        values["probe/linear/test"] = self.probe.test(*labelled, penalty)
         values["probe/knn/test"] = knn_accuracy(*labelled[0], *labelled[2])
         return values | self._geometry("test")
 
-    def linear_probe_on_test(self, *, of: str) -> float:
-        """Test accuracy of the same probe on the encoder as it is now ('features') or on raw 'pixels'."""
-        self.objective.eval()
-        if of == "features":
-            features = self._features()
-        else:
-            features = {s: self.pairs.clean(x).flatten(1) for s, x in self.images.items()}
-        return self.probe(*(self._labelled(features, s) for s in ("train", "validation", "test"))).test
+    def linear_probe_on_test(self, objective) -> float:
+        """Test accuracy of the same probe on the features of another objective, or on raw pixels where it is None."""
+        features = self._features(objective)
+        labelled = [self._labelled(features, s) for s in ("train", "validation", "test")]
+        penalty, _ = self.probe.choose(*labelled[:2])
+        return self.probe.test(*labelled, penalty)
 
     @torch.no_grad()
     def figures(self) -> Iterator[tuple[str, object]]:
@@ -76,10 +78,10 @@ class Evaluator:
         return torch.Generator(self.device).manual_seed(VIEWS_SEED)
 
     @torch.no_grad()
-    def _features(self) -> dict[str, Tensor]:
-        """The encoder's features of the clean images, [N, F] a split."""
-        read = self.objective.encoder.features
-        return {s: torch.cat([read(self.pairs.clean(c)).float() for c in x.split(CHUNK)]) for s, x in self.images.items()}
+    def _features(self, objective) -> dict[str, Tensor]:
+        """An objective's features of the clean images, or their pixels where it is None, [N, F] a split."""
+        read = torch.nn.Flatten() if objective is None else objective.eval().features
+        return {s: torch.cat([read(self.pairs.clean(c)) for c in x.split(CHUNK)]) for s, x in self.images.items()}
 
     def _labelled(self, features: dict[str, Tensor], split: str) -> tuple[Tensor, Tensor]:
         return features[split], self.labels[split].to(self.device)

@@ -1,13 +1,14 @@
 """k-nearest-neighbour accuracy by cosine similarity, votes weighted as in Wu et al. 2018."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 CHUNK = 512
 
 
-def knn_accuracy(x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor, *, k: int = 20, temperature: float = 0.07) -> float:
+def knn_accuracy(
+    x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor, *, k: int = 20, temperature: float = 0.07
+) -> float:
     """Share of `x_test` [M, F] whose k neighbours in `x` [N, F] vote for its label; votes exp(cos / temperature)."""
     x, y = F.normalize(x[y >= 0]), y[y >= 0]
     right = 0

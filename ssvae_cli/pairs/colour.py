@@ -137,7 +137,10 @@ class Blur:
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         side = min(x.shape[2:])
-        require(self.kernel < 2 * side, f"pairs.blur.kernel must be below {2 * side} for images of {side} pixels, got {self.kernel}")
+        require(
+            self.kernel < 2 * side,
+            f"pairs.blur.kernel must be below {2 * side} for images of {side} pixels, got {self.kernel}",
+        )
         sigma = uniform(len(x), *self.sigma, generator)
         return gaussian_blur(x, sigma, uniform(len(x), 0, 1, generator) < self.probability, self.kernel)
 

@@ -92,7 +92,9 @@ class Affine:
         }
 
 
-def affine(x: Tensor, flip: Tensor, *, angle: Tensor, shift_x: Tensor, shift_y: Tensor, scale: Tensor, shear: Tensor) -> Tensor:
+def affine(
+    x: Tensor, flip: Tensor, *, angle: Tensor, shift_x: Tensor, shift_y: Tensor, scale: Tensor, shear: Tensor
+) -> Tensor:
     """Flip, then move as torchvision's `affine` does, in one bilinear resampling with zeros outside.
 
     x: [B, C, H, W]; flip: [B], bool; angle (clockwise) and shear (along x) in degrees, shifts as a share of the side;
