@@ -1,7 +1,6 @@
 """The linear probe: a logistic regression to convergence, its penalty chosen on validation."""
 
 import logging
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from ssvae_cli.errors import require
 log = logging.getLogger(__name__)
 EXACT = 4_000_000  # numbers in the features up to which float64 is quick
 CURVATURE = 0.1  # of the cross-entropy, about p (1 - p); sets the speed and not the result
-MOST_DIRECTIONS = 250  # of conjugate gradients in a Newton step
+HISTORY = 20  # of L-BFGS
 
 
 Labelled = tuple[Tensor, Tensor]  # features [N, F] and labels [N]; rows labelled below 0 are left out
@@ -52,73 +51,43 @@ class LinearProbe:
         mean, std = x.mean(0), x.std(0)
         std = torch.where(std > 1e-6 * std.max(), std, torch.ones_like(std))  # dead units stay zero
         x = (x - mean) / std
-        # In the features' principal axes, where neither the fit nor the penalty changes, the curvature is known.
+        # In the features' principal axes, where neither the fit nor the penalty changes, the curvature is about known.
         spread, axes = torch.linalg.eigh(x.T @ x / len(x))
-        x = torch.cat([x @ axes, torch.ones_like(x[:, :1])], 1)
-        spread = torch.cat([spread.clamp_min(0), spread.new_ones(1)])
-        target = F.one_hot(y, classes).to(x.dtype)
-        solution, fits = x.new_zeros(x.shape[1], classes), {}
+        x = x @ axes
+        w, b, fits = x.new_zeros(x.shape[1], classes), x.new_zeros(classes), {}
         for penalty in sorted(penalties, reverse=True):
             # Strong to weak, each from the last: the weaker, the longer the way.
-            solution = self._newton(x, target, penalty, spread, solution)
-            w = axes @ solution[:-1] / std[:, None]
-            fits[penalty] = torch.cat([w, (solution[-1] - mean @ w)[None]])
+            scale = (CURVATURE * spread.clamp_min(0) + penalty).rsqrt()[:, None]
+            w, b = self._minimise(x, y, penalty, scale, w, b)
+            raw = axes @ w / std[:, None]
+            fits[penalty] = torch.cat([raw, (b - mean @ raw)[None]])
         return fits
 
-    def _newton(self, x: Tensor, target: Tensor, penalty: float, spread: Tensor, start: Tensor) -> Tensor:
-        """Newton's method with conjugate gradients and a backtracking line search, [F + 1, classes]."""
-        weight = torch.full_like(spread, penalty)
-        weight[-1] = 0  # the bias is not penalised
-        scale = (CURVATURE * spread + weight).rsqrt()[:, None]
-        weight = weight[:, None]
+    def _minimise(self, x: Tensor, y: Tensor, penalty: float, scale: Tensor, w: Tensor, b: Tensor):
+        """(w [F, classes], b [classes]) by L-BFGS over w / scale."""
+        v, b = (w / scale).requires_grad_(), b.clone().requires_grad_()
+        lbfgs = torch.optim.LBFGS(
+            [v, b],
+            max_iter=self.max_iterations,
+            history_size=HISTORY,
+            tolerance_grad=self.tolerance * scale.min().item(),
+            tolerance_change=0,
+            line_search_fn="strong_wolfe",
+        )
 
-        def loss(v):
+        def loss():
+            lbfgs.zero_grad()
             w = scale * v
-            log_p = (x @ w).log_softmax(1)
-            return log_p, -(target * log_p).sum() / len(x) + 0.5 * (weight * w**2).sum()
+            value = F.cross_entropy(x @ w + b, y) + 0.5 * penalty * (w**2).sum()
+            value.backward()
+            return value
 
-        v = start / scale
-        log_p, value = loss(v)
-        for _ in range(self.max_iterations):
-            p = log_p.exp()
-            gradient = scale * (x.T @ (p - target) / len(x) + weight * scale * v)
-            left = (gradient / scale).abs().max().item()
-            if left <= self.tolerance:
-                break
-
-            def curvature(u, p=p):
-                moved = p * (x @ (scale * u))
-                return scale * (x.T @ (moved - p * moved.sum(1, keepdim=True)) / len(x) + weight * scale * u)
-
-            step = _conjugate_gradients(curvature, -gradient, min(0.1, left**0.5))
-            slope, length = (gradient * step).sum(), 1.0
-            while length > 1e-6:
-                log_p, reached = loss(v + length * step)
-                if reached <= value + 1e-4 * length * slope:
-                    break
-                length /= 2
-            else:  # no progress beyond rounding
-                break
-            v, value = v + length * step, reached
-        if left > 100 * self.tolerance:
+        with torch.enable_grad():
+            lbfgs.step(loss)
+        left = max((v.grad / scale).abs().max().item(), b.grad.abs().max().item())
+        if left > 10 * self.tolerance:
             log.warning("the linear probe did not converge: gradient %.1e, tolerance %.1e", left, self.tolerance)
-        return scale * v
-
-
-def _conjugate_gradients(apply: Callable[[Tensor], Tensor], goal: Tensor, tolerance: float) -> Tensor:
-    """x with |apply(x) - goal| <= tolerance |goal|, for a positive semidefinite `apply`."""
-    x, residual = torch.zeros_like(goal), goal
-    direction, squared = goal, (goal**2).sum()
-    enough = tolerance**2 * squared
-    for _ in range(MOST_DIRECTIONS):
-        moved = apply(direction)
-        length = squared / (direction * moved).sum()
-        x, residual = x + length * direction, residual - length * moved
-        before, squared = squared, (residual**2).sum()
-        if squared <= enough:
-            break
-        direction = residual + squared / before * direction
-    return x
+        return (scale * v).detach(), b.detach()
 
 
 def _classes(*splits: Labelled) -> int:
