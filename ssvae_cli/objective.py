@@ -74,12 +74,14 @@ class Objective(nn.Module):
 
 def make_objective(cfg: DictConfig, image_shape: tuple[int, int, int]) -> Objective:
     """The objective that a composed configuration describes, for images of shape (C, H, W)."""
+    prior = build(cfg.prior, "prior")
     shaped = {"image_shape": image_shape}
+    placed = shaped | {"space": prior.space}
     prime, decoder = cfg.encoder_prime, cfg.decoder
     return Objective(
-        encoder=build(cfg.encoder, "encoder", **shaped),
-        encoder_prime=None if prime is None else build(prime, "encoder_prime", **shaped),
-        prior=build(cfg.prior, "prior"),
+        encoder=build(cfg.encoder, "encoder", **placed),
+        encoder_prime=None if prime is None else build(prime, "encoder_prime", **placed),
+        prior=prior,
         estimator=build(cfg.estimator, "estimator"),
         decoder=None if decoder is None else build(decoder, "decoder", latent_dim=cfg.encoder.latent_dim, **shaped),
         precision=cfg.trainer.precision,

@@ -104,5 +104,6 @@ def refuse_other_config(run: Path, saved: str, now: DictConfig) -> None:
     if changed:
         allowed = ", ".join(sorted(MAY_CHANGE - {"resume"}))
         raise UserError(
-            f"resume={run}: the configuration differs: {'; '.join(changed)}; allowed to change: trainer.epochs upward, {allowed}"
+            f"resume={run}: the configuration differs: {'; '.join(changed)}; "
+            f"allowed to change: trainer.epochs upward, {allowed}"
         )

@@ -81,7 +81,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
             train_s += time.perf_counter() - began
             if not math.isfinite(values["elbo/train"]):
                 raise FloatingPointError(
-                    f"the ELBO is {values['elbo/train']} in epoch {epoch + 1}; the last good checkpoint is {run / checkpoint.LAST}"
+                    f"the ELBO is {values['elbo/train']} in epoch {epoch + 1}; "
+                    f"the last good checkpoint is {run / checkpoint.LAST}"
                 )
             values["optimizer/lr"] = optimization.rate((epoch + 1) * steps_per_epoch - 1)
             if (epoch + 1) % trainer.eval_every == 0 or epoch + 1 == trainer.epochs:

@@ -1,4 +1,7 @@
-"""A user's mistake is one line: what is wrong, what is allowed, the nearest spelling; exit code 2; nothing overwritten."""
+"""A user's mistake is one line: what is wrong, what is allowed, the nearest spelling.
+
+Exit code 2, and nothing overwritten.
+"""
 
 import pytest
 

@@ -61,7 +61,7 @@ def test_completion_offers_commands_choices_and_keys():
 def test_help_lists_every_group_and_the_composed_configuration():
     done = run("train", "--help")
     assert done.returncode == 0
-    for words in ("prior: infonce, mi, unstructured_normal", "dataset: ", "batch_size: 256"):
+    for words in ("prior: gaussian, infonce, mi, unstructured_normal", "dataset: ", "batch_size: 256"):
         assert words in done.stdout
     assert run("train", "--cfg", "job", "prior=mi").stdout.count("ssvae_cli.priors.mi.MI") == 1
 
@@ -125,16 +125,16 @@ def groups():
             yield f"{group}={path.stem}"
 
 
-@pytest.mark.parametrize("choice", groups())
+@pytest.mark.parametrize("choice", list(groups()))
 def test_every_choice_composes_and_every_part_of_it_is_buildable(choice):
     from hydra import compose, initialize_config_module
     from omegaconf import OmegaConf
 
     from ssvae_cli.build import check
 
-    root = ["dataset.root=somewhere"] if choice == "dataset=folder" else []
+    mandatory = {"dataset=folder": ["dataset.root=somewhere"], "dataset=npz": ["dataset.path=some.npz"]}
     with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
-        config = compose("train", overrides=[choice, *root])
+        config = compose("train", overrides=[choice, *mandatory.get(choice, [])])
     given = {"image_shape", "latent_dim"}
     for key in (
         "dataset",

@@ -11,11 +11,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from ssvae_cli.errors import UserError
+from ssvae_cli.evaluation.density import fit_density
 from ssvae_cli.evaluation.geometry import alignment, effective_rank, uniformity
 from ssvae_cli.evaluation.knn import knn_accuracy
 from ssvae_cli.evaluation.linear_probe import LinearProbe, accuracy
-from ssvae_cli.evaluation.ratio import fit_ratio
-from ssvae_cli.priors.unstructured_normal import UnstructuredNormal
+from ssvae_cli.spaces import SPACES
 
 
 @pytest.fixture(scope="module")
@@ -98,23 +98,26 @@ def test_effective_rank_counts_equal_directions_and_survives_a_collapse():
     assert effective_rank(torch.ones(20, 4)) == pytest.approx(1)
 
 
-def test_a_fresh_classifier_reads_the_kl_of_two_normals():
-    """Q = N(0.5, 0.8^2) in each of two dimensions: KL(Q || N(0, I)) in closed form, on held-out samples."""
-    mean, std, prior = 0.5, 0.8, UnstructuredNormal()
-    q = lambda n: mean + std * torch.randn(n, 2)
-    ratio = fit_ratio(prior, q(4000), q(1000))
-    values = -ratio(q(4000))
-    kl = 2 * (0.5 * (mean**2 + std**2 - 1) - math.log(std))
-    # A network fitted to 4000 samples is off by more than the samples it is read on: 0.03 from seed to seed.
-    assert abs(values.mean().item() - kl) < 4 * values.std().item() / math.sqrt(4000) + 0.06
+@pytest.mark.parametrize("shape", ["normal", "banana", "sphere"])
+def test_a_fresh_density_reads_the_entropy_of_a_known_q(shape):
+    """-E log Q on held-out samples is H(Q), in closed form: the Jacobian of the banana's map is 1."""
+    normal = 2 * (0.5 * math.log(2 * math.pi * math.e)) + math.log(0.8 * 0.3)
+    if shape == "sphere":
+        space, entropy = SPACES["sphere"], math.log(4 * math.pi)
+        q = lambda n: space.sample(torch.empty(n, 3))
+    else:
+        space, entropy = SPACES["euclidean"], normal
+        bend = 0.5 if shape == "banana" else 0.0
 
+        def q(n):
+            z = torch.randn(n, 2) * torch.tensor([0.8, 0.3]) + 3
+            return torch.stack([z[:, 0], z[:, 1] + bend * (z[:, 0] - 3) ** 2], 1)
 
-def test_a_fresh_classifier_reads_zero_where_q_is_the_prior():
-    ratio = fit_ratio(UnstructuredNormal(), torch.randn(2000, 4), torch.randn(500, 4))
-    assert abs(ratio(torch.randn(2000, 4)).mean().item()) < 0.02
+    surprise = -fit_density(q(20_000), q(5_000), space)(q(10_000))
+    assert abs(surprise.mean().item() - entropy) < 4 * surprise.std().item() / 100 + 0.02
 
 
 def test_evaluating_leaves_the_random_numbers_of_training_alone():
     before = torch.get_rng_state()
-    fit_ratio(UnstructuredNormal(), torch.zeros(600, 2), torch.zeros(100, 2))
+    fit_density(torch.zeros(600, 2), torch.zeros(100, 2), SPACES["euclidean"])
     assert torch.equal(torch.get_rng_state(), before)

@@ -2,7 +2,7 @@
 
 1. On a finite alphabet I - KL(Q || P) equals the InfoNCE limit, to 1e-12, for random Q and f.
 2. The InfoNCE prior is normalised over z' given z, and only in its own direction.
-3. On correlated normals, large samples agree with the closed forms of I, bilinear and rbf scores.
+3. On correlated normals, large samples agree with the closed forms of I, bilinear and rbf scores, gaussian priors.
 """
 
 import math
@@ -11,10 +11,13 @@ import pytest
 import torch
 
 from ssvae_cli.couplings import RBF, Bilinear
+from ssvae_cli.estimators.classifier import Classifier
 from ssvae_cli.estimators.dv import DV
 from ssvae_cli.estimators.infonce import InfoNCE as KWay
 from ssvae_cli.estimators.limit import Limit
 from ssvae_cli.estimators.nwj import NWJ
+from ssvae_cli.priors.base import Encoded
+from ssvae_cli.priors.gaussian import Gaussian
 from ssvae_cli.priors.infonce import InfoNCE
 from ssvae_cli.scores import DenseScores, EnumeratedScores
 
@@ -143,3 +146,41 @@ def test_infonce_with_the_best_bilinear_f_stays_below_the_information():
     mean, error = batches(bilinear(RHO), Limit(), 1, RHO)
     assert abs(mean - RHO**2 / 2) < 4 * error + 2e-3
     assert mean + 4 * error < -0.5 * math.log(1 - RHO**2)
+
+
+def exact_log_q(z):
+    return -0.5 * (z**2).sum(1) - 0.5 * z.shape[1] * math.log(2 * math.pi)
+
+
+@pytest.mark.parametrize("covariance", ["correlation", "full"])
+@pytest.mark.parametrize("r", [-0.3, 0.4, RHO])
+def test_the_gaussian_prior_agrees_with_its_closed_form(r, covariance):
+    """E log P(z, z') - log Q(z) - log Q(z'), a dimension: -1/2 log(1 - r^2) - (1 - r rho) / (1 - r^2) + 1."""
+    prior = Gaussian(latent_dim=2, correlation=r, learn=True, covariance=covariance).double()
+    z, z_prime = normal_pairs(200_000, 2, RHO, torch.Generator().manual_seed(0))
+    rows = (prior.log_prob(z, z_prime) - exact_log_q(z) - exact_log_q(z_prime)).detach()
+    expected = 2 * (-0.5 * math.log(1 - r**2) - (1 - r * RHO) / (1 - r**2) + 1)
+    error = rows.std().item() / math.sqrt(len(rows))
+    assert abs(rows.mean().item() - expected) < 4 * error and error < 0.01
+    if r == RHO:
+        assert expected == pytest.approx(-math.log(1 - RHO**2)), "at r = rho the ELBO is I"
+
+
+def test_the_gaussian_prior_learns_the_correlation_of_its_data_and_its_elbo_is_the_information():
+    """Through the classifier estimator: on normal data the entropies' ratio is 0 and the best r is rho."""
+    prior = Gaussian(latent_dim=2, correlation=0.0, learn=True, covariance="correlation").double()
+    estimator = Classifier(latent_dim=2, hidden=[32]).double()
+    optimizer = torch.optim.Adam([*prior.parameters(), *estimator.parameters()], lr=0.02)
+    g, values = torch.Generator().manual_seed(0), []
+    torch.manual_seed(0)
+    for _ in range(600):
+        z, z_prime = normal_pairs(1000, 2, RHO, g)
+        value = prior.elbo(estimator, Encoded(z, z_prime, None, None))
+        optimizer.zero_grad()
+        (-value).backward()
+        optimizer.step()
+        values.append(value.item())
+    assert prior.correlation.tolist() == pytest.approx([RHO, RHO], abs=0.03)
+    last = torch.tensor(values[-100:])
+    error = last.std().item() / 10
+    assert abs(last.mean().item() + math.log(1 - RHO**2)) < 4 * error + 0.01

@@ -10,7 +10,8 @@ from ssvae_cli import couplings
 from ssvae_cli.decoders import ConvDecoder
 from ssvae_cli.encoders.posteriors import Gaussian
 from ssvae_cli.errors import UserError
-from ssvae_cli.estimators.classifier import Classifier
+from ssvae_cli.estimators.classifier import Classifier, cross_entropy
+from ssvae_cli.estimators.entropy import logdet_bias, whiten
 from ssvae_cli.optimizers import AdamW
 from ssvae_cli.priors.base import Encoded
 from ssvae_cli.priors.unstructured_normal import UnstructuredNormal
@@ -137,19 +138,24 @@ def test_rbf_distances_far_from_the_origin_keep_their_digits():
 
 
 def test_the_classifiers_two_sides_each_get_their_own_gradient():
-    """The encoder sees E_Q D with D frozen; D sees its cross-entropy with z frozen."""
+    """The encoder sees E log P(z) + H(z) with D frozen; D sees its cross-entropy with z frozen; both on white z."""
     estimator, prior = Classifier(latent_dim=3, hidden=[8]), UnstructuredNormal()
     z = torch.randn(16, 3, requires_grad=True)
     torch.manual_seed(0)
-    estimator(prior, Encoded(z, None, None, None)).backward()
-    seen, own = z.grad.clone(), [p.grad.clone() for p in estimator.parameters()]
-    z.grad = None
+    value = estimator(prior, Encoded(z, None, None, None))
+    value.backward()
+    network = estimator.networks[0]
+    seen, own = z.grad.clone(), [p.grad.clone() for p in network.parameters()]
     estimator.zero_grad()
-    (plain,) = torch.autograd.grad(estimator.log_ratio(z).mean(), z)
-    assert torch.allclose(seen, plain)
+    white, volume = whiten(z)
+    expected = (
+        (network(white).squeeze(1) + prior.log_prob(z) - prior.log_prob(white)).mean() + volume - logdet_bias(16, 3)
+    )
+    (plain,) = torch.autograd.grad(expected, z)
+    assert torch.allclose(value, expected, atol=1e-5) and torch.allclose(seen, plain, atol=1e-6)
     torch.manual_seed(0)
-    (-estimator.cross_entropy(prior.sample(z.detach()), z.detach())).backward()
-    assert all(torch.allclose(a, p.grad) for a, p in zip(own, estimator.parameters()))
+    (-cross_entropy(network, torch.randn(16, 3), white.detach())).backward()
+    assert all(torch.allclose(a, p.grad) for a, p in zip(own, network.parameters()))
 
 
 def test_the_rate_warms_up_and_ends_near_zero():

@@ -45,7 +45,7 @@ def read_image(path: Path, size: int | None, channels: Literal[1, 3]) -> np.ndar
 
 
 def _flat(image: Image.Image, mode: str) -> Image.Image:
-    """An image of any kind as L or RGB, its values kept rather than clipped, where Pillow's own conversion would not."""
+    """Any image as L or RGB, its values kept rather than clipped, where Pillow's own conversion would not."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         image = Image.fromarray(((np.asarray(image).astype(np.int64) + 128) // 257).astype(np.uint8))
     elif image.mode in ("I", "F"):

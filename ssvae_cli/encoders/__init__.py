@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ssvae_cli.encoders.posteriors import Deterministic, Gaussian
 from ssvae_cli.errors import require
+from ssvae_cli.spaces import SPACES
 
 POSTERIORS = {"deterministic": Deterministic, "gaussian": Gaussian}
 
@@ -16,7 +17,7 @@ class Encoder(nn.Module):
     """x -> features h, which probes read -> the parameters of Q(z|x).
 
     image_shape: (C, H, W). backbone: makes a module with `out_dim` from an image shape. projector: hidden widths
-    between h and z; none is a linear map.
+    between h and z; none is a linear map. space: the prior's, where z lives.
     """
 
     def __init__(
@@ -27,12 +28,19 @@ class Encoder(nn.Module):
         latent_dim: int,
         projector: list[int],
         posterior: Literal["deterministic", "gaussian"],
+        space=SPACES["euclidean"],
     ):
         super().__init__()
         require(latent_dim >= 1, f"encoder.latent_dim must be at least 1, got {latent_dim}")
         require(all(w >= 1 for w in projector), f"encoder.projector widths must be at least 1, got {projector}")
         self.backbone = backbone(image_shape=image_shape)
-        self.posterior = POSTERIORS[posterior]
+        self.posterior, self.space = POSTERIORS[posterior], space
+        fitting = [name for name, made in POSTERIORS.items() if space.name in made.spaces]
+        require(
+            posterior in fitting,
+            f"encoder.posterior={posterior} has no density on the prior's space ({space.name}); "
+            f"allowed: {', '.join(fitting)}",
+        )
         self.stochastic = self.posterior.stochastic
         self.latent_dim = latent_dim
         layers: list[nn.Module] = []
@@ -40,7 +48,7 @@ class Encoder(nn.Module):
         for hidden in projector:
             layers += [nn.Linear(width, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU()]
             width = hidden
-        layers.append(nn.Linear(width, latent_dim * (2 if self.stochastic else 1)))
+        layers.append(nn.Linear(width, self.posterior.width(latent_dim)))
         self.projector = nn.Sequential(*layers)
         self.to(memory_format=torch.channels_last)  # the layout in which convolutions are fast
 
@@ -50,4 +58,4 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Deterministic | Gaussian:
         """[B, C, H, W] -> Q(z|x)."""
-        return self.posterior(self.projector(self.features(x)))
+        return self.posterior(self.projector(self.features(x)), self.space)

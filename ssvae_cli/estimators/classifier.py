@@ -6,15 +6,19 @@ from torch.nn import functional as F
 
 from ssvae_cli.couplings import mlp
 from ssvae_cli.errors import require
+from ssvae_cli.estimators.entropy import EntropyEstimator, logdet_bias, whiten
 
 
-class Classifier(nn.Module):
-    """E_Q log P(z) / Q(z), the ratio being a classifier's logit (Sec. 3.1 of the paper; Sugiyama et al. 2012).
+class Classifier(EntropyEstimator):
+    """H(z) = E_Q [log R(z) / Q(z)] - E_Q log R(z), the ratio being a classifier's logit (Sugiyama et al. 2012).
 
-    Value: the mean logit on samples of Q. Gradient: the encoder sees that mean with the classifier frozen, the
-    classifier its own cross-entropy with the encoder frozen; both come from one backward pass. Relation to I:
-    none. Relation to the ELBO: its estimate, biased up where the classifier is too weak or too far behind to see
-    a difference between P and Q. For reported numbers a fresh classifier is fitted and read on held-out samples.
+    R is uniform on the sphere and the box, and in Euclidean space normal with the batch's own mean and covariance, so
+    that an encoder cannot run away from R faster than the classifier follows: the logdet entropy less what the
+    classifier finds missing. Where R is P(z) this is Sec. 3.1 of the paper as printed.
+    Gradient: the encoder sees the value with the classifier frozen, the classifier its own cross-entropy with the
+    encoder frozen; both come from one backward pass. Relation to I: none. Relation to the ELBO: its estimate, biased
+    up where the classifier is too weak or too far behind to see a difference between R and Q. For reported numbers
+    a fresh classifier is fitted and read on held-out samples.
     """
 
     name = "classifier"
@@ -22,19 +26,20 @@ class Classifier(nn.Module):
     def __init__(self, *, latent_dim: int, hidden: list[int]):
         super().__init__()
         require(len(hidden) > 0 and min(hidden) > 0, f"estimator.hidden widths must be at least 1, got {list(hidden)}")
-        self.network = mlp([latent_dim, *hidden, 1])
+        self.networks = nn.ModuleList(mlp([latent_dim, *hidden, 1]) for _ in range(2))
 
-    def log_ratio(self, z: Tensor) -> Tensor:
-        """log P(z) / Q(z) as the network has it, [B, D] -> [B]."""
-        return self.network(z).squeeze(1)
-
-    def cross_entropy(self, from_prior: Tensor, from_posterior: Tensor) -> Tensor:
-        """The classifier's own loss on samples [B, D] of P and of Q, []."""
-        return (F.softplus(-self.log_ratio(from_prior)) + F.softplus(self.log_ratio(from_posterior))).mean()
-
-    def forward(self, prior, encoded) -> Tensor:
-        z = encoded.z
-        frozen = {name: p.detach() for name, p in self.network.named_parameters()}
-        value = functional_call(self.network, frozen, (z,)).mean()
-        own = self.cross_entropy(prior.sample(z.detach()), z.detach())
+    def entropy(self, z, posterior, space, side):
+        network, volume = self.networks[side], 0.0
+        if space.name == "euclidean":
+            z, volume = whiten(z)
+            volume = volume - logdet_bias(*z.shape)
+        frozen = {name: p.detach() for name, p in network.named_parameters()}
+        value = (functional_call(network, frozen, (z,)).squeeze(1) - space.log_prob(z)).mean() + volume
+        own = cross_entropy(network, space.sample(z.detach()), z.detach())
         return value + own.detach() - own  # the value alone; its gradient trains both sides
+
+
+def cross_entropy(network: nn.Module, positive: Tensor, negative: Tensor) -> Tensor:
+    """Twice the mean loss, [], of telling `positive` samples, [B, D], from `negative` ones; at the optimum the
+    network is log of their densities' ratio."""
+    return (F.softplus(-network(positive)) + F.softplus(network(negative))).mean()

@@ -22,34 +22,60 @@ BOUND_KEYS = [f"mi/{b.name}" for b in BOUNDS]
 
 
 @torch.no_grad()
-def evaluate(objective, pairs, x: Tensor, generator: torch.Generator, ratio=None) -> dict[str, float | None]:
+def evaluate(objective, pairs, x: Tensor, generator: torch.Generator, log_q=None) -> dict[str, float | None]:
     """`elbo`, `evidence`, `mi/<bound>`, their ceilings and `kl`, in nats; null where a number does not apply.
 
-    x: uint8 [n, C, H, W] on the objective's device. ratio: a function z -> log P(z) / Q(z), [B, D] -> [B],
-    for a prior that has no scores.
+    x: uint8 [n, C, H, W] on the objective's device. log_q: for an explicit prior, log Q of each of its latents,
+    functions [B, D] -> [B]; without them the ELBO is the training estimator's, and there is no evidence.
     """
     if isinstance(objective.prior, ScorePrior):
         return _from_scores(objective, pairs, x, generator)
-    return _from_ratio(objective, pairs, x, generator, ratio)
+    values = dict.fromkeys(["evidence", "kl", *BOUND_KEYS, *(f"{key}/ceiling" for key in BOUND_KEYS)])
+    if objective.decoder is None and log_q is None:
+        chunks = [encoded for encoded, _ in _encoded(objective, pairs, x, generator)]
+        total = sum(len(c.z) * objective.prior.elbo(objective.estimator, c).item() for c in chunks)
+        return values | {"elbo": total / len(x)}
+    rows = []
+    for encoded, unit in _encoded(objective, pairs, x, generator):
+        samples = [encoded.latents, *(_again(encoded, generator) for _ in range(_repeats(objective) - 1))]
+        rows.append(torch.stack([_log_weight(objective, encoded, unit, latents, log_q) for latents in samples]))
+    log_weights = torch.cat(rows, dim=1)
+    values |= {"elbo": log_weights.mean().item(), "evidence": _log_mean_exp(log_weights).mean().item()}
+    if objective.prior.views == 1 and objective.decoder is None:
+        values["kl"] = -values["elbo"]  # Eq. 9
+    return values
 
 
-def _posteriors(objective, pairs, x, generator):
-    """The posteriors of one pair of views of every source, a chunk at a time."""
-    for chunk in x.split(CHUNK):
+def _log_weight(objective, encoded, unit, latents, log_q) -> Tensor:
+    """log of P(x, x', z, z') / Q(z, z'|x, x') up to log P_true, [B]; its mean is the ELBO (Eqs. 1, 17)."""
+    log_p = objective.prior.log_prob(*latents)
+    if objective.decoder is None:
+        return log_p - sum(log(z) for log, z in zip(log_q, latents))
+    (z,) = latents
+    return log_p + objective.decoder.log_likelihood(unit, z) - encoded.posterior.log_prob(z)
+
+
+def _encoded(objective, pairs, x, generator):
+    """One pair of views of every source, encoded, and the first view in [0, 1]; a chunk at a time."""
+    for chunk in x.chunk(math.ceil(len(x) / CHUNK)):
         view, view_prime = pairs(chunk, generator)
         yield objective.encode(view, view_prime, generator), pairs.to_unit(view)
 
 
+def _again(encoded, generator) -> tuple[Tensor, ...]:
+    return tuple(posterior.sample(generator) for posterior in encoded.posteriors)
+
+
+def _repeats(objective) -> int:
+    stochastic = objective.encoder.stochastic or objective.encoder_prime.stochastic
+    return EVIDENCE_SAMPLES if stochastic else 1
+
+
 def _samples(objective, pairs, x, generator) -> list[tuple[Tensor, Tensor]]:
     """(z, z') of every pair of views, [n, D] each: EVIDENCE_SAMPLES times from one pair of posteriors each."""
-    drawn: list[list[tuple[Tensor, Tensor]]] = []
-    repeats = EVIDENCE_SAMPLES if objective.encoder.stochastic or objective.encoder_prime.stochastic else 1
-    for encoded, _ in _posteriors(objective, pairs, x, generator):
-        first = (encoded.z, encoded.z_prime)
-        again = [
-            (encoded.posterior.sample(generator), encoded.posterior_prime.sample(generator)) for _ in range(repeats - 1)
-        ]
-        drawn.append([first, *again])
+    drawn: list[list[tuple[Tensor, ...]]] = []
+    for encoded, _ in _encoded(objective, pairs, x, generator):
+        drawn.append([encoded.latents, *(_again(encoded, generator) for _ in range(_repeats(objective) - 1))])
     return [tuple(torch.cat(side) for side in zip(*sample)) for sample in zip(*drawn)]
 
 
@@ -69,27 +95,6 @@ def _from_scores(objective, pairs, x, generator):
     values = {"elbo": log_weights.mean().item(), "evidence": _log_mean_exp(log_weights).mean().item(), "kl": None}
     values |= {key: torch.stack(v).mean().item() for key, v in bounds.items()}
     return values | {f"{key}/ceiling": b.ceiling(n) for key, b in zip(BOUND_KEYS, BOUNDS)}
-
-
-def _from_ratio(objective, pairs, x, generator, ratio):
-    repeats = EVIDENCE_SAMPLES if objective.encoder.stochastic else 1
-    rows = []
-    for encoded, unit in _posteriors(objective, pairs, x, generator):
-        samples = [encoded.z, *(encoded.posterior.sample(generator) for _ in range(repeats - 1))]
-        if objective.decoder is None:
-            rows.append(torch.stack([ratio(z) for z in samples]))
-        else:
-            prior, posterior, decoder = objective.prior, encoded.posterior, objective.decoder
-            rows.append(
-                torch.stack(
-                    [decoder.log_likelihood(unit, z) + prior.log_prob(z) - posterior.log_prob(z) for z in samples]
-                )
-            )
-    log_weights = torch.cat(rows, dim=1)
-    elbo = log_weights.mean().item()
-    nothing = dict.fromkeys([*BOUND_KEYS, *(f"{key}/ceiling" for key in BOUND_KEYS)])
-    kl = -elbo if objective.decoder is None else None  # Eq. 9
-    return {"elbo": elbo, "evidence": _log_mean_exp(log_weights).mean().item(), "kl": kl, **nothing}
 
 
 def _log_mean_exp(rows: Tensor) -> Tensor:

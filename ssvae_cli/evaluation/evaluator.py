@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.evaluation import elbo, figures
+from ssvae_cli.evaluation.density import fit_density
 from ssvae_cli.evaluation.geometry import alignment, effective_rank, uniformity
 from ssvae_cli.evaluation.knn import knn_accuracy
-from ssvae_cli.evaluation.ratio import fit_ratio
 from ssvae_cli.priors.base import ScorePrior
 
 VIEWS_SEED = 0  # evaluation views are the same for every run, whatever its seed
 CHUNK = 512
+DENSITY_SAMPLES = 20_000  # that a density is fitted to, at least: small sets give several views an image
 SHOWN_PAIRS = 16
 SHOWN_SCORES = 64
 
@@ -87,28 +88,27 @@ class Evaluator:
         return features[split], self.labels[split].to(self.device)
 
     @torch.no_grad()
-    def _latents(self, split: str) -> tuple[Tensor, Tensor]:
-        """z and z' of a pair of views of every image of a split, [N, D] each; z again for an unstructured prior."""
+    def _latents(self, split: str, repeats: int = 1) -> tuple[Tensor, ...]:
+        """The latents of `repeats` pairs of views of every image of a split, [repeats * N, D] each."""
         generator, rows = self._generator(), []
-        for chunk in self.images[split].split(CHUNK):
-            encoded = self.objective.encode(*self.pairs(chunk, generator), generator)
-            rows.append((encoded.z, encoded.z if encoded.z_prime is None else encoded.z_prime))
-        z, z_prime = (torch.cat(side) for side in zip(*rows))
-        return z, z_prime
+        for _ in range(repeats):
+            for chunk in self.images[split].split(CHUNK):
+                rows.append(self.objective.encode(*self.pairs(chunk, generator), generator).latents)
+        return tuple(torch.cat(side) for side in zip(*rows))
 
     def _elbo(self, split: str, *, fresh: bool) -> dict[str, float | None]:
-        ratio = None
-        if not isinstance(self.objective.prior, ScorePrior) and self.objective.decoder is None:
-            if fresh:
-                ratio = fit_ratio(self.objective.prior, self._latents("train")[0], self._latents("validation")[0])
-            else:
-                ratio = self.objective.estimator.log_ratio
-        return elbo.evaluate(self.objective, self.pairs, self.images[split], self._generator(), ratio)
+        objective, log_q = self.objective, None
+        if fresh and not isinstance(objective.prior, ScorePrior) and objective.decoder is None:
+            views = max(1, DENSITY_SAMPLES // len(self.images["train"]))
+            samples = zip(self._latents("train", views), self._latents("validation", views))
+            log_q = [fit_density(*side, objective.prior.space) for side in samples]
+        return elbo.evaluate(objective, self.pairs, self.images[split], self._generator(), log_q)
 
     @torch.no_grad()
     def _geometry(self, split: str) -> dict[str, float]:
-        z, z_prime = self._latents(split)
-        aligned = None if self.objective.prior.views == 1 else alignment(z, z_prime)
+        latents = self._latents(split)
+        z = latents[0]
+        aligned = alignment(*latents) if len(latents) == 2 else None
         return {
             "geometry/alignment": aligned,
             "geometry/uniformity": uniformity(z),

@@ -41,7 +41,7 @@ def adjust_saturation(x: Tensor, factor: Tensor) -> Tensor:
 
 
 def adjust_hue(x: Tensor, turn: Tensor) -> Tensor:
-    """Turn the colour circle by `turn`, [B], a share of the circle in [-0.5, 0.5], keeping HSV's value and saturation."""
+    """Turn the colour circle by `turn`, [B], a share of it in [-0.5, 0.5], keeping HSV's value and saturation."""
     if x.shape[1] != 3:
         return x
     red, green, blue = x.unbind(1)

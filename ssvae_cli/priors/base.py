@@ -1,12 +1,14 @@
-"""What a prior answers: which estimators serve it, and its ELBO on an encoded batch."""
+"""What a prior answers: its latent space, which estimators serve it, and its ELBO on an encoded batch."""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from ssvae_cli.couplings import Coupling
 from ssvae_cli.scores import DenseScores, FreshScores, Scores
+from ssvae_cli.spaces import SPACES, SpaceName
 
 Direction = Literal["forward", "backward", "both"]
 
@@ -19,12 +21,23 @@ class Encoded(NamedTuple):
     posterior: object
     posterior_prime: object
 
+    @property
+    def latents(self) -> tuple[Tensor, ...]:
+        """(z, z'), or (z,) under an unstructured prior."""
+        return (self.z,) if self.z_prime is None else (self.z, self.z_prime)
+
+    @property
+    def posteriors(self) -> tuple[object, ...]:
+        """Of each of the latents."""
+        return (self.posterior,) if self.z_prime is None else (self.posterior, self.posterior_prime)
+
 
 class Prior(nn.Module):
     """P(z, z') or P(z). Subclasses say which estimators serve them and how their ELBO is had."""
 
     served_by: tuple[str, ...]  # names of estimators; any other is refused
     views = 2  # 1 for an unstructured prior
+    space = SPACES["euclidean"]
 
     def elbo(self, estimator: Callable, encoded: Encoded) -> Tensor:
         """The ELBO in nats up to log P_true(x) + log P_true(x'), []; its gradient is the estimator's."""
@@ -35,13 +48,14 @@ class ScorePrior(Prior):
     """A prior known through the scores log f(z, z') of a coupling, in one direction or in both.
 
     forward normalises over z' given z, backward over z given z'; `both` is the usual symmetric loss,
-    the mean of two priors' ELBOs.
+    the mean of two priors' ELBOs. space: where the encoder's output lives.
     """
 
-    def __init__(self, *, coupling: Coupling, direction: Direction):
+    def __init__(self, *, coupling: Coupling, direction: Direction, space: SpaceName = "euclidean"):
         super().__init__()
         self.coupling = coupling
         self.direction = direction
+        self.space = SPACES[space]
 
     def scores(self, z: Tensor, z_prime: Tensor) -> list[Scores]:
         """In-batch scores of z, z': [B, D], one a direction."""
@@ -67,3 +81,20 @@ class ScorePrior(Prior):
     def elbo(self, estimator, encoded):
         values = [estimator(scores) for scores in self.scores(encoded.z, encoded.z_prime)]
         return sum(values) / len(values)
+
+
+class ExplicitPrior(Prior):
+    """A prior with a density. The ELBO is E log P(z, z') + H(z) + H(z') (Eq. 17); the entropies are estimated."""
+
+    served_by = ("classifier",)
+
+    def log_prob(self, z: Tensor, z_prime: Tensor) -> Tensor:
+        """log P(z, z'), [B, D] each -> [B], nats. An unstructured prior's takes z alone."""
+        raise NotImplementedError
+
+    def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
+        """`count` samples of (z, z'), [count, dim] each; of (z,) under an unstructured prior."""
+        raise NotImplementedError
+
+    def elbo(self, estimator, encoded):
+        return estimator(self, encoded)

@@ -1,0 +1,64 @@
+"""The Gaussian prior: z and z' jointly normal, correlated dimension by dimension or in full."""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ssvae_cli.errors import require
+from ssvae_cli.priors.base import ExplicitPrior
+
+
+class Gaussian(ExplicitPrior):
+    """P(z, z') jointly normal with mean 0 (design: section 4 of the paper leaves the explicit prior free).
+
+    covariance: `correlation`, unit variances and a correlation for each pair (z_d, z'_d), fixed or learned;
+    `full`, any covariance of the 2 D coordinates, learned through its inverse's Cholesky factor.
+    correlation: that of every dimension, or where learning starts, in (-1, 1).
+    On normal data of correlation rho the ELBO is, a dimension,
+    -1/2 log(1 - r^2) - (1 - r rho) / (1 - r^2) + 1, which is I at r = rho.
+    """
+
+    def __init__(self, *, latent_dim: int, correlation: float, learn: bool, covariance: Literal["correlation", "full"]):
+        super().__init__()
+        require(-1 < correlation < 1, f"prior.correlation must lie between -1 and 1, both excluded, got {correlation}")
+        require(
+            learn or covariance == "correlation",
+            "prior.covariance=full has nothing to fix it to; give prior.learn=true, or prior.covariance=correlation",
+        )
+        self.covariance = covariance
+        if covariance == "full":
+            one = torch.eye(latent_dim)
+            start = torch.cat([torch.cat([one, correlation * one], 1), torch.cat([correlation * one, one], 1)])
+            self.whiten = nn.Parameter(torch.linalg.cholesky(start.inverse()).T.contiguous())
+        else:
+            raw = torch.full((latent_dim,), math.atanh(correlation))
+            self.raw = nn.Parameter(raw) if learn else None
+            if not learn:
+                self.register_buffer("fixed", raw)
+
+    @property
+    def correlation(self) -> Tensor:
+        """Of each dimension, [D], in (-1, 1)."""
+        return torch.tanh(self.fixed if self.raw is None else self.raw)
+
+    def log_prob(self, z: Tensor, z_prime: Tensor) -> Tensor:
+        normaliser = z.shape[1] * math.log(2 * math.pi)
+        if self.covariance == "full":
+            upper = self.whiten.triu()
+            white = torch.cat([z, z_prime], 1) @ upper.T
+            return -0.5 * (white**2).sum(1) + upper.diagonal().abs().log().sum() - normaliser
+        r = self.correlation
+        left = 1 - r**2
+        squared = (z**2 - 2 * r * z * z_prime + z_prime**2) / left
+        return -0.5 * (squared + left.log()).sum(1) - normaliser
+
+    def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        place = next(self.buffers(), next(self.parameters(), torch.empty(0)))
+        noise = torch.randn(count, 2 * dim, dtype=place.dtype, device=place.device, generator=generator)
+        if self.covariance == "full":
+            return torch.linalg.solve_triangular(self.whiten.triu(), noise.T, upper=True).T.chunk(2, dim=1)
+        z, e = noise.chunk(2, dim=1)
+        r = self.correlation
+        return z, r * z + (1 - r**2).sqrt() * e
