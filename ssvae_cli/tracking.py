@@ -18,12 +18,13 @@ log = logging.getLogger(__name__)
 
 LAYOUT = {
     "ELBO": {"nats": ["Multiline", ["elbo/train", "elbo/validation"]]},
-    "Mutual information": {
-        "bounds on validation": ["Multiline", [r"mi/.*/validation"]],
+    "Mutual information on validation": {
+        bound: ["Multiline", [f"mi/{bound}/validation"]] for bound in ("infonce", "dv", "nwj")
     },
     "Representation": {
-        "probes on validation": ["Multiline", [r"probe/.*/validation"]],
-        "geometry": ["Multiline", [r"geometry/.*"]],
+        "linear probe": ["Multiline", ["probe/linear/validation"]],
+        "k-NN": ["Multiline", ["probe/knn/validation"]],
+        **{name: ["Multiline", [f"geometry/{name}"]] for name in ("alignment", "uniformity", "rank")},
     },
 }
 
@@ -55,6 +56,10 @@ class Tracker:
             if value is not None:
                 self._writer.add_scalar(name, value, step)
         self._writer.flush()
+
+    def history(self) -> list[dict]:
+        """The lines of metrics.jsonl so far."""
+        return [json.loads(line) for line in (self.run / "metrics.jsonl").read_text().splitlines()]
 
     def figure(self, name: str, figure, step: int) -> None:
         """A matplotlib figure, to figures/<name>.png and to TensorBoard."""

@@ -19,6 +19,7 @@ from ssvae_cli import checkpoint
 from ssvae_cli.build import build
 from ssvae_cli.errors import require
 from ssvae_cli.evaluation.evaluator import Evaluator
+from ssvae_cli.evaluation.figures import curves
 from ssvae_cli.objective import make_objective
 from ssvae_cli.tracking import Display, Tracker, closing_table
 
@@ -117,7 +118,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         "versions": f"ssvae {ssvae_cli.__version__}, torch {torch.__version__}, torchvision {torchvision.__version__}",
     }
     step = trainer.epochs * steps_per_epoch
-    for name, figure in evaluator.figures():
+    for name, figure in [*evaluator.figures(), ("curves", curves(tracker.history(), summary))]:
         tracker.figure(name, figure, step)
     tracker.summary(summary, hyperparameters(cfg, choices), step)
     tracker.close()

@@ -55,6 +55,7 @@ def test_the_run_folder_holds_what_the_design_names(run):
         "checkpoints/last.pt",
         "figures/pairs.png",
         "figures/scores.png",
+        "figures/curves.png",
     } <= names
     assert len([n for n in names if n.startswith("events.out.tfevents")]) == 1
     assert not [n for n in names if n.endswith(".tmp")]

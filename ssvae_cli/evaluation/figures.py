@@ -24,3 +24,33 @@ def score_matrix(scores: Tensor) -> Figure:
     axis.set(xlabel="j", ylabel="i", title="log f(z_i, z'_j)")
     figure.colorbar(image, ax=axis, label="nats")
     return figure
+
+
+def curves(history: list[dict], summary: dict) -> Figure:
+    """The ELBO and the bounds, and the probes, over the epochs of metrics.jsonl; baselines and ceilings dashed."""
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    nats, accuracy = figure.subplots(1, 2)
+    for name in sorted({key for line in history for key in line}):
+        group, split = name.split("/")[0], name.split("/")[-1]
+        axis = {"elbo": nats, "mi": nats, "probe": accuracy}.get(group)
+        points = [(line["epoch"], line[name]) for line in history if line.get(name) is not None]
+        if axis is None or split not in ("train", "validation") or not points:
+            continue
+        axis.plot(*zip(*points), marker="." if len(points) < 10 else None, label=name, lw=2 if group == "elbo" else 1)
+    # A bound that fell far below the rest would flatten them.
+    shown = [line.get(f"elbo/{split}") for line in history for split in ("train", "validation")]
+    shown = [value for value in shown if value is not None]
+    if shown:
+        room = 0.15 * (max(shown) - min(shown)) + 0.1
+        nats.set_ylim(min(shown) - room, max(shown) + room)
+    nats.set(xlabel="epoch", ylabel="nats", title="ELBO and bounds of I")
+    for name in ("probe/linear/test", "probe/linear/random_init", "probe/linear/pixels"):
+        if summary.get(name) is not None:
+            accuracy.axhline(summary[name], ls="--", lw=1, color="0.5")
+            accuracy.annotate(f"{name} {summary[name]:.3f}", (0.98, summary[name]), xycoords=("axes fraction", "data"),
+                              ha="right", va="bottom", fontsize=7)  # fmt: skip
+    accuracy.set(xlabel="epoch", ylabel="accuracy", title="Probes")
+    for axis in (nats, accuracy):
+        axis.legend(fontsize=7)
+        axis.grid(alpha=0.3)
+    return figure
