@@ -162,8 +162,10 @@ def known_keys(wrong: str, command: str, overrides: list[str]) -> list[str]:
 
     GlobalHydra.instance().clear()
     with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
+        own = re.findall(r"(?:^|\0)(?:--config-dir|-cd)[=\0]([^\0]+)", "\0".join(overrides))
+        paths = [f"hydra.searchpath=[{','.join(f'file://{Path(folder).absolute()}' for folder in own)}]"]
         chosen = [o for o in overrides if o.split("=")[0] in known_groups() and "," not in o]
-        config = compose(command, overrides=chosen)
+        config = compose(command, overrides=[*chosen, *paths])
     parent, _, _ = wrong.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
     if not isinstance(node, DictConfig):

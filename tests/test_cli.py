@@ -1,9 +1,11 @@
 """The command: quick to answer, open to a user's own parts, and whole in a wheel."""
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
+import textwrap
 import time
 import zipfile
 from configparser import ConfigParser
@@ -93,6 +95,22 @@ def test_a_users_own_prior_needs_a_class_and_a_yaml_file(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     assert ssvae("train", "--config-dir", "conf", "prior=own", *TINY, "trainer.epochs=1", "hydra.run.dir=run") == 0
     assert (tmp_path / "run" / "summary.json").exists()
+
+
+def test_the_prior_that_the_readme_adds_trains_as_printed(tmp_path, monkeypatch, capfd):
+    text = (REPOSITORY / "README.md").read_text().split("## Your own prior")[1].split("\n## ")[0]
+    code, yaml = (textwrap.dedent(block) for block in re.findall(r"\n\n((?:    .*\n|\n)+)", text))
+    (tmp_path / "my_priors.py").write_text(code)
+    (tmp_path / "my_conf" / "prior").mkdir(parents=True)
+    (tmp_path / "my_conf" / "prior" / "slow.yaml").write_text(yaml.split("\n\n")[0])  # the command follows
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = ["train", "--config-dir", "my_conf", "prior=slow"]
+    assert ssvae(*own, "prior.step=0.3", *TINY, "trainer.epochs=1", "hydra.run.dir=run") == 0
+    capfd.readouterr()
+    assert ssvae(*own, "prior.stp=0.3") == ssvae(*own, "prior.step=x") == 2
+    stp, step = capfd.readouterr().err.splitlines()
+    assert "did you mean 'prior.step'" in stp and "prior.step must be a number" in step
 
 
 def packages():
