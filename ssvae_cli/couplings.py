@@ -71,22 +71,86 @@ class Cosine(Coupling):
         return (F.normalize(z) * F.normalize(z_prime)).sum(1) * torch.exp(-self.log_temperature)
 
 
-class RBF(Coupling):
-    """log f = -|z - z'|^2 / (2 s^2), at most 0. The bandwidth s is learned from its starting value."""
+class BilinearBias(Bilinear):
+    """log f = z^T W z' + a(z) + b(z'), a and b small networks: what (4) lacks to reach c(z) Q(z'|z) / Q(z')."""
 
-    def __init__(self, *, bandwidth: float):
-        super().__init__()
-        require(bandwidth > 0, f"prior.coupling.bandwidth must be above 0, got {bandwidth}")
-        self.log_bandwidth = nn.Parameter(torch.tensor(math.log(bandwidth)))
+    def __init__(self, *, latent_dim: int, hidden: list[int]):
+        super().__init__(latent_dim=latent_dim)
+        require(len(hidden) > 0 and min(hidden) > 0, f"hidden widths must be at least 1, got {list(hidden)}")
+        self.left, self.right = (mlp([latent_dim, *hidden, 1]) for _ in range(2))
 
     def table(self, z, z_prime):
-        centre = z_prime.mean(0)  # distances do not move with the origin, but their rounding does
-        z, z_prime = z - centre, z_prime - centre
-        squared = (z**2).sum(1)[:, None] + (z_prime**2).sum(1) - 2 * z @ z_prime.T
-        return -0.5 * squared.clamp_min(0) * torch.exp(-2 * self.log_bandwidth)
+        return super().table(z, z_prime) + self.left(z) + self.right(z_prime).T
 
     def pairs(self, z, z_prime):
-        return -0.5 * ((z - z_prime) ** 2).sum(1) * torch.exp(-2 * self.log_bandwidth)
+        return super().pairs(z, z_prime) + (self.left(z) + self.right(z_prime)).squeeze(1)
+
+
+class RBF(Coupling):
+    """log f = -|z - z'|^2 / (2 s^2), at most 0. The bandwidth s is learned from its starting value.
+
+    latent_dim: gives every dimension a bandwidth of its own; None, one for all.
+    """
+
+    def __init__(self, *, bandwidth: float, latent_dim: int | None = None):
+        super().__init__()
+        require(bandwidth > 0, f"prior.coupling.bandwidth must be above 0, got {bandwidth}")
+        start = math.log(bandwidth)
+        self.log_bandwidth = nn.Parameter(torch.full((latent_dim,), start) if latent_dim else torch.tensor(start))
+
+    def table(self, z, z_prime):
+        return -0.5 * squared_distances(*self._scaled(z, z_prime))
+
+    def pairs(self, z, z_prime):
+        z, z_prime = self._scaled(z, z_prime)
+        return -0.5 * ((z - z_prime) ** 2).sum(1)
+
+    def _scaled(self, z, z_prime):
+        scale = torch.exp(-self.log_bandwidth)
+        return z * scale, z_prime * scale
+
+
+class Laplace(Coupling):
+    """log f = -|z - z'|_1 / b, at most 0. The scale b is learned from its starting value."""
+
+    def __init__(self, *, scale: float):
+        super().__init__()
+        require(scale > 0, f"prior.coupling.scale must be above 0, got {scale}")
+        self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
+
+    def table(self, z, z_prime):
+        return -torch.cdist(z, z_prime, p=1) * torch.exp(-self.log_scale)
+
+    def pairs(self, z, z_prime):
+        return -(z - z_prime).abs().sum(1) * torch.exp(-self.log_scale)
+
+
+class Student(Coupling):
+    """log f = -(df + 1) / 2 log(1 + |z - z'|^2 / (df s^2)): heavy tails, as t-SNE's. The scale s is learned."""
+
+    def __init__(self, *, df: float, scale: float):
+        super().__init__()
+        require(df > 0, f"prior.coupling.df must be above 0, got {df}")
+        require(scale > 0, f"prior.coupling.scale must be above 0, got {scale}")
+        self.df = df
+        self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
+
+    def table(self, z, z_prime):
+        return self._of(squared_distances(z, z_prime))
+
+    def pairs(self, z, z_prime):
+        return self._of(((z - z_prime) ** 2).sum(1))
+
+    def _of(self, squared):
+        return -0.5 * (self.df + 1) * torch.log1p(squared * torch.exp(-2 * self.log_scale) / self.df)
+
+
+def squared_distances(z: Tensor, z_prime: Tensor) -> Tensor:
+    """|z_i - z'_j|^2, [B, D], [M, D] -> [B, M]."""
+    centre = z_prime.mean(0)  # distances do not move with the origin, but their rounding does
+    z, z_prime = z - centre, z_prime - centre
+    squared = (z**2).sum(1)[:, None] + (z_prime**2).sum(1) - 2 * z @ z_prime.T
+    return squared.clamp_min(0)
 
 
 def mlp(widths: list[int]) -> nn.Sequential:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 class Scores(Protocol):
@@ -25,19 +26,25 @@ class Scores(Protocol):
     def log_partition(self, *, positive: bool) -> Tensor:
         """log mean_j f(z_i, z'_j), [B]; `positive` says whether the anchor's own z'_i is among the z'_j."""
 
-    def log_partition_all(self) -> Tensor:
-        """log mean_ij f(z_i, z'_j) over pairs drawn from Q(z) Q(z'), []."""
+    def log_partition_all(self, clip: float = math.inf) -> Tensor:
+        """log mean_ij f(z_i, z'_j) over pairs drawn from Q(z) Q(z'), []; log f clipped to [-clip, clip]."""
+
+    def softplus_all(self) -> Tensor:
+        """mean_ij softplus(log f(z_i, z'_j)) over pairs drawn from Q(z) Q(z'), []."""
 
 
 class DenseScores:
-    """Scores within a batch: every other pair's z' is a negative. table: [B, B], table[i, j] = log f(z_i, z'_j)."""
+    """Scores within a batch: every other pair's z' is a negative, and so is every further candidate.
+
+    table: [B, N], N >= B, table[i, j] = log f(z_i, c_j), c_j = z'_j for j < B.
+    """
 
     def __init__(self, table: Tensor):
-        if table.ndim != 2 or table.shape[0] != table.shape[1] or table.shape[0] < 2:
-            raise ValueError(f"DenseScores takes a square table of at least 2 pairs, got {tuple(table.shape)}")
+        if table.ndim != 2 or table.shape[0] > table.shape[1] or table.shape[1] < 2:
+            raise ValueError(f"DenseScores takes a table of pairs by at least 2 candidates, got {tuple(table.shape)}")
         self.table = table
         self.positives = table.diagonal()
-        self.candidates = table.shape[0]
+        self.candidates = table.shape[1]
 
     def mean(self, values: Tensor) -> Tensor:
         return values.mean()
@@ -45,12 +52,19 @@ class DenseScores:
     def log_partition(self, *, positive: bool) -> Tensor:
         if positive:
             return self.table.logsumexp(1) - math.log(self.candidates)
-        itself = torch.eye(self.candidates, dtype=torch.bool, device=self.table.device)
-        return self.table.masked_fill(itself, -math.inf).logsumexp(1) - math.log(self.candidates - 1)
+        return self._apart(self.table).logsumexp(1) - math.log(self.candidates - 1)
 
-    def log_partition_all(self) -> Tensor:
-        rows = self.log_partition(positive=False)
+    def log_partition_all(self, clip: float = math.inf) -> Tensor:
+        rows = self._apart(self.table.clamp(-clip, clip)).logsumexp(1) - math.log(self.candidates - 1)
         return rows.logsumexp(0) - math.log(len(rows))
+
+    def softplus_all(self) -> Tensor:
+        return F.softplus(self._apart(self.table)).sum() / (len(self.table) * (self.candidates - 1))
+
+    def _apart(self, table: Tensor) -> Tensor:
+        """The table without the positives."""
+        itself = torch.eye(*table.shape, dtype=torch.bool, device=table.device)
+        return table.masked_fill(itself, -math.inf)
 
 
 class FreshScores:
@@ -64,20 +78,21 @@ class FreshScores:
     """
 
     def __init__(self, positives: Tensor, table: Tensor, own: Tensor):
-        self.positives = positives
+        self.positives, self.table, self.own = positives, table, own
         self.candidates = table.shape[1]
-        self._fresh = table.logsumexp(1) - math.log(self.candidates)
-        with_positive = table.scatter(1, own[:, None], positives[:, None])
-        self._with_positive = with_positive.logsumexp(1) - math.log(self.candidates)
 
     def mean(self, values: Tensor) -> Tensor:
         return values.mean()
 
     def log_partition(self, *, positive: bool) -> Tensor:
-        return self._with_positive if positive else self._fresh
+        table = self.table.scatter(1, self.own[:, None], self.positives[:, None]) if positive else self.table
+        return table.logsumexp(1) - math.log(self.candidates)
 
-    def log_partition_all(self) -> Tensor:
-        return self._fresh.logsumexp(0) - math.log(len(self._fresh))
+    def log_partition_all(self, clip: float = math.inf) -> Tensor:
+        return self.table.clamp(-clip, clip).flatten().logsumexp(0) - math.log(self.table.numel())
+
+    def softplus_all(self) -> Tensor:
+        return F.softplus(self.table).mean()
 
 
 class EnumeratedScores:
@@ -94,8 +109,8 @@ class EnumeratedScores:
             raise ValueError(f"log_f {tuple(log_f.shape)} and joint {tuple(joint.shape)} differ in shape")
         self.positives = log_f.flatten()
         self._weights = joint.flatten()
-        self._log_q = joint.sum(1).log()  # [n]
         log_q_prime = joint.sum(0).log()  # [m]
+        self._log_f, self._log_independent = log_f, joint.sum(1).log()[:, None] + log_q_prime
         self._rows = (log_f + log_q_prime).logsumexp(1)  # [n], log Z(z)
         self._columns = joint.shape[1]
 
@@ -106,5 +121,8 @@ class EnumeratedScores:
     def log_partition(self, *, positive: bool) -> Tensor:
         return self._rows.repeat_interleave(self._columns)
 
-    def log_partition_all(self) -> Tensor:
-        return (self._rows + self._log_q).logsumexp(0)
+    def log_partition_all(self, clip: float = math.inf) -> Tensor:
+        return (self._log_f.clamp(-clip, clip) + self._log_independent).flatten().logsumexp(0)
+
+    def softplus_all(self) -> Tensor:
+        return (F.softplus(self._log_f) * self._log_independent.exp()).sum()

@@ -5,19 +5,30 @@
 3. Values and gradients equal a plain reference written out pair by pair, in float64.
 """
 
+import copy
 import math
 
 import pytest
 import torch
 
+from ssvae_cli.couplings import Bilinear
 from ssvae_cli.estimators.dv import DV
 from ssvae_cli.estimators.entropy import logdet_bias, whiten
+from ssvae_cli.estimators.eq3 import Eq3
 from ssvae_cli.estimators.infonce import InfoNCE
+from ssvae_cli.estimators.interpolated import Interpolated
+from ssvae_cli.estimators.js import JS
 from ssvae_cli.estimators.limit import Limit
+from ssvae_cli.estimators.mine import MINE
 from ssvae_cli.estimators.nwj import NWJ
+from ssvae_cli.estimators.queue import Queue
+from ssvae_cli.estimators.smile import SMILE
+from ssvae_cli.estimators.tuba import TUBA
+from ssvae_cli.priors.base import Encoded
+from ssvae_cli.priors.infonce import InfoNCE as InfoNCEPrior
 from ssvae_cli.scores import DenseScores, FreshScores
 
-ALL = [InfoNCE(), Limit(), DV(), NWJ()]
+ALL = [InfoNCE(), Limit(), DV(), NWJ(), Eq3(), TUBA(), Interpolated(alpha=0.3), MINE(decay=0.9), JS(), SMILE(clip=5.0)]
 
 
 @pytest.mark.parametrize("scale", [0.1, 1.0, 100.0, 1e4])
@@ -36,7 +47,7 @@ def test_leave_one_out_is_no_bound_and_exceeds_log_k():
 def test_scores_of_ten_thousand_overflow_nothing(estimator, sign):
     for table in (sign * 1e4 * torch.eye(8), sign * 1e4 * torch.ones(8, 8), sign * 1e4 * (1 - torch.eye(8))):
         table = table.clone().requires_grad_()
-        value = estimator(DenseScores(table))
+        value = copy.deepcopy(estimator)(DenseScores(table))
         value.backward()
         assert value.isfinite() and table.grad.isfinite().all()
 
@@ -49,18 +60,103 @@ def plain(name, t):
         return sum(t[i, i] - (sum(t[i, j].exp() for j in range(k)) / k).log() for i in range(k)) / k
     if name == "limit":
         return sum(t[i, i] - (sum(others(i)) / (k - 1)).log() for i in range(k)) / k
-    partition = sum(sum(others(i)) for i in range(k)) / (k * (k - 1))
+    if name == "eq3":  # N = k - 1 negatives; the sum and not the mean, + log N
+        return sum(t[i, i] - sum(t[i, j].exp() for j in range(k)).log() for i in range(k)) / k + math.log(k - 1)
+    apart = [t[i, j] for i in range(k) for j in range(k) if i != j]
+    partition = sum(s.exp() for s in apart) / len(apart)
     positives = sum(t[i, i] for i in range(k)) / k
-    return positives - (partition.log() if name == "dv" else partition / math.e)
+    if name == "partition":
+        return partition
+    if name == "interpolated":
+        alpha, among = 0.3, lambda i: sum(t[i, j].exp() for j in range(k)) / k
+        baseline = lambda mean: alpha * mean + (1 - alpha) * math.e
+        apart = lambda i: sum(others(i)) / (k - 1)
+        terms = [t[i, i] - baseline(among(i)).log() - apart(i) / baseline(apart(i)) for i in range(k)]
+        return 1 + sum(terms) / k
+    if name == "js":
+        return 1 + positives - partition
+    if name == "jensen-shannon":
+        softplus = lambda s: (1 + s.exp()).log()
+        return -sum(softplus(-t[i, i]) for i in range(k)) / k - sum(map(softplus, apart)) / len(apart)
+    if name == "smile":
+        return positives - (sum(s.clamp(-0.5, 0.5).exp() for s in apart) / len(apart)).log()
+    return positives - (partition.log() if name in ("dv", "mine") else partition / math.e)
 
 
 @pytest.mark.parametrize("estimator", ALL, ids=lambda e: e.name)
 def test_value_and_gradient_equal_the_plain_formula(estimator):
+    estimator = SMILE(clip=0.5) if estimator.name == "smile" else copy.deepcopy(estimator).double()
     table = torch.randn(6, 6, dtype=torch.float64, requires_grad=True)
-    (expected,) = torch.autograd.grad(reference := plain(estimator.name, table), table)
+    trained = plain("jensen-shannon" if estimator.name in ("js", "smile") else estimator.name, table)
+    (expected,) = torch.autograd.grad(trained, table)
     (gradient,) = torch.autograd.grad(value := estimator(DenseScores(table)), table)
-    assert abs(value - reference) < 1e-12
-    assert torch.allclose(gradient, expected, rtol=1e-12, atol=1e-14)
+    assert abs(value - plain(estimator.name, table)) < 1e-12
+    assert torch.allclose(gradient, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_interpolateds_ends_are_nwj_and_infonce_and_its_ceiling_lies_between():
+    scores = DenseScores(torch.randn(6, 6))
+    assert Interpolated(alpha=0.0)(scores) == NWJ()(scores) and Interpolated(alpha=1.0)(scores) == InfoNCE()(scores)
+    near = [Interpolated(alpha=a)(scores).item() for a in (1e-6, 1 - 1e-6)]
+    assert near == pytest.approx([NWJ()(scores).item(), InfoNCE()(scores).item()], abs=1e-4)
+    perfect = DenseScores(40 * torch.eye(16, dtype=torch.float64))
+    assert math.log(16) < Interpolated(alpha=0.1)(perfect) <= Interpolated(alpha=0.1).ceiling(16)
+
+
+def test_eq3_is_infonce_less_log_of_n_plus_one_over_n():
+    scores = DenseScores(torch.randn(9, 9, dtype=torch.float64))
+    assert abs(InfoNCE()(scores) - Eq3()(scores) - math.log(9 / 8)) < 1e-12
+    assert Eq3.ceiling(9) == math.log(8)
+
+
+def test_mines_gradient_divides_by_the_average_over_batches_and_its_value_is_dv():
+    estimator = MINE(decay=0.5).double()
+    tables = [torch.randn(5, 5, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    average = None
+    for table in tables:
+        partition = plain("partition", table)
+        average = partition.item() if average is None else 0.5 * average + 0.5 * partition.item()
+        positives = sum(table[i, i] for i in range(5)) / 5
+        (expected,) = torch.autograd.grad(positives - partition / average, table)
+        (gradient,) = torch.autograd.grad(value := estimator(DenseScores(table)), table)
+        assert abs(value - DV()(DenseScores(table))) < 1e-12
+        assert torch.allclose(gradient, expected, rtol=1e-10)
+    before = estimator.log_average.clone()
+    estimator.eval()(DenseScores(tables[0]))
+    assert torch.equal(estimator.log_average, before), "evaluation does not move the average"
+
+
+def test_tubas_best_baseline_gives_dv():
+    scores, estimator = DenseScores(torch.randn(6, 6)), TUBA()
+    estimator.log_baseline.data = scores.log_partition_all()
+    assert torch.allclose(estimator(scores), DV()(scores), atol=1e-6)
+
+
+@pytest.mark.parametrize("estimator", ALL, ids=lambda e: e.name)
+def test_further_candidates_count_as_negatives(estimator):
+    """A table [B, N] with N > B reads as the pairs' share of a larger batch."""
+    estimator = copy.deepcopy(estimator).double()
+    whole = torch.randn(4, 7, dtype=torch.float64)
+    value = estimator.eval()(DenseScores(whole))
+    by_row = [estimator(DenseScores(torch.cat([whole[i : i + 1, i:], whole[i : i + 1, :i]], 1))) for i in range(4)]
+    if estimator.name in ("infonce", "limit", "eq3", "interpolated"):
+        assert abs(value - sum(by_row) / 4) < 1e-12
+    assert value.isfinite()
+
+
+def test_the_queue_scores_against_past_latents_first_in_first_out():
+    estimator, z = Queue(size=5, latent_dim=2), lambda v: torch.full((2, 2), float(v))
+    sizes = []
+    for step in range(4):
+        past = estimator.past(Encoded(z(step), z(-step), None, None))
+        sizes.append(len(past[0]))
+    assert sizes == [0, 2, 4, 5]
+    assert sorted(past[0][:, 0].tolist()) == [0, 1, 1, 2, 2], "the oldest goes first"
+    assert torch.equal(past[1], -past[0])
+    assert estimator.eval().past(Encoded(z(9), z(9), None, None)) is None, "evaluation neither reads nor moves the bank"
+    prior = InfoNCEPrior(coupling=Bilinear(latent_dim=2), direction="forward")
+    (scores,) = prior.scores(torch.randn(3, 2), torch.randn(3, 2), past)
+    assert scores.candidates == 8
 
 
 def test_two_sample_infonce_is_a_logistic_loss():

@@ -98,6 +98,10 @@ COUPLINGS = {
     "bilinear": lambda: couplings.Bilinear(latent_dim=6),
     "cosine": lambda: couplings.Cosine(temperature=0.2, learn_temperature=True),
     "rbf": lambda: couplings.RBF(bandwidth=0.7),
+    "diagonal_rbf": lambda: couplings.RBF(bandwidth=0.7, latent_dim=6),
+    "bilinear_bias": lambda: couplings.BilinearBias(latent_dim=6, hidden=[8]),
+    "laplace": lambda: couplings.Laplace(scale=0.7),
+    "student": lambda: couplings.Student(df=3.0, scale=0.7),
     "mlp": lambda: couplings.MLP(latent_dim=6, hidden=[16, 16]),
     "separable": lambda: couplings.Separable(latent_dim=6, hidden=[16], embedding_dim=8),
 }
@@ -119,6 +123,11 @@ def test_couplings_by_hand():
     z, z_prime = torch.tensor([[3.0, 4.0]]), torch.tensor([[4.0, 3.0]])
     assert couplings.Cosine(temperature=0.5)(z, z_prime).item() == pytest.approx(2 * 24 / 25)
     assert couplings.RBF(bandwidth=2.0)(z, z_prime).item() == pytest.approx(-2 / 8)
+    assert couplings.Laplace(scale=0.5)(z, z_prime).item() == pytest.approx(-4.0)
+    assert couplings.Student(df=2.0, scale=1.0)(z, z_prime).item() == pytest.approx(-1.5 * math.log(2))
+    diagonal = couplings.RBF(bandwidth=1.0, latent_dim=2)
+    diagonal.log_bandwidth.data = torch.tensor([0.0, math.log(2.0)])
+    assert diagonal(z, z_prime).item() == pytest.approx(-0.5 * (1 + 1 / 4))
     bilinear = couplings.Bilinear(latent_dim=2)
     bilinear.weight.data = torch.tensor([[0.0, 1.0], [0.0, 0.0]])
     assert bilinear(z, z_prime).item() == pytest.approx(9.0)  # z_1 z'_2, not z_2 z'_1

@@ -2,12 +2,10 @@
 
 import math
 
-from torch import Tensor
-
-from ssvae_cli.scores import Scores
+from ssvae_cli.estimators.base import ScoreEstimator
 
 
-class InfoNCE:
+class InfoNCE(ScoreEstimator):
     """E [ log f(z_i, z'_i) - log 1/K sum_j f(z_i, z'_j) ], the positive included in the sum.
 
     Relation to I: a lower bound, at most log K. Relation to the ELBO of the InfoNCE prior (Eq. 30): another
@@ -17,10 +15,10 @@ class InfoNCE:
     name = "infonce"
     bound = "lower"
 
-    def __call__(self, scores: Scores) -> Tensor:
+    def forward(self, scores):
         return scores.mean(scores.positives - scores.log_partition(positive=True))
 
     @staticmethod
-    def ceiling(candidates: float) -> float:
-        """log K, nats."""
+    def ceiling(candidates):
+        """log K."""
         return math.log(candidates)

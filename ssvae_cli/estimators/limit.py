@@ -1,11 +1,9 @@
 """The infinite limit of InfoNCE, by leave-one-out."""
 
-from torch import Tensor
-
-from ssvae_cli.scores import Scores
+from ssvae_cli.estimators.base import ScoreEstimator
 
 
-class Limit:
+class Limit(ScoreEstimator):
     """E [ log f(z_i, z'_i) - log 1/(K-1) sum_{j != i} f(z_i, z'_j) ]: Eq. 30 with Z(z) from the other pairs.
 
     Relation to I: none; it is no bound, and can exceed I by far. Relation to the ELBO of the InfoNCE prior
@@ -16,5 +14,5 @@ class Limit:
     name = "limit"
     bound = "none"
 
-    def __call__(self, scores: Scores) -> Tensor:
+    def forward(self, scores):
         return scores.mean(scores.positives - scores.log_partition(positive=False))

@@ -57,10 +57,15 @@ class ScorePrior(Prior):
         self.direction = direction
         self.space = SPACES[space]
 
-    def scores(self, z: Tensor, z_prime: Tensor) -> list[Scores]:
-        """In-batch scores of z, z': [B, D], one a direction."""
+    def scores(self, z: Tensor, z_prime: Tensor, past: tuple[Tensor, Tensor] | None = None) -> list[Scores]:
+        """In-batch scores of z, z': [B, D], one a direction; `past` latents, [M, D] each, are more candidates."""
         table = self.coupling(z, z_prime)
-        return self._directed(lambda: DenseScores(table), lambda: DenseScores(table.T))
+        if past is None or len(past[0]) == 0:
+            return self._directed(lambda: DenseScores(table), lambda: DenseScores(table.T))
+        return self._directed(
+            lambda: DenseScores(torch.cat([table, self.coupling(z, past[1])], 1)),
+            lambda: DenseScores(torch.cat([table.T, self.coupling(past[0], z_prime).T], 1)),
+        )
 
     def fresh_scores(self, z: Tensor, z_prime: Tensor, sources: tuple[Tensor, Tensor], own: Tensor) -> list[Scores]:
         """Scores of z, z': [B, D] against fresh views of all n sources (z and z' sides, [n, D] each)."""
@@ -79,7 +84,8 @@ class ScorePrior(Prior):
         return [make() for make in made[self.direction]]
 
     def elbo(self, estimator, encoded):
-        values = [estimator(scores) for scores in self.scores(encoded.z, encoded.z_prime)]
+        scored = self.scores(encoded.z, encoded.z_prime, estimator.past(encoded))
+        values = [estimator(scores) for scores in scored]
         return sum(values) / len(values)
 
 

@@ -10,4 +10,4 @@ class InfoNCE(ScorePrior):
     and f is the model: it is the prior, and stays part of it after training.
     """
 
-    served_by = ("infonce", "limit")
+    served_by = ("infonce", "limit", "eq3", "queue")

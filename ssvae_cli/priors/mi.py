@@ -10,4 +10,4 @@ class MI(ScorePrior):
     it is discarded after training and belongs to no model.
     """
 
-    served_by = ("infonce", "nwj", "dv")
+    served_by = ("infonce", "eq3", "queue", "nwj", "tuba", "interpolated", "dv", "mine", "js", "smile")

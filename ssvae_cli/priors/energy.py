@@ -1,0 +1,17 @@
+"""The energy prior: P(z, z') = Q(z) Q(z') f(z, z') / Z, with one normaliser for all."""
+
+from ssvae_cli.priors.base import ScorePrior
+
+
+class Energy(ScorePrior):
+    """P(z, z') = Q(z) Q(z') f(z, z') / Z, Z = E_Q(z) Q(z') f(z, z').
+
+    The ELBO is E log f - log E_zz' f, the Donsker-Varadhan form (the paper's Sec. 3 with a normaliser that no latent
+    has of its own); f is the model. Symmetric in z and z', so `direction` changes nothing but the candidates.
+    """
+
+    served_by = ("dv", "mine", "smile", "nwj", "tuba")
+
+    def log_ratio(self, scores):
+        """log f - log Z of each pair, [B]."""
+        return scores.positives - scores.log_partition_all()
