@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from ssvae_cli.build import build
+from ssvae_cli.encoders import with_density
 from ssvae_cli.errors import nearest, require
 from ssvae_cli.priors.base import Encoded, Prior
 
@@ -33,6 +34,12 @@ class Objective(nn.Module):
             )
             require(encoder.stochastic, "decoder=conv needs encoder.posterior=gaussian, got deterministic")
         require(name in serving, f"estimator={name} cannot serve the prior {prior_name}; {nearest(name, serving)}")
+        stochastic = encoder.stochastic and (encoder_prime is None or encoder_prime.stochastic)
+        require(
+            stochastic or not getattr(estimator, "needs_density", False),
+            f"estimator={name} needs a stochastic posterior, got encoder.posterior=deterministic; "
+            f"allowed: {', '.join(with_density(prior.space)) or 'none on this space'}",
+        )
         self.encoder = encoder
         self.encoder_prime = encoder if encoder_prime is None else encoder_prime
         self.prior = prior

@@ -13,7 +13,6 @@ import torch
 
 from ssvae_cli.couplings import Bilinear
 from ssvae_cli.estimators.dv import DV
-from ssvae_cli.estimators.entropy import logdet_bias, whiten
 from ssvae_cli.estimators.eq3 import Eq3
 from ssvae_cli.estimators.infonce import InfoNCE
 from ssvae_cli.estimators.interpolated import Interpolated
@@ -185,27 +184,3 @@ def test_fresh_scores_average_over_all_sources_with_their_own_view_among_them():
 def test_dense_scores_refuse_a_single_pair():
     with pytest.raises(ValueError, match="at least 2"):
         DenseScores(torch.zeros(1, 1))
-
-
-def test_whitening_gives_mean_zero_covariance_one_and_the_volume():
-    z = torch.randn(500, 3, dtype=torch.float64) @ torch.tensor([[2.0, 0, 0], [1, 0.5, 0], [0, 1, 1]]).double() + 7
-    white, volume = whiten(z)
-    assert torch.allclose(white.mean(0), torch.zeros(3).double(), atol=1e-9)
-    assert torch.allclose(torch.cov(white.T), torch.eye(3).double(), atol=1e-4)
-    assert abs(volume - 0.5 * torch.logdet(torch.cov(z.T))) < 1e-4
-
-
-def test_the_bias_of_logdet_is_wisharts():
-    """1/2 log det of the sample covariance of 12 normals in 5 dimensions is low by a known amount."""
-    g = torch.Generator().manual_seed(0)
-    values = torch.stack([whiten(torch.randn(12, 5, dtype=torch.float64, generator=g))[1] for _ in range(4000)])
-    error = values.std().item() / math.sqrt(len(values))
-    assert logdet_bias(12, 5) < -0.8
-    assert abs(values.mean().item() - logdet_bias(12, 5)) < 4 * error
-
-
-def test_whitening_survives_dead_units():
-    z = torch.cat([torch.randn(20, 2), torch.zeros(20, 1)], 1).requires_grad_()
-    white, volume = whiten(z)
-    (white.sum() + volume).backward()
-    assert white.isfinite().all() and volume.isfinite() and z.grad.isfinite().all()

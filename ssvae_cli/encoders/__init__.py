@@ -6,11 +6,16 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ssvae_cli.encoders.posteriors import Deterministic, Gaussian
+from ssvae_cli.encoders.posteriors import Deterministic, Gaussian, PowerSpherical
 from ssvae_cli.errors import require
 from ssvae_cli.spaces import SPACES
 
-POSTERIORS = {"deterministic": Deterministic, "gaussian": Gaussian}
+POSTERIORS = {"deterministic": Deterministic, "gaussian": Gaussian, "power_spherical": PowerSpherical}
+
+
+def with_density(space) -> list[str]:
+    """The names of the posteriors that have a density on a space."""
+    return [name for name, p in POSTERIORS.items() if p.stochastic and space.name in p.spaces]
 
 
 class Encoder(nn.Module):
@@ -27,7 +32,7 @@ class Encoder(nn.Module):
         backbone: Callable[..., nn.Module],
         latent_dim: int,
         projector: list[int],
-        posterior: Literal["deterministic", "gaussian"],
+        posterior: Literal["deterministic", "gaussian", "power_spherical"],
         space=SPACES["euclidean"],
     ):
         super().__init__()
@@ -56,6 +61,6 @@ class Encoder(nn.Module):
         """[B, C, H, W] -> h, [B, F]."""
         return self.backbone(x.contiguous(memory_format=torch.channels_last))
 
-    def forward(self, x: Tensor) -> Deterministic | Gaussian:
+    def forward(self, x: Tensor) -> Deterministic | Gaussian | PowerSpherical:
         """[B, C, H, W] -> Q(z|x)."""
         return self.posterior(self.projector(self.features(x)), self.space)

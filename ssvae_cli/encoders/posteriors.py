@@ -1,4 +1,4 @@
-"""Posteriors Q(z|x): a delta on any space, or a normal that is sampled by reparametrisation.
+"""Posteriors Q(z|x): a delta on any space, or a density that is sampled by reparametrisation.
 
 A posterior is made of the encoder's output, [B, width(D)], and of the space in which the prior lives.
 """
@@ -8,7 +8,8 @@ import math
 import torch
 from torch import Tensor
 
-from ssvae_cli.spaces import Euclidean
+from ssvae_cli.spaces import Euclidean, Sphere
+from ssvae_cli.streams import own_stream
 
 
 class Deterministic:
@@ -54,6 +55,55 @@ class Gaussian:
         whitened = (z - self.mean) * torch.exp(-self.log_std)
         return (-0.5 * whitened**2 - self.log_std - 0.5 * math.log(2 * math.pi)).sum(1)
 
+    def log_prob_table(self, z: Tensor) -> Tensor:
+        """log Q(z_i|x_j), [N, D] -> [N, B], nats."""
+        whitened = (z[:, None] - self.mean) * torch.exp(-self.log_std)
+        return (-0.5 * whitened**2 - self.log_std - 0.5 * math.log(2 * math.pi)).sum(2)
+
     def kl_standard_normal(self) -> Tensor:
         """KL(Q(z|x) || N(0, I)), [B], nats."""
         return (0.5 * (self.mean**2 + torch.exp(2 * self.log_std) - 1) - self.log_std).sum(1)
+
+
+class PowerSpherical:
+    """Q(z|x) on the unit sphere, proportional to (1 + mean^T z)^kappa (De Cao & Aziz 2020).
+
+    It has the shape of a von Mises-Fisher density, and samples without rejection. mean: [B, D] of length 1;
+    kappa: [B], D e^(3 tanh), so that it lies within a factor of 20 of D.
+    """
+
+    stochastic = True
+    spaces = ("sphere",)
+
+    def __init__(self, parameters: Tensor, space=Sphere):
+        parameters = parameters.float()
+        self.mean = space.project(parameters[:, :-1])
+        self.kappa = self.mean.shape[1] * torch.exp(3 * torch.tanh(parameters[:, -1] / 3))
+
+    @staticmethod
+    def width(latent_dim: int) -> int:
+        return latent_dim + 1
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """[B, D], float32; gradients reach mean and kappa."""
+        half = 0.5 * (self.mean.shape[1] - 1)
+        with own_stream(generator, self.mean.device):
+            cosine = 2 * torch.distributions.Beta(half + self.kappa, half).rsample()[:, None] - 1
+            noise = Sphere.sample(self.mean[:, 1:])
+        # On the sphere about the first axis, then reflected so that this axis falls on the mean.
+        upright = torch.cat([cosine, (1 - cosine**2).clamp_min(1e-12).sqrt() * noise], 1)
+        mirror = torch.nn.functional.normalize(torch.eye(1, self.mean.shape[1]).to(self.mean) - self.mean)
+        return upright - 2 * (upright * mirror).sum(1, keepdim=True) * mirror
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log Q(z|x) by surface measure, [B, D] -> [B], nats."""
+        return self._log_normaliser() + self.kappa * torch.log1p((z * self.mean).sum(1).clamp_min(-1 + 1e-6))
+
+    def log_prob_table(self, z: Tensor) -> Tensor:
+        """log Q(z_i|x_j), [N, D] -> [N, B], nats."""
+        return self._log_normaliser() + self.kappa * torch.log1p((z @ self.mean.T).clamp_min(-1 + 1e-6))
+
+    def _log_normaliser(self) -> Tensor:
+        b = 0.5 * (self.mean.shape[1] - 1)
+        a = b + self.kappa
+        return torch.lgamma(a + b) - torch.lgamma(a) - (a + b) * math.log(2) - b * math.log(math.pi)

@@ -9,27 +9,27 @@ from torch import Tensor
 
 from ssvae_cli.couplings import mlp
 from ssvae_cli.estimators.classifier import cross_entropy
+from ssvae_cli.streams import own_stream
 
 HIDDEN = [256, 256]
 BATCH = 512
 STEPS = 1500
 CHECK_EVERY = 50
-LEAST_VARIANCE = 1e-12  # of the largest; below it a direction has no density to speak of
 
 
 def fit_density(train: Tensor, validation: Tensor, space, seed: int = 0) -> Callable[[Tensor], Tensor]:
     """z -> log Q(z), [B, D] -> [B], nats, by a new classifier between samples of Q and of a reference.
 
-    train, validation: samples of Q(z), [N, D]. The reference is the space's; in Euclidean space it has Q's mean and
-    covariance, so that the network has only the shape to learn. The weights with the lowest cross-entropy on
+    train, validation: samples of Q(z), [N, D]. The reference is the space's, with Q's first moments, so that the
+    network has only the shape to learn. The weights with the lowest cross-entropy on
     validation are kept, so that a ratio that cannot be learned reads 0. Source: Sec. 3.1 of the paper.
     """
-    to_reference, log_volume = _moments(train) if space.name == "euclidean" else (lambda z: z, 0.0)
-    train, validation = to_reference(train), to_reference(validation)
+    to_reference = space.standardiser(train.double())
+    train, validation = (to_reference(z.double())[0].float() for z in (train, validation))
     # A stream of its own: evaluating in the middle of training must not move the training's.
-    with torch.random.fork_rng(devices=[train.device] if train.device.type == "cuda" else []), torch.enable_grad():
-        torch.manual_seed(seed)
+    with own_stream(seed, train.device), torch.enable_grad():
         network = mlp([train.shape[1], *HIDDEN, 1]).to(train)
+        logit = lambda u: network(u).squeeze(1)  # noqa: E731
         torch.nn.init.zeros_(network[-1].weight)  # starts from Q = reference
         torch.nn.init.zeros_(network[-1].bias)
         optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-4)
@@ -39,11 +39,11 @@ def fit_density(train: Tensor, validation: Tensor, space, seed: int = 0) -> Call
         for step in range(STEPS + 1):
             if step % CHECK_EVERY == 0:
                 with torch.no_grad():
-                    loss = cross_entropy(network, held, validation).item()
+                    loss = cross_entropy(logit, held, validation).item()
                 if kept is None or loss < best:
                     best, kept = loss, copy.deepcopy(network.state_dict())
             z = train[torch.randint(len(train), (min(BATCH, len(train)),), device=train.device)]
-            cross_entropy(network, space.sample(z), z).backward()
+            cross_entropy(logit, space.sample(z), z).backward()
             optimizer.step()
             optimizer.zero_grad()
             schedule.step()
@@ -51,16 +51,7 @@ def fit_density(train: Tensor, validation: Tensor, space, seed: int = 0) -> Call
 
     @torch.no_grad()
     def log_q(z: Tensor) -> Tensor:
-        at = to_reference(z)
-        return space.log_prob(at) + log_volume - network(at).squeeze(1)
+        u, log_jacobian = to_reference(z.double())
+        return (space.log_prob(u) + log_jacobian).to(z) - logit(u.to(z))
 
     return log_q
-
-
-def _moments(z: Tensor) -> tuple[Callable[[Tensor], Tensor], float]:
-    """(the linear map that gives z mean 0 and covariance I, the log of its determinant)."""
-    mean = z.mean(0)
-    variance, axes = torch.linalg.eigh(torch.cov((z - mean).double().T).reshape(z.shape[1], z.shape[1]))
-    variance = variance.clamp_min(max(LEAST_VARIANCE * variance.max().item(), 1e-30))
-    whiten = (axes / variance.sqrt()).to(z)
-    return lambda z: (z - mean) @ whiten, -0.5 * variance.log().sum().item()

@@ -92,7 +92,7 @@ class ScorePrior(Prior):
 class ExplicitPrior(Prior):
     """A prior with a density. The ELBO is E log P(z, z') + H(z) + H(z') (Eq. 17); the entropies are estimated."""
 
-    served_by = ("classifier",)
+    served_by = ("classifier", "telescoping", "aggregate", "logdet", "kde", "knn")
 
     def log_prob(self, z: Tensor, z_prime: Tensor) -> Tensor:
         """log P(z, z'), [B, D] each -> [B], nats. An unstructured prior's takes z alone."""

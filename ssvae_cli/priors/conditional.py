@@ -1,0 +1,102 @@
+"""Priors whose z' is centred at z, coordinate by coordinate: Laplace and Student steps, in the open or in a box."""
+
+import math
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ssvae_cli.errors import require
+from ssvae_cli.priors.base import ExplicitPrior
+from ssvae_cli.spaces import SPACES
+from ssvae_cli.streams import own_stream
+
+
+class Conditional(ExplicitPrior):
+    """P(z) = N(0, I), or uniform on the unit box; P(z'_d|z_d) a density of (z'_d - z_d) / scale.
+
+    In the box P(z'_d|z_d) is cut off at the walls and normalised again. Subclasses give the density of a unit step, its
+    mass between two ends, and its samples. scale: of the step, or where its learning starts, one a dimension.
+    """
+
+    served_by = ("classifier", "telescoping", "aggregate", "kde", "knn")
+
+    def __init__(self, *, latent_dim: int, scale: float, learn: bool, space: Literal["euclidean", "box"]):
+        super().__init__()
+        require(scale > 0, f"prior.scale must be above 0, got {scale}")
+        self.log_scale = nn.Parameter(torch.full((latent_dim,), math.log(scale)), requires_grad=learn)
+        self.space = SPACES[space]
+
+    def log_step(self, step: Tensor) -> Tensor:
+        """log density of a unit step, elementwise."""
+        raise NotImplementedError
+
+    def log_mass(self, below: Tensor, above: Tensor) -> Tensor:
+        """log of the mass of unit steps between -below and above, both at least 0, elementwise."""
+        raise NotImplementedError
+
+    def draw(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Unit steps, in the shape of `like`."""
+        raise NotImplementedError
+
+    def log_prob(self, z: Tensor, z_prime: Tensor) -> Tensor:
+        scale = self.log_scale.exp()
+        log_p = self.log_step((z_prime - z) / scale) - self.log_scale
+        if self.space.name == "box":
+            log_p = log_p - self.log_mass(z / scale, (1 - z) / scale)
+        return self.space.log_prob(z) + log_p.sum(1)
+
+    @torch.no_grad()
+    def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        z = self.space.sample(self.log_scale.new_empty(count, dim), generator)
+        scale = self.log_scale.exp()
+        z_prime = z + scale * self.draw(z, generator)
+        while self.space.name == "box" and (outside := (z_prime < 0) | (z_prime > 1)).any():
+            z_prime = torch.where(outside, z + scale * self.draw(z, generator), z_prime)
+        return z, z_prime
+
+
+class Laplace(Conditional):
+    """P(z'|z) = prod_d exp(-|z'_d - z_d| / b_d) / (2 b_d): steps that are mostly none (Klindt et al. 2021)."""
+
+    def log_step(self, step):
+        return -step.abs() - math.log(2)
+
+    def log_mass(self, below, above):
+        return torch.log(-0.5 * (torch.expm1(-below) + torch.expm1(-above)))
+
+    def draw(self, like, generator):
+        sign, size = torch.rand((2, *like.shape), dtype=like.dtype, device=like.device, generator=generator)
+        return torch.where(sign < 0.5, -1.0, 1.0) * -torch.log1p(-size)
+
+
+class Student(Conditional):
+    """P(z'|z) = prod_d of Student's t with `df` degrees of freedom: small steps and, now and then, a leap."""
+
+    def __init__(self, *, df: float, **common):
+        super().__init__(**common)
+        require(df > 0, f"prior.df must be above 0, got {df}")
+        self.df = df
+        self.log_constant = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - 0.5 * math.log(df * math.pi)
+
+    def log_step(self, step):
+        return self.log_constant - 0.5 * (self.df + 1) * torch.log1p(step**2 / self.df)
+
+    def log_mass(self, below, above):
+        return torch.log(self._half_mass(below) + self._half_mass(above))
+
+    def _half_mass(self, end: Tensor) -> Tensor:
+        """Mass between 0 and `end`, by Gauss-Legendre over the angle of x = sqrt(df) tan(angle), where it is smooth."""
+        farthest = min(math.pi / 2, 9 / math.sqrt(max(self.df - 1, 1e-9)))  # past it cos^(df - 1) is below 1e-16
+        angle = torch.atan(end / math.sqrt(self.df)).clamp_max(farthest)
+        nodes, weights = (end.new_tensor(a) for a in np.polynomial.legendre.leggauss(48))
+        at = 0.5 * angle[..., None] * (1 + nodes)
+        density = torch.exp((self.df - 1) * at.cos().log() + self.log_constant) * math.sqrt(self.df)
+        return 0.5 * angle * (density * weights).sum(-1)
+
+    def draw(self, like, generator):
+        # A normal over the root of chi^2 / df, chi^2 / 2 being a gamma variable.
+        with own_stream(generator, like.device):
+            gamma = torch.distributions.Gamma(like.new_tensor(self.df / 2), like.new_tensor(1.0)).sample(like.shape)
+            return torch.randn_like(like) * (0.5 * self.df / gamma).sqrt()

@@ -1,0 +1,42 @@
+"""The von Mises-Fisher prior: z uniform on the sphere, z' near it."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ssvae_cli.errors import require
+from ssvae_cli.priors.base import ExplicitPrior
+from ssvae_cli.spaces import SPACES
+from ssvae_cli.von_mises_fisher import log_normaliser, sample
+
+
+class VMF(ExplicitPrior):
+    """P(z) uniform on the unit sphere, P(z'|z) = vMF(z, kappa).
+
+    log P(z, z') = -log area + log C_d(kappa) + kappa z^T z', by the sphere's surface measure: the prior under which the
+    positive term of SimCLR's loss is a log-likelihood (Zimmermann et al. 2021). concentration: kappa, or where its
+    learning starts.
+    """
+
+    served_by = ("classifier", "telescoping", "aggregate", "kde", "knn")
+    space = SPACES["sphere"]
+
+    def __init__(self, *, latent_dim: int, concentration: float, learn: bool):
+        super().__init__()
+        require(latent_dim >= 2, f"prior=vmf needs encoder.latent_dim of at least 2, got {latent_dim}")
+        require(concentration > 0, f"prior.concentration must be above 0, got {concentration}")
+        self.log_concentration = nn.Parameter(torch.tensor(math.log(concentration)), requires_grad=learn)
+
+    @property
+    def concentration(self) -> Tensor:
+        """kappa, []."""
+        return self.log_concentration.exp()
+
+    def log_prob(self, z: Tensor, z_prime: Tensor) -> Tensor:
+        kappa = self.concentration
+        return self.space.log_prob(z) + log_normaliser(kappa, z.shape[1]) + kappa * (z * z_prime).sum(1)
+
+    def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        z = self.space.sample(self.log_concentration.new_empty(count, dim), generator)
+        return z, sample(z, self.concentration, generator)

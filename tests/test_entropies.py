@@ -1,0 +1,180 @@
+"""Spaces and the entropies measured in them, held to closed forms.
+
+1. Standardising gives the reference's moments, and its Jacobian is the map's.
+2. Each estimator reads the entropy of samples whose entropy is known, to its stated side.
+"""
+
+import math
+
+import pytest
+import torch
+
+from ssvae_cli.encoders.posteriors import Gaussian, PowerSpherical
+from ssvae_cli.errors import UserError
+from ssvae_cli.estimators.aggregate import Aggregate
+from ssvae_cli.estimators.classifier import Classifier
+from ssvae_cli.estimators.entropy import logdet_bias
+from ssvae_cli.estimators.kde import KDE
+from ssvae_cli.estimators.knn import KNN
+from ssvae_cli.estimators.logdet import LogDet
+from ssvae_cli.estimators.telescoping import Telescoping
+from ssvae_cli.spaces import SPACES, log_area
+from ssvae_cli.von_mises_fisher import log_normaliser, mean_cosine
+from ssvae_cli.von_mises_fisher import sample as vmf_sample
+
+EUCLIDEAN, SPHERE, BOX = SPACES.values()
+SKEW = torch.tensor([[2.0, 0, 0], [1, 0.5, 0], [0, 1, 1]], dtype=torch.float64)
+NORMAL_3D = 1.5 * math.log(2 * math.pi * math.e) + torch.linalg.det(SKEW).log().item()
+
+
+def normal(count, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    return torch.randn(count, 3, dtype=torch.float64, generator=g) @ SKEW.T + 7
+
+
+def test_the_euclidean_standardiser_gives_mean_zero_and_covariance_one():
+    z = normal(500)
+    white, log_jacobian = EUCLIDEAN.standardiser(z)(z)
+    assert torch.allclose(white.mean(0), torch.zeros(3).double(), atol=1e-9)
+    assert torch.allclose(torch.cov(white.T), torch.eye(3).double(), atol=1e-4)
+    assert torch.allclose(-log_jacobian, 0.5 * torch.logdet(torch.cov(z.T)).expand(500), atol=1e-4)
+
+
+def test_the_spherical_standardiser_makes_an_angular_gaussian_uniform_and_knows_its_density():
+    g = torch.Generator().manual_seed(0)
+    z = torch.nn.functional.normalize(torch.randn(200_000, 3, dtype=torch.float64, generator=g) @ SKEW.T)
+    second = SKEW @ SKEW.T  # the density is |second|^-1/2 (z^T second^-1 z)^(-3/2) / area
+
+    def log_density(z):
+        return -0.5 * torch.logdet(second) - 1.5 * (z @ torch.linalg.inv(second) * z).sum(1).log() - log_area(3)
+
+    factor = torch.linalg.cholesky(second)
+    u = torch.nn.functional.normalize(torch.linalg.solve_triangular(factor, z.T, upper=False).T)
+    assert torch.allclose(u.T @ u / len(u), torch.eye(3).double() / 3, atol=5e-3)
+    # the Jacobian of the map made from any samples integrates to the area
+    uniform = SPHERE.sample(z, g)
+    to_reference = SPHERE.standardiser(z)
+    volume = to_reference(uniform)[1].exp()
+    assert abs(volume.mean().item() - 1) < 4 * volume.std().item() / math.sqrt(len(volume))
+    assert (log_density(uniform).exp().mean() * math.exp(log_area(3)) - 1).abs() < 0.01
+
+
+@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+def test_standardising_survives_dead_units(space):
+    z = space.project(torch.cat([torch.randn(20, 2), torch.zeros(20, 1)], 1)).requires_grad_()
+    u, log_jacobian = space.standardiser(z)(z)
+    (u.sum() + log_jacobian.sum()).backward()
+    assert u.isfinite().all() and log_jacobian.isfinite().all() and z.grad.isfinite().all()
+
+
+def test_the_bias_of_logdet_is_wisharts():
+    """1/2 log det of the sample covariance of 12 normals in 5 dimensions is low by a known amount."""
+    g = torch.Generator().manual_seed(0)
+    samples = torch.randn(4000, 12, 5, dtype=torch.float64, generator=g)
+    values = torch.stack([-EUCLIDEAN.standardiser(z)(z)[1].mean() for z in samples])
+    error = values.std().item() / math.sqrt(len(values))
+    assert logdet_bias(12, 5) < -0.8
+    assert abs(values.mean().item() - logdet_bias(12, 5)) < 4 * error
+
+
+def read(estimator, samples, space, posteriors=None):
+    """(mean over batches of 256, its standard error)."""
+    batches = samples.split(256)
+    values = torch.stack(
+        [estimator.entropy(z, posteriors and posteriors[i], space, 0) for i, z in enumerate(batches)]
+    ).detach()
+    return values.mean().item(), values.std().item() / math.sqrt(len(values))
+
+
+def test_logdet_is_exact_on_normal_samples_and_high_on_others():
+    value, error = read(LogDet(), normal(256 * 100), EUCLIDEAN)
+    assert abs(value - NORMAL_3D) < 4 * error < 0.05
+    uniform = torch.rand(256 * 20, 3, dtype=torch.float64)
+    assert read(LogDet(), uniform, EUCLIDEAN)[0] > 0.4  # truth 0, normal of that covariance 0.53
+
+
+def test_nearest_neighbours_read_the_entropy_of_a_normal_a_cube_and_a_cap():
+    value, error = read(KNN(k=3), normal(256 * 100), EUCLIDEAN)
+    assert abs(value - NORMAL_3D) < 4 * error + 0.1  # the ball is not small at 256 samples
+    value, error = read(KNN(k=3), torch.rand(256 * 40, 2, dtype=torch.float64), BOX)
+    assert abs(value) < 4 * error + 0.1
+    for dim in (3, 8):
+        value, error = read(KNN(k=3), SPHERE.sample(torch.empty(256 * 40, dim, dtype=torch.float64)), SPHERE)
+        assert abs(value - log_area(dim)) < 4 * error + 0.02  # evenly spread: no bias, in any dimension
+
+
+def test_kernel_densities_overstate_the_entropy_and_little_in_few_dimensions():
+    value, error = read(KDE(), normal(256 * 40), EUCLIDEAN)
+    assert -4 * error < value - NORMAL_3D < 0.4
+    truth = (-log_normaliser(torch.tensor(4.0), 3) - 4 * mean_cosine(torch.tensor(4.0), 3)).item()
+    pole = torch.eye(1, 3, dtype=torch.float64).expand(256 * 40, 3)
+    value, error = read(KDE(), vmf_sample(pole, torch.tensor(4.0)), SPHERE)
+    assert -4 * error < value - truth < 0.3
+
+
+def test_the_mixture_of_posteriors_understates_and_stops_at_its_ceiling():
+    """x ~ N(0, I), Q(z|x) = N(x, s^2): H(z) is known; at s -> 0 the estimate stays at H(z|x) + log B."""
+    g = torch.Generator().manual_seed(0)
+    for std, reaches in ((1.0, True), (1e-2, False)):
+        parameters = [_gaussian_parameters(torch.randn(256, 3, generator=g), std) for _ in range(40)]
+        posteriors = [Gaussian(p) for p in parameters]
+        z = torch.cat([p.sample(g) for p in posteriors])
+        value, error = read(Aggregate(), z, EUCLIDEAN, posteriors)
+        truth = 1.5 * math.log(2 * math.pi * math.e * (1 + std**2))
+        ceiling = 1.5 * math.log(2 * math.pi * math.e * std**2) + math.log(256)
+        assert value < min(truth, ceiling) + 4 * error
+        assert (value > truth - 0.1) if reaches else (value > ceiling - 0.2)
+
+
+def _gaussian_parameters(mean, std):
+    return torch.cat([mean, torch.full_like(mean, 4 * math.atanh((math.log(std) + 2) / 4))], 1)
+
+
+@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+@pytest.mark.parametrize("make", [Classifier, lambda **k: Telescoping(bridges=3, **k)], ids=["classifier", "bridges"])
+def test_a_trained_classifier_reads_an_entropy_that_moments_do_not_show(space, make):
+    """Two clusters: the moments' entropy is too high, and the classifier finds most of what is missing."""
+    torch.manual_seed(0)
+
+    def clusters(count):
+        sign = torch.where(torch.rand(count, 1) < 0.5, 1.0, -1.0) * torch.tensor([1.0, 1.0])
+        if space.name == "box":
+            return (sign + 0.5 * torch.randn(count, 2)).sigmoid()
+        z = 2 * sign + 0.5 * torch.randn(count, 2)
+        return torch.nn.functional.normalize(z.abs() * sign[:, :1]) if space.name == "sphere" else z
+
+    estimator = make(latent_dim=2, hidden=[64, 64])
+    start = torch.stack([estimator.entropy(clusters(256), None, space, 0) for _ in range(20)]).mean().item()
+    optimizer = torch.optim.Adam(estimator.parameters(), lr=3e-3)
+    for _ in range(400):
+        (-estimator.entropy(clusters(256), None, space, 0)).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    value = torch.stack([estimator.entropy(clusters(256), None, space, 0) for _ in range(50)]).mean().item()
+    truth, error = read(KNN(k=3), clusters(256 * 50), space)
+    assert abs(value - truth) < 0.25 + 4 * error
+    assert space.name == "sphere" or abs(start - truth) > 0.4
+
+
+def test_power_spherical_has_the_density_of_its_samples():
+    """Its density integrates to one, E cos is the closed form, and gradients reach both parameters."""
+    torch.manual_seed(0)
+    parameters = torch.randn(1, 5).repeat(100_000, 1).requires_grad_()
+    posterior = PowerSpherical(parameters)
+    z = posterior.sample()
+    assert torch.allclose(z.norm(dim=1), torch.ones(len(z)), atol=1e-5)
+    uniform = SPHERE.sample(z.detach())
+    density = posterior.log_prob(uniform).exp() * math.exp(log_area(4))
+    assert abs(density.mean().item() - 1) < 4 * density.std().item() / math.sqrt(len(z))
+    cosine = (z * posterior.mean).sum(1)
+    kappa = posterior.kappa[0].item()
+    expected = kappa / (kappa + 3)  # 2 alpha / (alpha + beta) - 1
+    assert abs(cosine.mean().item() - expected) < 4 * cosine.std().item() / math.sqrt(len(z))
+    assert torch.allclose(posterior.log_prob_table(uniform[:5])[:, 7], posterior.log_prob(uniform)[:5], atol=1e-5)
+    z[:, 0].sum().backward()
+    assert (parameters.grad.abs().sum(0) > 0).all()
+
+
+def test_nearest_neighbour_needs_more_samples_than_neighbours():
+    with pytest.raises(UserError, match="below the batch's 4 samples, got 4"):
+        KNN(k=4).entropy(torch.randn(4, 2), None, EUCLIDEAN, 0)

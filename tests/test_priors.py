@@ -1,0 +1,225 @@
+"""Explicit priors: densities that are densities, and samples that come from them.
+
+1. log P(z, z') integrates to one under a proposal that covers it, and matches the samples of the same prior: both by
+   one importance identity, E_P [g / P] = 1 for a density g within P's reach, and E_R [P / R] = 1.
+2. What is known of each in closed form.
+"""
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+import torch
+
+from ssvae_cli.errors import UserError
+from ssvae_cli.priors.conditional import Laplace, Student
+from ssvae_cli.priors.gaussian import Gaussian
+from ssvae_cli.priors.linear_dynamics import LinearDynamics
+from ssvae_cli.priors.mixture import Mixture
+from ssvae_cli.priors.shared_latent import SharedLatent
+from ssvae_cli.priors.unstructured import UnstructuredLaplace, UnstructuredNormal, UnstructuredSphere
+from ssvae_cli.priors.vmf import VMF
+from ssvae_cli.spaces import log_area
+from ssvae_cli.von_mises_fisher import log_normaliser, mean_cosine, sample
+
+COUNT = 200_000
+
+
+def moved(prior):
+    """The prior in float64, its parameters away from where they start."""
+    torch.manual_seed(3)
+    for parameter in prior.parameters():
+        parameter.data += 0.2 * torch.randn_like(parameter)
+    return prior.double()
+
+
+def conditional(cls, space, **more):
+    return lambda dim: cls(latent_dim=dim, scale=0.4, learn=True, space=space, **more)
+
+
+PRIORS = {
+    "gaussian": lambda dim: Gaussian(latent_dim=dim, correlation=0.7, learn=True, covariance="correlation"),
+    "gaussian full": lambda dim: Gaussian(latent_dim=dim, correlation=0.5, learn=True, covariance="full"),
+    "vmf": lambda dim: VMF(latent_dim=dim, concentration=3.0, learn=True),
+    "laplace": conditional(Laplace, "euclidean"),
+    "laplace box": conditional(Laplace, "box"),
+    "student": conditional(Student, "euclidean", df=2.5),
+    "student box": conditional(Student, "box", df=2.5),
+    "shared_latent": lambda dim: SharedLatent(latent_dim=dim, scale=0.7, noise=0.4, learn=True),
+    "mixture": lambda dim: Mixture(latent_dim=dim, components=3, spread=1.0),
+    "linear_dynamics": lambda dim: LinearDynamics(latent_dim=dim, stationary=False, persistence=0.5),
+    "linear_dynamics stationary": lambda dim: LinearDynamics(latent_dim=dim, stationary=True, persistence=0.5),
+    "unstructured_normal": lambda dim: UnstructuredNormal(),
+    "unstructured_laplace": lambda dim: UnstructuredLaplace(),
+    "unstructured_sphere": lambda dim: UnstructuredSphere(),
+}
+
+
+def proposal(space, count, dim, g):
+    """(points, log density): uniform on the sphere and the box, Student's t of 2 degrees and width 1.5 elsewhere."""
+    if space.name != "euclidean":
+        z = space.sample(torch.empty(count, dim, dtype=torch.float64), g)
+        return z, space.log_prob(z)
+    normal, chi = (
+        torch.randn(2, count, dim, dtype=torch.float64, generator=g),
+        -2 * torch.log1p(-torch.rand(count, dim, dtype=torch.float64, generator=g)),
+    )
+    z = 1.5 * normal[0] / (0.5 * chi).sqrt()
+    return z, (-1.5 * torch.log1p((z / 1.5) ** 2 / 2) - math.log(1.5 * 2 * math.sqrt(2))).sum(1)
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_a_density_integrates_to_one(name):
+    prior, g = moved(PRIORS[name](2)), torch.Generator().manual_seed(0)
+    sides = [proposal(prior.space, COUNT, 2, g) for _ in range(prior.views)]
+    weights = (prior.log_prob(*(z for z, _ in sides)) - sum(q for _, q in sides)).exp().detach()
+    error = weights.std().item() / math.sqrt(COUNT)
+    assert error < 0.03
+    assert abs(weights.mean().item() - 1) < 4 * error + 1e-9
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_samples_come_from_the_density(name):
+    """E_P h(z, z') over samples = the same by importance weights from a proposal, for functions that tell the
+    sides, the dimensions and the tails apart."""
+    prior, g = moved(PRIORS[name](2)), torch.Generator().manual_seed(1)
+    drawn = [z.double() for z in prior.sample(COUNT, 2, g)]
+    sides = [proposal(prior.space, COUNT, 2, g) for _ in range(prior.views)]
+    points = [z for z, _ in sides]
+    weights = (prior.log_prob(*points) - sum(q for _, q in sides)).exp().detach()
+    weights = weights / weights.mean()
+    tests = {
+        "first": lambda *z: torch.tanh(z[0][:, 0]),
+        "last": lambda *z: torch.tanh(z[-1][:, 1]),
+        "ties": lambda *z: torch.tanh(z[0][:, 0]) * torch.tanh(z[-1][:, 0]),
+        "crossed": lambda *z: torch.tanh(z[0][:, 0]) * torch.tanh(z[-1][:, 1]),
+        "near": lambda *z: torch.exp(-((z[0] - z[-1]) ** 2).sum(1) / 0.1),
+        "tail": lambda *z: (z[-1].abs().amax(1) > 1.5).double(),
+    }
+    for label, h in tests.items():
+        by_samples, by_weights = h(*drawn), weights * (h(*points) - h(*drawn).mean())
+        error = math.hypot(by_samples.std().item(), by_weights.std().item()) / math.sqrt(COUNT)
+        assert abs(by_weights.mean().item()) < 4.5 * error + 1e-9, label
+
+
+def test_the_normaliser_of_von_mises_fisher_is_mpmaths_to_1e_8_with_its_gradient():
+    mpmath.mp.dps = 40
+    for dim in (2, 3, 4, 16, 64, 129, 512, 2048):
+        for kappa in (1e-3, 0.1, 1.0, 63.7, 1e3, 1e4):
+            k, order = mpmath.mpf(kappa), mpmath.mpf(dim) / 2 - 1
+            bessel = mpmath.besseli(order, k)
+            exact = order * mpmath.log(k) - mpmath.mpf(dim) / 2 * mpmath.log(2 * mpmath.pi) - mpmath.log(bessel)
+            slope = -mpmath.besseli(order + 1, k) / bessel
+            at = torch.tensor(kappa, dtype=torch.float64, requires_grad=True)
+            log_c = log_normaliser(at, dim)
+            log_c.backward()
+            assert abs(log_c.item() - float(exact)) < 1e-8, (dim, kappa)
+            assert abs(at.grad.item() - float(slope)) < 1e-8, (dim, kappa)
+
+
+@pytest.mark.parametrize("dim", [2, 3, 64])
+def test_von_mises_fisher_samples_have_the_mean_cosine(dim):
+    g = torch.Generator().manual_seed(0)
+    pole = torch.eye(1, dim, dtype=torch.float64).expand(20_000, dim)
+    for kappa in (0.1, 5.0, 300.0):
+        k = torch.tensor(kappa, dtype=torch.float64)
+        z = sample(pole, k, g)
+        assert torch.allclose(z.norm(dim=1), torch.ones(len(z)).double())
+        cosine = z[:, 0]
+        assert abs(cosine.mean() - mean_cosine(k, dim)) < 4 * cosine.std() / math.sqrt(len(z))
+        assert z[:, 1:].mean(0).abs().max() < 5 * z[:, 1:].std() / math.sqrt(len(z)) + 1e-12
+
+
+def test_vmf_is_uniform_in_each_of_its_sides():
+    """By symmetry z' is uniform too: its log density averages over z to -log area."""
+    prior = VMF(latent_dim=3, concentration=8.0, learn=False)
+    z = prior.space.sample(torch.empty(COUNT, 3))
+    fixed = torch.tensor([[0.0, 0.6, 0.8]]).expand(COUNT, 3)
+    ratio = (prior.log_prob(z, fixed) + 2 * log_area(3)).exp()
+    assert abs(ratio.mean() - 1) < 4 * ratio.std() / math.sqrt(COUNT)
+
+
+def test_the_gaussian_prior_is_the_bivariate_normal():
+    prior = Gaussian(latent_dim=2, correlation=0.6, learn=False, covariance="correlation")
+    z, z_prime = torch.randn(2, 50, 2)
+    covariance = torch.kron(torch.tensor([[1.0, 0.6], [0.6, 1.0]]), torch.eye(2))
+    plain = torch.distributions.MultivariateNormal(torch.zeros(4), covariance)
+    assert torch.allclose(prior.log_prob(z, z_prime), plain.log_prob(torch.cat([z, z_prime], 1)), atol=1e-4)
+    full = Gaussian(latent_dim=2, correlation=0.6, learn=True, covariance="full")
+    assert torch.allclose(full.log_prob(z, z_prime), prior.log_prob(z, z_prime), atol=1e-4)
+
+
+def test_a_mixture_is_the_sum_of_its_components():
+    prior = moved(Mixture(latent_dim=2, components=3, spread=1.0))
+    z, z_prime = torch.randn(2, 5, 2, dtype=torch.float64)
+    weights = prior.logits.softmax(0)
+    total = 0
+    for k in range(3):
+        sides = [
+            torch.distributions.Normal(m[k], s[k].exp()).log_prob(x).sum(1).exp()
+            for m, s, x in zip(prior.means, prior.log_stds, (z, z_prime))
+        ]
+        total = total + weights[k] * sides[0] * sides[1]
+    assert torch.allclose(prior.log_prob(z, z_prime), total.log())
+
+
+def test_stationary_dynamics_keep_the_law_of_z_and_the_spectral_radius_below_one():
+    prior = moved(LinearDynamics(latent_dim=4, stationary=True, persistence=0.9))
+    a, b, s = prior.parameters_of_the_step()
+    root = torch.linalg.inv(prior.white.tril())
+    covariance = root @ root.T
+    assert torch.allclose(a @ covariance @ a.T + s, covariance, atol=1e-9)
+    assert torch.allclose(a @ prior.mean + b, prior.mean)
+    assert torch.linalg.eigvals(a).abs().max() < 1
+    z, z_prime = torch.randn(2, 6, 4, dtype=torch.float64)
+    first = torch.distributions.MultivariateNormal(prior.mean, covariance).log_prob(z)
+    second = torch.distributions.MultivariateNormal(z @ a.T + b, s).log_prob(z_prime)
+    assert torch.allclose(prior.log_prob(z, z_prime), first + second)
+
+
+def test_a_shared_latent_is_the_integral_over_it():
+    prior = SharedLatent(latent_dim=1, scale=0.7, noise=0.3, learn=False).double()
+    for z, z_prime in ((0.0, 0.1), (2.0, 1.5), (-4.0, -3.0), (1.0, -1.0)):
+        s = np.linspace(-30, 30, 600_001)
+        log_p = -np.abs(s) / 0.7 - math.log(1.4)
+        for x in (z, z_prime):
+            log_p = log_p - 0.5 * ((x - s) / 0.3) ** 2 - math.log(0.3 * math.sqrt(2 * math.pi))
+        integral = math.log(np.trapezoid(np.exp(log_p), s))
+        got = prior.log_prob(torch.tensor([[z]]).double(), torch.tensor([[z_prime]]).double()).item()
+        assert got == pytest.approx(integral, abs=1e-6)
+
+
+@pytest.mark.parametrize("df", [0.5, 1.0, 3.0, 100.0])
+def test_the_walls_of_the_box_cut_students_t_exactly(df):
+    from scipy.stats import t
+
+    prior = Student(df=df, latent_dim=1, scale=0.2, learn=False, space="box").double()
+    below, above = torch.tensor([0.0, 0.1, 3.0, 50.0]).double(), torch.tensor([5.0, 0.2, 3.0, 0.0]).double()
+    exact = [math.log(t.cdf(b, df) - t.cdf(-a, df)) for a, b in zip(below.tolist(), above.tolist())]
+    assert torch.allclose(prior.log_mass(below, above), torch.tensor(exact).double(), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    {
+        "correlation": (
+            lambda: Gaussian(latent_dim=2, correlation=1.0, learn=True, covariance="full"),
+            "between -1 and 1",
+        ),
+        "scale": (lambda: Laplace(latent_dim=2, scale=0.0, learn=True, space="box"), "above 0"),
+        "degrees": (
+            lambda: Student(latent_dim=2, df=0.0, scale=1.0, learn=True, space="box"),
+            "prior.df must be above 0",
+        ),
+        "kappa": (lambda: VMF(latent_dim=2, concentration=-1.0, learn=True), "above 0"),
+        "circle": (lambda: VMF(latent_dim=1, concentration=1.0, learn=True), "at least 2"),
+        "noise": (lambda: SharedLatent(latent_dim=2, scale=1.0, noise=0.0, learn=True), "prior.noise"),
+        "components": (lambda: Mixture(latent_dim=2, components=0, spread=1.0), "at least 1"),
+        "persistence": (lambda: LinearDynamics(latent_dim=2, stationary=True, persistence=1.0), "[0, 1)"),
+    }.values(),
+)
+def test_parameters_out_of_range_are_refused(make, words):
+    with pytest.raises(UserError) as error:
+        make()
+    assert words in str(error.value)
