@@ -1,6 +1,8 @@
 """The command `ssvae`: a subcommand, then Hydra's overrides. Imports nothing heavy until a job begins."""
 
+import functools
 import os
+import pkgutil
 import re
 import sys
 import traceback
@@ -9,14 +11,15 @@ from pathlib import Path
 from ssvae_cli import __version__
 from ssvae_cli.errors import UserError, nearest, require
 
-COMMANDS = {"train": "train one configuration, or sweep several with -m"}
+# A command: its configuration is conf/<name>.yaml, its job a function of (config, folder, choices).
+COMMANDS = {"train": ("ssvae_cli.train:train", "train one configuration, or sweep several with -m")}
 
 USAGE = f"""ssvae {__version__}: self-supervised variational autoencoders, where the prior P(z, z') is a free choice
 
 usage: ssvae COMMAND [key=value ...]
 
 commands:
-{chr(10).join(f"  {name:<10} {text}" for name, text in COMMANDS.items())}
+{chr(10).join(f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items())}
 
   ssvae train prior=infonce                    one run
   ssvae train -m prior=infonce,mi seed=0,1,2   a sweep
@@ -78,7 +81,7 @@ def hydra_main(command: str, overrides: list[str]) -> None:
     from ssvae_cli.runs import Refused, failures
 
     failures.clear()
-    entry = hydra.main(version_base="1.3", config_path="pkg://ssvae_cli.conf", config_name=command)(JOBS[command])
+    entry = hydra.main(version_base="1.3", config_path="pkg://ssvae_cli.conf", config_name=command)(functools.partial(start, command))
     try:
         entry()
     except Refused as refused:
@@ -173,26 +176,23 @@ def known_keys(wrong: str, command: str, overrides: list[str]) -> list[str]:
     return [f"{parent}.{key}".lstrip(".") for key in node if not key.startswith("_")]
 
 
-def train(config) -> None:
-    """One training job, in the folder Hydra made for it."""
+def start(command: str, config) -> None:
+    """One job of a command, in the folder that Hydra made for it."""
     import logging
 
     from hydra.core.hydra_config import HydraConfig
 
     from ssvae_cli.runs import clear_unstarted
-    from ssvae_cli.train import train as job
 
+    job = pkgutil.resolve_name(COMMANDS[command][0])
     hydra_config = HydraConfig.get()
-    run_folder = Path(hydra_config.runtime.output_dir)
+    folder = Path(hydra_config.runtime.output_dir)
     try:
-        job(config, run_folder, dict(hydra_config.runtime.choices))
+        job(config, folder, dict(hydra_config.runtime.choices))
     except UserError:
-        if config.resume is None:
-            clear_unstarted(run_folder, hydra_config.job.name)
+        if config.get("resume") is None:
+            clear_unstarted(folder, hydra_config.job.name)
         raise
     except Exception:
         logging.getLogger("ssvae_cli").error("%s", traceback.format_exc())
         raise
-
-
-JOBS = {"train": train}

@@ -50,7 +50,7 @@ class Guard(Callback):
     @refusing
     def on_run_start(self, config: DictConfig, **kwargs) -> None:
         run = Path(config.hydra.run.dir)
-        if config.resume is None:
+        if config.get("resume") is None:
             held = (run / "metrics.jsonl").exists()
             require(not held, f"hydra.run.dir={run} already holds a run; give another folder, or resume={run}")
         else:
@@ -65,7 +65,7 @@ class Guard(Callback):
 
     @refusing
     def on_multirun_start(self, config: DictConfig, **kwargs) -> None:
-        require(config.resume is None, "resume goes on with one run; leave out -m")
+        require(config.get("resume") is None, "resume goes on with one run; leave out -m")
         sweep = Path(config.hydra.sweep.dir)
         held = any(sweep.glob("*/metrics.jsonl"))
         require(not held, f"hydra.sweep.dir={sweep} already holds a sweep; give another folder")
