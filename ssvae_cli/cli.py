@@ -81,7 +81,8 @@ def hydra_main(command: str, overrides: list[str]) -> None:
     from ssvae_cli.runs import Refused, failures
 
     failures.clear()
-    entry = hydra.main(version_base="1.3", config_path="pkg://ssvae_cli.conf", config_name=command)(functools.partial(start, command))
+    decorate = hydra.main(version_base="1.3", config_path="pkg://ssvae_cli.conf", config_name=command)
+    entry = decorate(functools.partial(start, command))
     try:
         entry()
     except Refused as refused:
