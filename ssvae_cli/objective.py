@@ -33,7 +33,10 @@ class Objective(nn.Module):
                 serving != [], f"decoder=conv is the ordinary VAE and needs prior=unstructured_normal, got {prior_name}"
             )
             require(encoder.stochastic, "decoder=conv needs encoder.posterior=gaussian, got deterministic")
-        require(name in serving, f"estimator={name} cannot serve the prior {prior_name}; {nearest(name, serving)}")
+        beside = " beside decoder=conv" if decoder is not None else ""
+        require(
+            name in serving, f"estimator={name} cannot serve the prior {prior_name}{beside}; {nearest(name, serving)}"
+        )
         stochastic = encoder.stochastic and (encoder_prime is None or encoder_prime.stochastic)
         require(
             stochastic or not getattr(estimator, "needs_density", False),

@@ -3,9 +3,43 @@
 Exit code 2, and nothing overwritten.
 """
 
+from pathlib import Path
+
 import pytest
+from PIL import Image
 
 from helpers import ssvae
+
+
+def images(*names):
+    """Image files in a folder `photos`, below the working folder."""
+    for name in names:
+        path = Path("photos") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), "red").save(path)
+
+
+def no_images():
+    images("train/cat/1.png", "test/cat/1.png")
+    Path("photos/train/dog").mkdir()
+
+
+def damaged():
+    images("train/cat/1.png", "train/cat/2.png", "train/cat/3.png", "test/cat/1.png")
+    Path("photos/train/cat/2.png").write_bytes(Path("photos/train/cat/1.png").read_bytes()[:40])
+
+
+def strange_class():
+    images("train/cat/1.png", "train/dog/1.png", "test/cat/1.png", "test/dogs/1.png")
+
+
+PREPARED = {
+    "class without images": no_images,
+    "image that cannot be read": damaged,
+    "class in test that train lacks": strange_class,
+    "no test folder": lambda: images("train/cat/1.png"),
+}
+PHOTOS = ["dataset=folder", "dataset.root=photos"]
 
 CASES = {
     "unknown command": ("trian", [], ["unknown command 'trian'", "did you mean 'train'"]),
@@ -35,6 +69,10 @@ CASES = {
     "missing root": ("train", ["dataset=mnist", "dataset.root=nowhere"], ["nowhere", "dataset.download=true"]),
     "missing folder": ("train", ["dataset=folder", "dataset.root=nowhere"], ["nowhere"]),
     "mandatory root": ("train", ["dataset=folder"], ["dataset.root"]),
+    "class without images": ("train", PHOTOS, ["photos/train/dog", "no images"]),
+    "image that cannot be read": ("train", PHOTOS, ["photos/train/cat/2.png", "cannot be read"]),
+    "class in test that train lacks": ("train", PHOTOS, ["photos/test/dogs", "did you mean 'dog'"]),
+    "no test folder": ("train", PHOTOS, ["photos/test", "no such folder"]),
     "no GPU": ("train", ["trainer.device=cuda"], ["trainer.device=cuda", "no GPU", "allowed here: auto, cpu"]),
     "estimator cannot serve infonce": (
         "train",
@@ -56,6 +94,11 @@ CASES = {
         ["decoder=conv", "prior=infonce"],
         ["decoder=conv", "prior=unstructured_normal"],
     ),
+    "decoder with another estimator": (
+        "train",
+        ["decoder=conv", "estimator=kde"],
+        ["estimator=kde", "decoder=conv", "allowed: analytic"],
+    ),
     "decoder with a delta": (
         "train",
         ["decoder=conv", "prior=unstructured_normal", "encoder.posterior=deterministic"],
@@ -74,13 +117,15 @@ CASES = {
 def test_one_line_and_exit_code_2(name, tmp_path, monkeypatch, capfd):
     command, overrides, said = CASES[name]
     monkeypatch.chdir(tmp_path)
+    PREPARED.get(name, lambda: None)()
+    before = set(tmp_path.rglob("*"))
     assert ssvae(command, *overrides) == 2
     out, err = capfd.readouterr()
     lines = err.strip().splitlines()
     assert len(lines) == 1 and out == "", err
     for words in said:
         assert words in lines[0]
-    left = [p for p in tmp_path.rglob("*") if p.is_file()]
+    left = [p for p in set(tmp_path.rglob("*")) - before if p.is_file()]
     assert left == [], "a refused run leaves no files"
 
 

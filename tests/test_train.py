@@ -76,7 +76,7 @@ def test_the_summary_has_every_key_and_sound_values(run):
     [
         ["prior=mi"],
         ["prior=unstructured_normal"],
-        ["prior=unstructured_normal", "decoder=conv"],
+        ["decoder=conv"],
         ["prior=unstructured_normal", "decoder=conv", "decoder.likelihood=gaussian"],
         ["encoder.posterior=gaussian", "encoder_prime=separate", "estimator=limit"],
         ["prior=mi", "prior/coupling=mlp", "estimator=nwj", "encoder_prime=mlp"],
