@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ssvae_cli.datasets.base import Shape, require_images
 from ssvae_cli.errors import require
 
 
@@ -19,14 +20,15 @@ class ConvDecoder(nn.Module):
     def __init__(
         self,
         *,
-        image_shape: tuple[int, int, int],
+        shape: Shape,
         latent_dim: int,
         width: int,
         likelihood: Literal["bernoulli", "gaussian"],
     ):
         super().__init__()
         require(width >= 1, f"decoder.width must be at least 1, got {width}")
-        channels, height, side = image_shape
+        require_images(shape, "decoder=conv")
+        channels, height, side = shape
         self.size = (height, side)
         self.seed_shape = (2 * width, math.ceil(height / 4), math.ceil(side / 4))
         self.likelihood = likelihood

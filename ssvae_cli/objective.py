@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from ssvae_cli.build import build
+from ssvae_cli.datasets.base import Shape
 from ssvae_cli.encoders import with_density
 from ssvae_cli.errors import nearest, require
 from ssvae_cli.priors.base import Encoded, Prior
@@ -51,7 +52,7 @@ class Objective(nn.Module):
         self.bf16 = precision == "bf16"
 
     def encode(self, x: Tensor, x_prime: Tensor, generator: torch.Generator | None = None) -> Encoded:
-        """One sample of Q(z|x) and of Q(z'|x'); an unstructured prior sees x alone. x, x': [B, C, H, W]."""
+        """One sample of Q(z|x) and of Q(z'|x'); an unstructured prior sees x alone. x, x': [B, ...]."""
         with self._autocast(x):
             posterior = self.encoder(x)
             posterior_prime = self.encoder_prime(x_prime) if self.prior.views == 2 else None
@@ -63,7 +64,7 @@ class Objective(nn.Module):
         )
 
     def features(self, x: Tensor) -> Tensor:
-        """What probes read: the backbone's features of x, [B, C, H, W] -> float32 [B, F]."""
+        """What probes read: the backbone's features of x, [B, ...] -> float32 [B, F]."""
         with self._autocast(x):
             return self.encoder.features(x).float()
 
@@ -82,17 +83,20 @@ class Objective(nn.Module):
         return torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
 
-def make_objective(cfg: DictConfig, image_shape: tuple[int, int, int]) -> Objective:
-    """The objective that a composed configuration describes, for images of shape (C, H, W)."""
+def make_objective(cfg: DictConfig, shape: Shape, shape_prime: Shape) -> Objective:
+    """The objective that a composed configuration describes, for one x and one x' of these shapes."""
     prior = build(cfg.prior, "prior")
-    shaped = {"image_shape": image_shape}
-    placed = shaped | {"space": prior.space}
     prime, decoder = cfg.encoder_prime, cfg.decoder
+    require(
+        prime is not None or prior.views == 1 or shape == shape_prime,
+        f"encoder_prime=shared: g' cannot share g's weights, as one x is {list(shape)} and one x' {list(shape_prime)}; "
+        "give encoder_prime=separate, or an encoder of another kind",
+    )
     return Objective(
-        encoder=build(cfg.encoder, "encoder", **placed),
-        encoder_prime=None if prime is None else build(prime, "encoder_prime", **placed),
+        encoder=build(cfg.encoder, "encoder", shape=shape, space=prior.space),
+        encoder_prime=None if prime is None else build(prime, "encoder_prime", shape=shape_prime, space=prior.space),
         prior=prior,
         estimator=build(cfg.estimator, "estimator"),
-        decoder=None if decoder is None else build(decoder, "decoder", latent_dim=cfg.encoder.latent_dim, **shaped),
+        decoder=None if decoder is None else build(decoder, "decoder", shape=shape, latent_dim=cfg.encoder.latent_dim),
         precision=cfg.trainer.precision,
     )

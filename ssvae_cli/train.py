@@ -34,19 +34,19 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     trainer = build(cfg.trainer, "trainer")
     device = trainer.device
     torch.manual_seed(cfg.seed)
-    data = build(cfg.dataset, "dataset")
+    data = build(cfg.dataset, "dataset").to(device)
     pairs = build(cfg.pairs, "pairs")
     probe = build(cfg.probe, "probe")
-    objective = make_objective(cfg, data.image_shape).to(device)
+    pairs.attach(data)
+    objective = make_objective(cfg, *pairs.shapes(data)).to(device)
     require(
-        trainer.batch_size <= len(data.train.x),
-        f"trainer.batch_size must be at most the {len(data.train.x)} training images, got {trainer.batch_size}",
+        trainer.batch_size <= len(data.train),
+        f"trainer.batch_size must be at most the {len(data.train)} training images, got {trainer.batch_size}",
     )
-    steps_per_epoch = len(data.train.x) // trainer.batch_size
+    steps_per_epoch = len(data.train) // trainer.batch_size
     optimization = build(cfg.optimizer, "optimizer").attach([objective], trainer.epochs * steps_per_epoch)
-    x = {name: getattr(data, name).x.to(device) for name in ("train", "validation", "test")}
     untrained = copy.deepcopy(objective)
-    evaluator = Evaluator(objective=objective, pairs=pairs, probe=probe, data=data, images=x)
+    evaluator = Evaluator(objective=objective, pairs=pairs, probe=probe, data=data)
     order = torch.Generator().manual_seed(cfg.seed)
     noise = torch.Generator(device).manual_seed(cfg.seed)
     forward = torch.compile(objective) if trainer.compile else objective
@@ -69,9 +69,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
             began = time.perf_counter()
             objective.train()
             total = torch.zeros((), device=device)
-            shuffled = torch.randperm(len(x["train"]), generator=order).to(device)
-            for i in range(steps_per_epoch):
-                batch = x["train"][shuffled[i * trainer.batch_size : (i + 1) * trainer.batch_size]]
+            shuffled = torch.randperm(len(data.train), generator=order)[: steps_per_epoch * trainer.batch_size]
+            for i, batch in enumerate(data.train.batches(trainer.batch_size, shuffled)):
                 with torch.no_grad():
                     view, view_prime = pairs(batch, noise)
                 elbo = forward(view, view_prime, pairs.to_unit(view), noise)
@@ -112,7 +111,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         "probe/linear/pixels": evaluator.linear_probe_on_test(None),
         "time/train_s": train_s,
         "throughput/images_per_s": seen / train_s if train_s else None,
-        "data/log_n_test": math.log(len(x["test"])),
+        "data/log_n_test": math.log(len(data.test)),
+        "data/mi_true": data.mi,
         "seed": cfg.seed,
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "versions": f"ssvae {ssvae_cli.__version__}, torch {torch.__version__}, torchvision {torchvision.__version__}",

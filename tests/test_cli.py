@@ -154,7 +154,7 @@ def test_every_choice_composes_and_every_part_of_it_is_buildable(choice):
     mandatory = {"dataset=folder": ["dataset.root=somewhere"], "dataset=npz": ["dataset.path=some.npz"]}
     with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
         config = compose("train", overrides=[choice, *mandatory.get(choice, [])])
-    given = {"image_shape", "latent_dim"}
+    given = {"shape", "latent_dim"}
     for key in (
         "dataset",
         "pairs",

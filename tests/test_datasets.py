@@ -22,7 +22,7 @@ from ssvae_cli.errors import UserError
 def test_digits_test_set_is_the_last_397_images_of_the_file():
     data = digits()
     assert [len(s.x) for s in (data.train, data.validation, data.test)] == [1200, 200, 397]
-    assert data.image_shape == (1, 8, 8) and data.train.x.dtype == torch.uint8 and data.train.x.max() == 255
+    assert data.shape == (1, 8, 8) and data.train.x.dtype == torch.uint8 and data.train.x.max() == 255
 
 
 def test_a_held_out_split_is_the_same_whatever_the_seed():
@@ -121,7 +121,7 @@ def read(root, **options):
 
 def test_a_folder_is_read_class_by_class(tmp_path):
     data = read(make_folder(tmp_path, kind="png"))
-    assert data.classes == ("cat", "dog") and data.image_shape == (3, 8, 8)
+    assert data.classes == ("cat", "dog") and data.shape == (3, 8, 8)
     assert [len(s.x) for s in (data.train, data.validation, data.test)] == [10, 2, 12]
     stored = np.asarray(Image.open(tmp_path / "test" / "dog" / "2.png"))
     assert torch.equal(data.test.x[8].permute(1, 2, 0), torch.from_numpy(stored.copy()))
@@ -131,7 +131,7 @@ def test_a_folder_is_read_class_by_class(tmp_path):
 def test_grey_images_become_colour_and_colour_grey_as_asked(tmp_path):
     grey = read(make_folder(tmp_path / "a", mode="L"))
     assert torch.equal(grey.train.x[:, 0], grey.train.x[:, 1])
-    assert read(make_folder(tmp_path / "b"), channels=1).image_shape == (1, 8, 8)
+    assert read(make_folder(tmp_path / "b"), channels=1).shape == (1, 8, 8)
 
 
 def test_sixteen_bit_grey_is_scaled_and_not_clipped(tmp_path):
@@ -145,7 +145,7 @@ def test_sixteen_bit_grey_is_scaled_and_not_clipped(tmp_path):
 def test_images_of_mixed_sizes_are_made_alike_by_size(tmp_path):
     make_folder(tmp_path, parts=("train",), size=(12, 9))
     make_folder(tmp_path, parts=("test",), size=(7, 20))
-    assert read(tmp_path, size=6).image_shape == (3, 6, 6)
+    assert read(tmp_path, size=6).shape == (3, 6, 6)
 
 
 def corrupt(root):

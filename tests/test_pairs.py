@@ -12,6 +12,7 @@ from scipy.stats import ks_2samp
 from torchvision.transforms import InterpolationMode, RandomResizedCrop
 from torchvision.transforms.v2 import functional as TF
 
+from ssvae_cli.datasets.base import Data, Split
 from ssvae_cli.errors import UserError
 from ssvae_cli.pairs import colour, geometry
 
@@ -156,9 +157,13 @@ IMAGES = {
 }
 
 
+def batch(x):
+    return Split(x, torch.full((len(x),), -1))
+
+
 @pytest.mark.parametrize("name", IMAGES)
 def test_a_seed_fixes_the_pairs_whatever_else_draws(name):
-    pairs, x = preset(name), IMAGES[name]
+    pairs, x = preset(name), batch(IMAGES[name])
     first = pairs(x, torch.Generator().manual_seed(3))
     torch.rand(100)
     second = pairs(x, torch.Generator().manual_seed(3))
@@ -170,7 +175,7 @@ def test_a_seed_fixes_the_pairs_whatever_else_draws(name):
 def test_views_differ_from_each_other_and_from_sample_to_sample(name):
     pairs = preset(name)
     x = IMAGES[name][:1].expand(8, -1, -1, -1)
-    view, view_prime = pairs(x, torch.Generator().manual_seed(0))
+    view, view_prime = pairs(batch(x), torch.Generator().manual_seed(0))
     everything = torch.cat([view, view_prime]).flatten(1)
     assert torch.pdist(everything).min() > 0.1
     assert view.shape == x.shape and view.dtype == torch.float32
@@ -179,13 +184,30 @@ def test_views_differ_from_each_other_and_from_sample_to_sample(name):
 @pytest.mark.parametrize("name", IMAGES)
 def test_clean_images_are_the_images_normalised(name):
     pairs, x = preset(name), IMAGES[name]
-    assert torch.allclose(pairs.to_unit(pairs.clean(x)), x / 255, atol=1e-6)
+    assert torch.allclose(pairs.to_unit(pairs.clean(batch(x))), x / 255, atol=1e-6)
 
 
 def test_a_size_of_its_own_is_kept_by_views_and_clean_images():
-    pairs, x = preset("natural", size=20), IMAGES["natural"]
+    pairs, x = preset("natural", size=20), batch(IMAGES["natural"])
     assert pairs(x, torch.Generator().manual_seed(0))[0].shape[2:] == (20, 20)
     assert pairs.clean(x).shape[2:] == (20, 20)
+    assert pairs.shapes(Data(x, x, x)) == ((3, 20, 20), (3, 20, 20))
+
+
+def test_identity_gives_what_the_data_bring_along():
+    x, x_prime = torch.randint(0, 256, (6, 3, 8, 8), dtype=torch.uint8), torch.randn(6, 5)
+    split = Split(x, torch.zeros(6), x_prime)
+    pairs = preset("identity")
+    assert pairs.shapes(Data(split, split, split)) == ((3, 8, 8), (5,))
+    ours = pairs(split, torch.Generator())
+    assert torch.allclose(pairs.to_unit(ours[0]), x / 255, atol=1e-6) and torch.equal(ours[1], x_prime)
+
+
+@pytest.mark.parametrize("name, shape", [("digits", (4,)), ("natural", (2, 8, 8)), ("identity", (1, 8, 8))])
+def test_pairs_that_the_data_cannot_give_are_refused(name, shape):
+    split = batch(torch.zeros(3, *shape))
+    with pytest.raises(UserError, match="pairs"):
+        preset(name).attach(Data(split, split, split))
 
 
 def test_pairs_are_one_graph_and_do_not_recompile():

@@ -32,7 +32,7 @@ def test_every_encoder_takes_small_images_to_features_and_a_posterior(kind, post
 
     names = ["encoder.backbone.name=resnet18"] if kind == "torchvision" else []
     config = composed(f"encoder={kind}", f"encoder.posterior={posterior}", "encoder.latent_dim=16", *names)
-    encoder = build(config.encoder, "encoder", image_shape=shape)
+    encoder = build(config.encoder, "encoder", shape=shape)
     x = torch.randn(3, *shape)
     assert encoder.features(x).shape == (3, encoder.backbone.out_dim)
     posterior = encoder(x)
@@ -45,14 +45,14 @@ def test_a_model_torchvision_does_not_have_is_refused_with_the_nearest():
 
     config = composed("encoder=torchvision", "encoder.backbone.name=resnet81")
     with pytest.raises(UserError, match="did you mean 'resnet18'"):
-        build(config.encoder, "encoder", image_shape=(3, 32, 32))
+        build(config.encoder, "encoder", shape=(3, 32, 32))
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "efficientnet_b0", "convnext_tiny", "vgg11"])
 def test_other_torchvision_models_lose_their_classifier(name):
     from ssvae_cli.encoders.torchvision_models import TorchvisionModel
 
-    backbone = TorchvisionModel(image_shape=(3, 32, 32), name=name, small_stem=False)
+    backbone = TorchvisionModel(shape=(3, 32, 32), name=name, small_stem=False)
     assert backbone.out_dim != 1000 and backbone(torch.randn(2, 3, 32, 32)).shape == (2, backbone.out_dim)
 
 
@@ -60,7 +60,7 @@ def test_images_too_small_for_a_model_are_refused_in_a_line():
     from ssvae_cli.encoders.torchvision_models import TorchvisionModel
 
     with pytest.raises(UserError, match="cannot take images of 1x8x8") as error:
-        TorchvisionModel(image_shape=(1, 8, 8), name="alexnet", small_stem=False)
+        TorchvisionModel(shape=(1, 8, 8), name="alexnet", small_stem=False)
     assert "\n" not in str(error.value)
 
 
@@ -86,7 +86,7 @@ def test_the_reparametrised_gradient_is_that_of_the_closed_form():
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (1, 28, 28), (3, 33, 18)])
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_a_decoders_log_likelihood_is_torchs_summed_over_pixels(likelihood, shape):
-    decoder = ConvDecoder(image_shape=shape, latent_dim=4, width=4, likelihood=likelihood)
+    decoder = ConvDecoder(shape=shape, latent_dim=4, width=4, likelihood=likelihood)
     x, z = torch.rand(3, *shape).round(), torch.randn(3, 4)
     predicted = decoder(z)
     assert predicted.shape == x.shape

@@ -31,6 +31,7 @@ SUMMARY = {
     "time/train_s",
     "throughput/images_per_s",
     "data/log_n_test",
+    "data/mi_true",
     "seed",
     "device",
     "versions",

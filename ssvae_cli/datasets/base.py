@@ -1,41 +1,114 @@
-"""What a data set is to the rest of the program: three fixed splits of uint8 images."""
+"""What a data set is to the rest of the program: three fixed splits, and what is known about them."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ssvae_cli.errors import require
+
+Shape = tuple[int, ...]  # of one sample: (C, H, W), (D,), (T, ...)
 
 
 @dataclass(frozen=True)
 class Split:
-    """x: uint8 [N, C, H, W]; y: int64 [N], read by evaluation alone, -1 where an image has no label."""
+    """N samples on one device; also what a batch is.
+
+    x: uint8 [N, C, H, W] for images, [N, T, C, H, W] for videos; float32 [N, D] for vectors, [N, T, ...] for
+    sequences. y: int64 [N], -1 where a sample has no label. x_prime: the partner that the data bring along, [N, ...],
+    of a shape of its own perhaps. factors: what is known to lie behind x, float32 [N, F], or [N, T, F] for sequences,
+    in the columns of `Data.factors`. y and factors are for evaluation and for pairs that say they are an oracle.
+    """
 
     x: Tensor
     y: Tensor
+    x_prime: Tensor | None = None
+    factors: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)
 
-    def rows(self, rows: Tensor) -> "Split":
-        """Those images, in that order."""
-        return Split(self.x[rows], self.y[rows])
+    @property
+    def shape(self) -> Shape:
+        """Of one x."""
+        return tuple(self.x.shape[1:])
+
+    @property
+    def shape_prime(self) -> Shape | None:
+        """Of one x', where the data bring x' along."""
+        return None if self.x_prime is None else tuple(self.x_prime.shape[1:])
+
+    def rows(self, rows: Tensor | slice) -> "Split":
+        """Those samples, in that order."""
+        return self._each(lambda tensor: tensor[rows])
+
+    def to(self, device: torch.device) -> "Split":
+        """The same samples on a device."""
+        return self._each(lambda tensor: tensor.to(device))
+
+    def batches(self, size: int, order: Tensor | None = None) -> Iterator["Split"]:
+        """`size` samples at a time, the last perhaps fewer, on the split's device; order: rows [M], None for all as they are."""
+        if order is None:
+            yield from (self.rows(slice(i, i + size)) for i in range(0, len(self), size))
+        else:
+            yield from (self.rows(rows) for rows in order.to(self.x.device).split(size))
+
+    def _each(self, function) -> "Split":
+        held = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: function(tensor) for name, tensor in held.items() if tensor is not None})
+
+
+class Factor(NamedTuple):
+    """A column of `Split.factors`: a number, or one of `classes` categories 0, 1, ..."""
+
+    name: str
+    classes: int | None = None
 
 
 @dataclass(frozen=True)
-class ImageData:
-    """Train, validation and test, the same whatever the run's seed."""
+class Data:
+    """Train, validation and test, the same whatever the run's seed.
+
+    classes: the labels as words. factors: the columns of every split's factors. conditional: the data's own
+    P(x'|x), a module (batch: Split, generator) -> x' [B, ...]. mi: I(x; x') in nats, where the truth is known.
+    """
 
     train: Split
     validation: Split
     test: Split
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    factors: tuple[Factor, ...] = ()
+    conditional: nn.Module | None = None
+    mi: float | None = None
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
-        return tuple(self.train.x.shape[1:])
+    def splits(self) -> dict[str, Split]:
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    @property
+    def shape(self) -> Shape:
+        """Of one x in the data, before `pairs`."""
+        return self.train.shape
+
+    @property
+    def shape_prime(self) -> Shape | None:
+        """Of one x' in the data, where they bring x' along."""
+        return self.train.shape_prime
+
+    def to(self, device: torch.device) -> "Data":
+        """The same data, with batches on a device."""
+        moved = {name: split.to(device) for name, split in self.splits.items()}
+        return replace(self, **moved, conditional=self.conditional and self.conditional.to(device))
+
+
+def require_images(shape: Shape, choice: str) -> None:
+    """Raise UserError where one x is no image (C, H, W)."""
+    require(
+        len(shape) == 3,
+        f"{choice} is for images [C, H, W], and one x is {list(shape)} here; encoder=mlp takes any shape",
+    )
 
 
 def hold_out(split: Split, count: int) -> tuple[Split, Split]:

@@ -3,12 +3,12 @@
 import torch
 from sklearn.datasets import load_digits
 
-from ssvae_cli.datasets.base import ImageData, Split, limited
+from ssvae_cli.datasets.base import Data, Split, limited
 
 TEST, VALIDATION = 397, 200  # the last images of the file, by other writers than the first
 
 
-def digits(*, limit: int | None = None) -> ImageData:
+def digits(*, limit: int | None = None) -> Data:
     """1200 images for training, or `limit` of them, 200 for validation, and the last 397, by other writers, for test.
 
     The file's grey levels 0..16 become 0..255.
@@ -18,4 +18,4 @@ def digits(*, limit: int | None = None) -> ImageData:
     y = torch.from_numpy(labels).long()
     ends = (len(x) - TEST - VALIDATION, len(x) - TEST, len(x))
     train, validation, test = (Split(x[a:b], y[a:b]) for a, b in zip((0, *ends), ends))
-    return ImageData(limited(train, limit), validation, test, tuple("0123456789"))
+    return Data(limited(train, limit), validation, test, tuple("0123456789"))

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from PIL import Image
 
-from ssvae_cli.datasets.base import ImageData, Split, hold_out_rows, limit_rows
+from ssvae_cli.datasets.base import Data, Split, hold_out_rows, limit_rows
 from ssvae_cli.datasets.images import KINDS, is_image, read_image
 from ssvae_cli.errors import UserError, nearest, require
 
@@ -35,7 +35,7 @@ def folder(
     validation: int | None,
     on_error: Literal["raise", "skip"] = "raise",
     limit: int | None = None,
-) -> ImageData:
+) -> Data:
     """Images under root/train/<class>/, root/test/<class>/ and, where it is there, root/validation/<class>/ (or val/).
 
     size: images are resized to it on their shorter side and cropped about the centre; null takes them as they are,
@@ -66,7 +66,7 @@ def folder(
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         shape = (channels, size, size) if size else _first_shape([f for p in parts for f in p], channels, on_error)
         _fits_in_memory(sum(map(len, parts)), shape)
-        return ImageData(*(_read(part, shape, size, on_error) for part in parts), classes)
+        return Data(*(_read(part, shape, size, on_error) for part in parts), classes)
 
 
 def _classes(part: Path) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ssvae_cli.datasets.base import ImageData, Split, draw, hold_out, limited
+from ssvae_cli.datasets.base import Data, Split, draw, hold_out, limited
 from ssvae_cli.errors import UserError, nearest, require
 
 SPLIT_IN_FILE = ("x_train", "x_test", "x_validation")
@@ -14,7 +14,7 @@ KEYS = ("x", "y", *SPLIT_IN_FILE, *(name.replace("x", "y", 1) for name in SPLIT_
 UNLABELLED = -1
 
 
-def npz(*, path: str, validation: int | None, test: int | None, limit: int | None = None) -> ImageData:
+def npz(*, path: str, validation: int | None, test: int | None, limit: int | None = None) -> Data:
     """Images of an .npz file: x_train, x_test and perhaps x_validation, or one x that is split here.
 
     Each is [N, C, H, W] with C 1 or 3, or [N, H, W] for grey: uint8, or floats in [0, 1], which become 8 bits. Labels,
@@ -46,7 +46,7 @@ def npz(*, path: str, validation: int | None, test: int | None, limit: int | Non
         held = splits["x_validation"]
     else:
         train, held = hold_out(train, max(1, len(train) // 10) if validation is None else validation)
-    return ImageData(limited(train, limit), held, tests, classes)
+    return Data(limited(train, limit), held, tests, classes)
 
 
 def _load(path: str) -> dict[str, np.ndarray]:

@@ -18,7 +18,7 @@ import torch
 from torchvision import datasets
 from torchvision.datasets.utils import check_integrity
 
-from ssvae_cli.datasets.base import ImageData, Split, hold_out, limited
+from ssvae_cli.datasets.base import Data, Split, hold_out, limited
 from ssvae_cli.errors import UserError, require
 
 DIGITS = tuple("0123456789")
@@ -29,40 +29,40 @@ FAULTS = (RuntimeError, OSError, ValueError, EOFError, KeyError, TypeError, Asse
 Files = list[tuple[str, str | None]]  # what a data set needs below root, with its md5 where torchvision checks one
 
 
-def mnist(*, root: str, download: bool, validation: int, limit: int | None = None) -> ImageData:
+def mnist(*, root: str, download: bool, validation: int, limit: int | None = None) -> Data:
     """70,000 handwritten digits, 28x28 (LeCun et al. 1998)."""
     return _idx_set(datasets.MNIST, "mnist", root, download, validation, limit, DIGITS)
 
 
-def fashion_mnist(*, root: str, download: bool, validation: int, limit: int | None = None) -> ImageData:
+def fashion_mnist(*, root: str, download: bool, validation: int, limit: int | None = None) -> Data:
     """70,000 pieces of clothing, 28x28 (Xiao et al. 2017)."""
     return _idx_set(datasets.FashionMNIST, "fashion_mnist", root, download, validation, limit)
 
 
-def kmnist(*, root: str, download: bool, validation: int, limit: int | None = None) -> ImageData:
+def kmnist(*, root: str, download: bool, validation: int, limit: int | None = None) -> Data:
     """70,000 cursive Japanese characters, 28x28 (Clanuwat et al. 2018)."""
     return _idx_set(datasets.KMNIST, "kmnist", root, download, validation, limit)
 
 
-def cifar10(*, root: str, download: bool, validation: int, limit: int | None = None) -> ImageData:
+def cifar10(*, root: str, download: bool, validation: int, limit: int | None = None) -> Data:
     """60,000 photographs of ten kinds of object, 32x32 (Krizhevsky 2009)."""
     return _cifar(datasets.CIFAR10, "cifar10", root, download, validation, limit)
 
 
-def cifar100(*, root: str, download: bool, validation: int, limit: int | None = None) -> ImageData:
+def cifar100(*, root: str, download: bool, validation: int, limit: int | None = None) -> Data:
     """60,000 photographs of a hundred kinds of object, 32x32 (Krizhevsky 2009)."""
     return _cifar(datasets.CIFAR100, "cifar100", root, download, validation, limit)
 
 
-def svhn(*, root: str, download: bool, validation: int, limit: int | None = None) -> ImageData:
+def svhn(*, root: str, download: bool, validation: int, limit: int | None = None) -> Data:
     """99,289 house numbers, one digit in the middle of each, 32x32 (Netzer et al. 2011); without its `extra` part."""
     files = [(name, md5) for _, name, md5 in (datasets.SVHN.split_list[part] for part in ("train", "test"))]
     with _errors("svhn", root, download, files) as place:
         train, test = (datasets.SVHN(place, split=part, download=download) for part in ("train", "test"))
-    return _image_data(*(_split(s.data, s.labels) for s in (train, test)), DIGITS, validation, limit)
+    return _made(*(_split(s.data, s.labels) for s in (train, test)), DIGITS, validation, limit)
 
 
-def stl10(*, root: str, download: bool, validation: int, unlabelled: bool, limit: int | None = None) -> ImageData:
+def stl10(*, root: str, download: bool, validation: int, unlabelled: bool, limit: int | None = None) -> Data:
     """13,000 photographs of ten kinds of object, 96x96 (Coates et al. 2011).
 
     unlabelled: 100,000 more to train on, labelled -1; validation is held out of the labelled ones either way.
@@ -77,7 +77,7 @@ def stl10(*, root: str, download: bool, validation: int, unlabelled: bool, limit
         kept = Split(
             torch.cat([kept.x, torch.from_numpy(more.data)]), torch.cat([kept.y, torch.from_numpy(more.labels).long()])
         )
-    return ImageData(limited(kept, limit), held, _split(test.data, test.labels), STL10)
+    return Data(limited(kept, limit), held, _split(test.data, test.labels), STL10)
 
 
 def _idx_set(
@@ -88,26 +88,26 @@ def _idx_set(
     validation: int,
     limit: int | None,
     classes: tuple[str, ...] | None = None,
-) -> ImageData:
+) -> Data:
     files = [(f"{cls.__name__}/raw/{Path(archive).stem}", None) for archive, _ in cls.resources]
     with _errors(name, root, download, files) as base, _unpacked(base, [path for path, _ in files]) as place:
         train, test = (cls(place, train=part, download=download) for part in (True, False))
     splits = (_split(s.data.numpy()[:, None], s.targets.numpy()) for s in (train, test))
-    return _image_data(*splits, classes or tuple(cls.classes), validation, limit)
+    return _made(*splits, classes or tuple(cls.classes), validation, limit)
 
 
-def _cifar(cls, name: str, root: str, download: bool, validation: int, limit: int | None) -> ImageData:
+def _cifar(cls, name: str, root: str, download: bool, validation: int, limit: int | None) -> Data:
     listed = [*cls.train_list, *cls.test_list, (cls.meta["filename"], cls.meta["md5"])]
     files = [(f"{cls.base_folder}/{file}", md5) for file, md5 in listed]
     with _errors(name, root, download, files) as place:
         train, test = (cls(place, train=part, download=download) for part in (True, False))
     splits = (_split(s.data.transpose(0, 3, 1, 2), np.asarray(s.targets)) for s in (train, test))
-    return _image_data(*splits, tuple(train.classes), validation, limit)
+    return _made(*splits, tuple(train.classes), validation, limit)
 
 
-def _image_data(train: Split, test: Split, classes: tuple[str, ...], validation: int, limit: int | None) -> ImageData:
+def _made(train: Split, test: Split, classes: tuple[str, ...], validation: int, limit: int | None) -> Data:
     kept, held = hold_out(train, validation)
-    return ImageData(limited(kept, limit), held, test, classes)
+    return Data(limited(kept, limit), held, test, classes)
 
 
 def _split(x: np.ndarray, y: np.ndarray) -> Split:

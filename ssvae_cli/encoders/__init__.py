@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ssvae_cli.datasets.base import Shape
 from ssvae_cli.encoders.posteriors import Deterministic, Gaussian, PowerSpherical
 from ssvae_cli.errors import require
 from ssvae_cli.spaces import SPACES
@@ -21,14 +22,14 @@ def with_density(space) -> list[str]:
 class Encoder(nn.Module):
     """x -> features h, which probes read -> the parameters of Q(z|x).
 
-    image_shape: (C, H, W). backbone: makes a module with `out_dim` from an image shape. projector: hidden widths
-    between h and z; none is a linear map. space: the prior's, where z lives.
+    shape: of one x, (C, H, W), (D,) or (T, ...). backbone: makes a module with `out_dim` from such a shape. projector:
+    hidden widths between h and z; none is a linear map. space: the prior's, where z lives.
     """
 
     def __init__(
         self,
         *,
-        image_shape: tuple[int, int, int],
+        shape: Shape,
         backbone: Callable[..., nn.Module],
         latent_dim: int,
         projector: list[int],
@@ -38,7 +39,7 @@ class Encoder(nn.Module):
         super().__init__()
         require(latent_dim >= 1, f"encoder.latent_dim must be at least 1, got {latent_dim}")
         require(all(w >= 1 for w in projector), f"encoder.projector widths must be at least 1, got {projector}")
-        self.backbone = backbone(image_shape=image_shape)
+        self.backbone = backbone(shape=shape)
         self.posterior, self.space = POSTERIORS[posterior], space
         fitting = [name for name, made in POSTERIORS.items() if space.name in made.spaces]
         require(
@@ -58,9 +59,9 @@ class Encoder(nn.Module):
         self.to(memory_format=torch.channels_last)  # the layout in which convolutions are fast
 
     def features(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> h, [B, F]."""
-        return self.backbone(x.contiguous(memory_format=torch.channels_last))
+        """[B, *shape] -> h, [B, F]."""
+        return self.backbone(x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x)
 
     def forward(self, x: Tensor) -> Deterministic | Gaussian | PowerSpherical:
-        """[B, C, H, W] -> Q(z|x)."""
+        """[B, *shape] -> Q(z|x)."""
         return self.posterior(self.projector(self.features(x)), self.space)

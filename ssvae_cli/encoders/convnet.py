@@ -2,17 +2,19 @@
 
 from torch import Tensor, nn
 
+from ssvae_cli.datasets.base import Shape, require_images
 from ssvae_cli.errors import require
 
 
 class ConvNet(nn.Module):
     """Stages of two 3x3 convolutions, halved in size and doubled in width between, then flattened if tiny."""
 
-    def __init__(self, *, image_shape: tuple[int, int, int], width: int, stages: int):
+    def __init__(self, *, shape: Shape, width: int, stages: int):
         super().__init__()
         require(width >= 1, f"encoder.backbone.width must be at least 1, got {width}")
         require(stages >= 1, f"encoder.backbone.stages must be at least 1, got {stages}")
-        channels, height, side = image_shape
+        require_images(shape, "encoder=convnet")
+        channels, height, side = shape
         layers: list[nn.Module] = []
         for stage in range(stages):
             out = width * 2**stage

@@ -1,22 +1,23 @@
-"""A multilayer perceptron over pixels."""
+"""A multilayer perceptron over whatever one x is."""
 
 import math
 
 from torch import Tensor, nn
 
+from ssvae_cli.datasets.base import Shape
 from ssvae_cli.errors import require
 
 
 class MLP(nn.Module):
-    """Flattened pixels through hidden layers with batch norm and ReLU."""
+    """x, flattened, through hidden layers with batch norm and ReLU."""
 
-    def __init__(self, *, image_shape: tuple[int, int, int], hidden: list[int]):
+    def __init__(self, *, shape: Shape, hidden: list[int]):
         super().__init__()
         require(
             len(hidden) > 0 and min(hidden) >= 1, f"encoder.backbone.hidden must be widths of at least 1, got {hidden}"
         )
         layers: list[nn.Module] = []
-        width = math.prod(image_shape)
+        width = math.prod(shape)
         for out in hidden:
             layers += [nn.Linear(width, out, bias=False), nn.BatchNorm1d(out), nn.ReLU()]
             width = out
@@ -24,5 +25,5 @@ class MLP(nn.Module):
         self.out_dim = width
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, out_dim]."""
+        """[B, *shape] -> [B, out_dim]."""
         return self.layers(x.flatten(1))

@@ -4,14 +4,16 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from ssvae_cli.datasets.base import Shape, require_images
 from ssvae_cli.errors import UserError, nearest, require
 
 
 class TorchvisionModel(nn.Module):
     """Any of torchvision's classification models by name, untrained. Grey images are repeated to three channels."""
 
-    def __init__(self, *, image_shape: tuple[int, int, int], name: str, small_stem: bool):
+    def __init__(self, *, shape: Shape, name: str, small_stem: bool):
         super().__init__()
+        require_images(shape, "encoder=torchvision")
         allowed = models.list_models(module=models)
         require(name in allowed, f"encoder.backbone.name={name} is no model of torchvision; {nearest(name, allowed)}")
         self.model = models.get_model(name, weights=None)
@@ -23,20 +25,20 @@ class TorchvisionModel(nn.Module):
             self.model.conv1 = nn.Conv2d(3, self.model.conv1.out_channels, 3, 1, 1, bias=False)
             self.model.maxpool = nn.Identity()
         _drop_classifier(self.model)
-        self.out_dim = self._try(image_shape)
+        self.out_dim = self._try(shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, out_dim]."""
         return self.model(x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x).flatten(1)
 
     @torch.no_grad()
-    def _try(self, image_shape: tuple[int, int, int]) -> int:
+    def _try(self, shape: Shape) -> int:
         """The width of the features; a model that cannot take such images says so here, not in the first step."""
         training = self.training
         try:
-            width = self.eval()(torch.zeros(2, *image_shape)).shape[1]
+            width = self.eval()(torch.zeros(2, *shape)).shape[1]
         except (RuntimeError, AssertionError, ValueError) as error:
-            size = "x".join(map(str, image_shape))
+            size = "x".join(map(str, shape))
             first = (str(error).splitlines() or ["no reason given"])[0]
             raise UserError(
                 f"encoder.backbone.name cannot take images of {size} ({first}); try encoder=resnet18"

@@ -9,6 +9,7 @@ import math
 import torch
 from torch import Tensor
 
+from ssvae_cli.datasets.base import Split
 from ssvae_cli.estimators.dv import DV
 from ssvae_cli.estimators.infonce import InfoNCE
 from ssvae_cli.estimators.nwj import NWJ
@@ -22,21 +23,21 @@ BOUND_KEYS = [f"mi/{b.name}" for b in BOUNDS]
 
 
 @torch.no_grad()
-def evaluate(objective, pairs, x: Tensor, generator: torch.Generator, log_q=None) -> dict[str, float | None]:
+def evaluate(objective, pairs, split: Split, generator: torch.Generator, log_q=None) -> dict[str, float | None]:
     """`elbo`, `evidence`, `mi/<bound>`, their ceilings and `kl`, in nats; null where a number does not apply.
 
-    x: uint8 [n, C, H, W] on the objective's device. log_q: for an explicit prior, log Q of each of its latents,
+    split: n sources on the objective's device. log_q: for an explicit prior, log Q of each of its latents,
     functions [B, D] -> [B]; without them the ELBO is the training estimator's, and there is no evidence.
     """
     if isinstance(objective.prior, ScorePrior):
-        return _from_scores(objective, pairs, x, generator)
+        return _from_scores(objective, pairs, split, generator)
     values = dict.fromkeys(["evidence", "kl", *BOUND_KEYS, *(f"{key}/ceiling" for key in BOUND_KEYS)])
     if objective.decoder is None and log_q is None:
-        chunks = [encoded for encoded, _ in _encoded(objective, pairs, x, generator)]
+        chunks = [encoded for encoded, _ in _encoded(objective, pairs, split, generator)]
         total = sum(len(c.z) * objective.prior.elbo(objective.estimator, c).item() for c in chunks)
-        return values | {"elbo": total / len(x)}
+        return values | {"elbo": total / len(split)}
     rows = []
-    for encoded, unit in _encoded(objective, pairs, x, generator):
+    for encoded, unit in _encoded(objective, pairs, split, generator):
         samples = [encoded.latents, *(_again(encoded, generator) for _ in range(_repeats(objective) - 1))]
         rows.append(torch.stack([_log_weight(objective, encoded, unit, latents, log_q) for latents in samples]))
     log_weights = torch.cat(rows, dim=1)
@@ -55,10 +56,11 @@ def _log_weight(objective, encoded, unit, latents, log_q) -> Tensor:
     return log_p + objective.decoder.log_likelihood(unit, z) - encoded.posterior.log_prob(z)
 
 
-def _encoded(objective, pairs, x, generator):
+def _encoded(objective, pairs, split, generator):
     """One pair of views of every source, encoded, and the first view in [0, 1]; a chunk at a time."""
-    for chunk in x.chunk(math.ceil(len(x) / CHUNK)):
-        view, view_prime = pairs(chunk, generator)
+    chunks = math.ceil(len(split) / CHUNK)
+    for batch in split.batches(math.ceil(len(split) / chunks)):  # about equal: estimators read a chunk at a time
+        view, view_prime = pairs(batch, generator)
         yield objective.encode(view, view_prime, generator), pairs.to_unit(view)
 
 
@@ -71,19 +73,19 @@ def _repeats(objective) -> int:
     return EVIDENCE_SAMPLES if stochastic else 1
 
 
-def _samples(objective, pairs, x, generator) -> list[tuple[Tensor, Tensor]]:
+def _samples(objective, pairs, split, generator) -> list[tuple[Tensor, Tensor]]:
     """(z, z') of every pair of views, [n, D] each: EVIDENCE_SAMPLES times from one pair of posteriors each."""
     drawn: list[list[tuple[Tensor, ...]]] = []
-    for encoded, _ in _encoded(objective, pairs, x, generator):
+    for encoded, _ in _encoded(objective, pairs, split, generator):
         drawn.append([encoded.latents, *(_again(encoded, generator) for _ in range(_repeats(objective) - 1))])
     return [tuple(torch.cat(side) for side in zip(*sample)) for sample in zip(*drawn)]
 
 
-def _from_scores(objective, pairs, x, generator):
-    n = len(x)
-    own = torch.linspace(0, n - 1, min(n, ANCHORS), device=x.device).round().long()
-    fresh = _samples(objective, pairs, x, generator)[0]
-    samples = _samples(objective, pairs, x[own], generator)
+def _from_scores(objective, pairs, split, generator):
+    n = len(split)
+    own = torch.linspace(0, n - 1, min(n, ANCHORS), device=generator.device).round().long()
+    fresh = _samples(objective, pairs, split, generator)[0]
+    samples = _samples(objective, pairs, split.rows(own), generator)
     weights = []  # log P(z, z') / Q(z) Q(z'), a row a sample: [K, directions * B]
     bounds: dict[str, list[Tensor]] = {key: [] for key in BOUND_KEYS}
     for z, z_prime in samples:

@@ -3,6 +3,7 @@
 Validation is read as often as wanted; test is read by `test`, once, after the last epoch.
 """
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -19,29 +20,31 @@ CHUNK = 512
 DENSITY_SAMPLES = 20_000  # that a density is fitted to, at least: small sets give several views an image
 SHOWN_PAIRS = 16
 SHOWN_SCORES = 64
+SPLITS = ("train", "validation", "test")
+RAW = 8192  # numbers in one x, up to which the probe is also read on x itself
 
 
 class Evaluator:
     """Reads one objective on one data set. Labels are used here, and nowhere in training."""
 
-    def __init__(self, *, objective, pairs, probe, data, images: dict[str, Tensor]):
-        """images: the splits as uint8 [N, C, H, W] on the objective's device."""
-        self.objective, self.pairs, self.probe, self.images = objective, pairs, probe, images
-        self.labels = {name: getattr(data, name).y for name in images}
-        self.device = images["train"].device
+    def __init__(self, *, objective, pairs, probe, data):
+        """data: on the objective's device."""
+        self.objective, self.pairs, self.probe, self.data = objective, pairs, probe, data
+        self.shape, _ = pairs.shapes(data)
+        self.device = next(objective.parameters()).device
         self.last = None
 
     def validation(self) -> dict[str, float | None]:
         """What is read while training: elbo/, evidence/, kl/, mi/ and probe/ on validation; geometry/."""
         self.objective.eval()
-        features = self._features(self.objective)
-        penalty, accuracy = self.probe.choose(*(self._labelled(features, s) for s in ("train", "validation")))
-        self.last = (features, penalty)
+        features, penalty = self._features(self.objective), None
         values = _tagged(self._elbo("validation", fresh=False), "validation")
-        values["probe/linear/validation"] = accuracy
-        values["probe/knn/validation"] = knn_accuracy(
-            *self._labelled(features, "train"), *self._labelled(features, "validation")
-        )
+        values |= dict.fromkeys(["probe/linear/validation", "probe/knn/validation"])
+        if self._are_labelled("train", "validation"):
+            train, validation = (self._labelled(features, s) for s in ("train", "validation"))
+            penalty, values["probe/linear/validation"] = self.probe.choose(train, validation)
+            values["probe/knn/validation"] = knn_accuracy(*train, *validation)
+        self.last = (features, penalty)
         return values | self._geometry("validation")
 
     def test(self) -> dict[str, float | None]:
@@ -50,16 +53,23 @@ class Evaluator:
             self.validation()
         self.objective.eval()
         features, penalty = self.last
-        labelled = [self._labelled(features, s) for s in ("train", "validation", "test")]
         values = _tagged(self._elbo("test", fresh=True), "test")
-        values["probe/linear/test"] = self.probe.test(*labelled, penalty)
-        values["probe/knn/test"] = knn_accuracy(*labelled[0], *labelled[2])
+        values |= dict.fromkeys(["probe/linear/test", "probe/knn/test"])
+        if self._are_labelled(*SPLITS):
+            labelled = [self._labelled(features, s) for s in SPLITS]
+            values["probe/linear/test"] = self.probe.test(*labelled, penalty)
+            values["probe/knn/test"] = knn_accuracy(*labelled[0], *labelled[2])
         return values | self._geometry("test")
 
-    def linear_probe_on_test(self, objective) -> float:
-        """Test accuracy of the same probe on the features of another objective, or on raw pixels where it is None."""
+    def linear_probe_on_test(self, objective) -> float | None:
+        """Test accuracy of the same probe on the features of another objective, or on raw x where it is None.
+
+        Null for data without labels, and for raw x too large for the probe's covariance.
+        """
+        if not self._are_labelled(*SPLITS) or (objective is None and math.prod(self.shape) > RAW):
+            return None
         features = self._features(objective)
-        labelled = [self._labelled(features, s) for s in ("train", "validation", "test")]
+        labelled = [self._labelled(features, s) for s in SPLITS]
         penalty, _ = self.probe.choose(*labelled[:2])
         return self.probe.test(*labelled, penalty)
 
@@ -67,9 +77,8 @@ class Evaluator:
     def figures(self) -> Iterator[tuple[str, object]]:
         """Pictures of what training saw: a grid of pairs, and the scores of a batch of validation pairs."""
         generator = self._generator()
-        view, view_prime = self.pairs(self.images["validation"][:SHOWN_SCORES], generator)
-        unit = [self.pairs.to_unit(v[:SHOWN_PAIRS]).cpu() for v in (view, view_prime)]
-        yield "pairs", figures.pair_grid(*unit)
+        view, view_prime = self.pairs(next(self.data.validation.batches(SHOWN_SCORES)), generator)
+        yield "pairs", figures.pair_grid(*(self.pairs.to_unit(v[:SHOWN_PAIRS]).cpu() for v in (view, view_prime)))
         if isinstance(self.objective.prior, ScorePrior):
             self.objective.eval()
             encoded = self.objective.encode(view, view_prime, generator)
@@ -82,27 +91,33 @@ class Evaluator:
     def _features(self, objective) -> dict[str, Tensor]:
         """An objective's features of the clean images, or their pixels where it is None, [N, F] a split."""
         read = torch.nn.Flatten() if objective is None else objective.eval().features
-        return {s: torch.cat([read(self.pairs.clean(c)) for c in x.split(CHUNK)]) for s, x in self.images.items()}
+        return {
+            name: torch.cat([read(self.pairs.clean(batch)) for batch in split.batches(CHUNK)])
+            for name, split in self.data.splits.items()
+        }
+
+    def _are_labelled(self, *splits: str) -> bool:
+        return all(bool((self.data.splits[split].y >= 0).any()) for split in splits)
 
     def _labelled(self, features: dict[str, Tensor], split: str) -> tuple[Tensor, Tensor]:
-        return features[split], self.labels[split].to(self.device)
+        return features[split], self.data.splits[split].y.to(self.device)
 
     @torch.no_grad()
     def _latents(self, split: str, repeats: int = 1) -> tuple[Tensor, ...]:
         """The latents of `repeats` pairs of views of every image of a split, [repeats * N, D] each."""
         generator, rows = self._generator(), []
         for _ in range(repeats):
-            for chunk in self.images[split].split(CHUNK):
-                rows.append(self.objective.encode(*self.pairs(chunk, generator), generator).latents)
+            for batch in self.data.splits[split].batches(CHUNK):
+                rows.append(self.objective.encode(*self.pairs(batch, generator), generator).latents)
         return tuple(torch.cat(side) for side in zip(*rows))
 
     def _elbo(self, split: str, *, fresh: bool) -> dict[str, float | None]:
         objective, log_q = self.objective, None
         if fresh and not isinstance(objective.prior, ScorePrior) and objective.decoder is None:
-            views = max(1, DENSITY_SAMPLES // len(self.images["train"]))
+            views = max(1, DENSITY_SAMPLES // len(self.data.train))
             samples = zip(self._latents("train", views), self._latents("validation", views))
             log_q = [fit_density(*side, objective.prior.space) for side in samples]
-        return elbo.evaluate(objective, self.pairs, self.images[split], self._generator(), log_q)
+        return elbo.evaluate(objective, self.pairs, self.data.splits[split], self._generator(), log_q)
 
     @torch.no_grad()
     def _geometry(self, split: str) -> dict[str, float]:

@@ -5,13 +5,18 @@ from torch import Tensor
 
 
 def pair_grid(x: Tensor, x_prime: Tensor) -> Figure:
-    """Views x over their partners x', [B, C, H, W] each, in [0, 1]."""
+    """Views x over their partners x', [B, ...] each: images [B, C, H, W] in [0, 1], anything else as its numbers."""
     figure = Figure(figsize=(0.6 * len(x), 1.4), layout="constrained")
     axes = figure.subplots(2, len(x), squeeze=False)
     for row, (name, views) in enumerate({"x": x, "x'": x_prime}.items()):
         axes[row, 0].set_ylabel(name, rotation=0, ha="right", va="center")
         for axis, view in zip(axes[row], views):
-            axis.imshow(view.permute(1, 2, 0).squeeze(-1).clamp(0, 1).numpy(), cmap="gray", vmin=0, vmax=1)
+            if view.ndim == 3:
+                shown = view if len(view) == 3 else view[:1]
+                axis.imshow(shown.permute(1, 2, 0).squeeze(-1).clamp(0, 1).numpy(), cmap="gray", vmin=0, vmax=1)
+            else:
+                axis.plot(view.reshape(len(view), -1).numpy(), lw=0.7)
+                axis.set_ylim(views.min().item() - 0.1, views.max().item() + 0.1)
             axis.set(xticks=[], yticks=[])
     return figure
 
