@@ -49,7 +49,7 @@ class Split:
         return self._each(lambda tensor: tensor.to(device))
 
     def batches(self, size: int, order: Tensor | None = None) -> Iterator["Split"]:
-        """`size` samples at a time, the last perhaps fewer, on the split's device; order: rows [M], None for all as they are."""
+        """`size` samples at a time, the last perhaps fewer, on the split's device; order: rows [M], None for all."""
         if order is None:
             yield from (self.rows(slice(i, i + size)) for i in range(0, len(self), size))
         else:
