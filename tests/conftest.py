@@ -3,8 +3,7 @@ import os
 import pytest
 import torch
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
-torch.set_num_threads(2)
+torch.set_num_threads(int(os.environ.setdefault("OMP_NUM_THREADS", "2")))  # and those of subprocesses
 
 
 @pytest.fixture(autouse=True)
