@@ -12,7 +12,10 @@ from ssvae_cli import __version__
 from ssvae_cli.errors import UserError, nearest, require
 
 # A command: its configuration is conf/<name>.yaml, its job a function of (config, folder, choices).
-COMMANDS = {"train": ("ssvae_cli.train:train", "train one configuration, or sweep several with -m")}
+COMMANDS = {
+    "train": ("ssvae_cli.train:train", "train one configuration, or sweep several with -m"),
+    "report": ("ssvae_cli.report:report", "runs as a table over seeds, plots and one HTML file"),
+}
 
 USAGE = f"""ssvae {__version__}: self-supervised variational autoencoders, where the prior P(z, z') is a free choice
 
@@ -182,6 +185,7 @@ def start(command: str, config) -> None:
     import logging
 
     from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
 
     from ssvae_cli.runs import clear_unstarted
 
@@ -189,6 +193,8 @@ def start(command: str, config) -> None:
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     try:
+        for key in OmegaConf.missing_keys(config):
+            raise UserError(f"{key} has no default; give {key}=...")
         job(config, folder, dict(hydra_config.runtime.choices))
     except UserError:
         if config.get("resume") is None:

@@ -1,0 +1,235 @@
+"""`ssvae report`: finished runs as a table over seeds, plots, and one HTML file that needs no other."""
+
+import base64
+import csv
+import html
+import io
+import json
+import logging
+import statistics
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from ssvae_cli.errors import nearest, require
+from ssvae_cli.runs import flatten
+
+log = logging.getLogger(__name__)
+
+CURVES = ("elbo/validation", "probe/linear/validation")
+AGAINST = ("elbo/test", "probe/linear/test")
+NOT_OURS = ("seed", "resume", "trust", "trainer.device")  # keys that do not make another configuration
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run, as its folder tells it."""
+
+    folder: Path
+    config: dict[str, object]  # dotted keys
+    overrides: tuple[str, ...]
+    summary: dict[str, object]
+    history: list[dict]
+
+    @property
+    def setting(self) -> str:
+        """All of the configuration but the seed: runs that share it are averaged."""
+        return json.dumps({k: v for k, v in self.config.items() if k not in NOT_OURS}, default=str)
+
+    @property
+    def is_ordinary_vae(self) -> bool:
+        return any(key.startswith("decoder.") for key in self.config)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in the seed alone."""
+
+    label: str
+    runs: list[Run]
+
+    def of(self, metric: str) -> tuple[float, float | None] | None:
+        """(mean, standard deviation over seeds) of a metric of summary.json; None where no run has it."""
+        return mean_and_deviation(r.summary.get(metric) for r in self.runs)
+
+    def curve(self, metric: str) -> list[tuple[int, float, float]]:
+        """(epoch, mean, deviation) of a metric of metrics.jsonl."""
+        epochs: dict[int, list[float]] = {}
+        for line in (line for r in self.runs for line in r.history):
+            epochs.setdefault(line["epoch"], []).append(line.get(metric))
+        found = ((epoch, mean_and_deviation(values)) for epoch, values in sorted(epochs.items()))
+        return [(epoch, value[0], value[1] or 0.0) for epoch, value in found if value]
+
+
+def report(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> list[Group]:
+    """Print the table and write report.html and table.csv into `folder`; returns what they show, a group a row."""
+    given = [cfg.runs] if isinstance(cfg.runs, str) else list(cfg.runs)
+    runs = [run for name in given for run in find_runs(Path(name))]
+    known = sorted({key for run in runs for key in run.summary})
+    for metric in cfg.metrics:
+        require(metric in known, f"metrics: no run has {metric}; {nearest(metric, known)}")
+    groups = grouped(runs)
+    kinds = {
+        "SSVAEs": [g for g in groups if not g.runs[0].is_ordinary_vae],
+        "Ordinary VAEs: their ELBO keeps log P(x), and is not to be ranked beside an SSVAE's": [
+            g for g in groups if g.runs[0].is_ordinary_vae
+        ],
+    }
+    kinds = {title: rows for title, rows in kinds.items() if rows}
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    for title, rows in kinds.items():
+        console.print(console_table(title if len(kinds) > 1 else None, rows, cfg.metrics))
+    write_csv(folder / "table.csv", groups, cfg.metrics)
+    page = html_page(kinds, cfg.metrics, {t: list(pictures(rows)) for t, rows in kinds.items()}, given)
+    (folder / "report.html").write_text(page)
+    log.info("%d runs, %d settings: %s", len(runs), len(groups), folder / "report.html")
+    return groups
+
+
+def find_runs(folder: Path) -> list[Run]:
+    """Every finished run at or below a folder; those that were stopped are named. Raises UserError where none is."""
+    require(folder.is_dir(), f"runs={folder}: no such folder; give the folder of a run or of a sweep")
+    finished = sorted(path.parent for path in folder.rglob("summary.json"))
+    started = {path.parent for path in folder.rglob("metrics.jsonl")}
+    for stopped in sorted(started - set(finished)):
+        log.warning("%s is not finished, and left out; ssvae train resume=%s goes on", stopped, stopped)
+    require(finished != [], f"runs={folder}: no finished run below it (none has a summary.json)")
+    return [read(path) for path in finished]
+
+
+def read(folder: Path) -> Run:
+    """A finished run from its folder."""
+    hydra = folder / ".hydra"
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return Run(
+        folder=folder,
+        config=flatten(OmegaConf.load(hydra / "config.yaml")),
+        overrides=tuple(OmegaConf.load(hydra / "overrides.yaml")),
+        summary=json.loads((folder / "summary.json").read_text()),
+        history=[json.loads(line) for line in lines],
+    )
+
+
+def grouped(runs: list[Run]) -> list[Group]:
+    """Runs that differ in the seed alone, together; named by the overrides that not all runs share."""
+    settings: dict[str, list[Run]] = {}
+    for run in runs:
+        settings.setdefault(run.setting, []).append(run)
+    shared = set.intersection(*(set(run.overrides) for run in runs))
+    groups: list[Group] = []
+    for alike in settings.values():
+        own = [o for o in alike[0].overrides if o not in shared and o.split("=")[0] not in NOT_OURS]
+        label = " ".join(own) or "default"
+        used = [g.label for g in groups]
+        groups.append(Group(label if label not in used else f"{label} ({alike[0].folder})", alike))
+    return groups
+
+
+def mean_and_deviation(values: Iterable[float | None]) -> tuple[float, float | None] | None:
+    """(mean, sample standard deviation or None of a single value); None of no value."""
+    numbers = [float(v) for v in values if isinstance(v, (int, float))]
+    if not numbers:
+        return None
+    return statistics.fmean(numbers), statistics.stdev(numbers) if len(numbers) > 1 else None
+
+
+def cell(value: tuple[float, float | None] | None) -> str:
+    """'0.9733 ± 0.0052'."""
+    if value is None:
+        return "–"
+    digits = 4 if abs(value[0]) < 10 else 1
+    return " ± ".join(f"{number:.{digits}f}" for number in value if number is not None)
+
+
+def rows_of(groups: list[Group], metrics: list[str]) -> list[list[str]]:
+    """The table's rows in words: setting, runs, then the metrics."""
+    return [[g.label, str(len(g.runs)), *(cell(g.of(m)) for m in metrics)] for g in groups]
+
+
+def console_table(title: str | None, groups: list[Group], metrics: list[str]) -> Table:
+    """A rich table of one kind of run."""
+    table = Table(title=title, title_justify="left")
+    for name in ("setting", "runs", *metrics):
+        table.add_column(name, justify="left" if name == "setting" else "right", overflow="fold")
+    for row in rows_of(groups, metrics):
+        table.add_row(*row)
+    return table
+
+
+def write_csv(path: Path, groups: list[Group], metrics: list[str]) -> None:
+    """Means and deviations as numbers, for other programs."""
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["setting", "runs", *(f"{m} {part}" for m in metrics for part in ("mean", "deviation"))])
+        for g in groups:
+            numbers = [x for m in metrics for x in (g.of(m) or (None, None))]
+            writer.writerow([g.label, len(g.runs), *numbers])
+
+
+def pictures(groups: list[Group]) -> Iterable[tuple[str, Figure]]:
+    """(title, figure): curves over the epochs with a band of one deviation, and the ELBO against the probe."""
+    for metric in CURVES:
+        lines = [(g.label, g.curve(metric)) for g in groups]
+        if not any(points for _, points in lines):
+            continue
+        figure = Figure(figsize=(7, 3.6), layout="constrained")
+        axis = figure.subplots()
+        for label, points in lines:
+            if points:
+                epochs, means, deviations = zip(*points)
+                (line,) = axis.plot(epochs, means, label=label, marker="." if len(points) < 12 else None)
+                low, high = ([m + s * d for m, d in zip(means, deviations)] for s in (-1, 1))
+                axis.fill_between(epochs, low, high, alpha=0.2, color=line.get_color(), lw=0)
+        axis.set(xlabel="epoch", ylabel="nats" if metric.startswith("elbo") else "accuracy", title=metric)
+        axis.legend(fontsize=7)
+        axis.grid(alpha=0.3)
+        yield f"{metric} over the epochs", figure
+    points = [(g.label, *(g.of(m) for m in AGAINST)) for g in groups]
+    points = [p for p in points if None not in p]
+    if len(points) > 1:
+        figure = Figure(figsize=(7, 3.6), layout="constrained")
+        axis = figure.subplots()
+        for label, (x, dx), (y, dy) in points:
+            axis.errorbar(x, y, xerr=dx, yerr=dy, fmt="o", capsize=2, label=label)
+        axis.set(xlabel=f"{AGAINST[0]}, nats", ylabel=AGAINST[1])
+        axis.legend(fontsize=7)
+        axis.grid(alpha=0.3)
+        yield " against ".join(reversed(AGAINST)), figure
+
+
+STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}
+table{border-collapse:collapse;margin:1rem 0;display:block;overflow-x:auto}
+th,td{padding:.3rem .7rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}
+th:first-child,td:first-child{text-align:left}img{max-width:100%}code{background:#f4f4f4;padding:0 .2rem}"""
+
+
+def html_page(kinds: dict, metrics: list[str], figures: dict, given: list[str]) -> str:
+    """One page with tables and pictures in it; everything that came from a run is escaped."""
+    parts = [f"<!doctype html><html lang='en'><meta charset='utf-8'><title>ssvae report</title><style>{STYLE}</style>"]
+    parts.append(f"<h1>ssvae report</h1><p>Runs below {', '.join(f'<code>{html.escape(g)}</code>' for g in given)}. ")
+    parts.append("Mean ± standard deviation over seeds; ELBO, MI and KL in nats; – where a number does not apply.</p>")
+    for title, groups in kinds.items():
+        parts.append(f"<h2>{html.escape(title)}</h2><table><tr>")
+        parts += [f"<th>{html.escape(name)}</th>" for name in ("setting", "runs", *metrics)]
+        for row in rows_of(groups, metrics):
+            parts.append("</tr><tr>" + "".join(f"<td>{html.escape(word)}</td>" for word in row))
+        parts.append("</tr></table>")
+        parts += [f"<h3>{html.escape(name)}</h3>{png(figure)}" for name, figure in figures[title]]
+        parts.append("<details><summary>Folders</summary><ul>")
+        folders = [(g.label, str(r.folder)) for g in groups for r in g.runs]
+        parts += [f"<li>{html.escape(label)}: <code>{html.escape(folder)}</code></li>" for label, folder in folders]
+        parts.append("</ul></details>")
+    return "".join(parts) + "</html>\n"
+
+
+def png(figure: Figure) -> str:
+    """A figure as an <img> that holds its own bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=130, format="png")
+    return f"<img alt='' src='data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}'>"
