@@ -1,0 +1,134 @@
+"""Latents with known truth behind a random invertible network, as in the theory of contrastive learning.
+
+Zimmermann et al. 2021, "Contrastive Learning Inverts the Data Generating Process": z uniform, z' near it. von Kuegelgen
+et al. 2021, "Self-Supervised Learning with Data Augmentations Provably Isolates Content from Style": some coordinates
+are shared by x and x', the others change and may depend on the shared ones.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ssvae_cli import von_mises_fisher
+from ssvae_cli.datasets.base import Data, Factor, Split
+from ssvae_cli.datasets.synthetic import InvertibleNetwork, make_splits, unlabelled
+from ssvae_cli.errors import require
+from ssvae_cli.spaces import SPACES, log_area
+
+Space = Literal["sphere", "box", "normal"]
+Kind = Literal["vmf", "laplace", "normal"]
+SERVING = {"sphere": ("vmf", "laplace", "normal"), "box": ("laplace", "normal"), "normal": ("laplace", "normal")}
+
+
+class Neighbour(nn.Module):
+    """P(x'|x) through P(z'|z); the first `content` coordinates of z' are those of z.
+
+    normal, laplace: z plus noise of this scale, truncated to the box (exactly, by the inverse distribution function) or
+    projected onto the sphere. vmf: concentration 1/scale^2 about z.
+    """
+
+    def __init__(self, *, space: Space, kind: Kind, scale: float, content: int, network: nn.Module):
+        super().__init__()
+        self.space, self.kind, self.scale, self.content, self.network = space, kind, scale, content, network
+
+    def forward(self, batch: Split, generator: torch.Generator) -> Tensor:
+        """A fresh x' for every sample, [B, D]."""
+        return self.network(self.draw(batch.factors, generator))
+
+    def draw(self, z: Tensor, generator: torch.Generator) -> Tensor:
+        """z' given z, [B, D]."""
+        if self.kind == "vmf":
+            return von_mises_fisher.sample(z, torch.tensor(self.scale**-2), generator)
+        u = torch.rand(z.shape, dtype=torch.float64, device=z.device, generator=generator)
+        below, inverse = DISTRIBUTIONS[self.kind]
+        if self.space == "box":
+            low, high = below(-z.double() / self.scale), below((1 - z.double()) / self.scale)
+            u = low + u * (high - low)
+        moved = z + (self.scale * inverse(u.clamp(1e-12, 1 - 1e-12))).to(z)
+        if self.space == "box":
+            moved = moved.clamp(0, 1)  # rounding alone leaves it
+        if self.space == "sphere":
+            moved = SPACES["sphere"].project(moved)
+        return torch.cat([z[:, : self.content], moved[:, self.content :]], 1)
+
+
+def _laplace_below(x: Tensor) -> Tensor:
+    return torch.where(x < 0, 0.5 * x.clamp(max=0).exp(), 1 - 0.5 * (-x.clamp(min=0)).exp())
+
+
+def _laplace_inverse(u: Tensor) -> Tensor:
+    return -(u - 0.5).sign() * torch.log1p(-2 * (u - 0.5).abs())
+
+
+# The distribution function of a scale of 1 and its inverse.
+DISTRIBUTIONS = {
+    "normal": (torch.special.ndtr, torch.special.ndtri),
+    "laplace": (_laplace_below, _laplace_inverse),
+}
+
+
+def latents(
+    *,
+    space: Space,
+    conditional: Kind,
+    dim: int,
+    scale: float,
+    content: int,
+    dependence: float,
+    layers: int,
+    train: int,
+    validation: int,
+    test: int,
+    seed: int,
+) -> Data:
+    """x = network(z), z uniform on the unit sphere in R^dim, uniform on the box [0, 1]^dim, or standard normal.
+
+    conditional, scale: P(z'|z), see Neighbour. content: so many coordinates are the same in z'. dependence: the
+    others, the style, are dependence * B c + sqrt(1 - dependence^2) e, c the content, e standard normal, B with rows
+    of length 1; normal z alone. Factors: z. I(x; x') is known for vmf on the sphere and for normal z and z' without
+    dependence. Raises UserError where space, conditional and blocks do not fit together.
+    """
+    allowed = SERVING[space]
+    require(
+        conditional in allowed,
+        f"dataset.conditional={conditional} is none on the {space}; allowed with dataset.space={space}: "
+        f"{', '.join(allowed)}",
+    )
+    least = 2 if space == "sphere" else 1
+    require(dim >= least, f"dataset.dim must be at least {least} for dataset.space={space}, got {dim}")
+    require(scale > 0, f"dataset.scale must be above 0, got {scale}")
+    require(0 <= content < dim, f"dataset.content must lie between 0 and {dim - 1}, one less than dim; got {content}")
+    require(content == 0 or space != "sphere", "dataset.content needs dataset.space=normal or box, got sphere")
+    require(0 <= dependence < 1, f"dataset.dependence must lie in [0, 1), got {dependence}")
+    require(
+        dependence == 0 or (content > 0 and space == "normal"),
+        f"dataset.dependence={dependence} needs dataset.space=normal and dataset.content of at least 1",
+    )
+    network = InvertibleNetwork(dim=dim, layers=layers, seed=seed)
+    mixing = torch.randn(dim - content, content, generator=torch.Generator().manual_seed(seed + 1))
+    mixing = mixing / mixing.norm(dim=1, keepdim=True).clamp_min(1e-12)
+
+    def make(count: int, generator: torch.Generator) -> Split:
+        z = SPACES["euclidean" if space == "normal" else space].sample(torch.empty(count, dim), generator)
+        if dependence:
+            style = dependence * z[:, :content] @ mixing.T + math.sqrt(1 - dependence**2) * z[:, content:]
+            z = torch.cat([z[:, :content], style], 1)
+        return unlabelled(network(z), factors=z)
+
+    return Data(
+        **make_splits({"train": train, "validation": validation, "test": test}, seed, make),
+        factors=tuple(Factor(f"{'content' if i < content else 'z'}{i}") for i in range(dim)),
+        conditional=Neighbour(space=space, kind=conditional, scale=scale, content=content, network=network),
+        mi=_mutual_information(space, conditional, dim, scale) if content == 0 else None,
+    )
+
+
+def _mutual_information(space: Space, kind: Kind, dim: int, scale: float) -> float | None:
+    """I(z; z') in nats; the network is one to one and leaves it as it is. None where it has no closed form."""
+    if kind == "vmf":
+        kappa = torch.tensor(scale**-2, dtype=torch.float64)
+        log_density = von_mises_fisher.log_normaliser(kappa, dim) + kappa * von_mises_fisher.mean_cosine(kappa, dim)
+        return log_density.item() + log_area(dim)
+    return 0.5 * dim * math.log1p(scale**-2) if space == kind == "normal" else None

@@ -1,0 +1,79 @@
+"""Coloured shapes on a grey ground, 64x64, drawn from known factors; after dSprites (Matthey et al. 2017)."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ssvae_cli.datasets.base import Data, Factor, Split
+from ssvae_cli.datasets.synthetic import make_splits
+
+SIDE = 64
+SHAPES = ("square", "ellipse", "triangle")
+# Orientations stay within the shapes' symmetry and hues within part of the circle: no two factors draw alike.
+RANGES = {
+    "scale": (0.25, 0.45),  # half the side of the square, the frame being [-1, 1]^2
+    "orientation": (-math.pi / 4, math.pi / 4),
+    "x": (-0.5, 0.5),
+    "y": (-0.5, 0.5),
+    "colour": (0.0, 2 / 3),  # hue
+    "background": (0.0, 0.6),  # grey level; a nuisance
+}
+FACTORS = (Factor("shape", len(SHAPES)), *(Factor(name) for name in RANGES))
+MOVES = ("orientation", "x", "y", "background")  # between x and x'
+CHUNK = 256
+
+
+class Moved(nn.Module):
+    """P(x'|x): the same shape, scale and colour, in another place, turned, and on another ground."""
+
+    def forward(self, batch: Split, generator: torch.Generator) -> Tensor:
+        """uint8 [B, 3, 64, 64]."""
+        fresh = _draw(len(batch), generator)
+        columns = [i for i, factor in enumerate(FACTORS) if factor.name in MOVES]
+        factors = batch.factors.clone()
+        factors[:, columns] = fresh[:, columns]
+        return render(factors)
+
+
+def sprites(*, train: int, validation: int, test: int, seed: int) -> Data:
+    """uint8 [N, 3, 64, 64]; factors: shape, scale, orientation, x, y, colour, background, all independent; y: shape.
+
+    seed: of the data, whatever the run's.
+    """
+
+    def make(count: int, generator: torch.Generator) -> Split:
+        factors = _draw(count, generator)
+        return Split(
+            torch.cat([render(chunk) for chunk in factors.split(CHUNK)]), factors[:, 0].long(), factors=factors
+        )
+
+    counts = {"train": train, "validation": validation, "test": test}
+    return Data(**make_splits(counts, seed, make), classes=SHAPES, factors=FACTORS, conditional=Moved())
+
+
+def _draw(count: int, generator: torch.Generator) -> Tensor:
+    """Uniform factors, [N, F], in the order of FACTORS."""
+    u = torch.rand(count, len(FACTORS), device=generator.device, generator=generator)
+    low, high = torch.tensor([(0, len(SHAPES)), *RANGES.values()], dtype=u.dtype, device=u.device).T
+    factors = low + u * (high - low)
+    factors[:, 0] = factors[:, 0].floor().clamp_max(len(SHAPES) - 1)
+    return factors
+
+
+def render(factors: Tensor) -> Tensor:
+    """The pictures of factors [N, F] as FACTORS lists them, uint8 [N, 3, 64, 64]; edges are a pixel soft."""
+    shape, scale, angle, x, y, hue, ground = (f[:, None, None] for f in factors.T)
+    line = (torch.arange(SIDE, device=factors.device) + 0.5) / SIDE * 2 - 1
+    dx, dy = line[None, None] - x, line[None, :, None] - y
+    u = (angle.cos() * dx + angle.sin() * dy) / scale
+    v = (angle.cos() * dy - angle.sin() * dx) / scale
+    # Distance to the edge in units of the scale, below 0 inside.
+    square = torch.maximum(u.abs(), v.abs()) - 1
+    ellipse = ((u / 1.2) ** 2 + (v / 0.7) ** 2).sqrt() - 1
+    triangle = torch.maximum(0.5 * v + 0.75**0.5 * u.abs(), -v) - 0.7
+    edge = torch.where(shape == 0, square, torch.where(shape == 1, ellipse, triangle))
+    cover = (0.5 - edge * scale * SIDE / 2).clamp(0, 1)[:, None]
+    wheel = (hue[:, None] * 6 + torch.tensor([0, 4, 2], device=factors.device)[:, None, None]) % 6
+    colour = ((wheel - 3).abs() - 1).clamp(0, 1)
+    return (255 * (cover * colour + (1 - cover) * ground[:, None])).round().to(torch.uint8)

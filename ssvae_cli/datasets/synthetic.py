@@ -1,0 +1,55 @@
+"""What the data sets that are made on the fly share: splits from one seed, and a random invertible network."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ssvae_cli.datasets.base import Split
+from ssvae_cli.errors import require
+
+UNLABELLED = -1
+SLOPE = 0.2  # of the leaky ReLU
+APART = 3_141_592_653  # from the seeds of runs: pairs drawn from the data's own stream would repeat the data
+
+
+def make_splits(counts: dict[str, int], seed: int, make: Callable[[int, torch.Generator], Split]) -> dict[str, Split]:
+    """Train, validation and test of these sizes by `make`, each from a stream of its own: none moves another."""
+    require(seed >= 0, f"dataset.seed must be at least 0, got {seed}")
+    splits = {}
+    for place, (name, count) in enumerate(counts.items()):
+        require(count >= 1, f"dataset.{name} must be at least 1, got {count}")
+        splits[name] = make(count, torch.Generator().manual_seed(APART + 3 * seed + place))
+    return splits
+
+
+def unlabelled(x: Tensor, factors: Tensor | None = None) -> Split:
+    """A split without labels."""
+    return Split(x, torch.full((len(x),), UNLABELLED), factors=factors)
+
+
+class InvertibleNetwork(nn.Module):
+    """`layers` random orthogonal maps of R^D with leaky ReLUs between, fixed by the seed: one to one, and smooth but
+    for the kinks. Orthogonal matrices stand for the low condition numbers that Zimmermann et al. (2021) search for.
+    """
+
+    def __init__(self, *, dim: int, layers: int, seed: int):
+        super().__init__()
+        require(layers >= 0, f"dataset.layers must be at least 0, got {layers}")
+        generator = torch.Generator().manual_seed(seed)
+        square = torch.randn(layers, dim, dim, generator=generator, dtype=torch.float64)
+        self.register_buffer("weights", torch.linalg.qr(square).Q.float())
+
+    def forward(self, z: Tensor) -> Tensor:
+        """[N, D] -> [N, D]."""
+        for i, weight in enumerate(self.weights):
+            z = (F.leaky_relu(z, SLOPE) if i else z) @ weight.T
+        return z
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """[N, D] -> [N, D], what `forward` made x of."""
+        for i in reversed(range(len(self.weights))):
+            x = x @ self.weights[i]
+            x = F.leaky_relu(x, 1 / SLOPE) if i else x
+        return x

@@ -1,0 +1,201 @@
+"""Data with known truth: laws against closed forms and scipy, pictures against the factors they were drawn from.
+
+1. The partner of `gaussian` has the correlation asked for, and the mutual information is the closed form.
+2. The network is one to one.
+3. z' of `latents` follows the conditional, within its space; content stays, style depends on it as asked.
+4. A sprite's and a ball's place in the picture is what its factors say; balls move by the linear system.
+5. Neither the run's seed nor a generator seeded alike repeats or moves the data.
+"""
+
+import math
+
+import pytest
+import torch
+from scipy import stats
+
+from ssvae_cli.datasets import balls as balls_module
+from ssvae_cli.datasets.balls import balls
+from ssvae_cli.datasets.base import Split
+from ssvae_cli.datasets.gaussian import gaussian
+from ssvae_cli.datasets.latents import Neighbour, latents
+from ssvae_cli.datasets.sprites import FACTORS, MOVES, render, sprites
+from ssvae_cli.datasets.synthetic import InvertibleNetwork
+from ssvae_cli.errors import UserError
+
+SMALL = {"train": 20, "validation": 5, "test": 6, "seed": 0}
+MAKERS = {
+    "gaussian": (gaussian, {"dim": 3, "correlation": 0.8, "transform": "network", "layers": 2}),
+    "latents": (
+        latents,
+        {
+            "space": "normal",
+            "conditional": "normal",
+            "dim": 4,
+            "scale": 0.3,
+            "content": 0,
+            "dependence": 0.0,
+            "layers": 2,
+        },
+    ),
+    "sprites": (sprites, {}),
+    "balls": (balls, {"balls": 2, "distractors": 1, "steps": 4, "size": 16}),
+}
+
+
+def made(name, **options):
+    maker, defaults = MAKERS[name]
+    return maker(**(defaults | SMALL | options))
+
+
+def generator(seed=1):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("transform", ["none", "cubic", "network"])
+def test_the_gaussian_partner_has_the_correlation_asked_for_behind_its_transform(transform):
+    data = made("gaussian", transform=transform, train=50_000)
+    x_prime = data.conditional(data.train, generator())
+    undo = {
+        "none": lambda x: x,
+        "cubic": lambda x: x.sign() * x.abs() ** (1 / 3),
+        "network": lambda x: data.conditional.transform.inverse(x),
+    }[transform]
+    z, z_prime = undo(data.train.x), undo(x_prime)
+    assert torch.allclose(z, data.train.factors, atol=1e-3)
+    cross = torch.corrcoef(torch.cat([z, z_prime], 1).T)
+    assert torch.allclose(cross[:3, 3:], 0.8 * torch.eye(3), atol=0.02)
+    assert data.mi == pytest.approx(-1.5 * math.log(1 - 0.8**2))
+
+
+def test_the_network_is_one_to_one_and_bends():
+    network, z = InvertibleNetwork(dim=5, layers=4, seed=3), torch.randn(100, 5)
+    assert torch.allclose(network.inverse(network(z)), z, atol=1e-5)
+    assert (network(z) + network(-z)).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("kind", ["normal", "laplace"])
+def test_the_boxs_conditional_is_the_truncated_law(kind):
+    law = {"normal": stats.norm, "laplace": stats.laplace}[kind]
+    neighbour = Neighbour(space="box", kind=kind, scale=0.3, content=0, network=torch.nn.Identity())
+    z = torch.full((20_000, 1), 0.2)
+    drawn = neighbour.draw(z, generator()).double().squeeze(1).numpy()
+    assert drawn.min() >= 0 and drawn.max() <= 1
+    low, high = law.cdf(-0.2 / 0.3), law.cdf(0.8 / 0.3)
+    assert stats.kstest(drawn, lambda v: (law.cdf((v - 0.2) / 0.3) - low) / (high - low)).pvalue > 0.01
+
+
+@pytest.mark.parametrize("kind", ["vmf", "laplace", "normal"])
+def test_the_spheres_neighbours_are_on_the_sphere_and_near(kind):
+    z = torch.nn.functional.normalize(torch.randn(500, 4))
+    drawn = Neighbour(space="sphere", kind=kind, scale=0.2, content=0, network=torch.nn.Identity()).draw(z, generator())
+    assert torch.allclose(drawn.norm(dim=1), torch.ones(500), atol=1e-5)
+    assert (drawn * z).sum(1).mean() > 0.85
+
+
+def test_the_vmfs_mutual_information_is_the_closed_form_in_three_dimensions():
+    """On S^2, log C = log(kappa / (4 pi sinh kappa)) and the mean cosine is coth kappa - 1/kappa."""
+    kappa = 0.5**-2
+    known = made("latents", space="sphere", conditional="vmf", dim=3, scale=0.5).mi
+    expected = math.log(kappa / math.sinh(kappa)) + kappa / math.tanh(kappa) - 1
+    assert known == pytest.approx(expected, abs=1e-9)
+    assert made("latents", scale=0.5).mi == pytest.approx(2 * math.log(1 + 4))
+    assert made("latents", content=1).mi is None and made("latents", conditional="laplace").mi is None
+
+
+def test_content_is_kept_and_style_depends_on_it_as_asked():
+    data = made("latents", content=2, dependence=0.6, train=50_000)
+    z = data.train.factors
+    moved = data.conditional.draw(z, generator())
+    assert torch.equal(moved[:, :2], z[:, :2]) and (moved[:, 2:] != z[:, 2:]).all()
+    correlation = torch.corrcoef(z.T)
+    assert torch.allclose(correlation[2:, :2].norm(dim=1), torch.full((2,), 0.6), atol=0.02)
+    assert torch.allclose(z.std(0), torch.ones(4), atol=0.02)
+
+
+def test_a_sprite_is_where_its_factors_say_and_moves_without_changing_its_kind():
+    data = made("sprites")
+    assert torch.equal(render(data.train.factors), data.train.x)
+    assert torch.equal(data.train.y, data.train.factors[:, 0].long())
+    place = {factor.name: i for i, factor in enumerate(FACTORS)}
+    factors = data.train.factors[:1].repeat(2, 1)
+    factors[:, place["shape"]], factors[:, place["background"]] = torch.tensor([0.0, 1.0]), 0.0
+    cover = render(factors).float().sum(1)
+    line = (torch.arange(64) + 0.5) / 32 - 1
+    centre = [(cover.sum(axis) * line).sum(1) / cover.sum((1, 2)) for axis in (1, 2)]
+    assert torch.allclose(torch.stack(centre), factors[:, [place["x"], place["y"]]].T, atol=0.01)
+    moved = data.conditional(data.train, generator())
+    same, other = data.train.factors, data.train.factors.clone()
+    other[:, [place[name] for name in MOVES]] = 0
+    assert moved.shape == data.train.x.shape and not torch.equal(moved, render(same))
+
+
+def test_balls_are_where_their_factors_say_and_move_by_the_linear_system():
+    data = made("balls", balls=1, distractors=0, steps=6, size=32, train=2000)
+    states = data.train.factors[..., [0, 2]]  # x and its velocity
+    before, after = states[:, :-1].flatten(0, 1), states[:, 1:].flatten(0, 1)
+    fitted = torch.linalg.lstsq(before, after).solution.T
+    assert torch.allclose(fitted.double(), balls_module.TRANSITION, atol=0.02)
+    kick = after - before @ balls_module.TRANSITION.float().T
+    assert torch.allclose(kick[:, 0], kick[:, 1], atol=1e-5), "one noise moves position and velocity"
+    spread = torch.stack([states[:, t, 0].std() for t in (0, 5)])
+    assert torch.allclose(spread, torch.full((2,), balls_module.SPREAD), atol=0.02), "stationary"
+    frames = data.train.x[:50, 0].float().sum(1)
+    line = (torch.arange(32) + 0.5) / 16 - 1
+    inside = (data.train.factors[:50, 0, :2].abs() < 0.75).all(1)
+    centre = torch.stack([(frames.sum(axis) * line).sum(1) / frames.sum((1, 2)) for axis in (1, 2)], 1)
+    assert torch.allclose(centre[inside], data.train.factors[:50, 0, :2][inside], atol=0.02)
+
+
+def test_distractors_are_seen_and_not_told():
+    clean, busy = made("balls", distractors=0), made("balls", distractors=3)
+    assert clean.factors == busy.factors and clean.train.factors.shape == busy.train.factors.shape == (20, 4, 8)
+    assert busy.train.x.float().mean() > clean.train.x.float().mean()
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_the_data_have_a_seed_of_their_own_and_splits_that_differ(name):
+    torch.manual_seed(5)
+    first = made(name)
+    torch.manual_seed(6)
+    again, other = made(name, train=10), made(name, seed=1)
+    assert torch.equal(first.test.x, again.test.x) and not torch.equal(first.test.x, other.test.x)
+    assert not torch.equal(first.validation.x, first.test.x[:5])
+
+
+def test_a_generator_of_the_same_seed_does_not_repeat_the_data():
+    """Training's generator is seeded alike: x' drawn from the stream that made x would be x."""
+    data = made("gaussian", transform="none", correlation=0.0, train=2000)
+    x_prime = data.conditional(data.train, torch.Generator().manual_seed(0))
+    assert torch.corrcoef(torch.stack([data.train.x[:, 0], x_prime[:, 0]]))[0, 1].abs() < 0.1
+
+
+@pytest.mark.parametrize(
+    "name, options, said",
+    [
+        ("gaussian", {"correlation": 1.0}, "dataset.correlation must lie between -1 and 1"),
+        ("gaussian", {"dim": 0}, "dataset.dim must be at least 1"),
+        ("gaussian", {"train": 0}, "dataset.train must be at least 1"),
+        ("latents", {"conditional": "vmf"}, "allowed with dataset.space=normal: laplace, normal"),
+        ("latents", {"space": "sphere", "dim": 1}, "dataset.dim must be at least 2"),
+        ("latents", {"space": "sphere", "content": 1}, "needs dataset.space=normal or box"),
+        ("latents", {"content": 4}, "dataset.content must lie between 0 and 3"),
+        ("latents", {"dependence": 0.5}, "needs dataset.space=normal and dataset.content"),
+        ("latents", {"scale": 0.0}, "dataset.scale must be above 0"),
+        ("sprites", {"seed": -1}, "dataset.seed must be at least 0"),
+        ("balls", {"balls": 9}, "dataset.balls must lie between 1 and 5"),
+        ("balls", {"steps": 1}, "dataset.steps must be at least 2"),
+        ("balls", {"size": 4}, "dataset.size must be at least 8"),
+    ],
+)
+def test_what_makes_no_data_is_refused_in_a_line(name, options, said):
+    with pytest.raises(UserError, match=said) as error:
+        made(name, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_batches_come_in_the_order_asked_for():
+    x = torch.arange(7.0)[:, None]
+    split = Split(x, torch.arange(7), x_prime=-x)
+    assert [b.y.tolist() for b in split.batches(3)] == [[0, 1, 2], [3, 4, 5], [6]]
+    batches = list(split.batches(2, torch.tensor([6, 0, 3])))
+    assert [b.y.tolist() for b in batches] == [[6, 0], [3]] and batches[0].x_prime.squeeze(1).tolist() == [-6, 0]
