@@ -6,6 +6,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
+from ssvae_cli import ranks
 from ssvae_cli.build import build
 from ssvae_cli.datasets.base import Shape
 from ssvae_cli.encoders import with_density
@@ -76,7 +77,7 @@ class Objective(nn.Module):
         encoded = self.encode(x, x_prime, generator)
         elbo = self.prior.elbo(self.estimator, encoded)
         if self.decoder is not None:
-            elbo = elbo + self.decoder.log_likelihood(unit, encoded.z).mean()
+            elbo = elbo + ranks.mean(self.decoder.log_likelihood(unit, encoded.z))
         return elbo
 
     def _autocast(self, x: Tensor) -> torch.autocast:

@@ -7,11 +7,16 @@ Everything is in nats, in float32 or better, and by logsumexp.
 """
 
 import math
-from typing import Protocol
+from functools import cached_property
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from ssvae_cli import ranks
+from ssvae_cli.couplings import Factored
+from ssvae_cli.tiles import log_sums, softplus_sum
 
 
 class Scores(Protocol):
@@ -67,6 +72,70 @@ class DenseScores:
         return table.masked_fill(itself, -math.inf)
 
 
+class Tiles:
+    """The table t[i, j] = log f(z_i, z'_j) in its factors, and the sums over it, each computed once.
+
+    z: [B, D], z': [M, D]. sides: whose sums are wanted; both come from one pass.
+    """
+
+    def __init__(self, coupling: Factored, z: Tensor, z_prime: Tensor, *, sides: set[Literal["rows", "columns"]]):
+        self.coupling, self.sides = coupling, sides
+        self.a, self.b = coupling.factored(z, z_prime)
+
+    @cached_property
+    def positives(self) -> Tensor:
+        """t[i, i], of as many as there are pairs."""
+        pairs = min(len(self.a), len(self.b))
+        return self.coupling.along(self.a[:pairs], self.b[:pairs])
+
+    @cached_property
+    def log_sums(self) -> tuple[Tensor, Tensor]:
+        """log sum_{j != i} e^t of each row and of each column."""
+        return self.clipped(math.inf)
+
+    def clipped(self, clip: float) -> tuple[Tensor, Tensor]:
+        """`log_sums` of t clipped to [-clip, clip]."""
+        across = self.coupling.across
+        clipping = across if math.isinf(clip) else lambda a, b: across(a, b).clamp(-clip, clip)
+        wanted = {side: side in self.sides for side in ("rows", "columns")}
+        return log_sums(self.a, self.b, clipping, **wanted)
+
+    def softplus_sum(self) -> Tensor:
+        """sum_{i != j} softplus(t), []."""
+        return softplus_sum(self.a, self.b, self.coupling.across)
+
+
+class TiledScores:
+    """What DenseScores answers, in memory that does not grow with the square of the batch.
+
+    The anchors are the rows of `tiles`, or its columns; there are at least as many candidates.
+    """
+
+    def __init__(self, tiles: Tiles, anchors: Literal["rows", "columns"]):
+        self.tiles, self.side = tiles, ("rows", "columns").index(anchors)
+        self.positives = tiles.positives
+        self.candidates = len(tiles.a if self.side else tiles.b)
+
+    def mean(self, values: Tensor) -> Tensor:
+        return values.mean()
+
+    def log_partition(self, *, positive: bool) -> Tensor:
+        apart = self._anchors(self.tiles.log_sums)
+        if positive:
+            return torch.logaddexp(apart, self.positives) - math.log(self.candidates)
+        return apart - math.log(self.candidates - 1)
+
+    def log_partition_all(self, clip: float = math.inf) -> Tensor:
+        sums = self.tiles.log_sums if math.isinf(clip) else self.tiles.clipped(clip)
+        return self._anchors(sums).logsumexp(0) - math.log(len(self.positives) * (self.candidates - 1))
+
+    def softplus_all(self) -> Tensor:
+        return self.tiles.softplus_sum() / (len(self.positives) * (self.candidates - 1))
+
+    def _anchors(self, sums: tuple[Tensor, Tensor]) -> Tensor:
+        return sums[self.side][: len(self.positives)]
+
+
 class FreshScores:
     """Scores for evaluation: the candidates are fresh views of all n sources, the anchor's own among them.
 
@@ -93,6 +162,30 @@ class FreshScores:
 
     def softplus_all(self) -> Tensor:
         return F.softplus(self.table).mean()
+
+
+class RankScores:
+    """One rank's part of the scores of a batch that several hold: `own`, its anchors against the candidates of all.
+
+    Each mean, and each partition over all pairs, is that of the whole batch, the same on every rank.
+    """
+
+    def __init__(self, own: Scores):
+        self.own, self.positives, self.candidates = own, own.positives, own.candidates
+
+    def mean(self, values: Tensor) -> Tensor:
+        return ranks.mean(values)
+
+    def log_partition(self, *, positive: bool) -> Tensor:
+        return self.own.log_partition(positive=positive)
+
+    def log_partition_all(self, clip: float = math.inf) -> Tensor:
+        log_sum = self.own.log_partition_all(clip) + math.log(len(self.positives))
+        peak = ranks.largest(log_sum)
+        return ranks.summed((log_sum - peak).exp()).log() + peak - math.log(ranks.share().total)
+
+    def softplus_all(self) -> Tensor:
+        return ranks.mean(self.own.softplus_all().expand(len(self.positives)))
 
 
 class EnumeratedScores:

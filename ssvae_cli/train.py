@@ -43,6 +43,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         trainer.batch_size <= len(data.train),
         f"trainer.batch_size must be at most the {len(data.train)} training images, got {trainer.batch_size}",
     )
+    objective.prior.require_memory(trainer.batch_size, device)
     steps_per_epoch = len(data.train) // trainer.batch_size
     optimization = build(cfg.optimizer, "optimizer").attach([objective], trainer.epochs * steps_per_epoch)
     untrained = copy.deepcopy(objective)

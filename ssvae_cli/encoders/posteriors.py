@@ -8,6 +8,8 @@ import math
 import torch
 from torch import Tensor
 
+from ssvae_cli.couplings import full_precision
+from ssvae_cli.ranks import draw
 from ssvae_cli.spaces import Euclidean, Sphere
 from ssvae_cli.streams import own_stream
 
@@ -19,7 +21,7 @@ class Deterministic:
     spaces = ("euclidean", "sphere", "box")
 
     def __init__(self, parameters: Tensor, space=Euclidean):
-        self.mean = space.project(parameters.float())
+        self.mean = space.project(full_precision(parameters))
 
     @staticmethod
     def width(latent_dim: int) -> int:
@@ -38,7 +40,7 @@ class Gaussian:
     spaces = ("euclidean",)
 
     def __init__(self, parameters: Tensor, space=Euclidean):
-        self.mean, raw = parameters.float().chunk(2, dim=1)
+        self.mean, raw = full_precision(parameters).chunk(2, dim=1)
         self.log_std = -2 + 4 * torch.tanh(raw / 4)
 
     @staticmethod
@@ -47,7 +49,7 @@ class Gaussian:
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """z = mean + std * noise, [B, D], float32; gradients reach mean and std."""
-        noise = torch.randn(self.mean.shape, device=self.mean.device, generator=generator)
+        noise = draw(torch.randn, *self.mean.shape, device=self.mean.device, generator=generator)
         return self.mean + self.log_std.exp() * noise
 
     def log_prob(self, z: Tensor) -> Tensor:
@@ -76,7 +78,7 @@ class PowerSpherical:
     spaces = ("sphere",)
 
     def __init__(self, parameters: Tensor, space=Sphere):
-        parameters = parameters.float()
+        parameters = full_precision(parameters)
         self.mean = space.project(parameters[:, :-1])
         self.kappa = self.mean.shape[1] * torch.exp(3 * torch.tanh(parameters[:, -1] / 3))
 

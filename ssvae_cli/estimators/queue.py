@@ -4,6 +4,7 @@ import torch
 
 from ssvae_cli.errors import require
 from ssvae_cli.estimators.infonce import InfoNCE
+from ssvae_cli.ranks import everyone
 
 
 class Queue(InfoNCE):
@@ -28,7 +29,10 @@ class Queue(InfoNCE):
         if not self.training:
             return None
         kept = self.bank[:, : int(self.filled)].clone()
-        size, fresh = self.bank.shape[1], torch.stack([encoded.z, encoded.z_prime])[:, -self.bank.shape[1] :]
+        size, fresh = (
+            self.bank.shape[1],
+            torch.stack([everyone(encoded.z), everyone(encoded.z_prime)])[:, -self.bank.shape[1] :],
+        )
         rows = (self.place + torch.arange(fresh.shape[1], device=fresh.device)) % size
         self.bank[:, rows] = fresh.to(self.bank)
         self.place.copy_((self.place + fresh.shape[1]) % size)

@@ -7,7 +7,7 @@ from ssvae_cli.datasets.base import Data, Shape, Split
 from ssvae_cli.errors import require
 from ssvae_cli.pairs.base import Pairs
 from ssvae_cli.pairs.colour import Blur, Grayscale, Jitter, Noise, Solarize
-from ssvae_cli.pairs.geometry import Affine, Crop, affine, require_probability, resized_crop
+from ssvae_cli.pairs.geometry import Affine, Crop, affine, require_probability, resized_crop, uniform
 
 
 class Augment(Pairs):
@@ -76,7 +76,7 @@ class Augment(Pairs):
 
     def _move(self, x: Tensor, generator: torch.Generator) -> Tensor:
         n, (height, width) = len(x), x.shape[2:]
-        flip = torch.rand(n, device=x.device, generator=generator) < self.flip
+        flip = uniform(n, 0, 1, generator) < self.flip
         resized = self._size((height, width)) != (height, width)
         if self.crop is not None or resized or (self.flip and self.affine is None):
             if self.crop is not None:

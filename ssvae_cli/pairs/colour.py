@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from ssvae_cli.errors import require
 from ssvae_cli.pairs.geometry import require_probability, uniform
+from ssvae_cli.ranks import draw
 
 GREY = (0.2989, 0.587, 0.114)  # ITU-R 601-2 luma, as torchvision and PIL have it
 
@@ -165,4 +166,4 @@ class Noise:
         self.std = std
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        return (x + self.std * torch.randn(x.shape, device=x.device, generator=generator)).clamp_(0, 1)
+        return (x + self.std * draw(torch.randn, *x.shape, device=x.device, generator=generator)).clamp_(0, 1)

@@ -7,13 +7,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssvae_cli.errors import require
+from ssvae_cli.ranks import draw
 
 ATTEMPTS = 10  # boxes drawn a sample before the fallback, as torchvision does
 
 
-def uniform(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:
-    """[n], uniform between low and high, on the generator's device."""
-    return low + (high - low) * torch.rand(n, device=generator.device, generator=generator)
+def uniform(n: int, low: float, high: float, generator: torch.Generator, *shape: int) -> Tensor:
+    """[n, *shape], uniform between low and high, on the generator's device; n: the samples."""
+    return low + (high - low) * draw(torch.rand, n, *shape, device=generator.device, generator=generator)
 
 
 def require_probability(value: float, key: str) -> None:
@@ -31,9 +32,8 @@ class Crop:
 
     def draw(self, n: int, height: int, width: int, generator: torch.Generator) -> Tensor:
         """Boxes (top, left, height, width) in whole pixels, [n, 4]: the first that fits of ten, else the centre."""
-        area = height * width * uniform(n * ATTEMPTS, *self.scale, generator).view(n, ATTEMPTS)
-        log_ratio = uniform(n * ATTEMPTS, math.log(self.ratio[0]), math.log(self.ratio[1]), generator)
-        aspect = log_ratio.view(n, ATTEMPTS).exp()
+        area = height * width * uniform(n, *self.scale, generator, ATTEMPTS)
+        aspect = uniform(n, math.log(self.ratio[0]), math.log(self.ratio[1]), generator, ATTEMPTS).exp()
         w, h = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
         fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
         first = fits.float().argmax(1, keepdim=True)
@@ -41,9 +41,9 @@ class Crop:
         ratio = min(max(width / height, self.ratio[0]), self.ratio[1])  # of the fallback: the image's, if allowed
         central_w, central_h = min(width, round(height * ratio)), min(height, round(width / ratio))
         w, h = w.where(found, float(central_w)), h.where(found, float(central_h))
-        u = torch.rand(2, n, device=generator.device, generator=generator)
-        top = torch.where(found, (u[0] * (height - h + 1)).floor(), ((height - h) / 2).floor())
-        left = torch.where(found, (u[1] * (width - w + 1)).floor(), ((width - w) / 2).floor())
+        u = uniform(n, 0, 1, generator, 2)
+        top = torch.where(found, (u[:, 0] * (height - h + 1)).floor(), ((height - h) / 2).floor())
+        left = torch.where(found, (u[:, 1] * (width - w + 1)).floor(), ((width - w) / 2).floor())
         return torch.stack([top, left, h, w], 1)
 
 

@@ -6,9 +6,13 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ssvae_cli.couplings import Coupling
-from ssvae_cli.scores import DenseScores, FreshScores, Scores
+from ssvae_cli import memory, ranks
+from ssvae_cli.couplings import Coupling, Factored
+from ssvae_cli.errors import require
+from ssvae_cli.scores import DenseScores, FreshScores, RankScores, Scores, TiledScores, Tiles
 from ssvae_cli.spaces import SPACES, SpaceName
+
+TILED_ABOVE = 4096 * 4096  # scores; below, one table is as fast and simpler to compile
 
 Direction = Literal["forward", "backward", "both"]
 
@@ -39,6 +43,9 @@ class Prior(nn.Module):
     views = 2  # 1 for an unstructured prior
     space = SPACES["euclidean"]
 
+    def require_memory(self, batch: int, device: torch.device) -> None:
+        """Raise UserError where a step on so large a batch cannot fit."""
+
     def elbo(self, estimator: Callable, encoded: Encoded) -> Tensor:
         """The ELBO in nats up to log P_true(x) + log P_true(x'), []; its gradient is the estimator's."""
         raise NotImplementedError
@@ -57,15 +64,47 @@ class ScorePrior(Prior):
         self.direction = direction
         self.space = SPACES[space]
 
+    def require_memory(self, batch, device):
+        if isinstance(self.coupling, Factored):
+            return  # in tiles
+        need, have = 4 * batch**2 * self.coupling.kept, memory.capacity(device)
+        require(
+            need <= have,
+            f"trainer.batch_size={batch}: the coupling {type(self.coupling).__name__} needs all scores of a batch at "
+            f"once, {need / 2**30:.1f} GiB of {have / 2**30:.1f}; allowed: a smaller batch, or a coupling that is an inner "
+            "product or a distance (cosine, bilinear, bilinear_bias, separable, rbf, diagonal_rbf, student, laplace)",
+        )
+
     def scores(self, z: Tensor, z_prime: Tensor, past: tuple[Tensor, Tensor] | None = None) -> list[Scores]:
         """In-batch scores of z, z': [B, D], one a direction; `past` latents, [M, D] each, are more candidates."""
-        table = self.coupling(z, z_prime)
-        if past is None or len(past[0]) == 0:
-            return self._directed(lambda: DenseScores(table), lambda: DenseScores(table.T))
+        others, others_prime = (ranks.everyone_mine_first(side) for side in (z, z_prime))
+        if past is not None:
+            others, others_prime = (torch.cat(side) for side in zip((others, others_prime), past))
+        tiled = isinstance(self.coupling, Factored) and len(z) * len(others) > TILED_ABOVE
+        answer = self._tiled if tiled else self._dense
+        scored = answer(z, z_prime, others, others_prime)
+        return scored if ranks.share() is None else [RankScores(s) for s in scored]
+
+    def _dense(self, z, z_prime, others, others_prime) -> list[Scores]:
+        """The anchors z against others', and z' against others: the pairs come first among these."""
+        table = self.coupling(z, others_prime)
+        alone = others.shape == z.shape
         return self._directed(
-            lambda: DenseScores(torch.cat([table, self.coupling(z, past[1])], 1)),
-            lambda: DenseScores(torch.cat([table.T, self.coupling(past[0], z_prime).T], 1)),
+            lambda: DenseScores(table), lambda: DenseScores((table if alone else self.coupling(others, z_prime)).T)
         )
+
+    def _tiled(self, z, z_prime, others, others_prime) -> list[Scores]:
+        if others.shape == z.shape:  # one pass over the tiles serves both directions
+            sides = {"forward": {"rows"}, "backward": {"columns"}, "both": {"rows", "columns"}}[self.direction]
+            tiles = self._tiles(z, z_prime, sides)
+            return self._directed(lambda: TiledScores(tiles, "rows"), lambda: TiledScores(tiles, "columns"))
+        return self._directed(
+            lambda: TiledScores(self._tiles(z, others_prime, {"rows"}), "rows"),
+            lambda: TiledScores(self._tiles(others, z_prime, {"columns"}), "columns"),
+        )
+
+    def _tiles(self, z, z_prime, sides) -> Tiles:
+        return Tiles(self.coupling, z, z_prime, sides=sides)
 
     def fresh_scores(self, z: Tensor, z_prime: Tensor, sources: tuple[Tensor, Tensor], own: Tensor) -> list[Scores]:
         """Scores of z, z': [B, D] against fresh views of all n sources (z and z' sides, [n, D] each)."""
@@ -103,4 +142,4 @@ class ExplicitPrior(Prior):
         raise NotImplementedError
 
     def elbo(self, estimator, encoded):
-        return estimator(self, encoded)
+        return estimator(self, ranks.everyones(encoded))

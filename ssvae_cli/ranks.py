@@ -1,0 +1,229 @@
+"""Several processes, one run: torch.distributed behind a few calls, which do nothing where there is one process.
+
+Within `shared(B)` every rank holds its rows of a batch of B, and computes the ELBO of the whole batch. The collectives'
+backward passes are their true adjoints for the mean over ranks of these (equal) ELBOs, so that gradients averaged over
+the ranks are those of one process with the whole batch.
+"""
+
+import contextlib
+import copy
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+PATIENCE = timedelta(hours=2)  # of ranks that wait while the first evaluates; torchrun sees to it when one has died
+
+
+def count() -> int:
+    """How many processes share the run."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def first() -> bool:
+    """Whether this process is the one that logs, evaluates and saves."""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+@contextlib.contextmanager
+def joined(device: torch.device) -> Iterator[None]:
+    """Meet the other processes that torchrun started; with none, nothing happens."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+@dataclass(frozen=True)
+class Share:
+    """This rank's rows of a batch: the ranks hold consecutive pieces, whose sizes differ by at most one."""
+
+    total: int  # rows of the whole batch
+    sizes: tuple[int, ...]  # of each rank's piece
+    rank: int
+
+    @property
+    def rows(self) -> slice:
+        """This rank's rows among those of the whole batch."""
+        start = sum(self.sizes[: self.rank])
+        return slice(start, start + self.sizes[self.rank])
+
+
+_share: Share | None = None
+
+
+@contextlib.contextmanager
+def shared(total: int) -> Iterator[slice]:
+    """Inside, tensors of one row an image are this rank's part of a batch of `total`; yields its rows."""
+    global _share
+    if count() == 1:
+        yield slice(0, total)
+        return
+    size, more = divmod(total, count())
+    _share = Share(total, tuple(size + (r < more) for r in range(count())), dist.get_rank())
+    try:
+        yield _share.rows
+    finally:
+        _share = None
+
+
+def share() -> Share | None:
+    """This rank's rows of the batch at hand; None outside `shared`, and where there is one process."""
+    return _share
+
+
+def draw(random: Callable[..., Tensor], rows: int, *shape: int, **options) -> Tensor:
+    """random(rows, *shape), as torch.rand and torch.randn; under `shared` the numbers that one process would draw.
+
+    Every rank draws those of the whole batch, from generators in the same state, and keeps its own. rows: a multiple of
+    this rank's rows, such as twice as many for two views.
+    """
+    if _share is None:
+        return random(rows, *shape, **options)
+    times = rows // _share.sizes[_share.rank]
+    return random(times, _share.total, *shape, **options)[:, _share.rows].reshape(rows, *shape)
+
+
+def mean(values: Tensor) -> Tensor:
+    """Mean over the rows of the whole batch, [b] -> []."""
+    return values.mean() if _share is None else summed(values.sum()) / _share.total
+
+
+def everyone(x: Tensor) -> Tensor:
+    """The rows of every rank in the order of the batch, [b, ...] -> [B, ...]; gradients find their way back."""
+    return x if _share is None else _Gather.apply(x, _share)
+
+
+def everyone_mine_first(x: Tensor) -> Tensor:
+    """As `everyone`, but rolled so that this rank's own rows come first."""
+    return x if _share is None else everyone(x).roll(-_share.rows.start, 0)
+
+
+def everyones(encoded):
+    """The whole batch in latent space, of what each rank has encoded."""
+    if _share is None:
+        return encoded
+
+    def whole(part):
+        if isinstance(part, Tensor):
+            return everyone(part)
+        gathered = copy.copy(part)  # a posterior is its parameters, a row an image
+        vars(gathered).update({k: everyone(v) for k, v in vars(part).items() if isinstance(v, Tensor)})
+        return gathered
+
+    return encoded._replace(**{k: whole(v) for k, v in encoded._asdict().items() if v is not None})
+
+
+def summed(x: Tensor) -> Tensor:
+    """The sum over ranks of equally shaped x; its gradient is the sum of theirs."""
+    return x if _share is None else _Sum.apply(x)
+
+
+def largest(x: Tensor) -> Tensor:
+    """The elementwise maximum over ranks, without gradient."""
+    x = x.detach().clone()
+    if _share is not None:
+        dist.all_reduce(x, dist.ReduceOp.MAX)
+    return x
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        x = x.clone()
+        dist.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(ctx, grad):
+        grad = grad.clone()
+        dist.all_reduce(grad)
+        return grad
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, share):
+        ctx.rows = share.rows
+        longest = max(share.sizes)  # collectives take pieces of one size
+        padded = torch.cat([x, x.new_zeros(longest - len(x), *x.shape[1:])])
+        pieces = [torch.empty_like(padded) for _ in share.sizes]
+        dist.all_gather(pieces, padded)
+        return torch.cat([piece[:size] for piece, size in zip(pieces, share.sizes)])
+
+    @staticmethod
+    def backward(ctx, grad):
+        grad = grad.contiguous().clone()
+        dist.all_reduce(grad)
+        return grad[ctx.rows], None
+
+
+def average_gradients(parameters: list[nn.Parameter]) -> None:
+    """Replace every gradient by its mean over the ranks, in one message."""
+    if count() == 1:
+        return
+    held = [p for p in parameters if p.grad is not None]
+    flat = torch.cat([p.grad.flatten() for p in held])
+    dist.all_reduce(flat)
+    for p, grad in zip(held, (flat / count()).split([p.numel() for p in held])):
+        p.grad.copy_(grad.view_as(p))
+
+
+def share_random_state() -> None:
+    """Give every rank the first one's global random state, which its evaluations may have moved."""
+    if count() > 1:
+        on_gpu = dist.get_backend() == "nccl"
+        state = torch.get_rng_state().to("cuda" if on_gpu else "cpu")
+        dist.broadcast(state, 0)
+        torch.set_rng_state(state.cpu())
+        if on_gpu:
+            state = torch.cuda.get_rng_state().cuda()
+            dist.broadcast(state, 0)
+            torch.cuda.set_rng_state(state.cpu())
+
+
+def synchronise_batch_norm(module: nn.Module, device: torch.device) -> nn.Module:
+    """The module with the statistics of its batch norms taken over all ranks; parameters and names stay."""
+    if count() == 1:
+        return module
+    if device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(module)
+    for child in module.modules():
+        if isinstance(child, nn.modules.batchnorm._BatchNorm):
+            child.__class__ = AllReducedBatchNorm
+    return module
+
+
+class AllReducedBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch norm over the rows of all ranks, for CPUs, which nn.SyncBatchNorm refuses. x: [b, C, ...]."""
+
+    def _check_input_dim(self, x):
+        pass
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or _share is None:
+            return super().forward(x)
+        axes = [axis for axis in range(x.ndim) if axis != 1]
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        pixels = x.numel() // (len(x) * x.shape[1]) * _share.total  # a channel's, in the whole batch
+        shaped = (-1, *[1] * (x.ndim - 2))
+        centre = summed(wide.sum(axes)) / pixels
+        around = wide - centre.view(shaped)
+        variance = summed((around**2).sum(axes)) / pixels
+        if self.track_running_stats:
+            with torch.no_grad():
+                self.num_batches_tracked += 1
+                self.running_mean.lerp_(centre.to(self.running_mean), self.momentum)
+                self.running_var.lerp_((variance * pixels / (pixels - 1)).to(self.running_var), self.momentum)
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return (around * scale.view(shaped) + self.bias.view(shaped)).to(x.dtype)
