@@ -15,6 +15,7 @@ from ssvae_cli.errors import UserError, nearest, require
 COMMANDS = {
     "train": ("ssvae_cli.train:train", "train one configuration, or sweep several with -m"),
     "report": ("ssvae_cli.report:report", "runs as a table over seeds, plots and one HTML file"),
+    "verify": ("ssvae_cli.verify:verify", "hold the shipped classes to the paper's identities"),
 }
 
 USAGE = f"""ssvae {__version__}: self-supervised variational autoencoders, where the prior P(z, z') is a free choice

@@ -1,0 +1,67 @@
+"""`ssvae verify`: each identity of the paper beside what the shipped classes make of it, with a verdict."""
+
+import json
+import logging
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from ssvae_cli.checkpoint import atomic_write
+from ssvae_cli.errors import require
+from ssvae_cli.verify import alphabet, normal, sweep
+from ssvae_cli.verify.check import Check
+from ssvae_cli.verify.figure import curves_of_n, identities
+
+log = logging.getLogger(__name__)
+
+
+def verify(cfg: DictConfig, run: Path, choices: dict[str, str]) -> None:
+    """Check everything, print the table, write verify.json and two pictures into `run`; exit code 1 if one fails."""
+    require(isinstance(cfg.seed, int) and cfg.seed >= 0, f"seed must be an integer of at least 0, got {cfg.seed!r}")
+    began = time.perf_counter()
+    curves = sweep.curves(_generator(cfg.seed))
+    checks = [*alphabet.checks(_generator(cfg.seed)), *normal.checks(_generator(cfg.seed)), *sweep.checks(curves)]
+    print_table(checks)
+    found = {
+        "seed": cfg.seed,
+        "checks": [asdict(c) | {"holds": c.holds} for c in checks],
+        "curves": [asdict(c) for c in curves],
+    }
+    atomic_write(run / "verify.json", lambda path: path.write_text(json.dumps(found, indent=2) + "\n"))
+    identities(checks).savefig(run / "identities.png", dpi=150)
+    curves_of_n(curves).savefig(run / "negatives.png", dpi=150)
+    failed = [c for c in checks if not c.holds]
+    log.info("%d of %d hold, in %.0f s: %s", len(checks) - len(failed), len(checks), time.perf_counter() - began, run)
+    if failed:
+        sys.exit(1)
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def print_table(checks: list[Check]) -> None:
+    """A row a check, on standard output; nats."""
+    table = Table(box=None, pad_edge=False)
+    for name, side in (("equation", "left"), ("claim", "left"), ("exact", "right"), ("", "left"),
+                       ("estimate", "right"), ("s.e.", "right"), ("verdict", "left")):  # fmt: skip
+        table.add_column(name, justify=side, no_wrap=name != "claim")
+    for c in checks:
+        error = f"{c.error:.4f}" if c.error else "sum"
+        verdict = "holds" if c.holds else f"[bold red]FAILS[/] by {c.excess:.1e}"
+        table.add_row(
+            c.equation,
+            c.claim.replace("[", r"\["),
+            f"{c.expected:.4f}",
+            c.relation,
+            f"{c.estimate:.4f}",
+            error,
+            verdict,
+        )
+    Console(width=132 if not sys.stdout.isatty() else None).print(table)
