@@ -9,12 +9,12 @@
 import pytest
 import torch
 from scipy.stats import ks_2samp
-from torchvision.transforms import InterpolationMode, RandomResizedCrop
+from torchvision.transforms import ColorJitter, InterpolationMode, RandomAffine, RandomResizedCrop
 from torchvision.transforms.v2 import functional as TF
 
 from ssvae_cli.datasets.base import Data, Split
 from ssvae_cli.errors import UserError
-from ssvae_cli.pairs import colour, geometry
+from ssvae_cli.pairs import colour, geometry, resample
 
 N = 24
 
@@ -76,7 +76,7 @@ def test_crop_and_flip_equal_torchvision_per_sample(size, photos):
     g = torch.Generator().manual_seed(0)
     boxes = geometry.Crop(scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3)).draw(N, 32, 32, g)
     flip = torch.arange(N) % 2 == 0
-    ours = geometry.resized_crop(photos, boxes, flip, size)
+    ours = resample.resized_crop(photos, boxes, flip, size)
     for x, box, flipped, got in zip(photos, boxes.int().tolist(), flip, ours):
         expected = TF.resized_crop(x, *box, list(size), antialias=True)
         expected = TF.horizontal_flip(expected) if flipped else expected
@@ -84,37 +84,64 @@ def test_crop_and_flip_equal_torchvision_per_sample(size, photos):
         assert (got - expected).abs().max() < 5 / 255
 
 
+def torchvision_affine(x, move):
+    angle, shear, shift_x, shift_y, scale = move.tolist()
+    return TF.affine(
+        x,
+        angle=angle,
+        translate=[shift_x * x.shape[2], shift_y * x.shape[1]],
+        scale=scale,
+        shear=[shear, 0.0],
+        interpolation=InterpolationMode.BILINEAR,
+    )
+
+
+@pytest.mark.parametrize("points", [1, 2])
 @pytest.mark.parametrize("flipped", [False, True])
-def test_affine_equals_torchvision_per_sample(flipped, photos):
+def test_affine_equals_torchvision_per_sample(flipped, points, photos):
     x = photos[:, :, :, :28].contiguous()  # not square, so that a swapped axis shows
-    drawn = geometry.Affine(degrees=40, translate=0.2, scale=(0.7, 1.4), shear=20).draw(
+    moves = geometry.Affine(degrees=40, translate=0.2, scale=(0.7, 1.4), shear=20).draw(
         N, torch.Generator().manual_seed(0)
     )
-    ours = geometry.affine(x, torch.full((N,), flipped), **drawn)
+    boxes, flip = resample.whole(N, (32, 28), x.device), torch.full((N,), flipped)
+    ours = resample.moved_crop(x, boxes, flip, moves, (32, 28), points)
     for i in range(N):
-        p = {k: v[i].item() for k, v in drawn.items()}
-        expected = TF.affine(
-            x[i],
-            angle=p["angle"],
-            translate=[p["shift_x"] * 28, p["shift_y"] * 32],
-            scale=p["scale"],
-            shear=[p["shear"], 0.0],
-            interpolation=InterpolationMode.BILINEAR,
-        )
-        given = TF.horizontal_flip(x[i]) if flipped else x[i]
-        expected = (
-            expected
-            if not flipped
-            else TF.affine(
-                given,
-                angle=p["angle"],
-                translate=[p["shift_x"] * 28, p["shift_y"] * 32],
-                scale=p["scale"],
-                shear=[p["shear"], 0.0],
-                interpolation=InterpolationMode.BILINEAR,
-            )
-        )
+        expected = torchvision_affine(TF.horizontal_flip(x[i]) if flipped else x[i], moves[i])
         assert (ours[i] - expected).abs().mean() < 2 / 255, i
+
+
+@pytest.mark.parametrize("size", [(32, 32), (16, 24)])
+def test_crop_flip_and_affine_in_one_equal_torchvisions_three_inside_the_crop(size, photos):
+    g = torch.Generator().manual_seed(0)
+    photos = TF.gaussian_blur(photos, 9, 2.0)  # torchvision interpolates twice, which sharp edges would show
+    boxes = geometry.Crop(scale=(0.3, 1.0), ratio=(3 / 4, 4 / 3)).draw(N, 32, 32, g)
+    moves = geometry.Affine(degrees=30, translate=0.1, scale=(1.0, 1.3), shear=10).draw(N, g)
+    flip = torch.arange(N) % 2 == 0
+    ours = resample.moved_crop(photos, boxes, flip, moves, size, points=2)
+    for i in range(N):
+        cropped = TF.resized_crop(photos[i], *boxes[i].int().tolist(), list(size), antialias=True)
+        expected = torchvision_affine(TF.horizontal_flip(cropped) if flip[i] else cropped, moves[i])
+        inside = torchvision_affine(torch.ones_like(cropped), moves[i]) > 0.999
+        assert (ours[i] - expected)[inside].abs().mean() < 2 / 255, i
+
+
+def test_an_affine_that_shrinks_is_antialiased_as_the_crop_is():
+    """Halved, white noise keeps the deviation that the triangle filter leaves it; plain interpolation keeps more."""
+    x = torch.rand(64, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    boxes, flip = resample.whole(64, (64, 64), x.device), torch.zeros(64, dtype=torch.bool)
+    still = torch.tensor([0.0, 0.0, 0.0, 0.0, 1.0]).expand(64, 5)
+    exact = resample.resized_crop(x, boxes, flip, (32, 32))
+    ours, plain = (resample.moved_crop(x, boxes, flip, still, (32, 32), points) for points in (2, 1))
+    assert ours.std().item() == pytest.approx(exact.std().item(), rel=0.1)
+    assert plain.std() > 1.3 * exact.std()
+    assert (ours - exact).abs().mean() < 0.5 * (plain - exact).abs().mean()
+
+
+def test_where_nothing_shrinks_more_points_change_nothing(photos):
+    boxes, flip = resample.whole(N, (32, 32), photos.device), torch.zeros(N, dtype=torch.bool)
+    turns = torch.tensor([30.0, 0.0, 0.1, 0.0, 1.2]).expand(N, 5)
+    one, three = (resample.moved_crop(photos, boxes, flip, turns, (32, 32), points) for points in (1, 3))
+    assert torch.allclose(one, three, atol=1e-4)
 
 
 @pytest.mark.parametrize("scale", [(0.2, 1.0), (0.9, 1.0)])  # the second often needs a second attempt
@@ -127,19 +154,30 @@ def test_boxes_are_distributed_as_torchvision_draws_them(scale):
         assert ks_2samp(ours[:, k].numpy(), theirs[:, k].numpy()).pvalue > 1e-3, name
 
 
-def test_jitter_is_uniform_where_applied_and_neutral_elsewhere():
-    jitter = colour.Jitter(brightness=0.4, contrast=0.3, saturation=0.2, hue=0.1, probability=0.8)
-    drawn = jitter.draw(100_000, torch.Generator().manual_seed(0))
-    for name, (centre, strength) in {
-        "brightness": (1, 0.4),
-        "contrast": (1, 0.3),
-        "saturation": (1, 0.2),
-        "hue": (0, 0.1),
-    }.items():
-        moved = drawn[name][drawn[name] != centre]
+def test_affine_moves_are_distributed_as_torchvision_draws_them():
+    """On an image so large that torchvision's rounding to whole pixels does not show."""
+    ranges = {"degrees": 20, "translate": 0.1, "scale": (0.8, 1.2), "shear": 15}
+    ours = geometry.Affine(**ranges).draw(100_000, torch.Generator().manual_seed(0))
+    torch.manual_seed(1)
+    degrees, shear = (-20.0, 20.0), [-15.0, 15.0]
+    drawn = [RandomAffine.get_params(degrees, (0.1, 0.1), (0.8, 1.2), shear, [100_000] * 2) for _ in range(4000)]
+    theirs = torch.tensor([(a, h[0], t[0] / 1e5, t[1] / 1e5, s) for a, t, s, h in drawn])
+    for k, name in enumerate(("angle", "shear", "shift x", "shift y", "scale")):
+        assert ks_2samp(ours[:, k].numpy(), theirs[:, k].numpy()).pvalue > 1e-3, name
+
+
+def test_jitter_is_distributed_as_torchvision_draws_it_where_applied_and_neutral_elsewhere():
+    strengths = {"brightness": 0.4, "contrast": 0.3, "saturation": 0.2, "hue": 0.1}
+    jitter = colour.Jitter(**strengths, probability=0.8)
+    ours = jitter.draw((100_000,), torch.Generator().manual_seed(0))
+    torch.manual_seed(1)
+    peer = ColorJitter(**strengths)
+    ranges = (peer.brightness, peer.contrast, peer.saturation, peer.hue)
+    theirs = torch.tensor([ColorJitter.get_params(*ranges)[1:] for _ in range(4000)])
+    for k, (name, centre) in enumerate(zip(strengths, (1, 1, 1, 0))):
+        moved = ours[k][ours[k] != centre]
         assert abs(len(moved) / 100_000 - 0.8) < 0.01
-        uniform = torch.linspace(centre - strength, centre + strength, 50_000)
-        assert ks_2samp(moved.numpy(), uniform.numpy()).pvalue > 1e-3, name
+        assert ks_2samp(moved.numpy(), theirs[:, k].numpy()).pvalue > 1e-3, name
 
 
 def preset(name, **options):
@@ -210,23 +248,16 @@ def test_pairs_that_the_data_cannot_give_are_refused(name, shape):
         preset(name).attach(Data(split, split, split))
 
 
-def test_pairs_are_one_graph_and_do_not_recompile():
-    """The random numbers come from a generator, which a graph cannot hold: they are drawn outside of it."""
+@pytest.mark.parametrize("name", IMAGES)
+def test_views_are_one_graph_without_recompiling(name):
+    """Random numbers come from a generator, which a graph cannot hold: they are drawn outside of it."""
     torch._dynamo.reset()
-    draw = geometry.Crop(scale=(0.2, 1.0), ratio=(0.75, 1.33)).draw
-    boxes = [draw(8, 32, 32, torch.Generator().manual_seed(i)) for i in range(3)]
-
-    def apply(x, boxes, flip, factor):
-        x = geometry.resized_crop(x, boxes, flip, (32, 32))
-        x = colour.adjust_hue(colour.adjust_contrast(colour.adjust_brightness(x, factor), factor), factor - 1)
-        return colour.gaussian_blur(x, factor, flip, 5)
-
-    compiled = torch.compile(apply, fullgraph=True, backend="eager")
-    x = torch.rand(8, 3, 32, 32)
+    pairs, x = preset(name), IMAGES[name]
+    compiled = torch.compile(pairs.apply, fullgraph=True, backend="eager")
     torch._dynamo.utils.counters.clear()
-    for i, box in enumerate(boxes):
-        args = (x, box, torch.arange(8) % 2 == i % 2, torch.linspace(0.5, 1.5, 8))
-        assert torch.allclose(compiled(*args), apply(*args), atol=1e-5)
+    for seed in range(3):
+        drawn = pairs.draw(x.shape, torch.Generator().manual_seed(seed))
+        assert torch.allclose(compiled(x, *drawn), pairs.apply(x, *drawn), atol=1e-5)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
 
 

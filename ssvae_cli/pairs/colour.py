@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from ssvae_cli.errors import require
 from ssvae_cli.pairs.geometry import require_probability, uniform
+from ssvae_cli.pairs.resample import separable
 from ssvae_cli.ranks import draw
 
 GREY = (0.2989, 0.587, 0.114)  # ITU-R 601-2 luma, as torchvision and PIL have it
@@ -22,7 +23,8 @@ def grey(x: Tensor) -> Tensor:
     """[B, 3, H, W] -> [B, 1, H, W]; one channel stays as it is."""
     if x.shape[1] == 1:
         return x
-    return (x * torch.tensor(GREY, device=x.device, dtype=x.dtype).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    red, green, blue = x.split(1, dim=1)
+    return (red * GREY[0]).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])
 
 
 def adjust_brightness(x: Tensor, factor: Tensor) -> Tensor:
@@ -42,23 +44,22 @@ def adjust_saturation(x: Tensor, factor: Tensor) -> Tensor:
 
 
 def adjust_hue(x: Tensor, turn: Tensor) -> Tensor:
-    """Turn the colour circle by `turn`, [B], a share of it in [-0.5, 0.5], keeping HSV's value and saturation."""
+    """Turn the colour circle by `turn`, [B], a share of it in [-0.5, 0.5], keeping HSV's value and saturation.
+
+    With the least channel `low` and chroma = greatest - low, the hue in sixths of the circle is, modulo 6,
+    1 + (g + b - r - low) / chroma, with the sign of g - b: no case for each greatest channel.
+    """
     if x.shape[1] != 3:
         return x
     red, green, blue = x.unbind(1)
-    value, low = x.amax(1), x.amin(1)
-    chroma = value - low
-    safe = chroma.clamp_min(1e-12)
-    hue = torch.where(
-        value == red,
-        (green - blue) / safe,
-        torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
-    )
-    hue = hue + 6 * turn.view(-1, 1, 1)
-    # HSV to RGB in closed form: channel n is value - chroma * clamp(min(k, 4 - k), 0, 1), k = (n + hue) mod 6.
-    offsets = torch.tensor([5.0, 3.0, 1.0], device=x.device, dtype=x.dtype).view(1, 3, 1, 1)
-    k = (hue[:, None] + offsets).remainder_(6)
-    return value[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp_(0, 1)
+    low = torch.minimum(torch.minimum(red, green), blue)
+    chroma = torch.maximum(torch.maximum(red, green), blue).sub_(low)
+    hue = (green + blue).sub_(red).sub_(low).div_(chroma.clamp_min(1e-12)).add_(1).copysign_(green - blue)
+    hue.add_(6 * turn.view(-1, 1, 1))
+    hue.sub_(hue.mul(1 / 6).floor_(), alpha=6)  # within [0, 6)
+    # Each channel is low + chroma * a plateau about its own hue, 0, 2 or 4, with slopes of one sixth.
+    red, green, blue = (hue - 3).abs_().sub_(1), (hue - 2).abs_().neg_().add_(2), (hue - 4).abs_().neg_().add_(2)
+    return torch.stack([red, green, blue], 1).clamp_(0, 1).mul_(chroma[:, None]).add_(low[:, None])
 
 
 def grayscale(x: Tensor, chosen: Tensor) -> Tensor:
@@ -81,7 +82,7 @@ def gaussian_blur(x: Tensor, sigma: Tensor, chosen: Tensor, kernel: int) -> Tens
     weight = weight / weight.sum(1, keepdim=True)
     weight = torch.where(chosen[:, None], weight, (taps == 0).to(weight.dtype))
     rows, columns = (torch.einsum("bt,tij->bij", weight, _reflected(taps, side)) for side in x.shape[2:])
-    return rows[:, None] @ x @ columns.mT[:, None]
+    return separable(x, rows, columns)
 
 
 def _reflected(taps: Tensor, side: int) -> Tensor:
@@ -92,28 +93,31 @@ def _reflected(taps: Tensor, side: int) -> Tensor:
 
 
 class Jitter:
-    """Brightness, contrast, saturation and hue, in this order, as torchvision's ColorJitter draws them."""
+    """Brightness, contrast, saturation and hue, with the parameters of torchvision's ColorJitter.
+
+    One departure: always in this order, where torchvision shuffles it. The first three commute but for clipping.
+    """
 
     def __init__(self, *, brightness: float, contrast: float, saturation: float, hue: float, probability: float):
         for name, value in {"brightness": brightness, "contrast": contrast, "saturation": saturation}.items():
             require(0 <= value <= 1, f"pairs.jitter.{name} must lie in [0, 1], got {value}")
         require(0 <= hue <= 0.5, f"pairs.jitter.hue must lie in [0, 0.5], got {hue}")
         require_probability(probability, "pairs.jitter.probability")
-        self.strengths = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
-        self.hue, self.probability = hue, probability
+        self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue
+        self.probability = probability
 
-    def draw(self, n: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Factors about 1 and a hue about 0, [n] each; neutral for samples that are left alone."""
-        chosen = uniform(n, 0, 1, generator) < self.probability
-        drawn = {k: uniform(n, 1 - s, 1 + s, generator).where(chosen, 1.0) for k, s in self.strengths.items()}
-        return drawn | {"hue": uniform(n, -self.hue, self.hue, generator).where(chosen, 0.0)}
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
+        """Factors about 1 and a hue about 0, [B] each; neutral for samples that are left alone."""
+        chosen = uniform(shape[0], 0, 1, generator) < self.probability
+        strengths = (self.brightness, self.contrast, self.saturation)
+        factors = [uniform(shape[0], 1 - s, 1 + s, generator).where(chosen, 1.0) for s in strengths]
+        return *factors, uniform(shape[0], -self.hue, self.hue, generator).where(chosen, 0.0)
 
-    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        drawn = self.draw(len(x), generator)
-        x = adjust_contrast(adjust_brightness(x, drawn["brightness"]), drawn["contrast"])
-        if self.strengths["saturation"]:
-            x = adjust_saturation(x, drawn["saturation"])
-        return adjust_hue(x, drawn["hue"]) if self.hue else x
+    def __call__(self, x: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, turn: Tensor) -> Tensor:
+        x = adjust_brightness(x, brightness) if self.brightness else x
+        x = adjust_contrast(x, contrast) if self.contrast else x
+        x = adjust_saturation(x, saturation) if self.saturation else x
+        return adjust_hue(x, turn) if self.hue else x
 
 
 class Grayscale:
@@ -123,8 +127,11 @@ class Grayscale:
         require_probability(probability, "pairs.grayscale.probability")
         self.probability = probability
 
-    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        return grayscale(x, uniform(len(x), 0, 1, generator) < self.probability)
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
+        return (uniform(shape[0], 0, 1, generator) < self.probability,)
+
+    def __call__(self, x: Tensor, chosen: Tensor) -> Tensor:
+        return grayscale(x, chosen)
 
 
 class Blur:
@@ -136,14 +143,17 @@ class Blur:
         require_probability(probability, "pairs.blur.probability")
         self.kernel, self.sigma, self.probability = kernel, sigma, probability
 
-    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        side = min(x.shape[2:])
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
+        side = min(shape[2:])
         require(
             self.kernel < 2 * side,
             f"pairs.blur.kernel must be below {2 * side} for images of {side} pixels, got {self.kernel}",
         )
-        sigma = uniform(len(x), *self.sigma, generator)
-        return gaussian_blur(x, sigma, uniform(len(x), 0, 1, generator) < self.probability, self.kernel)
+        sigma = uniform(shape[0], *self.sigma, generator)
+        return sigma, uniform(shape[0], 0, 1, generator) < self.probability
+
+    def __call__(self, x: Tensor, sigma: Tensor, chosen: Tensor) -> Tensor:
+        return gaussian_blur(x, sigma, chosen, self.kernel)
 
 
 class Solarize:
@@ -154,8 +164,11 @@ class Solarize:
         require_probability(probability, "pairs.solarize.probability")
         self.threshold, self.probability = threshold, probability
 
-    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        return solarize(x, uniform(len(x), 0, 1, generator) < self.probability, self.threshold)
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
+        return (uniform(shape[0], 0, 1, generator) < self.probability,)
+
+    def __call__(self, x: Tensor, chosen: Tensor) -> Tensor:
+        return solarize(x, chosen, self.threshold)
 
 
 class Noise:
@@ -165,5 +178,8 @@ class Noise:
         require(std >= 0, f"pairs.noise.std must be at least 0, got {std}")
         self.std = std
 
-    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        return (x + self.std * draw(torch.randn, *x.shape, device=x.device, generator=generator)).clamp_(0, 1)
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
+        return (draw(torch.randn, *shape, device=generator.device, generator=generator),)
+
+    def __call__(self, x: Tensor, drawn: Tensor) -> Tensor:
+        return torch.add(x, drawn, alpha=self.std).clamp_(0, 1)

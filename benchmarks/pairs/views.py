@@ -1,0 +1,138 @@
+"""Two SimCLR views of a batch on a CPU: pairs a second by ssvae, kornia's batched chain and torchvision v2 per image.
+
+    benchmarks/pairs/environment.sh DIR PYTHON && DIR/bin/python benchmarks/pairs/views.py OUT.json
+
+All take the same uint8 images to two normalised float views, with SimCLR's settings, in turns in one process; a figure
+is the median over the rounds. torchvision also runs in a DataLoader with a worker a thread.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import kornia.augmentation as K
+import torch
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
+
+from ssvae_cli.datasets.base import Split
+from ssvae_cli.pairs.augment import Augment
+from ssvae_cli.pairs.colour import Blur, Grayscale, Jitter
+from ssvae_cli.pairs.geometry import Crop
+
+SCALE, RATIO, JITTER, KERNEL, SIGMA = (0.2, 1.0), (3 / 4, 4 / 3), (0.4, 0.4, 0.4, 0.1), 9, (0.1, 2.0)
+THREADS = 2
+
+
+def ours(x, blurred):
+    augment = Augment(
+        crop=Crop(scale=SCALE, ratio=RATIO),
+        flip=0.5,
+        affine=None,
+        jitter=Jitter(**dict(zip(("brightness", "contrast", "saturation", "hue"), JITTER)), probability=0.8),
+        grayscale=Grayscale(probability=0.2),
+        blur=Blur(kernel=KERNEL, sigma=SIGMA, probability=0.5) if blurred else None,
+        solarize=None,
+        noise=None,
+        mean=0.5,
+        std=0.25,
+        size=None,
+    )
+    generator = torch.Generator().manual_seed(0)
+    batch = Split(x, torch.full((len(x),), -1))
+    return lambda: augment(batch, generator)
+
+
+def kornia(x, blurred):
+    side = x.shape[-1]
+    operations = [
+        # "resample" is its batched mode; the default loops over the samples.
+        K.RandomResizedCrop((side, side), scale=SCALE, ratio=RATIO, cropping_mode="resample"),
+        K.RandomHorizontalFlip(0.5),
+        K.ColorJitter(*JITTER, p=0.8),
+        K.RandomGrayscale(p=0.2),
+        *([K.RandomGaussianBlur((KERNEL, KERNEL), SIGMA, p=0.5)] if blurred else []),
+        K.Normalize(0.5, 0.25),
+    ]
+    chain = K.AugmentationSequential(*operations, data_keys=["input"])
+    return lambda: chain(torch.cat([x, x]).float() / 255).chunk(2)
+
+
+class Views(Dataset):
+    """torchvision's two views of image i."""
+
+    def __init__(self, x, blurred):
+        self.x = x
+        self.transform = v2.Compose(
+            [
+                v2.RandomResizedCrop(x.shape[-1], scale=SCALE, ratio=RATIO, antialias=True),
+                v2.RandomHorizontalFlip(0.5),
+                v2.RandomApply([v2.ColorJitter(*JITTER)], 0.8),
+                v2.RandomGrayscale(0.2),
+                *([v2.RandomApply([v2.GaussianBlur(KERNEL, SIGMA)], 0.5)] if blurred else []),
+                v2.ToDtype(torch.float32, scale=True),
+                v2.Normalize([0.5] * 3, [0.25] * 3),
+            ]
+        )
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, i):
+        return self.transform(self.x[i]), self.transform(self.x[i])
+
+
+def torchvision(x, blurred):
+    views = Views(x, blurred)
+    return lambda: [torch.stack(side) for side in zip(*(views[i] for i in range(len(x))))]
+
+
+def torchvision_workers(x, blurred):
+    views = Views(x.repeat(8, 1, 1, 1), blurred)
+    loader = DataLoader(views, batch_size=len(x), num_workers=THREADS, persistent_workers=True)
+    return lambda: [None for _ in loader]
+
+
+CONTENDERS = {  # each with the batches that a call makes
+    "ssvae": (ours, 1),
+    "kornia, batched": (kornia, 1),
+    "torchvision v2, a loop": (torchvision, 1),
+    "torchvision v2, DataLoader of 2 workers": (torchvision_workers, 8),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=9)
+    arguments = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(0)
+    result = {"batch": arguments.batch, "threads": THREADS, "rounds": arguments.rounds, "machine": platform.processor()}
+    result["versions"] = {name: version(name) for name in ("torch", "torchvision", "kornia")}
+    for side, blurred in ((32, False), (96, True)):
+        x = torch.randint(0, 256, (arguments.batch, 3, side, side), dtype=torch.uint8)
+        calls = {name: (make(x, blurred), batches) for name, (make, batches) in CONTENDERS.items()}
+        rates = {name: [] for name in calls}
+        for _ in range(arguments.rounds + 1):
+            for name, (call, batches) in calls.items():
+                repeats = 5 if name in ("ssvae", "kornia, batched") else 1
+                began = time.perf_counter()
+                for _ in range(repeats):
+                    call()
+                rates[name].append(repeats * batches * len(x) / (time.perf_counter() - began))
+        rates = {name: found[1:] for name, found in rates.items()}  # the first round warms up
+        medians = {name: statistics.median(found) for name, found in rates.items()}
+        result[f"{side}x{side}{' with blur' if blurred else ''}"] = {"pairs_per_s": medians, "rounds": rates}
+        for name, rate in medians.items():
+            print(f"{side}x{side}  {name:40} {rate:8.0f} pairs/s  ssvae is {medians['ssvae'] / rate:.2f} times it")
+    arguments.out.write_text(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

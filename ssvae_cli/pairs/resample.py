@@ -1,0 +1,120 @@
+"""Crop, flip, resizing and affine moves folded into one resampling of a whole batch, antialiased where it shrinks."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ssvae_cli.pairs.geometry import Affine, Crop, require_probability, uniform
+
+
+class Resample:
+    """Crop and resize, flip left to right, then move; every sample by parameters of its own, in one resampling.
+
+    Where an affine move follows a crop, what it brings in from outside the box is the image itself; zeros come from
+    outside the image alone. size: the result's side in pixels, None for the images' own.
+    """
+
+    def __init__(self, *, crop: Crop | None, flip: float, affine: Affine | None, size: int | None):
+        require_probability(flip, "pairs.flip")
+        self.crop, self.flip, self.affine, self.size = crop, flip, affine, size
+
+    def out(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The result's (height, width) for images of this size."""
+        return (self.size, self.size) if self.size else tuple(size)
+
+    def draw(self, n: int, size: tuple[int, int], generator: torch.Generator) -> tuple[Tensor, ...]:
+        """What a call takes besides x; nothing where there is nothing to do."""
+        if self.crop is None and self.affine is None and not self.flip and self.out(size) == tuple(size):
+            return ()
+        boxes = whole(n, size, generator.device) if self.crop is None else self.crop.draw(n, *size, generator)
+        flip = uniform(n, 0, 1, generator) < self.flip
+        return (boxes, flip) if self.affine is None else (boxes, flip, self.affine.draw(n, generator))
+
+    def __call__(
+        self, x: Tensor, boxes: Tensor | None = None, flip: Tensor | None = None, moves: Tensor | None = None
+    ) -> Tensor:
+        """[B, C, H, W] -> [B, C, *out]."""
+        size = self.out(x.shape[2:])
+        if boxes is None:
+            return x
+        if moves is None:
+            return resized_crop(x, boxes, flip, size)
+        shrinks = self.affine.shrinks * max(a / b for a, b in zip(x.shape[2:], size))
+        return moved_crop(x, boxes, flip, moves, size, math.ceil(shrinks - 1e-6))
+
+
+def whole(n: int, size: tuple[int, int], device: torch.device) -> Tensor:
+    """Boxes that hold all of an image, [n, 4]."""
+    return torch.tensor([0.0, 0.0, *size], device=device).expand(n, 4)
+
+
+def resized_crop(x: Tensor, boxes: Tensor, flip: Tensor, size: tuple[int, int]) -> Tensor:
+    """Crop, flip and resize by one bilinear resampling, antialiased where it shrinks.
+
+    x: [B, C, H, W]; boxes: [B, 4], (top, left, height, width); flip: [B], bool. Returns [B, C, *size]. Rows and columns
+    are resampled by one matrix each, so the filter is exact.
+    """
+    rows = _weights(boxes[:, 0], boxes[:, 2], x.shape[2], size[0])
+    columns = _weights(boxes[:, 1], boxes[:, 3], x.shape[3], size[1])
+    return separable(x, rows, torch.where(flip[:, None, None], columns.flip(1), columns))
+
+
+def separable(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """rows[b] @ x[b, c] @ columns[b]^T: [B, C, H, W], [B, h, H], [B, w, W] -> [B, C, h, w].
+
+    One product for the columns of all channels, then one a channel for the rows: no weight is copied.
+    """
+    wide = torch.bmm(x.flatten(1, 2), columns.mT).unflatten(1, x.shape[1:3])
+    return torch.stack([torch.bmm(rows, channel) for channel in wide.unbind(1)], 1)
+
+
+def _weights(start: Tensor, length: Tensor, inside: int, outside: int) -> Tensor:
+    """[B, outside, inside]: a triangle filter, as wide as a step of the output where that shrinks, else one pixel."""
+    device = start.device
+    step = (length / outside)[:, None, None]
+    centre = start[:, None, None] + (torch.arange(outside, device=device)[:, None] + 0.5) * step
+    pixel = torch.arange(inside, device=device) + 0.5
+    weight = (pixel - centre).abs_().div_(step.clamp_min(1)).neg_().add_(1).clamp_(min=0)
+    end = (start + length)[:, None, None]
+    weight.mul_((pixel > start[:, None, None]) & (pixel < end))
+    return weight.div_(weight.sum(2, keepdim=True))
+
+
+def moved_crop(x: Tensor, boxes: Tensor, flip: Tensor, moves: Tensor, size: tuple[int, int], points: int = 1) -> Tensor:
+    """Crop, flip and resize, then move as torchvision's `affine` does, by one bilinear resampling; zeros outside x.
+
+    x: [B, C, H, W]; boxes, flip: as for `resized_crop`; moves: [B, 5], as `Affine` draws them. points: samples taken a
+    side of an output pixel. They spread as far as a sample shrinks, so that the filter has the variance of the
+    triangle that `resized_crop` uses, and coincide where it does not; their ceiling is the shrinking itself.
+    """
+    (height, width), (rows, columns) = x.shape[2:], size
+    n, (angle, shear, shift_x, shift_y, scale) = len(x), moves.unbind(1)
+    sine, cosine, lean = torch.deg2rad(angle).sin(), torch.deg2rad(angle).cos(), torch.deg2rad(shear).tan()
+    # Forward, in output pixels about the centre: scale * rotation * shear. Sampling needs its inverse, then the flip
+    # and the box: input pixels a step along the output's x and along its y, [B, 2] each.
+    inverse = torch.stack([cosine - sine * lean, cosine * lean + sine, -sine, cosine], 1).view(n, 2, 2)
+    box = torch.stack([boxes[:, 3] / columns * (1 - 2 * flip.to(x.dtype)), boxes[:, 2] / rows], 1)
+    step_x, step_y = (box[:, :, None] * inverse / scale[:, None, None]).unbind(2)
+    at_x = _samples(columns, points, step_x) - (shift_x * columns)[:, None, None]  # [B, columns, points]
+    at_y = _samples(rows, points, step_y) - (shift_y * rows)[:, None, None]
+    centre = torch.stack([boxes[:, 1] + boxes[:, 3] / 2, boxes[:, 0] + boxes[:, 2] / 2], 1)
+    place = lambda step, at: step.view(n, *[1] * 4, 2) * at[..., None]
+    grid = place(step_x, at_x[:, None, :, None, :]) + place(step_y, at_y[:, :, None, :, None])
+    side = torch.tensor([width, height], device=x.device, dtype=x.dtype)  # grid_sample's axes run from -1 to 1
+    grid = ((grid + centre.view(n, *[1] * 4, 2)) * (2 / side) - 1).view(n, rows, -1, 2)
+    taken = F.grid_sample(x, grid, align_corners=False)
+    return taken.unflatten(3, (columns, points**2)).mean(4) if points > 1 else taken
+
+
+def _samples(side: int, points: int, step: Tensor) -> Tensor:
+    """[B, side, points]: where an axis is sampled, in output pixels about the centre; step: [B, 2] input pixels."""
+    centres = torch.arange(side, device=step.device) - (side - 1) / 2
+    if points == 1:
+        return centres[None, :, None].expand(len(step), -1, -1)
+    # A triangle a step wide has the variance step^2 / 6, of which interpolation brings 1 / 6 along.
+    missing = (1 - 1 / (step**2).sum(1).clamp_min(1)) / 6
+    spacing = (12 * missing / (points**2 - 1)).sqrt()
+    spread = torch.arange(points, device=step.device) - (points - 1) / 2
+    return centres[None, :, None] + spacing[:, None, None] * spread
