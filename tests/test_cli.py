@@ -151,7 +151,8 @@ def test_every_choice_composes_and_every_part_of_it_is_buildable(choice):
 
     from ssvae_cli.build import check
 
-    mandatory = {"dataset=folder": ["dataset.root=somewhere"], "dataset=npz": ["dataset.path=some.npz"]}
+    mandatory = {"dataset=folder": ["dataset.root=somewhere"]}
+    mandatory |= {f"dataset={name}": ["dataset.path=some.npz"] for name in ("npz", "paired", "sequences")}
     with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
         config = compose("train", overrides=[choice, *mandatory.get(choice, [])])
     given = {"shape", "latent_dim"}

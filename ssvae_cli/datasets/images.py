@@ -13,6 +13,10 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # not EPS, which
 MODES = {1: "L", 3: "RGB"}
 
 
+class Unreadable(UserError):
+    """A file that is damaged, cut short or no image."""
+
+
 def is_image(path: Path) -> bool:
     """Whether the name ends as an image's does; hidden files, such as the ._x.jpg of a Mac, are none."""
     return path.suffix.lower() in KINDS and not path.name.startswith(".")
@@ -22,7 +26,7 @@ def read_image(path: Path, size: int | None, channels: Literal[1, 3]) -> np.ndar
     """The picture as a viewer shows it, uint8 [C, H, W]: turned as its EXIF says, transparent parts white.
 
     size: resized to it on the shorter side, then cropped about the centre. Of several frames the first is read;
-    16-bit grey is scaled to 8. Raises UserError naming a file that is damaged, cut short or no image, and one with so
+    16-bit grey is scaled to 8. Raises Unreadable naming a file that is damaged, cut short or no image, and one with so
     many pixels that Pillow suspects an attack, provided its warning of that is made an error.
     """
     try:
@@ -39,7 +43,7 @@ def read_image(path: Path, size: int | None, channels: Literal[1, 3]) -> np.ndar
             .replace(f" '{path}'", "")
             .replace(f" {str(path)!r}", "")
         )
-        raise UserError(f"{path}: cannot be read as an image ({reason})") from error
+        raise Unreadable(f"{path}: cannot be read as an image ({reason})") from error
     pixels = np.asarray(image)
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
 

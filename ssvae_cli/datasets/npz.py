@@ -1,52 +1,124 @@
-"""Your own arrays, from one .npz file."""
+"""Your own arrays, from one .npz file: images or vectors; what `sequences` and `paired` read is checked here too."""
 
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from ssvae_cli.datasets.base import Data, Split, draw, hold_out, limited
+from ssvae_cli.datasets.base import Data, Factor, Split, draw, hold_out, limited
 from ssvae_cli.errors import UserError, nearest, require
 
-SPLIT_IN_FILE = ("x_train", "x_test", "x_validation")
-KEYS = ("x", "y", *SPLIT_IN_FILE, *(name.replace("x", "y", 1) for name in SPLIT_IN_FILE))
+PARTS = ("_train", "_test", "_validation")
 UNLABELLED = -1
+NAMES = "factor_names"
+
+Reader = Callable[[str, np.ndarray], Tensor]  # (where the array is, for an error line; the array) -> samples
 
 
 def npz(*, path: str, validation: int | None, test: int | None, limit: int | None = None) -> Data:
-    """Images of an .npz file: x_train, x_test and perhaps x_validation, or one x that is split here.
+    """Arrays x_train, x_test and perhaps x_validation, or one x that is split here.
 
-    Each is [N, C, H, W] with C 1 or 3, or [N, H, W] for grey: uint8, or floats in [0, 1], which become 8 bits. Labels,
-    if there are any, are y_train, ... or y: integers [N], -1 where there is none. validation, test: how many images
-    are drawn for each where the file has no such array; null: a tenth. limit: train on this many; null: all.
-    Raises UserError naming the file, the key and what it should hold. Nothing in the file is unpickled.
+    Images are uint8, or floats in [0, 1], which become 8 bits: [N, C, H, W], or [N, H, W] for grey. Vectors are floats,
+    [N, D]. Labels, if there are any, are y_train, ... or y: integers [N], -1 where there is none. Known factors, if
+    there are any, are factors_train, ... or factors: numbers [N, F], or integers for categories; factor_names: words
+    [F]. validation, test: how many samples are drawn for each where the file has no such array; null: a tenth.
+    limit: train on this many; null: all. Raises UserError naming the file, the key and what it should hold. Nothing
+    in the file is unpickled.
     """
-    arrays = _load(path)
-    _check_keys(path, arrays)
-    images = {key: _images(path, key, a) for key, a in arrays.items() if key[0] == "x"}
-    labels, classes = _labels(path, {key: a for key, a in arrays.items() if key[0] == "y"}, images)
-    splits = {key: Split(x, labels[key]) for key, x in images.items()}
-    shapes = {key: "x".join(map(str, x.shape[1:])) for key, x in images.items()}
-    require(len(set(shapes.values())) == 1, f"{path}: images must all be alike, got {_listed(shapes)}")
+    return read_npz(path, {"x": images_or_vectors}, validation=validation, test=test, limit=limit)
 
-    if "x" in splits:
-        total = len(splits["x"])
+
+def read_npz(
+    path: str, readers: dict[str, Reader], *, validation: int | None, test: int | None, limit: int | None
+) -> Data:
+    """The splits of a file that holds every array of `readers`, and perhaps y and factors."""
+    arrays = _load(path)
+    names = arrays.pop(NAMES, None)
+    parts = _parts(path, arrays, readers)
+    samples = {
+        part: {key: read(f"{path}: {key}{part}", held[key]) for key, read in readers.items()}
+        for part, held in parts.items()
+    }
+    for key in readers:
+        shapes = {f"{key}{part}": "x".join(map(str, held[key].shape[1:])) for part, held in samples.items()}
+        alike = len(set(shapes.values())) == 1
+        require(alike, f"{path}: {key} must be alike in all parts, got {_listed(shapes)}")
+    for part, held in parts.items():
+        counts = {f"{key}{part}": len(array) for key, array in held.items()}
+        require(len(set(counts.values())) == 1, f"{path}: one row a sample, got {_listed(counts)}")
+    labels, classes = _labels(path, parts)
+    known, factors = _factors(path, parts, names)
+    splits = {
+        part: Split(held["x"], labels[part], x_prime=held.get("x2"), factors=known.get(part))
+        for part, held in samples.items()
+    }
+    return Data(
+        *split_up(path, splits, validation=validation, test=test, limit=limit), classes=classes, factors=factors
+    )
+
+
+def split_up(
+    place: str, splits: dict[str, Split], *, validation: int | None, test: int | None, limit: int | None
+) -> tuple[Split, Split, Split]:
+    """(train, validation, test) of one split "", or of _train and _test and perhaps _validation."""
+    if "" in splits:
+        total = len(splits[""])
+        require(total >= 3, f"{place}: at least 3 samples are needed, one for train, validation and test, got {total}")
         test = max(1, total // 10) if test is None else test
         require(
-            1 <= test <= total - 2, f"dataset.test must lie between 1 and {total - 2} of {total} images, got {test}"
+            1 <= test <= total - 2, f"dataset.test must lie between 1 and {total - 2} of {total} samples, got {test}"
         )
         tested, rest = draw(total, test)
-        train, tests = splits["x"].rows(rest), splits["x"].rows(tested)
+        train, tests = splits[""].rows(rest), splits[""].rows(tested)
     else:
-        require(test is None, f"dataset.test must be null, as {path} has its own x_test; got {test}")
-        train, tests = splits["x_train"], splits["x_test"]
-    if "x_validation" in splits:
-        require(validation is None, f"dataset.validation must be null, as {path} has its own; got {validation}")
-        held = splits["x_validation"]
+        require(test is None, f"dataset.test must be null, as {place} has its own x_test; got {test}")
+        train, tests = splits["_train"], splits["_test"]
+    if "_validation" in splits:
+        require(validation is None, f"dataset.validation must be null, as {place} has its own; got {validation}")
+        held = splits["_validation"]
     else:
         train, held = hold_out(train, max(1, len(train) // 10) if validation is None else validation)
-    return Data(limited(train, limit), held, tests, classes)
+    return limited(train, limit), held, tests
+
+
+def images_or_vectors(here: str, x: np.ndarray) -> Tensor:
+    """uint8 [N, C, H, W] or float32 [N, D]."""
+    return vectors(here, x) if x.ndim == 2 else images(here, x)
+
+
+def images(here: str, x: np.ndarray) -> Tensor:
+    """uint8 [N, C, H, W]."""
+    shape = list(x.shape)
+    if x.ndim == 3:
+        x = x[:, None]
+    last = x.ndim == 4 and x.shape[1] not in (1, 3) and x.shape[3] in (1, 3)
+    require(not last, f"{here} has channels last, {shape}; give it transposed by (0, 3, 1, 2)")
+    require(x.ndim == 4, f"{here} must be images [N, C, H, W] or [N, H, W], or vectors [N, D], got {shape}")
+    require(x.size > 0, f"{here} is empty, {shape}")
+    if x.dtype == np.uint8:
+        return torch.from_numpy(np.ascontiguousarray(x))
+    _finite(here, x, "uint8, or floats in [0, 1]")
+    low, high = float(x.min()), float(x.max())
+    require(
+        0 <= low and high <= 1, f"{here}: floats must lie in [0, 1], got {low:g} to {high:g}; uint8 is for 0 to 255"
+    )
+    return torch.from_numpy(np.ascontiguousarray(np.rint(x * 255).astype(np.uint8)))
+
+
+def vectors(here: str, x: np.ndarray) -> Tensor:
+    """float32, in the shape it has."""
+    require(x.size > 0, f"{here} is empty, {list(x.shape)}")
+    _finite(here, x, "floats")
+    return torch.from_numpy(np.ascontiguousarray(x.astype(np.float32)))
+
+
+def _finite(here: str, x: np.ndarray, allowed: str) -> None:
+    require(x.dtype.kind == "f", f"{here} must be {allowed}, got {x.dtype}")
+    bad = int((~np.isfinite(x)).sum())
+    require(bad == 0, f"{here} has {bad} values that are NaN or infinite")
 
 
 def _load(path: str) -> dict[str, np.ndarray]:
@@ -64,68 +136,70 @@ def _load(path: str) -> dict[str, np.ndarray]:
         raise UserError(f"dataset.path={path}: cannot be read as an .npz of plain arrays ({reason})") from error
 
 
-def _check_keys(path: str, arrays: dict[str, np.ndarray]) -> None:
+def _parts(path: str, arrays: dict[str, np.ndarray], needed: dict[str, Reader]) -> dict[str, dict[str, np.ndarray]]:
+    """The arrays by part and name: "" alone, or _train, _test and perhaps _validation."""
+    optional = ("y", "factors")
+    known = [f"{name}{part}" for name in (*needed, *optional) for part in ("", *PARTS)]
     for key in arrays:
-        require(key in KEYS, f"{path}: unknown array '{key}'; {nearest(key, KEYS)}")
-    images = {key for key in arrays if key[0] == "x"}
-    require(
-        images == {"x"} or images - {"x_validation"} == {"x_train", "x_test"},
-        f"{path}: it must hold either x or both x_train and x_test, got {', '.join(sorted(arrays)) or 'nothing'}",
-    )
-    labels = {key for key in arrays if key[0] == "y"}
-    wanted = {key.replace("x", "y", 1) for key in images}
-    require(
-        labels in (set(), wanted),
-        f"{path}: it must hold {', '.join(sorted(wanted))} or no labels, got {', '.join(sorted(labels))}",
-    )
-
-
-def _images(path: str, key: str, x: np.ndarray) -> torch.Tensor:
-    """uint8 [N, C, H, W]."""
-    here = f"{path}: {key}"
-    shape = list(x.shape)
-    if x.ndim == 3:
-        x = x[:, None]
-    last = x.ndim == 4 and x.shape[1] not in (1, 3) and x.shape[3] in (1, 3)
-    require(not last, f"{here} has channels last, {shape}; give {key}.transpose(0, 3, 1, 2)")
-    require(
-        x.ndim == 4 and x.shape[1] in (1, 3), f"{here} must be [N, C, H, W] with C 1 or 3, or [N, H, W], got {shape}"
-    )
-    require(x.size > 0, f"{here} is empty, {shape}")
-    if x.dtype == np.uint8:
-        return torch.from_numpy(np.ascontiguousarray(x))
-    require(x.dtype.kind == "f", f"{here} must be uint8, or floats in [0, 1], got {x.dtype}")
-    require(bool(np.isfinite(x).all()), f"{here} has values that are NaN or infinite")
-    low, high = float(x.min()), float(x.max())
-    require(
-        0 <= low and high <= 1, f"{here}: floats must lie in [0, 1], got {low:g} to {high:g}; uint8 is for 0 to 255"
-    )
-    return torch.from_numpy(np.ascontiguousarray(np.rint(x * 255).astype(np.uint8)))
-
-
-def _labels(
-    path: str, arrays: dict[str, np.ndarray], images: dict[str, torch.Tensor]
-) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
-    """(int64 [N] for every key of `images`, 0 for the smallest label in the file and so on; the labels as words)."""
-    if not arrays:
-        return {key: torch.full((len(x),), UNLABELLED) for key, x in images.items()}, ()
-    for key, y in arrays.items():
-        count = len(images[key.replace("y", "x", 1)])
+        require(key in known, f"{path}: unknown array '{key}'; {nearest(key, [*known, NAMES])}")
+    of = {name: {part for part in ("", *PARTS) if f"{name}{part}" in arrays} for name in (*needed, *optional)}
+    held = ", ".join(sorted(arrays)) or "nothing"
+    for name in needed:
         require(
-            y.dtype.kind in "iu" and y.shape == (count,),
-            f"{path}: {key} must be integers, [{count}], got {y.dtype} {list(y.shape)}",
+            of[name] == {""} or of[name] - {"_validation"} == {"_train", "_test"},
+            f"{path}: it must hold either {name} or both {name}_train and {name}_test, got {held}",
         )
-        require(int(y.min()) >= UNLABELLED, f"{path}: {key} must be at least 0, or -1 for no label, got {y.min()}")
-    values = np.unique(np.concatenate([y.astype(np.int64) for y in arrays.values()]))
+    for name in (*needed, *optional):
+        wanted = ", ".join(sorted(f"{name}{part}" for part in of["x"]))
+        without = f", or no {name} at all" if name in optional else ""
+        require(
+            of[name] == of["x"] or (name in optional and not of[name]),
+            f"{path}: it must hold {wanted}{without}, got {held}",
+        )
+    return {part: {name: arrays[f"{name}{part}"] for name in of if part in of[name]} for part in of["x"]}
+
+
+def _labels(path: str, parts: dict[str, dict[str, np.ndarray]]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """(int64 [N] for every part, 0 for the smallest label in the file and so on; the labels as words)."""
+    given = {part: held["y"] for part, held in parts.items() if "y" in held}
+    if not given:
+        return {part: torch.full((len(held["x"]),), UNLABELLED) for part, held in parts.items()}, ()
+    for part, y in given.items():
+        require(
+            y.dtype.kind in "iu" and y.ndim == 1,
+            f"{path}: y{part} must be integers, [{len(y) if y.ndim else 'N'}], got {y.dtype} {list(y.shape)}",
+        )
+        require(int(y.min()) >= UNLABELLED, f"{path}: y{part} must be at least 0, or -1 for no label, got {y.min()}")
+    whole = {part: y.astype(np.int64) for part, y in given.items()}
+    values = np.unique(np.concatenate(list(whole.values())))
     values = values[values != UNLABELLED]
-    found = {}
-    for key, y in arrays.items():
-        rank = torch.from_numpy(np.searchsorted(values, y.astype(np.int64)))
-        found[key.replace("y", "x", 1)] = torch.where(
-            torch.from_numpy(y.astype(np.int64)) == UNLABELLED, UNLABELLED, rank
-        )
-    return found, tuple(str(v) for v in values)
+    found = {part: np.where(y == UNLABELLED, UNLABELLED, np.searchsorted(values, y)) for part, y in whole.items()}
+    return {part: torch.from_numpy(y) for part, y in found.items()}, tuple(str(v) for v in values)
 
 
-def _listed(words: dict[str, str]) -> str:
+def _factors(
+    path: str, parts: dict[str, dict[str, np.ndarray]], names: np.ndarray | None
+) -> tuple[dict[str, Tensor], tuple[Factor, ...]]:
+    """(float32 [N, F] or [N, T, F] for every part, or none; the columns)."""
+    given = {part: held["factors"] for part, held in parts.items() if "factors" in held}
+    if not given:
+        require(names is None, f"{path}: factor_names, but no factors")
+        return {}, ()
+    for part, factors in given.items():
+        here = f"{path}: factors{part}"
+        require(factors.ndim in (2, 3), f"{here} must be [N, F], or [N, T, F] for sequences, got {list(factors.shape)}")
+        require(factors.dtype.kind in "fiu", f"{here} must be numbers, or integers for categories, got {factors.dtype}")
+        require(bool(np.isfinite(factors).all()), f"{here} has values that are NaN or infinite")
+        require(factors.dtype.kind == "f" or int(factors.min()) >= 0, f"{here}: categories must be at least 0")
+    columns, kinds = {f.shape[-1] for f in given.values()}, {f.dtype.kind == "f" for f in given.values()}
+    require(len(columns) == len(kinds) == 1, f"{path}: factors must be alike in all parts")
+    (count,), (numbers,) = columns, kinds
+    words = [f"factor{i}" for i in range(count)] if names is None else [str(name) for name in np.atleast_1d(names)]
+    require(len(words) == count, f"{path}: factor_names must be {count} words, one a column, got {len(words)}")
+    most = np.max([f.max(axis=tuple(range(f.ndim - 1))) for f in given.values()], axis=0)
+    factors = tuple(Factor(word, None if numbers else int(m) + 1) for word, m in zip(words, most))
+    return {part: torch.from_numpy(f.astype(np.float32)) for part, f in given.items()}, factors
+
+
+def _listed(words: dict[str, object]) -> str:
     return ", ".join(f"{key} {word}" for key, word in words.items())

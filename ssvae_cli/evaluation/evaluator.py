@@ -3,6 +3,7 @@
 Validation is read as often as wanted; test is read by `test`, once, after the last epoch.
 """
 
+import logging
 import math
 from collections.abc import Iterator
 
@@ -11,15 +12,19 @@ from torch import Tensor
 
 from ssvae_cli.evaluation import elbo, figures
 from ssvae_cli.evaluation.density import fit_density
+from ssvae_cli.evaluation.factors import linear_r2, mean_correlation
 from ssvae_cli.evaluation.geometry import alignment, effective_rank, uniformity
 from ssvae_cli.evaluation.knn import knn_accuracy
 from ssvae_cli.priors.base import ScorePrior
+
+log = logging.getLogger(__name__)
 
 VIEWS_SEED = 0  # evaluation views are the same for every run, whatever its seed
 CHUNK = 512
 DENSITY_SAMPLES = 20_000  # that a density is fitted to, at least: small sets give several views an image
 SHOWN_PAIRS = 16
 SHOWN_SCORES = 64
+FACTOR_KEYS = ["factors/r2/test", "factors/r2_z/test", "factors/mcc/test", "factors/accuracy/test"]
 SPLITS = ("train", "validation", "test")
 RAW = 8192  # numbers in one x, up to which the probe is also read on x itself
 
@@ -59,7 +64,7 @@ class Evaluator:
             labelled = [self._labelled(features, s) for s in SPLITS]
             values["probe/linear/test"] = self.probe.test(*labelled, penalty)
             values["probe/knn/test"] = knn_accuracy(*labelled[0], *labelled[2])
-        return values | self._geometry("test")
+        return values | self._geometry("test") | self._factors(features)
 
     def linear_probe_on_test(self, objective) -> float | None:
         """Test accuracy of the same probe on the features of another objective, or on raw x where it is None.
@@ -95,6 +100,35 @@ class Evaluator:
             name: torch.cat([read(self.pairs.clean(batch)) for batch in split.batches(CHUNK)])
             for name, split in self.data.splits.items()
         }
+
+    @torch.no_grad()
+    def _factors(self, features: dict[str, Tensor]) -> dict[str, float | None]:
+        """How well the data's known factors are read from features and from z on test; null where there are none."""
+        values = dict.fromkeys(FACTOR_KEYS)
+        columns = self.data.factors
+        numbers = [i for i, factor in enumerate(columns) if factor.classes is None]
+        if not columns:
+            return values
+        known, z = {}, {}
+        for name, split in self.data.splits.items():
+            known[name] = torch.cat([self.pairs.factors(batch) for batch in split.batches(CHUNK)])
+            z[name] = torch.cat([self.objective.encoder(self.pairs.clean(b)).mean for b in split.batches(CHUNK)])
+        if numbers:
+            true = {name: factors[:, numbers] for name, factors in known.items()}
+            for key, x in {"factors/r2/test": features, "factors/r2_z/test": z}.items():
+                each = linear_r2(x["train"], true["train"], x["test"], true["test"])
+                log.info("%s  %s", key, "  ".join(f"{columns[i].name} {r2:.3f}" for i, r2 in zip(numbers, each)))
+                values[key] = float(each.mean())
+            values["factors/mcc/test"] = mean_correlation(z["test"], true["test"])
+        accuracies = []
+        for i in sorted(set(range(len(columns))) - set(numbers)):
+            labelled = [(features[name], known[name][:, i].long()) for name in SPLITS]
+            penalty, _ = self.probe.choose(*labelled[:2])
+            accuracies.append(self.probe.test(*labelled, penalty))
+            log.info("factors/accuracy/test  %s %.3f", columns[i].name, accuracies[-1])
+        if accuracies:
+            values["factors/accuracy/test"] = sum(accuracies) / len(accuracies)
+        return values
 
     def _are_labelled(self, *splits: str) -> bool:
         return all(bool((self.data.splits[split].y >= 0).any()) for split in splits)

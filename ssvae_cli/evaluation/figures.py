@@ -56,6 +56,7 @@ def curves(history: list[dict], summary: dict) -> Figure:
                               ha="right", va="bottom", fontsize=7)  # fmt: skip
     accuracy.set(xlabel="epoch", ylabel="accuracy", title="Probes")
     for axis in (nats, accuracy):
-        axis.legend(fontsize=7)
+        if axis.get_legend_handles_labels()[0]:  # data without labels have no probes
+            axis.legend(fontsize=7)
         axis.grid(alpha=0.3)
     return figure

@@ -1,0 +1,205 @@
+"""A user's own arrays: what npz, sequences and paired take, split and refuse, each refusal in one line."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from helpers import ssvae
+from ssvae_cli.datasets.base import Factor
+from ssvae_cli.datasets.npz import npz
+from ssvae_cli.datasets.paired import paired
+from ssvae_cli.datasets.sequences import sequences
+from ssvae_cli.errors import UserError
+
+RNG = np.random.default_rng(0)
+BYTES = RNG.integers(0, 256, (20, 3, 8, 8), np.uint8)
+VECTORS = RNG.normal(size=(20, 5)).astype(np.float32)
+SERIES = RNG.normal(size=(20, 6, 2))
+READERS = {
+    "npz": lambda path, **o: npz(path=path, **({"validation": None, "test": None} | o)),
+    "sequences": lambda path, **o: sequences(path=path, **({"validation": None, "test": None} | o)),
+    "paired": lambda path, **o: paired(
+        path=path,
+        **({"size": None, "channels": 3, "size2": None, "channels2": 3, "validation": None, "test": None} | o),
+    ),
+}
+
+
+def read(kind, folder, arrays, **options):
+    path = folder / "file.npz"
+    np.savez(path, **arrays)
+    return READERS[kind](str(path), **options)
+
+
+def rows(data, name="x"):
+    return torch.cat([getattr(split, name) for split in (data.train, data.validation, data.test)])
+
+
+def test_one_x_is_split_into_tenths_that_are_all_of_it(tmp_path):
+    data = read("npz", tmp_path, {"x": BYTES, "y": np.arange(20) % 4 + 3})
+    assert [len(s) for s in data.splits.values()] == [17, 1, 2] and data.shape == (3, 8, 8)
+    assert sorted(rows(data).flatten(1).sum(1).tolist()) == sorted(BYTES.reshape(20, -1).sum(1).tolist())
+    assert data.classes == ("3", "4", "5", "6") and set(rows(data, "y").tolist()) == {0, 1, 2, 3}
+
+
+def test_splits_of_the_file_are_kept(tmp_path):
+    data = read("npz", tmp_path, {"x_train": VECTORS[:10], "x_test": VECTORS[10:], "x_validation": VECTORS[:4]})
+    assert torch.equal(data.train.x, torch.from_numpy(VECTORS[:10]))
+    assert torch.equal(data.test.x, torch.from_numpy(VECTORS[10:])) and len(data.validation) == 4
+    assert (data.train.y == -1).all() and data.classes == ()
+
+
+def test_floats_in_the_unit_interval_become_bytes_and_grey_gets_its_channel(tmp_path):
+    data = read("npz", tmp_path, {"x": BYTES[:, 0] / 255})
+    assert data.train.x.dtype == torch.uint8 and data.shape == (1, 8, 8)
+    again = read("npz", tmp_path, {"x": BYTES[:, 0]})
+    assert torch.equal(data.test.x, again.test.x)
+
+
+def test_factors_are_numbers_or_categories_with_names_of_their_own(tmp_path):
+    data = read("npz", tmp_path, {"x": VECTORS, "factors": VECTORS[:, :2], "factor_names": np.array(["a", "b"])})
+    assert data.factors == (Factor("a"), Factor("b")) and torch.equal(data.test.factors, data.test.x[:, :2])
+    data = read("npz", tmp_path, {"x": VECTORS, "factors": np.arange(20)[:, None] % 3})
+    assert data.factors == (Factor("factor0", 3),)
+
+
+def test_series_and_videos_keep_their_steps_and_factors_by_the_step(tmp_path):
+    data = read("sequences", tmp_path, {"x": SERIES, "factors": SERIES[..., :1]})
+    assert data.shape == (6, 2) and data.train.factors.shape == (17, 6, 1) and data.train.x.dtype == torch.float32
+    assert read("sequences", tmp_path, {"x": SERIES[..., 0]}).shape == (6, 1)
+    video = read("sequences", tmp_path, {"x": np.stack([BYTES, BYTES], 1)})
+    assert video.shape == (2, 3, 8, 8) and video.train.x.dtype == torch.uint8
+    assert torch.equal(video.train.x[:, 0], video.train.x[:, 1])
+
+
+def test_partners_in_a_file_stay_together(tmp_path):
+    data = read("paired", tmp_path, {"x": BYTES, "x2": BYTES.reshape(20, -1).sum(1)[:, None] / 1.0})
+    assert data.shape == (3, 8, 8) and data.shape_prime == (1,)
+    for split in data.splits.values():
+        assert torch.equal(split.x.flatten(1).sum(1).float(), split.x_prime[:, 0])
+
+
+def two_folders(root):
+    """x/ in colour and x2/ in grey, of another size and kind of file, each pair of one grey level."""
+    for i in range(12):
+        for name, mode, side, kind in (("x", "RGB", 8, "png"), ("x2", "L", 6, "bmp")):
+            (root / name / "sub").mkdir(parents=True, exist_ok=True)
+            Image.new("L", (side, side), 20 * i).convert(mode).save(root / name / "sub" / f"{i}.{kind}")
+    return root
+
+
+@pytest.mark.parametrize("memory_gb", [4.0, 0.0])
+def test_partners_in_two_folders_are_matched_by_name(memory_gb, tmp_path):
+    data = READERS["paired"](str(two_folders(tmp_path)), channels2=1, memory_gb=memory_gb, workers=1)
+    assert data.shape == (3, 8, 8) and data.shape_prime == (1, 6, 6)
+    seen = [batch for split in data.splits.values() for batch in split.batches(4)]
+    assert all(torch.equal(b.x[:, 0, 0, 0], b.x_prime[:, 0, 0, 0]) for b in seen)
+    assert sorted(torch.cat([b.x[:, 0, 0, 0] for b in seen]).tolist()) == [20 * i for i in range(12)]
+
+
+def test_a_pair_with_a_damaged_half_is_skipped_whole(tmp_path, caplog):
+    (two_folders(tmp_path) / "x2" / "sub" / "3.bmp").write_bytes(b"nothing")
+    with pytest.raises(UserError, match="3.bmp: cannot be read"):
+        READERS["paired"](str(tmp_path), channels2=1)
+    data = READERS["paired"](str(tmp_path), channels2=1, on_error="skip")
+    assert sum(map(len, data.splits.values())) == 11 and "skipped 1 of 12" in caplog.text
+    assert 60 not in rows(data)[:, 0, 0, 0].tolist()
+
+
+def lonely(root):
+    (two_folders(root) / "x2" / "sub" / "5.bmp").rename(root / "x2" / "sub" / "55.bmp")
+    return "5.png has no partner of that name in .*x2; did you mean 'sub/55'"
+
+
+def no_second(root):
+    shutil.rmtree(two_folders(root) / "x2")
+    return "x2: no such folder"
+
+
+def called_twice(root):
+    Image.new("L", (8, 8)).save(two_folders(root) / "x" / "sub" / "5.gif")
+    return "two images are called sub/5"
+
+
+@pytest.mark.parametrize("spoil", [lonely, no_second, called_twice], ids=lambda f: f.__name__)
+def test_folders_that_do_not_pair_are_refused_in_a_line(spoil, tmp_path):
+    with pytest.raises(UserError, match=spoil(tmp_path)) as error:
+        READERS["paired"](str(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+NAN = VECTORS.copy()
+NAN[3, 2] = np.nan
+REFUSED = {
+    "rank": ("npz", {"x": np.zeros(20)}, r"must be images \[N, C, H, W\]"),
+    "integers": ("npz", {"x": BYTES.astype(np.int64)}, "must be uint8, or floats in .*, got int64"),
+    "integer vectors": ("npz", {"x": np.ones((20, 3), np.int32)}, "must be floats, got int32"),
+    "not a number": ("npz", {"x": NAN}, "x has 1 values that are NaN"),
+    "out of range": ("npz", {"x": BYTES / 1.0}, r"must lie in \[0, 1\]"),
+    "channels last": ("npz", {"x": BYTES.transpose(0, 2, 3, 1)}, "channels last"),
+    "empty": ("npz", {"x": VECTORS[:0]}, "is empty"),
+    "too few": ("npz", {"x": VECTORS[:2]}, "at least 3 samples"),
+    "objects": ("npz", {"x": np.array([{}, {}])}, "holds Python objects"),
+    "no x": ("npz", {"z": VECTORS}, "unknown array 'z'"),
+    "misspelt": ("npz", {"x_tran": VECTORS}, "did you mean 'x_train'"),
+    "no test": ("npz", {"x_train": VECTORS}, "both x_train and x_test"),
+    "labels of another length": ("npz", {"x": VECTORS, "y": np.arange(7)}, "one row a sample, got x 20, y 7"),
+    "labels as floats": ("npz", {"x": VECTORS, "y": np.ones(20)}, "y must be integers"),
+    "labels below -1": ("npz", {"x": VECTORS, "y": np.full(20, -2)}, "at least 0, or -1"),
+    "parts that differ": ("npz", {"x_train": VECTORS, "x_test": VECTORS[:, :3]}, "x must be alike in all parts"),
+    "labels of one part": ("npz", {"x_train": VECTORS, "x_test": VECTORS, "y_test": np.arange(20)}, "or no y at all"),
+    "factors of the wrong rank": ("npz", {"x": VECTORS, "factors": np.ones(20)}, r"factors must be \[N, F\]"),
+    "factors with NaN": ("npz", {"x": VECTORS, "factors": NAN}, "factors has values that are NaN"),
+    "names without factors": ("npz", {"x": VECTORS, "factor_names": np.array(["a"])}, "but no factors"),
+    "too many names": (
+        "npz",
+        {"x": VECTORS, "factors": VECTORS, "factor_names": np.array(["a"])},
+        "must be 5 words",
+    ),
+    "sequences of images": ("sequences", {"x": BYTES}, r"must be \[N, T, D\]"),
+    "sequences of one step": ("sequences", {"x": SERIES[:, :1]}, "at least 2 steps"),
+    "factors of other steps": (
+        "sequences",
+        {"x": SERIES, "factors": SERIES[:, :3]},
+        "3 steps, but x has 6",
+    ),
+    "no partner": ("paired", {"x": BYTES}, "either x2 or both x2_train and x2_test"),
+    "partners that fail to match": ("paired", {"x": BYTES, "x2": VECTORS[:7]}, "got x 20, x2 7"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_arrays_of_another_kind_are_refused_in_a_line_that_names_them(name, tmp_path):
+    kind, arrays, said = REFUSED[name]
+    with pytest.raises(UserError, match=said) as error:
+        read(kind, tmp_path, arrays)
+    assert "file.npz" in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip at all", b"PK\x03\x04 cut short"])
+def test_a_file_that_is_no_npz_is_refused_in_a_line(content, tmp_path):
+    (tmp_path / "file.npz").write_bytes(content)
+    with pytest.raises(UserError, match="cannot be read as an .npz") as error:
+        READERS["npz"](str(tmp_path / "file.npz"))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("test, validation", [(19, None), (0, None), (2, 18), (2, 0)])
+def test_a_split_that_leaves_nothing_is_refused(test, validation, tmp_path):
+    with pytest.raises(UserError, match="must lie between 1 and"):
+        read("npz", tmp_path, {"x": VECTORS}, test=test, validation=validation)
+
+
+def test_two_modalities_train_with_encoders_of_two_kinds_and_shared_weights_are_refused(tmp_path, capfd):
+    np.savez(tmp_path / "file.npz", x=RNG.integers(0, 256, (60, 1, 8, 8), np.uint8), x2=RNG.normal(size=(60, 5)))
+    command = ["train", "dataset=paired", f"dataset.path={tmp_path}/file.npz", "trainer.epochs=1"]
+    command += ["trainer.batch_size=20", "trainer.device=cpu", "encoder.backbone.width=4"]
+    assert ssvae(*command, "encoder_prime=shared", f"hydra.run.dir={tmp_path}/no") == 2
+    assert "give encoder_prime=separate" in capfd.readouterr().err
+    assert ssvae(*command, f"hydra.run.dir={tmp_path}/no") == 2
+    assert "one x is [5] here; encoder=mlp takes any shape" in capfd.readouterr().err
+    assert ssvae(*command, "encoder_prime=mlp", f"hydra.run.dir={tmp_path}/run") == 0
+    assert '"probe/linear/test": null' in (tmp_path / "run" / "summary.json").read_text()

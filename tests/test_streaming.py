@@ -1,0 +1,150 @@
+"""Images that do not fit: streamed batches are the resident ones, and what goes wrong in a worker is told in a line.
+
+1. Streamed and resident data give the same batches, whatever the number of workers, and the same run, bit for bit.
+2. A run on a stream resumes to the same numbers.
+3. A file that cannot be read is named, or skipped and counted; a worker that dies ends the run with its cause.
+"""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from helpers import ssvae
+from ssvae_cli.datasets import files as module
+from ssvae_cli.datasets.files import ImageFiles, Streamed
+from ssvae_cli.datasets.folder import folder
+from ssvae_cli.errors import UserError
+
+COUNT = 40
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            (root / part / name).mkdir(parents=True)
+            for i in range(COUNT // 2):
+                Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(root / part / name / f"{i}.png")
+    return root
+
+
+def read(root, **options):
+    return folder(root=str(root), **({"size": None, "channels": 3, "validation": 8, "workers": 2} | options))
+
+
+def copied(root, tmp_path):
+    import shutil
+
+    return shutil.copytree(root, tmp_path / "photos")
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_a_stream_gives_the_batches_of_resident_data(workers, root, monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", 5)  # several tasks a batch
+    resident, streamed = read(root), read(root, memory_gb=0.0, workers=workers)
+    assert isinstance(streamed.train, Streamed) and streamed.shape == resident.shape == (3, 8, 8)
+    order = torch.randperm(32, generator=torch.Generator().manual_seed(0))[:30]
+    for rows in (order, None):
+        ours, theirs = (list(data.train.batches(12, rows)) for data in (streamed, resident))
+        assert [len(b) for b in ours] == [len(b) for b in theirs]
+        assert all(torch.equal(a.x, b.x) and torch.equal(a.y, b.y) for a, b in zip(ours, theirs))
+    some = torch.tensor([5, 1])
+    (batch,) = streamed.test.rows(some).batches(9)
+    assert torch.equal(batch.x, resident.test.rows(some).x) and torch.equal(batch.y, resident.test.rows(some).y)
+
+
+def test_reading_a_stream_leaves_the_random_numbers_of_training_alone(root):
+    before = torch.get_rng_state()
+    list(read(root, memory_gb=0.0).test.batches(16))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def run(root, place, *overrides):
+    return ssvae(
+        "train",
+        "dataset=folder",
+        f"dataset.root={root}",
+        "dataset.validation=8",
+        "dataset.workers=1",
+        "trainer.epochs=2",
+        "trainer.eval_every=2",
+        "trainer.batch_size=10",
+        "trainer.device=cpu",
+        "encoder.backbone.width=4",
+        *overrides,
+        f"hydra.run.dir={place}",
+    )
+
+
+def test_a_run_on_a_stream_is_the_run_on_resident_data_stopped_and_resumed_or_not(root, tmp_path, monkeypatch):
+    from ssvae_cli import checkpoint
+
+    assert run(root, tmp_path / "resident") == 0
+    save = checkpoint.save
+
+    def save_and_stop(place, state):
+        save(place, state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "save", save_and_stop)
+    assert run(root, tmp_path / "streamed", "dataset.memory_gb=0") == 130
+    monkeypatch.setattr(checkpoint, "save", save)
+    assert ssvae("train", f"resume={tmp_path}/streamed") == 0
+    resident, streamed = ((tmp_path / name / "metrics.jsonl").read_bytes() for name in ("resident", "streamed"))
+    assert resident == streamed and resident.count(b"\n") == 2
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_file_of_a_stream_is_named_in_a_line(workers, root, tmp_path):
+    root = copied(root, tmp_path)
+    (root / "test" / "dog" / "7.png").write_bytes(b"no image")
+    data = read(root, memory_gb=0.0, workers=workers)
+    with pytest.raises(UserError, match="7.png: cannot be read .*dataset.on_error=skip") as error:
+        list(data.test.batches(8))
+    assert "\n" not in str(error.value)
+
+
+def test_a_bomb_and_another_size_in_a_stream_are_named_in_a_line(root, tmp_path):
+    root = copied(root, tmp_path)
+    Image.new("L", (20_000, 10_000)).save(root / "test" / "cat" / "0.png")
+    Image.new("RGB", (9, 8)).save(root / "train" / "dog" / "0.png")
+    data = read(root, memory_gb=0.0, workers=1)
+    with pytest.raises(UserError, match="cat/0.png: cannot be read.*pixels"):
+        list(data.test.batches(8))
+    with pytest.raises(UserError, match="dog/0.png: 9x8 pixels, but others are 8x8"):
+        list(data.train.batches(8))
+
+
+def test_a_stream_that_skips_is_read_once_beforehand_and_says_how_many(root, tmp_path, caplog):
+    root = copied(root, tmp_path)
+    for i in (0, 3):
+        (root / "test" / "dog" / f"{i}.png").write_bytes(b"no image")
+    data = read(root, memory_gb=0.0, on_error="skip")
+    assert "skipped 2 of 40 images; the first: " in caplog.text and "0.png" in caplog.text
+    assert len(data.test) == len(data.test.y) == 38
+    assert sum(len(batch) for batch in data.test.batches(16)) == 38
+
+
+def test_a_worker_that_dies_ends_the_run_with_its_cause(root, tmp_path, monkeypatch, capfd):
+    parent = os.getpid()
+
+    def killed(self, row):
+        assert os.getpid() != parent, "only a worker decodes"
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(ImageFiles, "pixels", killed)
+    assert run(root, tmp_path / "run", "dataset.memory_gb=0") == 2
+    last = capfd.readouterr().err.strip().splitlines()[-1]
+    assert "a process that decodes images died (signal SIGKILL)" in last and "lower dataset.workers, 1 here" in last
+
+
+@pytest.mark.parametrize("wrong", [{"memory_gb": -1.0}, {"workers": -1}])
+def test_settings_out_of_range_are_refused(wrong, root):
+    with pytest.raises(UserError, match="dataset.(memory_gb|workers) must be at least 0"):
+        read(root, **wrong)
