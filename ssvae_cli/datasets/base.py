@@ -1,7 +1,7 @@
 """What a data set is to the rest of the program: three fixed splits, and what is known about them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import NamedTuple
 
 import torch
@@ -20,12 +20,14 @@ class Split:
     sequences. y: int64 [N], -1 where a sample has no label. x_prime: the partner that the data bring along, [N, ...],
     of a shape of its own perhaps. factors: what is known to lie behind x, float32 [N, F], or [N, T, F] for sequences,
     in the columns of `Data.factors`. y and factors are for evaluation and for pairs that say they are an oracle.
+    of: the split that these are rows of, None where they are a split of their own.
     """
 
     x: Tensor
     y: Tensor
     x_prime: Tensor | None = None
     factors: Tensor | None = None
+    of: "Split | None" = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -42,7 +44,7 @@ class Split:
 
     def rows(self, rows: Tensor | slice) -> "Split":
         """Those samples, in that order."""
-        return self._each(lambda tensor: tensor[rows])
+        return replace(self._each(lambda tensor: tensor[rows]), of=self.of or self)
 
     def to(self, device: torch.device) -> "Split":
         """The same samples on a device."""
@@ -56,8 +58,8 @@ class Split:
             yield from (self.rows(rows) for rows in order.to(self.x.device).split(size))
 
     def _each(self, function) -> "Split":
-        held = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: function(tensor) for name, tensor in held.items() if tensor is not None})
+        held = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: function(tensor) for name, tensor in held.items() if isinstance(tensor, Tensor)})
 
 
 class Factor(NamedTuple):
@@ -103,11 +105,11 @@ class Data:
         return replace(self, **moved, conditional=self.conditional and self.conditional.to(device))
 
 
-def require_images(shape: Shape, choice: str) -> None:
+def require_images(shape: Shape, choice: str, instead: str = "encoder=mlp takes any shape") -> None:
     """Raise UserError where one x is no image (C, H, W)."""
     require(
         len(shape) == 3,
-        f"{choice} is for images [C, H, W], and one x is {list(shape)} here; encoder=mlp takes any shape",
+        f"{choice} is for images [C, H, W], and one x is {list(shape)} here; {instead}",
     )
 
 

@@ -40,7 +40,7 @@ class Encoder(nn.Module):
         require(latent_dim >= 1, f"encoder.latent_dim must be at least 1, got {latent_dim}")
         require(all(w >= 1 for w in projector), f"encoder.projector widths must be at least 1, got {projector}")
         self.backbone = backbone(shape=shape)
-        self.posterior, self.space = POSTERIORS[posterior], space
+        self.posterior, self.space, self.shape = POSTERIORS[posterior], space, tuple(shape)
         fitting = [name for name, made in POSTERIORS.items() if space.name in made.spaces]
         require(
             posterior in fitting,
@@ -59,7 +59,9 @@ class Encoder(nn.Module):
         self.to(memory_format=torch.channels_last)  # the layout in which convolutions are fast
 
     def features(self, x: Tensor) -> Tensor:
-        """[B, *shape] -> h, [B, F]."""
+        """[B, *shape] -> h, [B, F]; of several parts of each sample, [B, parts, *shape], the mean over the parts."""
+        if x.ndim == len(self.shape) + 2:
+            return torch.stack([self.features(part) for part in x.unbind(1)]).mean(0)
         return self.backbone(x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x)
 
     def forward(self, x: Tensor) -> Deterministic | Gaussian | PowerSpherical:

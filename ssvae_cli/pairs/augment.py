@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, Shape, Split
 from ssvae_cli.errors import require
-from ssvae_cli.pairs.base import Pairs
+from ssvae_cli.pairs.base import Pairs, other_side
 from ssvae_cli.pairs.colour import Blur, Grayscale, Jitter, Noise, Solarize
 from ssvae_cli.pairs.geometry import Affine, Crop
 from ssvae_cli.pairs.resample import Resample, resized_crop, whole
@@ -61,8 +61,7 @@ class Augment(Pairs):
     @torch.no_grad()
     def __call__(self, batch: Split, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """uint8 [B, C, H, W] -> two normalised views, float32 [B, C, H', W'] each."""
-        sides = (batch.x, batch.x if batch.x_prime is None else batch.x_prime)
-        return tuple(self.apply(x, *self.draw(x.shape, generator)) for x in sides)
+        return tuple(self.apply(x, *self.draw(x.shape, generator)) for x in (batch.x, other_side(batch)))
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> tuple[tuple[Tensor, ...], ...]:
         """The parameters of one view of each of [B, C, H, W] images: the resampling's, then each operation's."""

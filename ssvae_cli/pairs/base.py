@@ -24,6 +24,9 @@ class Pairs:
         """The shapes of one x and of one x' as the encoders get them."""
         return data.shape, data.shape
 
+    def compile(self) -> None:
+        """Let torch.compile take what it can."""
+
     def __call__(self, batch: Split, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """-> float32 x [B, ...] and x' [B, ...]."""
         raise NotImplementedError
@@ -44,6 +47,11 @@ class Pairs:
     def to_unit(self, x: Tensor) -> Tensor:
         """Normalised pixels back to [0, 1], as pictures and explicit decoders take them."""
         return x * self.std + self.mean
+
+
+def other_side(batch: Split) -> Tensor:
+    """What x' is made of: the x' that came along, else x."""
+    return batch.x if batch.x_prime is None else batch.x_prime
 
 
 class Identity(Pairs):

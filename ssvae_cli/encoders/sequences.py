@@ -1,0 +1,99 @@
+"""Encoders of a window of steps: a frame encoder reads every step, a causal network what they say up to the last."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ssvae_cli.datasets.base import Shape
+from ssvae_cli.encoders import Encoder
+from ssvae_cli.errors import require
+from ssvae_cli.spaces import SPACES
+
+
+class SequenceEncoder(Encoder):
+    """An encoder of x, [T, ...]: `frame` reads each step, `backbone` sums them up."""
+
+    def __init__(
+        self,
+        *,
+        shape: Shape,
+        frame: Callable[..., nn.Module],
+        backbone: Callable[..., nn.Module],
+        latent_dim: int,
+        projector: list[int],
+        posterior: Literal["deterministic", "gaussian", "power_spherical"],
+        space=SPACES["euclidean"],
+    ):
+        require(
+            len(shape) in (2, 4),
+            f"encoder=gru and encoder=causal_conv are for sequences, [T, D] or [T, C, H, W] each, and one x is "
+            f"{list(shape)} here; pairs=context makes windows of sequences, encoder=mlp takes any shape",
+        )
+        super().__init__(
+            shape=shape,
+            backbone=partial(backbone, frame=frame),
+            latent_dim=latent_dim,
+            projector=projector,
+            posterior=posterior,
+            space=space,
+        )
+
+
+class Causal(nn.Module):
+    """Steps through a frame encoder, then through `over_time`, [B, T, F] -> [B, T, width]; the last step is read.
+
+    What `over_time` says of a step depends on no later one.
+    """
+
+    def __init__(self, *, shape: Shape, frame: Callable[..., nn.Module], width: int):
+        super().__init__()
+        require(width >= 1, f"encoder.backbone.width must be at least 1, got {width}")
+        self.frame = frame(shape=tuple(shape[1:]))
+        self.out_dim = width
+
+    def over_time(self, h: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def steps(self, x: Tensor) -> Tensor:
+        """[B, T, ...] -> [B, T, out_dim]."""
+        return self.over_time(self.frame(x.flatten(0, 1)).unflatten(0, x.shape[:2]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, T, ...] -> [B, out_dim]."""
+        return self.steps(x)[:, -1]
+
+
+class GRU(Causal):
+    """Gated recurrent units over the steps, as in CPC (van den Oord et al. 2018)."""
+
+    def __init__(self, *, shape: Shape, frame: Callable[..., nn.Module], width: int, layers: int):
+        super().__init__(shape=shape, frame=frame, width=width)
+        require(layers >= 1, f"encoder.backbone.layers must be at least 1, got {layers}")
+        self.gru = nn.GRU(self.frame.out_dim, width, layers, batch_first=True)
+
+    def over_time(self, h: Tensor) -> Tensor:
+        return self.gru(h)[0]
+
+
+class CausalConv(Causal):
+    """Convolutions over the steps that look back alone, each twice as far apart as the last (van den Oord et al. 2016).
+
+    After `layers` of them a step sees 1 + (kernel - 1)(2^layers - 1) steps.
+    """
+
+    def __init__(self, *, shape: Shape, frame: Callable[..., nn.Module], width: int, layers: int, kernel: int):
+        super().__init__(shape=shape, frame=frame, width=width)
+        require(layers >= 1, f"encoder.backbone.layers must be at least 1, got {layers}")
+        require(kernel >= 2, f"encoder.backbone.kernel must be at least 2, got {kernel}")
+        self.enter = nn.Linear(self.frame.out_dim, width)
+        self.layers = nn.ModuleList(nn.Conv1d(width, width, kernel, dilation=2**i) for i in range(layers))
+
+    def over_time(self, h: Tensor) -> Tensor:
+        h = self.enter(h).mT
+        for layer in self.layers:
+            back = layer.dilation[0] * (layer.kernel_size[0] - 1)
+            h = h + F.relu(layer(F.pad(h, (back, 0))))
+        return h.mT

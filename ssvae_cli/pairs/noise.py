@@ -1,0 +1,30 @@
+"""Noise on both sides: the pair of any data, images or not."""
+
+import torch
+from torch import Tensor
+
+from ssvae_cli.datasets.base import Data, Shape, Split
+from ssvae_cli.errors import require
+from ssvae_cli.pairs.base import Pairs, other_side
+from ssvae_cli.ranks import draw
+
+
+class Noise(Pairs):
+    """x + e and x' + e', with x' = x where none came along; e, e' ~ N(0, std^2) independent in every entry.
+
+    std: in the units that encoders see, those of normalised pixels where x is an image.
+    """
+
+    def __init__(self, *, std: float):
+        require(std > 0, f"pairs.std must be above 0, got {std}; without noise x and x' would be one")
+        self.noise = std
+
+    def shapes(self, data: Data) -> tuple[Shape, Shape]:
+        return data.shape, data.shape_prime or data.shape
+
+    @torch.no_grad()
+    def __call__(self, batch: Split, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        return tuple(self._noisy(self.normalise(x), generator) for x in (batch.x, other_side(batch)))
+
+    def _noisy(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        return x + self.noise * draw(torch.randn, *x.shape, device=x.device, generator=generator)

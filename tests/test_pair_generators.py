@@ -1,0 +1,256 @@
+"""Pair generators: what x and x' are, that they compose, and what they refuse.
+
+1. Every pixel of x and x' is one of the source, at the place that the generator claims.
+2. Chance is uniform over what is allowed: patches, windows, peers.
+3. `then` is applied to each side; what probes read has no chance in it.
+4. Data that cannot give such pairs are refused in one line.
+"""
+
+import pytest
+import torch
+
+from ssvae_cli.datasets.base import Data, Split
+from ssvae_cli.errors import UserError
+from ssvae_cli.pairs.base import Identity
+from ssvae_cli.pairs.context import Context
+from ssvae_cli.pairs.halves import Halves
+from ssvae_cli.pairs.latent import Latent
+from ssvae_cli.pairs.noise import Noise
+from ssvae_cli.pairs.patches import Patches
+from ssvae_cli.pairs.peers import Peers
+
+
+class Raw(Identity):
+    """Hands on what a step made."""
+
+    def normalise(self, x):
+        return x
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def split(x, y=None):
+    return Split(x, torch.full((len(x),), -1) if y is None else y)
+
+
+def data(x, y=None):
+    return Data(*[split(x, y)] * 3)
+
+
+def numbered(n, *shape):
+    """Every entry its own number within its sample, which the leading digits tell."""
+    size = torch.Size(shape).numel()
+    return (torch.arange(n)[:, None] * 10_000 + torch.arange(size)).view(n, *shape)
+
+
+@pytest.mark.parametrize("height", [6, 7])
+def test_halves_are_opposite_and_share_no_pixel(height):
+    x = numbered(3, 1, height, 4)
+    top, bottom = Halves(first="top", then=Raw())(split(x), generator())
+    assert torch.equal(top, x[:, :, :3]) and torch.equal(bottom, x[:, :, -3:])
+    left, right = Halves(first="left", then=Raw())(split(x), generator())
+    assert torch.equal(left, x[:, :, :, :2]) and torch.equal(right, x[:, :, :, 2:])
+
+
+@pytest.mark.parametrize("grid, overlap, side", [(7, 0.5, 64), (4, 0.0, 64), (3, 0.5, 128)])
+def test_patches_of_256_pixels_have_the_side_that_cpc_gives_them(grid, overlap, side):
+    images = data(torch.zeros(2, 1, 256, 256, dtype=torch.uint8))
+    pairs = Patches(grid=grid, overlap=overlap, then=Identity())
+    pairs.attach(images)
+    assert pairs.shapes(images) == ((1, side, side), (1, side, side))
+
+
+def test_patches_are_two_different_cells_of_one_image_each_pair_as_often():
+    x = numbered(1, 1, 9, 9).expand(40_000, -1, -1, -1)
+    pairs = Patches(grid=3, overlap=0.0, then=Raw())
+    first, second = pairs(split(x), generator())
+    assert first.shape == second.shape == (40_000, 1, 3, 3)
+    corners = torch.stack([first[:, 0, 0, 0], second[:, 0, 0, 0]])
+    row, column = corners // 9, corners % 9
+    assert torch.equal(first[:, 0] - first[:, 0, :1, :1], (numbered(1, 9, 9)[:, :3, :3]).expand(40_000, -1, -1))
+    assert set(row.unique().tolist()) == set(column.unique().tolist()) == {0, 3, 6}
+    cell = row // 3 * 3 + column // 3
+    counts = torch.bincount(cell[0] * 9 + cell[1], minlength=81).view(9, 9)
+    assert counts.diagonal().sum() == 0
+    expected = 40_000 / 72
+    assert (counts[~torch.eye(9, dtype=torch.bool)] - expected).abs().max() < 5 * expected**0.5
+
+
+def test_overlapping_patches_reach_all_of_an_image_that_is_not_square():
+    x = numbered(2, 1, 20, 31)
+    still = Patches(grid=3, overlap=0.5, then=Raw()).clean(split(x))
+    assert still.shape == (2, 9, 1, 10, 15)
+    for image, patches in zip(x, still):
+        assert patches[0, 0, 0, 0] == image[0, 0, 0] and patches[-1, 0, -1, -1] == image[0, -1, -1]
+
+
+def test_the_context_is_a_window_and_the_partner_the_step_that_far_ahead():
+    x = numbered(2000, 10, 3)
+    window, ahead = Context(window=4, ahead=2, then=Raw())(split(x), generator())
+    start = window[:, 0, 0] % 10_000 // 3
+    assert window.shape == (2000, 4, 3) and ahead.shape == (2000, 3)
+    for i in range(2000):
+        assert torch.equal(window[i], x[i, start[i] : start[i] + 4])
+        assert torch.equal(ahead[i], x[i, start[i] + 3 + 2])
+    assert torch.bincount(start, minlength=5).min() > 300 and start.max() == 4
+
+
+def test_probes_read_the_last_window_and_its_factors_where_it_ends():
+    x = numbered(2, 10, 3)
+    pairs = Context(window=4, ahead=2, then=Raw())
+    assert torch.equal(pairs.clean(split(x)), x[:, -4:])
+    factors = torch.randn(2, 10, 5)
+    assert torch.equal(pairs.factors(Split(x, torch.zeros(2), factors=factors)), factors[:, -1])
+
+
+def test_peers_are_other_images_of_the_class_each_as_often():
+    x, y = numbered(7, 1, 2, 2), torch.tensor([0, 1, 0, 1, 0, 1, 0])
+    images = data(x, y)
+    pairs = Peers(then=Raw())
+    pairs.attach(images)
+    rows = torch.arange(7).repeat(3000)
+    first, second = pairs(images.train.rows(rows), generator())
+    own, peer = (side[:, 0, 0, 0] // 10_000 for side in (first, second))
+    assert torch.equal(own, rows) and torch.equal(y[own], y[peer])
+    counts = torch.bincount(own * 7 + peer, minlength=49).view(7, 7)
+    assert counts.diagonal().sum() == 0
+    for i in range(7):
+        others = counts[i][(y == y[i]) & (torch.arange(7) != i)]
+        assert (others - 3000 / len(others)).abs().max() < 5 * (3000 / len(others)) ** 0.5
+
+
+def test_peers_come_from_the_batchs_own_split():
+    y = torch.zeros(4, dtype=torch.long)
+    images = Data(*(split(numbered(4, 1, 2, 2) + 100_000 * part, y) for part in range(3)))
+    pairs = Peers(then=Raw())
+    pairs.attach(images)
+    for part, held in enumerate(images.splits.values()):
+        batch = next(held.batches(4)).rows(torch.tensor([2, 0]))
+        assert (pairs(batch, generator())[1] // 100_000 == part).all()
+
+
+def test_peers_say_that_they_are_an_oracle(caplog):
+    Peers(then=Identity()).attach(data(numbered(4, 1, 2, 2), torch.zeros(4, dtype=torch.long)))
+    assert "labels" in caplog.text and "oracle" in caplog.text
+
+
+def test_noise_is_independent_on_both_sides_and_of_its_deviation():
+    x = torch.zeros(20_000, 4)
+    first, second = Noise(std=0.3)(split(x), generator())
+    assert first.std().item() == pytest.approx(0.3, rel=0.01)
+    assert torch.corrcoef(torch.stack([first.flatten(), second.flatten()]))[0, 1].abs() < 0.02
+
+
+def natural(**options):
+    from hydra import compose, initialize_config_module
+    from hydra.utils import instantiate
+
+    with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
+        config = compose("pairs/natural").pairs
+    return instantiate(config, _convert_="all", **options)
+
+
+def test_halves_then_augment_augments_each_half():
+    """The halves' colours do not mix, and each half has parameters of its own."""
+    x = torch.zeros(64, 3, 16, 16, dtype=torch.uint8)
+    x[:, 0, :8], x[:, 2, 8:] = 200, 200  # red above, blue below
+    pairs = Halves(first="top", then=natural(jitter=None, grayscale=None))
+    top, bottom = (pairs.to_unit(side) for side in pairs(split(x), generator()))
+    assert top.shape == bottom.shape == (64, 3, 8, 16)
+    red, blue = torch.tensor([200.0, 0, 0]) / 255, torch.tensor([0, 0, 200.0]) / 255
+    assert torch.allclose(top, red.view(1, 3, 1, 1).expand_as(top), atol=1e-5)
+    assert torch.allclose(bottom, blue.view(1, 3, 1, 1).expand_as(bottom), atol=1e-5)
+
+
+def test_steps_follow_one_another():
+    """Peers, then halves: the top of one image, the bottom of another of its class."""
+    x, y = numbered(4, 1, 4, 4), torch.tensor([0, 0, 1, 1])
+    images = data(x, y)
+    pairs = Peers(then=Halves(first="top", then=Raw()))
+    pairs.attach(images)
+    assert pairs.shapes(images) == ((1, 2, 4), (1, 2, 4))
+    first, second = pairs(next(images.train.batches(4)), generator())
+    assert torch.equal(first, x[:, :, :2]) and torch.equal(second, x[[1, 0, 3, 2], :, 2:])
+
+
+def test_augment_after_the_datas_own_partner_sees_both_sides():
+    x = torch.full((8, 3, 8, 8), 50, dtype=torch.uint8)
+    batch = Split(x, torch.zeros(8), x_prime=x + 100)
+    pairs = natural(jitter=None, grayscale=None)
+    first, second = (pairs.to_unit(side) for side in pairs(batch, generator()))
+    assert torch.allclose(first, torch.tensor(50 / 255), atol=1e-5)
+    assert torch.allclose(second, torch.tensor(150 / 255), atol=1e-5)
+
+
+def test_what_probes_read_is_normalised_by_what_follows():
+    x = torch.randint(0, 256, (3, 3, 12, 12), dtype=torch.uint8)
+    pairs = Patches(grid=2, overlap=0.0, then=natural(size=4))
+    assert pairs.clean(split(x)).shape == (3, 4, 3, 4, 4)
+    assert pairs.shapes(data(x)) == ((3, 4, 4), (3, 4, 4))
+    pairs = Patches(grid=2, overlap=0.0, then=natural())
+    corner = pairs.to_unit(pairs.clean(split(x)))[:, 0]
+    assert torch.allclose(corner, x[:, :, :6, :6] / 255, atol=1e-6)
+
+
+def test_features_of_several_parts_are_their_mean():
+    from functools import partial
+
+    from ssvae_cli.encoders import Encoder
+    from ssvae_cli.encoders.convnet import ConvNet
+
+    backbone = partial(ConvNet, width=4, stages=1)
+    encoder = Encoder(shape=(3, 6, 6), backbone=backbone, latent_dim=2, projector=[], posterior="deterministic").eval()
+    x = torch.randn(5, 4, 3, 6, 6)
+    each = torch.stack([encoder.features(x[:, i]) for i in range(4)])
+    assert torch.allclose(encoder.features(x), each.mean(0))
+
+
+BYTES = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
+LABELS = torch.tensor([0, 0, 0, 1])
+REFUSED = {
+    "grid larger than the image": (Patches(grid=9, overlap=0.0, then=Identity()), data(BYTES), "at most 8 patches"),
+    "patches of vectors": (Patches(grid=2, overlap=0.0, then=Identity()), data(torch.zeros(4, 8)), "pairs=patches"),
+    "halves of vectors": (Halves(first="top", then=Identity()), data(torch.zeros(4, 8)), "pairs=halves"),
+    "halves of one row": (Halves(first="top", then=Identity()), data(BYTES[:, :, :1]), "no halves"),
+    "context of images": (Context(window=2, ahead=1, then=Identity()), data(BYTES), "needs sequences"),
+    "sequences shorter than the window": (
+        Context(window=6, ahead=3, then=Identity()),
+        data(torch.zeros(4, 8, 2)),
+        "sequences of 8 steps are shorter than pairs.window=6 and pairs.ahead=3",
+    ),
+    "one image of a class": (Peers(then=Identity()), data(BYTES, LABELS), "alone of class 1"),
+    "peers without labels": (Peers(then=Identity()), data(BYTES), "needs a label"),
+    "latent without a conditional": (Latent(then=Identity()), data(BYTES), "conditional"),
+    "augmenting the windows of a series": (
+        Context(window=2, ahead=1, then=natural()),
+        data(torch.zeros(4, 8, 2)),
+        "images of 1 or 3 channels",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_data_that_cannot_give_such_pairs_are_refused_in_a_line(name):
+    pairs, given, said = REFUSED[name]
+    with pytest.raises(UserError, match=said) as error:
+        pairs.attach(given)
+    assert "\n" not in str(error.value)
+
+
+SETTINGS = {
+    "grid of one": (lambda: Patches(grid=1, overlap=0.0, then=Identity()), "pairs.grid"),
+    "overlap of one": (lambda: Patches(grid=2, overlap=1.0, then=Identity()), "pairs.overlap"),
+    "window of none": (lambda: Context(window=0, ahead=1, then=Identity()), "pairs.window"),
+    "no step ahead": (lambda: Context(window=1, ahead=0, then=Identity()), "pairs.ahead"),
+    "noise of zero": (lambda: Noise(std=0.0), "pairs.std"),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_out_of_range_are_refused_in_a_line(name):
+    make, key = SETTINGS[name]
+    with pytest.raises(UserError, match=key) as error:
+        make()
+    assert "\n" not in str(error.value)
