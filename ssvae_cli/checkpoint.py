@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from ssvae_cli.errors import require
+from ssvae_cli.errors import UserError, require
 
 LAST = Path("checkpoints") / "last.pt"
 
@@ -29,10 +29,15 @@ def save(run: Path, state: dict) -> None:
 
 
 def load(run: Path) -> dict:
-    """The run's last checkpoint, on the CPU. Raises UserError where there is none."""
+    """The run's last checkpoint, on the CPU. Raises UserError where there is none, or one that is no plain data."""
     path = run / LAST
     require(path.is_file(), f"resume={run}: no checkpoint there ({LAST} is missing); give the folder of a run")
-    return torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises nearly anything on a bad file
+        code = "Unsupported" in str(error) or "WeightsUnpickler" in str(error)
+        reason = "it holds more than tensors and plain data" if code else "damaged or cut short"
+        raise UserError(f"{path} is no checkpoint of ssvae: {reason}") from error
 
 
 def random_state(device: torch.device) -> list[torch.Tensor]:

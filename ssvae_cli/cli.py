@@ -120,13 +120,17 @@ def resumed(overrides: list[str]) -> list[str]:
         return overrides
     from omegaconf import OmegaConf
 
+    from ssvae_cli.trust import refuse_smuggled
+
     run = Path(runs[-1])
     stored = run / ".hydra" / "overrides.yaml"
     require(run.is_dir(), f"resume={run}: no such folder; give the folder of a run")
     require(
         stored.is_file(), f"resume={run}: not a run (it has no {stored.relative_to(run)}); give the folder of a run"
     )
-    own = [o for o in OmegaConf.load(stored) if not o.startswith("resume=")]
+    own = list(OmegaConf.load(stored))
+    refuse_smuggled(own, run)
+    own = [o for o in own if o.split("=", 1)[0] not in ("resume", "trust")]  # trust is given anew each time
     given = {o.split("=", 1)[0].lstrip("+~") for o in overrides}
     kept = [o for o in own if o.split("=", 1)[0].lstrip("+~") not in given]
     return [*kept, *overrides, f"hydra.run.dir={run}"]

@@ -13,6 +13,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from ssvae_cli.errors import UserError, require
+from ssvae_cli.trust import refuse_untrusted
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
@@ -20,7 +21,7 @@ def without_hydra(config: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(config, [k for k in config if k != "hydra"])
 
 
-MAY_CHANGE = {"resume", "trainer.device"}  # between a run and its resumption; trainer.epochs only upward
+MAY_CHANGE = {"resume", "trust", "trainer.device"}  # between a run and its resumption; trainer.epochs only upward
 failures: list[tuple[Path, Exception]] = []  # of this process, in the order they happened
 
 
@@ -56,6 +57,7 @@ class Guard(Callback):
         else:
             from ssvae_cli.checkpoint import load  # torch, which completion does without
 
+            refuse_untrusted(without_hydra(config), run, trust=config.trust)
             refuse_other_config(run, load(run)["config"], without_hydra(config))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs) -> None:
@@ -102,7 +104,7 @@ def refuse_other_config(run: Path, saved: str, now: DictConfig) -> None:
         if old != new and key not in MAY_CHANGE and not upward:
             changed.append(f"{key} was {old}, now {new}")
     if changed:
-        allowed = ", ".join(sorted(MAY_CHANGE - {"resume"}))
+        allowed = ", ".join(sorted(MAY_CHANGE - {"resume", "trust"}))
         raise UserError(
             f"resume={run}: the configuration differs: {'; '.join(changed)}; "
             f"allowed to change: trainer.epochs upward, {allowed}"

@@ -131,6 +131,8 @@ def _load(path: str) -> dict[str, np.ndarray]:
         )
         with loaded:
             return {key: loaded[key] for key in loaded.files}
+    except MemoryError as error:
+        raise UserError(f"dataset.path={path}: its arrays take more memory than there is ({error})") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         reason = "it holds Python objects" if "pickle" in str(error) else str(error).splitlines()[0]
         raise UserError(f"dataset.path={path}: cannot be read as an .npz of plain arrays ({reason})") from error

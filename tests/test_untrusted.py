@@ -1,0 +1,234 @@
+"""Files from strangers run no code: each kind of file is given a pickle that would leave a mark, or names a class.
+
+1. A checkpoint, an .npz, an .npy and an image that hold a pickle are refused with a line, and the pickle is not run.
+2. A stored configuration builds ssvae's own parts and torch's layers, and anything else only with trust=true.
+3. Stored overrides cannot reach Hydra itself.
+4. A file that unpacks to more than the machine holds is refused.
+"""
+
+import io
+import os
+import pickle
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from PIL import Image
+
+from helpers import TINY, ssvae, train
+from ssvae_cli import checkpoint
+from ssvae_cli.errors import UserError
+from ssvae_cli.trust import is_layer, refuse_untrusted
+
+
+class Mark:
+    """A pickle that makes a folder when it is loaded."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+@pytest.fixture
+def mark(tmp_path):
+    return tmp_path / "executed"
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    run = tmp_path_factory.mktemp("runs") / "run"
+    train(run, "trainer.epochs=1")
+    return run
+
+
+@pytest.fixture
+def run(stored, tmp_path):
+    return shutil.copytree(stored, tmp_path / "run")
+
+
+def refused(capfd, *arguments):
+    assert ssvae(*arguments) == 2
+    lines = capfd.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def test_the_mark_is_left_by_a_program_that_unpickles(mark):
+    pickle.loads(pickle.dumps(Mark(mark)))
+    assert mark.exists()
+
+
+@pytest.mark.parametrize("kind", ["torch.save", "pickle", "legacy"])
+def test_a_checkpoint_with_a_pickle_in_it_is_refused_and_not_run(kind, run, mark, capfd):
+    path = run / checkpoint.LAST
+    if kind == "pickle":
+        path.write_bytes(pickle.dumps(Mark(mark)))
+    else:
+        torch.save({"config": Mark(mark)}, path, _use_new_zipfile_serialization=kind == "torch.save")
+    assert "is no checkpoint of ssvae" in refused(capfd, "train", f"resume={run}")
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 not a zip", None], ids=["empty", "garbage", "cut short"])
+def test_a_damaged_checkpoint_is_refused_with_a_line(damage, run, capfd):
+    path = run / checkpoint.LAST
+    path.write_bytes(path.read_bytes()[:5000] if damage is None else damage)
+    assert "damaged or cut short" in refused(capfd, "train", f"resume={run}")
+
+
+@pytest.mark.parametrize("kind", ["npz", "npy", "pickle"])
+def test_arrays_with_a_pickle_in_them_are_refused_and_not_run(kind, tmp_path, mark, capfd):
+    path, array = tmp_path / "a.npz", np.array([Mark(mark)], dtype=object)
+    with open(path, "wb") as file:
+        if kind == "npz":
+            np.savez(file, x=array)
+        elif kind == "npy":
+            np.save(file, array)
+        else:
+            pickle.dump(Mark(mark), file)
+    assert "Python objects" in refused(capfd, "train", "dataset=npz", f"dataset.path={path}")
+    assert not mark.exists()
+
+
+def picture(path, content=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if content is None:
+        Image.new("L", (8, 8)).save(path)
+    else:
+        path.write_bytes(content)
+
+
+def test_an_image_with_a_pickle_in_it_is_refused_and_not_run(tmp_path, mark, capfd):
+    for part in ("train", "test"):
+        for i in range(3):
+            picture(tmp_path / part / "a" / f"{i}.png")
+    picture(tmp_path / "train" / "a" / "3.png", pickle.dumps(Mark(mark)))
+    line = refused(capfd, "train", "dataset=folder", f"dataset.root={tmp_path}", "dataset.size=8")
+    assert "3.png: cannot be read as an image" in line
+    assert not mark.exists()
+
+
+def test_cifar_batches_are_unpickled_only_if_they_are_the_published_ones(tmp_path, mark, capfd):
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"]:
+        (folder / name).write_bytes(pickle.dumps(Mark(mark)))
+    refused(capfd, "train", "dataset=cifar10", f"dataset.root={tmp_path}")
+    assert not mark.exists()
+
+
+HOSTILE = [
+    "os.system",
+    "subprocess.Popen",
+    "builtins.exec",
+    "torch.hub.load",
+    "torch.load",
+    "torch.utils.cpp_extension.load",
+    "torch.nn.modules.module.torch.hub.load",  # a road to another module
+    "torch.nn.functional.torch.jit.ScriptModule",
+    "torch.nn.utils.convert_parameters.os.system",
+    "torchvision.models.get_model",
+    "ssvae_cli.runs.clear_unstarted",
+    "ssvae_cli.checkpoint.atomic_write",
+    "ssvae_cli.cli.os.system",
+    "my_priors.Slow",
+]
+
+
+@pytest.mark.parametrize("target", HOSTILE)
+def test_a_stored_configuration_names_nothing_but_ssvae_and_layers(target, tmp_path):
+    config = OmegaConf.create({"prior": {"_target_": "ssvae_cli.priors.mi.MI", "parts": [{"_target_": target}]}})
+    with pytest.raises(UserError, match="add trust=true"):
+        refuse_untrusted(config, tmp_path, trust=False)
+    refuse_untrusted(config, tmp_path, trust=True)
+
+
+def test_a_hidden_target_is_seen_through_an_interpolation(tmp_path):
+    config = OmegaConf.create({"innocent": "os.system", "prior": {"_target_": "${innocent}"}})
+    with pytest.raises(UserError, match="os.system"):
+        refuse_untrusted(config, tmp_path, trust=False)
+
+
+def test_layers_and_optimizers_of_torch_are_allowed():
+    assert is_layer("torch.nn.Linear") and is_layer("torch.optim.AdamW") and is_layer("torchvision.models.ResNet")
+
+
+def test_an_edited_configuration_is_refused_before_anything_is_built(run, capfd):
+    path = run / ".hydra" / "overrides.yaml"
+    OmegaConf.save([*OmegaConf.load(path), "prior.coupling._target_=os.system", "+prior.coupling.command=true"], path)
+    assert "prior.coupling._target_ = os.system" in refused(capfd, "train", f"resume={run}")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "+hydra.callbacks.x={_target_: os.system}",
+        "hydra.searchpath=[file:///tmp]",
+        "++hydra.run.dir=elsewhere",
+        "hydra/launcher=joblib",
+        "--config-dir=/tmp",
+        "-m",
+        {"a": 1},
+    ],
+    ids=str,
+)
+def test_stored_overrides_do_not_reach_hydra(line, run, capfd):
+    path = run / ".hydra" / "overrides.yaml"
+    OmegaConf.save([*OmegaConf.load(path), line], path)
+    before = sorted(run.rglob("*"))
+    assert "the folder was edited" in refused(capfd, "train", f"resume={run}")
+    assert sorted(run.rglob("*")) == before
+
+
+OWN = '''
+from ssvae_cli.priors.infonce import InfoNCE
+
+
+class Own(InfoNCE):
+    """The InfoNCE prior by another name."""
+'''
+
+
+def test_a_run_with_a_users_own_class_goes_on_with_trust_and_not_without(tmp_path, monkeypatch, capfd):
+    (tmp_path / "own_part.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    train(tmp_path / "run", "prior._target_=own_part.Own", "trainer.epochs=1")
+    again = ["train", f"resume={tmp_path / 'run'}", "trainer.epochs=2"]
+    capfd.readouterr()
+    assert "prior._target_ = own_part.Own" in refused(capfd, *again)
+    assert ssvae(*again, "trust=true") == 0
+
+
+def test_an_npz_that_unpacks_to_more_than_the_machine_holds_is_refused(tmp_path, capfd):
+    path, header = tmp_path / "bomb.npz", io.BytesIO()
+    shape = (10**13, 1, 8, 8)
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", header.getvalue())
+    assert "memory" in refused(capfd, "train", "dataset=npz", f"dataset.path={path}")
+
+
+def test_a_decompression_bomb_among_images_is_refused(tmp_path, capfd):
+    for part in ("train", "test"):
+        for i in range(3):
+            picture(tmp_path / part / "a" / f"{i}.png")
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "train" / "a" / "3.png")
+    line = refused(capfd, "train", "dataset=folder", f"dataset.root={tmp_path}", "dataset.size=8")
+    assert "3.png" in line and "decompression bomb" in line
+
+
+def test_an_absurd_size_is_refused_before_memory_is_asked_for(tmp_path, capfd):
+    for part in ("train", "test"):
+        for i in range(3):
+            picture(tmp_path / part / "a" / f"{i}.png")
+    line = refused(capfd, "train", "dataset=folder", f"dataset.root={tmp_path}", "dataset.size=1000000")
+    assert "dataset.size" in line
+
+
+def test_a_tiny_run_is_what_these_tests_think_it_is(stored):
+    assert OmegaConf.load(stored / ".hydra" / "overrides.yaml")[: len(TINY)] == TINY
