@@ -1,15 +1,18 @@
 """The command `ssvae`: a subcommand, then Hydra's overrides. Imports nothing heavy until a job begins."""
 
 import functools
+import logging
 import os
 import pkgutil
 import re
+import signal
 import sys
 import traceback
 from pathlib import Path
 
 from ssvae_cli import __version__
-from ssvae_cli.errors import UserError, nearest, require
+from ssvae_cli.errors import UserError, nearest, of_disk, require
+from ssvae_cli.stopping import Stopped, leave
 
 # A command: its configuration is conf/<name>.yaml, its job a function of (config, folder, choices).
 COMMANDS = {
@@ -36,15 +39,24 @@ options: -h, --help; --version"""
 
 
 def main() -> None:
-    """The entry point. Exit code 2 and one line for a user's mistake; a fault of the program keeps its traceback."""
+    """The entry point. Exit code 2 and one line for a user's mistake; a fault of the program keeps its traceback.
+
+    A run that SIGINT or SIGTERM stops exits with 130 or 143.
+    """
+    before = signal.signal(signal.SIGTERM, leave)
     try:
         run(sys.argv[1:])
+    except Stopped as stopped:
+        print(f"ssvae: {stopped}", file=sys.stderr)
+        sys.exit(stopped.exit_code)
     except KeyboardInterrupt:
         print("ssvae: interrupted", file=sys.stderr)
         sys.exit(130)
     except UserError as error:
         print(f"ssvae: {error}", file=sys.stderr)
         sys.exit(2)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def run(arguments: list[str]) -> None:
@@ -72,68 +84,118 @@ def run(arguments: list[str]) -> None:
 def hydra_main(command: str, overrides: list[str]) -> None:
     """Hand `overrides` to Hydra, with errors of composition turned into one line each."""
     import hydra
-    from hydra.errors import CompactHydraException, HydraException
-    from omegaconf.errors import OmegaConfBaseException
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that exceptions come here instead of being printed there
-    sys.argv = ["ssvae", *resumed(overrides)]
+    sys.argv = ["ssvae", *swept(resumed(overrides))]
     completing = {"-sc", "--shell-completion"} & set(overrides)
     if completing and "COMP_LINE" in os.environ:
         # Hydra takes the first word for the program: leave it one.
         line = os.environ["COMP_LINE"]
         os.environ["COMP_LINE"] = re.sub(r"^(\s*\S+)\s+" + command + r"\b", r"\1", line)
-    from ssvae_cli.runs import Refused, failures
+    from ssvae_cli.runs import Refused, failed_jobs, failures, sweeps
 
+    logging.raiseExceptions = False  # a log on a full disk would print tracebacks beside the one line
     failures.clear()
+    sweeps.clear()
     decorate = hydra.main(version_base="1.3", config_path="pkg://ssvae_cli.conf", config_name=command)
     entry = decorate(functools.partial(start, command))
     try:
         entry()
     except Refused as refused:
         raise refused.error from None
-    except (CompactHydraException, HydraException, OmegaConfBaseException) as error:
+    except Exception as error:
         if user_error := cause_of(error):
             raise user_error from None
-        raise UserError(one_line(error, command, overrides)) from None
-    if not failures:
-        return
-    if not {"-m", "--multirun"} & set(overrides):
-        raise failures[0][1]
-    for folder, error in failures:
-        print(f"ssvae: {folder} failed: {type(error).__name__}: {error}", file=sys.stderr)
-    sys.exit(1)
+        if not sweeps:  # no job's: those are in `failures`. Composition raises nearly anything
+            raise UserError(one_line(error, command, overrides)) from error
+        print(f"ssvae: the launcher stopped: {type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(tell(failed_jobs(sweeps[0]), sweeps[0]) or 1)
+    if failures:
+        raise cause_of(failures[0]) or failures[0]
+    if sweeps:
+        sys.exit(tell(failed_jobs(sweeps[0]), sweeps[0]))
+
+
+def tell(failed: list[str], sweep: Path) -> int:
+    """Say what is missing from a sweep, and how to have it; the exit code."""
+    for line in failed:
+        print(f"ssvae: {line}", file=sys.stderr)
+    if failed:
+        print(f"ssvae: {len(failed)} failed; sweep.resume={sweep} runs what is missing", file=sys.stderr)
+    return int(bool(failed))
 
 
 def cause_of(error: BaseException | None) -> UserError | None:
-    """The UserError behind a chain of exceptions, if there is one."""
+    """The UserError behind a chain of exceptions, or what a disk refused as one, if there is one."""
     while error is not None:
-        if isinstance(error, UserError):
-            return error
+        told = of_disk(error) if isinstance(error, OSError) else error
+        if isinstance(told, UserError):
+            return told
         error = error.__cause__ or error.__context__
     return None
 
 
-def resumed(overrides: list[str]) -> list[str]:
-    """With resume=RUN: RUN's own overrides first, then those given, into RUN's folder."""
-    runs = [o.split("=", 1)[1] for o in overrides if o.startswith("resume=")]
-    if not runs or runs[-1] in ("", "null"):
-        return overrides
+def value_of(key: str, overrides: list[str]) -> str | None:
+    """What the overrides give a key of a folder, None for nothing or null."""
+    values = [o.split("=", 1)[1] for o in overrides if o.startswith(f"{key}=")]
+    return values[-1] if values and values[-1] not in ("", "null") else None
+
+
+def name_of(override: str) -> str:
+    """The key or group that an override is about."""
+    return override.split("=", 1)[0].lstrip("+~")
+
+
+def stored_overrides(file: Path, asked: str, what: str) -> list[str]:
+    """The overrides that a run or a sweep was composed from. Raises UserError where `file` holds none."""
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     from ssvae_cli.trust import refuse_smuggled
 
-    run = Path(runs[-1])
-    stored = run / ".hydra" / "overrides.yaml"
-    require(run.is_dir(), f"resume={run}: no such folder; give the folder of a run")
+    folder = asked.split("=", 1)[1]
+    require(Path(folder).is_dir(), f"{asked}: no such folder; give the folder of a {what}")
     require(
-        stored.is_file(), f"resume={run}: not a run (it has no {stored.relative_to(run)}); give the folder of a run"
+        file.is_file(), f"{asked}: not a {what} (it has no {file.relative_to(folder)}); give the folder of a {what}"
     )
-    own = list(OmegaConf.load(stored))
-    refuse_smuggled(own, run)
-    own = [o for o in own if o.split("=", 1)[0] not in ("resume", "trust")]  # trust is given anew each time
-    given = {o.split("=", 1)[0].lstrip("+~") for o in overrides}
-    kept = [o for o in own if o.split("=", 1)[0].lstrip("+~") not in given]
-    return [*kept, *overrides, f"hydra.run.dir={run}"]
+    try:
+        stored = OmegaConf.load(file)
+        own = list(OmegaConf.select(stored, "hydra.overrides.task") if what == "sweep" else stored)
+    except (OmegaConfBaseException, YAMLError, TypeError, OSError, UnicodeDecodeError):
+        raise UserError(f"{asked}: {file} cannot be read as a list of overrides") from None
+    refuse_smuggled(own, folder)
+    return [o for o in own if name_of(o) not in ("resume", "trust", "sweep.resume")]  # trust is given anew
+
+
+def resumed(overrides: list[str]) -> list[str]:
+    """With resume=RUN: RUN's own overrides first, then those given, into RUN's folder."""
+    run = value_of("resume", overrides)
+    if run is None:
+        return overrides
+    own = stored_overrides(Path(run) / ".hydra" / "overrides.yaml", f"resume={run}", "run")
+    given = {name_of(o) for o in overrides}
+    # Hydra would write .hydra again, not whole at every moment: `store_overrides` does it instead.
+    return [
+        *(o for o in own if name_of(o) not in given),
+        *overrides,
+        f"hydra.run.dir={run}",
+        "hydra.output_subdir=null",
+    ]
+
+
+def swept(overrides: list[str]) -> list[str]:
+    """With sweep.resume=DIR: the sweep that DIR holds, in DIR. Raises UserError where another one is given."""
+    folder = value_of("sweep.resume", overrides)
+    if folder is None:
+        return overrides
+    own = stored_overrides(Path(folder) / "multirun.yaml", f"sweep.resume={folder}", "sweep")
+    options = {"-m", "--multirun"}
+    new = [o for o in overrides if o not in own and o not in options and name_of(o) not in ("trust", "sweep.resume")]
+    new = [o for o in new if not name_of(o).startswith("hydra")]
+    require(not new, f"sweep.resume={folder}: {', '.join(new)} is not of that sweep, which is: {' '.join(own)}")
+    kept = [o for o in overrides if o not in own and o not in options]
+    return ["-m", *own, *kept, f"hydra.sweep.dir={folder}"]
 
 
 def one_line(error: Exception, command: str, overrides: list[str]) -> str:
@@ -185,26 +247,36 @@ def known_keys(wrong: str, command: str, overrides: list[str]) -> list[str]:
     return [f"{parent}.{key}".lstrip(".") for key in node if not key.startswith("_")]
 
 
-def start(command: str, config) -> None:
-    """One job of a command, in the folder that Hydra made for it."""
-    import logging
-
+def start(command: str, config) -> float | None:
+    """One job of a command, in the folder that Hydra made for it; what a sweeper that searches goes by."""
     from hydra.core.hydra_config import HydraConfig
-    from omegaconf import OmegaConf
+    from hydra.types import RunMode
 
-    from ssvae_cli.runs import clear_unstarted
+    from ssvae_cli import runs
 
     job = pkgutil.resolve_name(COMMANDS[command][0])
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
+    sweeping = hydra_config.mode is RunMode.MULTIRUN
     try:
-        for key in OmegaConf.missing_keys(config):
-            raise UserError(f"{key} has no default; give {key}=...")
+        if sweeping and "sweep" in config:
+            if runs.is_finished(folder):
+                logging.getLogger("ssvae_cli").info("%s is there already", folder)
+                return runs.last_value(folder, config.sweep.metric)
+            if config.sweep.resume is not None:
+                runs.refuse_untrusted(config, folder, trust=config.trust)
+            if (folder / runs.CHECKPOINT).exists():  # sweep.resume, or a scheduler that starts the job again
+                runs.refuse_other_run(folder, config)
+                config.resume = str(folder)
+        elif config.get("resume") is not None:
+            runs.store_overrides(folder, config, hydra_config.overrides.task)
         job(config, folder, dict(hydra_config.runtime.choices))
     except UserError:
         if config.get("resume") is None:
-            clear_unstarted(folder, hydra_config.job.name)
+            runs.clear_unstarted(folder, hydra_config.job.name)
         raise
-    except Exception:
-        logging.getLogger("ssvae_cli").error("%s", traceback.format_exc())
+    except Exception as error:
+        if not cause_of(error):
+            logging.getLogger("ssvae_cli").error("%s", traceback.format_exc())
         raise
+    return runs.last_value(folder, config.sweep.metric) if sweeping and "sweep" in config else None

@@ -1,11 +1,22 @@
 """A user's mistake is one line: what is wrong, what was given, what is allowed, the nearest spelling."""
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
 class UserError(Exception):
     """A mistake in what was asked for. The command shows its message alone and exits with code 2."""
+
+
+DISK = {errno.EACCES, errno.EDQUOT, errno.ENAMETOOLONG, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
+
+
+def of_disk(error: OSError) -> Exception:
+    """A UserError where the disk is full, read-only or not ours to write on; any other fault as it is."""
+    if error.errno not in DISK:
+        return error
+    return UserError(f"{error.filename or 'a file of the run'} cannot be written ({error.strerror})")
 
 
 def require(condition: bool, message: str) -> None:

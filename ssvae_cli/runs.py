@@ -1,28 +1,33 @@
 """Runs as Hydra sees them: a folder that holds no other run, and failures that are told at the end.
 
-Hydra announces a failed job in its own way and drops the rest; here a failure is kept until every job has had its
-turn, and `cli` says it in one place.
+Hydra stops a sweep at its first failure; here every job has its turn, and says in its folder how it went, since a
+launcher may run it in another process or on another machine.
 """
 
 import contextlib
 import functools
+import gc
+import json
 from pathlib import Path
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from ssvae_cli.errors import UserError, require
+from ssvae_cli.errors import UserError, of_disk, require
 from ssvae_cli.trust import refuse_untrusted
+
+MAY_CHANGE = {"resume", "trust", "sweep.resume", "trainer.device"}  # by a resumption; trainer.epochs only upward
+CHECKPOINT = Path("checkpoints") / "last.pt"
+FAILED = "failed.txt"  # in a sweep's job folder until the job has come to its end: why it did not
+failures: list[Exception] = []  # of the single run of this process
+sweeps: list[Path] = []  # that this process began
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
     """The user's part of a composed configuration."""
     return OmegaConf.masked_copy(config, [k for k in config if k != "hydra"])
-
-
-MAY_CHANGE = {"resume", "trust", "trainer.device"}  # between a run and its resumption; trainer.epochs only upward
-failures: list[tuple[Path, Exception]] = []  # of this process, in the order they happened
 
 
 class Refused(BaseException):
@@ -41,6 +46,8 @@ def refusing(check):
             check(*args, **kwargs)
         except UserError as error:
             raise Refused(error) from None
+        except OSError as error:
+            raise Refused(of_disk(error)) from None
 
     return callback
 
@@ -52,25 +59,95 @@ class Guard(Callback):
     def on_run_start(self, config: DictConfig, **kwargs) -> None:
         run = Path(config.hydra.run.dir)
         if config.get("resume") is None:
-            held = (run / "metrics.jsonl").exists()
-            require(not held, f"hydra.run.dir={run} already holds a run; give another folder, or resume={run}")
+            require(
+                not holds_run(run), f"hydra.run.dir={run} already holds a run; give another folder, or resume={run}"
+            )
         else:
-            from ssvae_cli.checkpoint import load  # torch, which completion does without
-
-            refuse_untrusted(without_hydra(config), run, trust=config.trust)
-            refuse_other_config(run, load(run)["config"], without_hydra(config))
-
-    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs) -> None:
-        if job_return.status is JobStatus.FAILED:
-            failures.append((Path(job_return.working_dir), job_return._return_value))
-            job_return.status, job_return.return_value = JobStatus.COMPLETED, None
+            refuse_other_run(run, without_hydra(config))
 
     @refusing
     def on_multirun_start(self, config: DictConfig, **kwargs) -> None:
-        require(config.get("resume") is None, "resume goes on with one run; leave out -m")
-        sweep = Path(config.hydra.sweep.dir)
-        held = any(sweep.glob("*/metrics.jsonl"))
-        require(not held, f"hydra.sweep.dir={sweep} already holds a sweep; give another folder")
+        require(config.get("resume") is None, "resume goes on with one run; leave out -m, or give sweep.resume=DIR")
+        sweep, again = Path(config.hydra.sweep.dir), OmegaConf.select(config, "sweep.resume")
+        held = any(sweep.glob("*/metrics.jsonl")) or any(sweep.glob(f"*/{FAILED}"))
+        require(
+            again is not None or not held,
+            f"hydra.sweep.dir={sweep} already holds a sweep; give another folder, or sweep.resume={sweep}",
+        )
+        sweeps.append(sweep)
+
+    def on_job_start(self, config: DictConfig, **kwargs) -> None:
+        clear_memory()
+        if config.hydra.mode != RunMode.MULTIRUN:
+            return
+        spread(config.hydra.job.num)
+        folder = Path(config.hydra.runtime.output_dir)
+        if not is_finished(folder):
+            (folder / FAILED).write_text("it ended without a word, as a killed process does\n")
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs) -> None:
+        error = job_return._return_value if job_return.status is JobStatus.FAILED else None
+        if error is not None:
+            job_return.status, job_return.return_value = JobStatus.COMPLETED, None
+        if config.hydra.mode != RunMode.MULTIRUN:
+            failures.extend([error] if error else [])
+            return
+        note = Path(config.hydra.runtime.output_dir) / FAILED
+        if error is None:
+            note.unlink(missing_ok=True)
+        else:
+            note.write_text(f"{type(error).__name__}: {error}\n")
+
+
+def holds_run(run: Path) -> bool:
+    """Whether something was trained in a folder; a run killed before its first checkpoint is none."""
+    metrics = run / "metrics.jsonl"
+    return (run / CHECKPOINT).exists() or (metrics.exists() and metrics.stat().st_size > 0)
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a job of a sweep has come to its end."""
+    return (folder / "summary.json").exists() and not (folder / FAILED).exists()
+
+
+def failed_jobs(sweep: Path) -> list[str]:
+    """A line for each job that did not come to its end: its folder, and why."""
+    notes = sorted(sweep.glob(f"*/{FAILED}"), key=lambda note: (len(note.parent.name), note.parent.name))
+    return [f"{note.parent} failed: {note.read_text().strip()}" for note in notes]
+
+
+def last_value(run: Path, name: str) -> float | None:
+    """A run's number of that name on the last line of its metrics, for a sweeper that searches."""
+    with contextlib.suppress(OSError, IndexError, KeyError):
+        return json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])[name]
+
+
+def spread(job: int) -> None:
+    """Give the jobs of a sweep the machine's GPUs in turn: launchers run several at once."""
+    import torch
+
+    if torch.cuda.device_count() > 1:
+        torch.cuda.set_device(job % torch.cuda.device_count())
+
+
+def clear_memory() -> None:
+    """What an earlier job of this process left: its cycles, the cached blocks of the GPU, the peak that it reached."""
+    gc.collect()
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def refuse_other_run(run: Path, config: DictConfig) -> None:
+    """Raise UserError unless `run` can go on under `config`: classes that are trusted, and the same configuration."""
+    from ssvae_cli.checkpoint import load  # torch, which completion does without
+
+    saved = load(run).get("config")
+    require(isinstance(saved, str), f"{run / CHECKPOINT} holds no configuration; give the folder of a run")
+    refuse_untrusted(config, run, trust=config.trust)
+    refuse_other_config(run, saved, config)
 
 
 def clear_unstarted(run: Path, job: str) -> None:
@@ -83,6 +160,14 @@ def clear_unstarted(run: Path, job: str) -> None:
     with contextlib.suppress(OSError):  # a folder that is not empty stays
         (run / ".hydra").rmdir()
         run.rmdir()
+
+
+def store_overrides(run: Path, config: DictConfig, overrides: list[str]) -> None:
+    """What a resumed run is composed from, so that it can be resumed again as it now is; whole at every moment."""
+    from ssvae_cli.checkpoint import atomic_write
+
+    atomic_write(run / ".hydra" / "config.yaml", functools.partial(OmegaConf.save, config))
+    atomic_write(run / ".hydra" / "overrides.yaml", functools.partial(OmegaConf.save, list(overrides)))
 
 
 def flatten(config: DictConfig | dict, prefix: str = "") -> dict[str, object]:
@@ -104,7 +189,7 @@ def refuse_other_config(run: Path, saved: str, now: DictConfig) -> None:
         if old != new and key not in MAY_CHANGE and not upward:
             changed.append(f"{key} was {old}, now {new}")
     if changed:
-        allowed = ", ".join(sorted(MAY_CHANGE - {"resume", "trust"}))
+        allowed = ", ".join(sorted(k for k in MAY_CHANGE if k.startswith("trainer.")))
         raise UserError(
             f"resume={run}: the configuration differs: {'; '.join(changed)}; "
             f"allowed to change: trainer.epochs upward, {allowed}"

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from ssvae_cli.checkpoint import atomic_write
+from ssvae_cli.errors import require
 
 log = logging.getLogger(__name__)
 
@@ -32,26 +34,38 @@ LAYOUT = {
 class Tracker:
     """One run's logs. metrics.jsonl has a line an epoch and no clock times, so runs compare byte by byte."""
 
-    def __init__(self, run: Path, *, kept_bytes: int, step: int):
-        """kept_bytes, step: how much of metrics.jsonl a resumed run stands on; 0 for a new one."""
+    def __init__(self, run: Path, *, kept_bytes: int):
+        """kept_bytes: how much of metrics.jsonl a resumed run stands on; 0 for a new one.
+
+        TensorBoard's file is made again from the lines that are kept: a killed run may have left it cut short or ahead.
+        """
         self.run = run
         self._metrics = open(run / "metrics.jsonl", "ab")
+        there = self.bytes_written
+        require(there >= kept_bytes, f"{run}/metrics.jsonl has lost lines: {there} bytes of the {kept_bytes} saved")
         self._metrics.truncate(kept_bytes)
-        self._writer = SummaryWriter(run, purge_step=step + 1 if step else None)
-        if not step:
-            self._writer.add_custom_scalars(LAYOUT)
+        for old in run.glob("events.out.tfevents.*"):
+            old.unlink()
+        self._writer = SummaryWriter(run)
+        self._writer.add_custom_scalars(LAYOUT)
+        for line in self.history():
+            self._scalars(line["step"], {k: v for k, v in line.items() if "/" in k})
 
     @property
     def bytes_written(self) -> int:
-        """The size of metrics.jsonl, for the checkpoint."""
+        """The size of metrics.jsonl, safe on the disk, for the checkpoint."""
         self._metrics.flush()
-        return self._metrics.tell() if self._metrics.tell() else (self.run / "metrics.jsonl").stat().st_size
+        os.fsync(self._metrics.fileno())
+        return os.fstat(self._metrics.fileno()).st_size
 
     def scalars(self, step: int, epoch: int, values: dict[str, float]) -> None:
         """One line of metrics.jsonl, and a TensorBoard scalar each."""
         line = {"epoch": epoch, "step": step} | {k: plain(v) for k, v in sorted(values.items())}
         self._metrics.write(json.dumps(line).encode() + b"\n")
         self._metrics.flush()
+        self._scalars(step, values)
+
+    def _scalars(self, step: int, values: dict[str, float | None]) -> None:
         for name, value in values.items():
             if value is not None:
                 self._writer.add_scalar(name, value, step)
@@ -63,9 +77,7 @@ class Tracker:
 
     def figure(self, name: str, figure, step: int) -> None:
         """A matplotlib figure, to figures/<name>.png and to TensorBoard."""
-        path = self.run / "figures" / f"{name}.png"
-        path.parent.mkdir(exist_ok=True)
-        figure.savefig(path, dpi=150)
+        atomic_write(self.run / "figures" / f"{name}.png", lambda path: figure.savefig(path, dpi=150, format="png"))
         self._writer.add_figure(f"figures/{name}", figure, step, close=False)
 
     def summary(self, values: dict, choices: dict, step: int) -> None:

@@ -21,9 +21,13 @@ from ssvae_cli.errors import require
 from ssvae_cli.evaluation.evaluator import Evaluator
 from ssvae_cli.evaluation.figures import curves
 from ssvae_cli.objective import make_objective
+from ssvae_cli.stopping import SafePoint
 from ssvae_cli.tracking import Display, Tracker, closing_table
+from ssvae_cli.watch import Watch
 
 log = logging.getLogger(__name__)
+
+CHECK_EVERY = 100  # steps between two looks at the watch on a GPU, which wait for it; a CPU looks at every step
 
 
 def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
@@ -47,63 +51,88 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     steps_per_epoch = len(data.train) // trainer.batch_size
     optimization = build(cfg.optimizer, "optimizer").attach([objective], trainer.epochs * steps_per_epoch)
     untrained = copy.deepcopy(objective)
+    watch = Watch(objective, device)
     evaluator = Evaluator(objective=objective, pairs=pairs, probe=probe, data=data)
     order = torch.Generator().manual_seed(cfg.seed)
     noise = torch.Generator(device).manual_seed(cfg.seed)
     forward = torch.compile(objective) if trainer.compile else objective
 
-    # Where a resumed run goes on.
-    first, train_s, kept_bytes = 0, 0.0, 0
+    # Where a resumed run goes on: after `first` epochs and `done` steps of the next, whose ELBOs sum to `total`.
+    first, done, total, train_s, kept_bytes = 0, 0, torch.zeros((), device=device), 0.0, 0
     if cfg.resume is not None:
         state = checkpoint.load(run)
-        objective.load_state_dict(state["objective"])
-        optimization.optimizer.load_state_dict(state["optimizer"])
-        order.set_state(state["order"])
-        noise.set_state(state["noise"])
-        checkpoint.set_random_state(state["random"], device)
-        first, train_s, kept_bytes = state["epoch"], state["train_s"], state["metrics_bytes"]
-        log.info("resumed %s after epoch %d", run, first)
+        with checkpoint.fitting(run):
+            objective.load_state_dict(state["objective"])
+            optimization.optimizer.load_state_dict(state["optimizer"])
+            order.set_state(state["order"])
+            checkpoint.set_random_state(state["random"], device)
+            first, done, total = state["epoch"], state["step"], state["total"].to(device)
+            train_s, kept_bytes = state["train_s"], state["metrics_bytes"]
+            if state["device"] == device.type:
+                noise.set_state(state["noise"])
+            else:  # another kind of generator: other views from here on
+                noise.manual_seed(cfg.seed + first + 1)
+        log.info("resumed %s after epoch %d, step %d", run, first, done)
+    tracker = Tracker(run, kept_bytes=kept_bytes)
 
-    tracker = Tracker(run, kept_bytes=kept_bytes, step=first * steps_per_epoch)
-    with Display(trainer.epochs, first) as display:
+    def healthy() -> None:
+        watch.check(steps_per_epoch, f"the last good checkpoint is {run / checkpoint.LAST}")
+
+    def save(epoch: int, step: int, shuffler: torch.Tensor, seconds: float) -> None:
+        """A checkpoint after `epoch` epochs and `step` steps of the next; shuffler: `order` before its shuffle."""
+        healthy()
+        checkpoint.save(
+            run,
+            {
+                "config": OmegaConf.to_yaml(cfg, resolve=True),
+                "objective": objective.state_dict(),
+                "optimizer": optimization.optimizer.state_dict(),
+                "order": shuffler,
+                "noise": noise.get_state(),
+                "random": checkpoint.random_state(device),
+                "epoch": epoch,
+                "step": step,
+                "device": device.type,
+                "total": total,
+                "train_s": seconds,
+                "metrics_bytes": tracker.bytes_written,
+            },
+        )
+
+    if cfg.resume is None:
+        save(0, 0, order.get_state(), 0.0)  # from here on the run can be resumed
+    with SafePoint() as safe, Display(trainer.epochs, first) as display:
         for epoch in range(first, trainer.epochs):
             began = time.perf_counter()
             objective.train()
-            total = torch.zeros((), device=device)
+            shuffler = order.get_state()
             shuffled = torch.randperm(len(data.train), generator=order)[: steps_per_epoch * trainer.batch_size]
-            for i, batch in enumerate(data.train.batches(trainer.batch_size, shuffled)):
+            ahead = shuffled[done * trainer.batch_size :]
+            for i, batch in enumerate(data.train.batches(trainer.batch_size, ahead), start=done):
+                if safe.asked:
+                    save(epoch, i, shuffler, train_s + time.perf_counter() - began)
+                    safe.leave()
+                watch.step(epoch * steps_per_epoch + i)
                 with torch.no_grad():
                     view, view_prime = pairs(batch, noise)
                 elbo = forward(view, view_prime, pairs.to_unit(view), noise)
                 (-elbo).backward()
                 norm = optimization.step(epoch * steps_per_epoch + i)
+                watch.gradient(norm)
                 total += elbo.detach()
+                if device.type == "cpu" or i % CHECK_EVERY == 0:
+                    healthy()
             values = {"elbo/train": (total / steps_per_epoch).item(), "gradient/norm": norm.item()}
             train_s += time.perf_counter() - began
-            if not math.isfinite(values["elbo/train"]):
-                raise FloatingPointError(
-                    f"the ELBO is {values['elbo/train']} in epoch {epoch + 1}; "
-                    f"the last good checkpoint is {run / checkpoint.LAST}"
-                )
             values["optimizer/lr"] = optimization.rate((epoch + 1) * steps_per_epoch - 1)
             if (epoch + 1) % trainer.eval_every == 0 or epoch + 1 == trainer.epochs:
                 values |= evaluator.validation()
             tracker.scalars((epoch + 1) * steps_per_epoch, epoch + 1, values)
             display.epoch(epoch + 1, values)
-            checkpoint.save(
-                run,
-                {
-                    "config": OmegaConf.to_yaml(cfg, resolve=True),
-                    "objective": objective.state_dict(),
-                    "optimizer": optimization.optimizer.state_dict(),
-                    "order": order.get_state(),
-                    "noise": noise.get_state(),
-                    "random": checkpoint.random_state(device),
-                    "epoch": epoch + 1,
-                    "train_s": train_s,
-                    "metrics_bytes": tracker.bytes_written,
-                },
-            )
+            done, total = 0, torch.zeros((), device=device)
+            save(epoch + 1, 0, order.get_state(), train_s)
+        if safe.asked:
+            safe.leave()
 
     # The last epoch's numbers: test is read here, once.
     seen = trainer.epochs * steps_per_epoch * trainer.batch_size

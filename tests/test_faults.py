@@ -1,0 +1,149 @@
+"""Faults that happen to a run: numbers that are not finite, a disk that is full or read-only, a kill.
+
+1. A NaN or an infinity stops training at its step, names the term it came from, and leaves the last checkpoint whole.
+2. A checkpoint that cannot be written leaves the one before it whole; the error is a line.
+3. A few kills of every kind (tests/kill_test.py does fifty) lose nothing.
+"""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from helpers import TINY, ssvae
+from ssvae_cli import checkpoint
+from ssvae_cli.couplings import Cosine
+from ssvae_cli.encoders.posteriors import Deterministic
+from ssvae_cli.errors import UserError
+from ssvae_cli.estimators.infonce import InfoNCE
+from ssvae_cli.optimizers import Optimization
+
+STEP = 4  # the second of the second epoch, counted from 1 on the command line
+
+
+def at_step(function, spoil, calls):
+    """`function`, its result spoilt from the calls-th call on, counted from 0."""
+    count = iter(range(10**9))
+
+    def spoilt(*args, **kwargs):
+        value = function(*args, **kwargs)
+        return spoil(value) if next(count) >= calls else value
+
+    return spoilt
+
+
+def nan_posterior(patch):
+    project = Deterministic.__init__
+
+    def made(self, parameters, space):
+        project(self, parameters, space)
+        made.calls += 1
+        if made.calls > 2 * STEP:  # two a step
+            self.mean = self.mean * torch.nan
+
+    made.calls = 0
+    patch.setattr(Deterministic, "__init__", made)
+
+
+def nan_score(patch):
+    patch.setattr(Cosine, "forward", at_step(Cosine.forward, lambda table: table + torch.inf, STEP))
+
+
+def nan_partition(patch):
+    patch.setattr(InfoNCE, "forward", at_step(InfoNCE.forward, lambda value: value - torch.inf, 2 * STEP))  # both ways
+
+
+def nan_gradient(patch):
+    step = Optimization.step
+
+    def poisoned(self, at):
+        if at >= STEP:
+            self.parameters[0].grad[0] = torch.nan
+        return step(self, at)
+
+    patch.setattr(Optimization, "step", poisoned)
+
+
+@pytest.mark.parametrize("spoil", [nan_posterior, nan_score, nan_partition, nan_gradient])
+def test_a_number_that_is_not_finite_stops_at_its_step_and_names_the_term(spoil, tmp_path, monkeypatch, capfd):
+    spoil(monkeypatch)
+    run = tmp_path / "run"
+    assert ssvae("train", *TINY, "trainer.eval_every=2", f"hydra.run.dir={run}") == 2
+    line = capfd.readouterr().err.strip().splitlines()[-1]
+    term = spoil.__name__.removeprefix("nan_")
+    assert f"stopped at step {STEP + 1} (epoch 2), where the {term}" in line
+    assert str(run / checkpoint.LAST) in line
+    state = checkpoint.load(run)
+    assert (state["epoch"], state["step"]) == (1, 0)
+    assert all(t.isfinite().all() for t in state["objective"].values())
+
+
+def test_a_rate_that_diverges_is_a_line_and_no_traceback(tmp_path, capfd):
+    assert ssvae("train", *TINY, "optimizer.lr=1e30", f"hydra.run.dir={tmp_path}/run") == 2
+    err = capfd.readouterr().err
+    assert "not finite" in err.strip().splitlines()[-1] and "Traceback" not in err
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES])
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before_it_whole(number, tmp_path, monkeypatch):
+    checkpoint.save(tmp_path, {"epoch": 1})
+
+    def half(self, data):
+        with open(self, "wb") as file:
+            file.write(data[: len(data) // 2])
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(UserError, match=f"{os.strerror(number)}.*the one before it is whole"):
+        checkpoint.save(tmp_path, {"epoch": 2})
+    assert checkpoint.load(tmp_path) == {"epoch": 1}
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["last.pt"]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1.5 MiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1536k", "tmpfs", disk], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a small tmpfs takes root")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_full_disk_ends_the_run_with_a_line_and_the_last_checkpoint_is_whole(small_disk, capfd):
+    run = small_disk / "run"
+    assert ssvae("train", *TINY, "trainer.epochs=1", f"hydra.run.dir={run}") == 0
+    state = checkpoint.load(run)
+    capfd.readouterr()
+    room = os.statvfs(small_disk)
+    (small_disk / "ballast").write_bytes(bytes(max(0, room.f_bavail * room.f_frsize - 2**15)))
+    assert ssvae("train", f"resume={run}", "trainer.epochs=2") == 2
+    err = capfd.readouterr().err.strip()
+    assert "No space left on device" in err.splitlines()[-1] and "Traceback" not in err
+    kept = checkpoint.load(run)
+    assert kept["epoch"] == state["epoch"] == 1
+    assert not list(run.rglob("*.tmp"))
+
+
+def test_a_read_only_folder_is_refused_with_a_line(small_disk, capfd):
+    run = small_disk / "run"
+    assert ssvae("train", *TINY, "trainer.epochs=1", f"hydra.run.dir={run}") == 0
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    capfd.readouterr()
+    for arguments in ([f"resume={run}", "trainer.epochs=2"], [*TINY, f"hydra.run.dir={small_disk}/new"]):
+        assert ssvae("train", *arguments) == 2
+        err = capfd.readouterr().err.strip()
+        assert "Read-only file system" in err and len(err.splitlines()) == 1
+    assert checkpoint.load(run)["epoch"] == 1
+
+
+def test_a_few_kills_of_every_kind_lose_nothing():
+    script = Path(__file__).with_name("kill_test.py")
+    done = subprocess.run([sys.executable, script, "--kills", "5"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

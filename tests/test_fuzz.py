@@ -1,0 +1,154 @@
+"""Whatever is asked for, the answer is a run or a line.
+
+Overrides are drawn over all groups, keys and values, valid and not, and given to `ssvae train` in this process. Each
+ends in a whole run of one step (exit code 0) or in one line (2): no traceback, no hang, no half-made folder. By hand:
+
+    SSVAE_FUZZ=2000 python -m pytest -s tests/test_fuzz.py
+"""
+
+import collections
+import contextlib
+import io
+import os
+import shutil
+import signal
+import tempfile
+import warnings
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from helpers import ssvae
+from ssvae_cli import checkpoint
+from ssvae_cli.evaluation import density
+from ssvae_cli.runs import flatten
+
+EXAMPLES = int(os.environ.get("SSVAE_FUZZ", 200))
+LIMIT_S = 120  # a run takes one or two
+CONF = Path(__file__).parents[1] / "conf"
+ONE_STEP = ["dataset.limit=48", "trainer.batch_size=48", "trainer.epochs=1", "trainer.device=cpu"]
+LEFT_OUT = ("dataset.download", "trainer.compile", "trainer.device")  # a network, a compiler, a GPU: not for chance
+
+NUMBERS = [-1, 0, 1, 2, 3, 8, 64, 10**15, -0.5, 0.1, 0.5, 1.0, 1e-30, 1e30, ".nan", ".inf"]
+WORDS = [
+    "null",
+    "true",
+    "word",
+    "''",
+    "[]",
+    "[1]",
+    "[0.2,0.9]",
+    "[1,2,3]",
+    "[[1]]",
+    "{}",
+    "{a:1}",
+    "???",
+    "${seed}",
+    "a,b",
+]
+ANYTHING = st.one_of(st.sampled_from(NUMBERS), st.sampled_from(WORDS), st.text(max_size=6)).map(str)
+
+
+def choices() -> dict[str, dict[str, list[str]]]:
+    """group -> choice -> the keys that it brings."""
+    found = collections.defaultdict(dict)
+    for path in sorted(CONF.rglob("*.yaml")):
+        group = path.parent.relative_to(CONF).as_posix()
+        if group == "." or group.startswith(("hydra", "experiment")):
+            continue
+        content = OmegaConf.load(path)
+        content = content if OmegaConf.is_dict(content) else OmegaConf.create()
+        content.pop("defaults", None)
+        found[group][path.stem] = [
+            f"{group.replace('/', '.')}.{key}" for key in flatten(OmegaConf.to_container(content))
+        ]
+    return found
+
+
+GROUPS = {g: c for g, c in choices().items() if (CONF / g).exists()}
+TRAIN = list(OmegaConf.load(CONF / "train.yaml").defaults[1:-1])
+DEFAULTS = {g: c for entry in TRAIN if OmegaConf.is_dict(entry) for g, c in entry.items() if c}
+GROUPS = {g: c for g, c in GROUPS.items() if g in DEFAULTS or g.startswith("prior/")}
+
+
+@st.composite
+def overrides(draw) -> list[str]:
+    """A few groups, most of them rightly named, and a few keys of what was chosen, most values of a fitting kind."""
+    picked = dict(DEFAULTS)
+    asked = []
+    for group in draw(st.lists(st.sampled_from(sorted(GROUPS)), max_size=3, unique=True)):
+        right = st.sampled_from(sorted(GROUPS[group]))
+        picked[group] = draw(st.one_of(right, right, right, right, right, ANYTHING))
+        asked.append(f"{group}={picked[group]}")
+    keys = sorted({k for g, c in picked.items() for k in GROUPS.get(g, {}).get(c, [])} - set(LEFT_OUT)) + ["seed"]
+    for key in draw(st.lists(st.sampled_from(keys), max_size=3, unique=True)):
+        value = draw(st.one_of(st.sampled_from([1, 2, 3, 8, 0.1, 0.5, 1.0]), ANYTHING))
+        mangled = draw(st.sampled_from([key] * 8 + [key[:-1], f"+{key}", f"~{key}", f"{key}.deeper"]))
+        asked.append(f"{mangled}={value}")
+    return asked
+
+
+def outcome(asked: list[str], run: Path) -> str:
+    """'clean', 'refused' or 'diverged'; anything else is a failed assertion."""
+
+    def late(number, frame):
+        raise AssertionError(f"no end within {LIMIT_S} s")
+
+    out, err = io.StringIO(), io.StringIO()
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(LIMIT_S)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            code = ssvae("train", *ONE_STEP, *asked, f"hydra.run.dir={run}")
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    lines = err.getvalue().strip().splitlines()
+    if code == 0:
+        assert (run / "summary.json").exists() or not run.exists(), "no summary"
+        return "clean"
+    assert code == 2, (code, err.getvalue())
+    assert lines[-1].startswith("ssvae: ") and "Traceback" not in err.getvalue(), err.getvalue()
+    if "training stopped at step" in lines[-1]:
+        assert checkpoint.load(run)["step"] == 0
+        return "diverged"
+    assert len(lines) == 1, err.getvalue()
+    assert not run.exists() or not any(p.is_file() for p in run.rglob("*")), list(run.rglob("*"))
+    return "refused"
+
+
+def test_whatever_is_asked_for_the_answer_is_a_run_or_a_line(monkeypatch):
+    monkeypatch.setattr(density, "STEPS", 4)  # how good the numbers are is not the question here
+    counts = collections.Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.chdir(folder)
+
+        @settings(
+            max_examples=EXAMPLES,
+            deadline=None,
+            database=None,
+            derandomize=EXAMPLES == 200,
+            print_blob=False,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(asked=overrides())
+        def draw(asked):
+            run = Path(folder) / "run"
+            try:
+                counts[outcome(asked, run)] += 1
+            finally:
+                shutil.rmtree(run, ignore_errors=True)
+
+        draw()
+    print(dict(counts))
+    assert counts["clean"] > EXAMPLES // 20, "the draws are not all refused"
+    assert counts["refused"] > EXAMPLES // 20
+
+
+@pytest.mark.parametrize("asked", [["prior=infonce"], ["trainer.epochs=1.5"]])
+def test_the_two_answers_are_told_apart(asked, tmp_path):
+    assert outcome(asked, tmp_path / "run") == ("clean" if asked == ["prior=infonce"] else "refused")

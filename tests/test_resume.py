@@ -1,0 +1,164 @@
+"""A run that was stopped ends where it would have ended.
+
+1. Stopped between two steps of an epoch and resumed, it has the bits of a run never stopped: weights, optimizer,
+   learning rate, generators, data order, the bank of a queue, MINE's average, the classifier of a ratio, and the logs.
+2. SIGTERM and SIGINT save and leave with 143 and 130.
+3. The whole configuration is compared; a few keys may change.
+"""
+
+import json
+import os
+import shutil
+import signal
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from helpers import ssvae, train
+from ssvae_cli import checkpoint
+from ssvae_cli.evaluation import density
+from ssvae_cli.optimizers import Optimization
+
+SMALL = ["trainer.epochs=3", "trainer.eval_every=3"]  # of 3 steps each
+STATEFUL = {
+    "generators": ["encoder.posterior=gaussian", "estimator=limit"],
+    "bank": ["estimator=queue", "estimator.size=500"],
+    "moving average": ["prior=mi", "estimator=mine"],
+    "classifier": ["prior=unstructured_normal"],
+    "momentum": ["optimizer=sgd", "encoder_prime=separate"],
+}
+CLOCKS = {"time/train_s", "throughput/images_per_s", "train_s", "resume", "config"}
+
+
+def stop_after(monkeypatch, step, number):
+    """Send the signal `number` to this process right after training step `step`, counted from 0."""
+    original = Optimization.step
+
+    def stepped(self, at):
+        norm = original(self, at)
+        if at == step:
+            os.kill(os.getpid(), number)
+        return norm
+
+    monkeypatch.setattr(Optimization, "step", stepped)
+
+
+def same(one, other):
+    """Bit for bit, at any depth, clocks left out."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one if k not in CLOCKS)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+def scalars(run):
+    """Every TensorBoard scalar of a run's folder: tag -> [(step, value)]."""
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0})
+    events.Reload()
+    return {
+        tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"] if tag not in CLOCKS
+    }
+
+
+def summary(run):
+    return json.loads((run / "summary.json").read_text())
+
+
+@pytest.fixture(autouse=True)
+def quick_density(monkeypatch):
+    monkeypatch.setattr(density, "STEPS", 4)  # how good the reported numbers are is not the question here
+
+
+@pytest.mark.parametrize("part", STATEFUL)
+def test_a_run_stopped_between_two_steps_ends_in_the_bits_of_one_never_stopped(part, tmp_path, monkeypatch):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    train(whole, *SMALL, *STATEFUL[part])
+    with monkeypatch.context() as patch:
+        stop_after(patch, 4, signal.SIGTERM)  # in the second epoch
+        with pytest.raises(AssertionError):
+            train(stopped, *SMALL, *STATEFUL[part])
+    state = checkpoint.load(stopped)
+    assert (state["epoch"], state["step"]) == (1, 2)
+    assert ssvae("train", f"resume={stopped}") == 0
+    assert same(checkpoint.load(whole), checkpoint.load(stopped))
+    assert (whole / "metrics.jsonl").read_bytes() == (stopped / "metrics.jsonl").read_bytes()
+    assert same(summary(whole), summary(stopped))
+    assert scalars(whole) == scalars(stopped)
+    assert (whole / "encoder.safetensors").read_bytes() == (stopped / "encoder.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("part, moved", [("bank", "estimator.bank"), ("moving average", "estimator.log_average")])
+def test_what_an_estimator_remembers_is_in_the_checkpoint(part, moved, tmp_path):
+    train(tmp_path / "run", "trainer.epochs=1", *STATEFUL[part])
+    value = checkpoint.load(tmp_path / "run")["objective"][moved]
+    assert value.isfinite().all() and value.any()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    run = tmp_path_factory.mktemp("runs") / "run"
+    train(run, "trainer.epochs=1")
+    return run
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_leaves_with_its_exit_code(number, code, tmp_path, monkeypatch, capfd):
+    stop_after(monkeypatch, 1, number)
+    arguments = ["trainer.batch_size=400", "encoder.backbone.width=8", "trainer.device=cpu"]
+    before = signal.getsignal(number)
+    assert ssvae("train", *arguments, f"hydra.run.dir={tmp_path}/run") == code
+    assert signal.getsignal(number) is before
+    assert checkpoint.load(tmp_path / "run")["step"] == 2
+    assert f"stopped by {number.name}" in capfd.readouterr().err.splitlines()[-1]
+
+
+def test_a_longer_run_goes_on_from_the_shorter_and_can_itself_be_resumed(run):
+    assert ssvae("train", f"resume={run}", "trainer.epochs=2") == 0
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["epoch"], line["step"]) for line in lines] == [(1, 3), (2, 6)]
+    assert scalars(run)["elbo/train"] == [(line["step"], pytest.approx(line["elbo/train"])) for line in lines]
+    before = (run / "metrics.jsonl").read_bytes()
+    assert ssvae("train", f"resume={run}") == 0
+    assert (run / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "override, line",
+    [
+        ("seed=3", "seed was 0, now 3"),
+        ("trainer.epochs=0", "trainer.epochs was 1, now 0"),
+        ("prior.coupling.temperature=0.3", "prior.coupling.temperature was"),
+        ("+encoder.backbone.extra=1", "encoder.backbone.extra was None, now 1"),
+        ("prior/coupling=rbf", "prior.coupling._target_ was"),
+    ],
+)
+def test_another_configuration_is_refused_naming_the_key_and_what_may_change(override, line, run, capfd):
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    assert ssvae("train", f"resume={run}", override) == 2
+    said = capfd.readouterr().err.strip()
+    assert line in said and "allowed to change: trainer.epochs upward, trainer.device" in said and "\n" not in said
+    assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
+
+
+def test_lost_lines_of_the_log_are_told_and_not_filled_with_zeros(run, capfd):
+    (run / "metrics.jsonl").write_text("")
+    assert ssvae("train", f"resume={run}") == 2
+    assert "has lost lines" in capfd.readouterr().err
+    assert (run / "metrics.jsonl").read_text() == ""
+
+
+def test_a_checkpoint_of_another_kind_of_model_is_refused_with_a_line(run, capfd):
+    state = checkpoint.load(run)
+    state["objective"].popitem()
+    checkpoint.save(run, state)
+    assert ssvae("train", f"resume={run}") == 2
+    assert "does not fit" in capfd.readouterr().err

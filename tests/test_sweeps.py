@@ -1,0 +1,170 @@
+"""A sweep loses nothing to one of its jobs.
+
+1. A failing job leaves the others alone, its reason is in its folder and its traceback in its log; the end says which
+   failed, with exit code 1.
+2. sweep.resume=DIR runs what is missing and touches nothing else.
+3. Jobs of one process leave no tensors to each other; several GPUs are used in turn.
+4. The same holds under the launchers of Hydra, where they are installed, and a sweeper that searches is told a number.
+"""
+
+import gc
+import shutil
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from helpers import TINY, ssvae
+from ssvae_cli import runs
+
+ONE = [*TINY, "trainer.epochs=1", "dataset.limit=400"]
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory):
+    """A sweep of three whose second job fails."""
+    sweep = tmp_path_factory.mktemp("sweeps") / "sweep"
+    assert ssvae("train", "-m", "optimizer.lr=0.001,-1,0.002", *ONE, f"hydra.sweep.dir={sweep}") == 1
+    return sweep
+
+
+@pytest.fixture
+def sweep(half, tmp_path):
+    return shutil.copytree(half, tmp_path / "sweep")
+
+
+def summaries(sweep):
+    return sorted(p.parent.name for p in sweep.glob("*/summary.json"))
+
+
+def test_a_failing_job_leaves_the_others_alone_and_its_reason_in_its_folder(half):
+    assert summaries(half) == ["0", "2"]
+    assert "optimizer.lr must be above 0" in (half / "1" / "failed.txt").read_text()
+    assert [p.parent.name for p in half.glob("*/failed.txt")] == ["1"]
+
+
+def test_the_end_of_a_sweep_says_what_failed_and_how_to_go_on(tmp_path, capfd):
+    sweep = tmp_path / "sweep"
+    assert ssvae("train", "-m", "optimizer.lr=-1,-2", *ONE, f"hydra.sweep.dir={sweep}") == 1
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("ssvae: ")]
+    assert len(lines) == 3
+    assert f"{sweep}/0 failed: UserError: optimizer.lr must be above 0, got -1" in lines[0]
+    assert f"2 failed; sweep.resume={sweep}" in lines[2]
+
+
+def test_a_traceback_is_in_the_log_of_its_own_job(tmp_path, monkeypatch):
+    from ssvae_cli import train as module
+
+    make = module.make_objective
+
+    def broken(config, *shapes):
+        if config.seed == 1:
+            raise ZeroDivisionError("a fault")
+        return make(config, *shapes)
+
+    monkeypatch.setattr(module, "make_objective", broken)
+    sweep = tmp_path / "sweep"
+    assert ssvae("train", "-m", "seed=0,1,2", *ONE, f"hydra.sweep.dir={sweep}") == 1
+    logs = {n: (sweep / str(n) / "train.log").read_text() for n in range(3)}
+    assert "Traceback" in logs[1] and "ZeroDivisionError: a fault" in logs[1]
+    assert "Traceback" not in logs[0] + logs[2]
+    assert summaries(sweep) == ["0", "2"]
+
+
+def test_a_sweep_resumed_runs_what_is_missing_and_nothing_else(sweep, capfd):
+    (sweep / "2" / "summary.json").unlink()  # as if it had been killed in its last evaluation
+    (sweep / "2" / "failed.txt").write_text("it ended without a word\n")
+    shutil.rmtree(sweep / "1")  # and this one before it began
+    kept = {p: p.read_bytes() for p in (sweep / "0").rglob("*") if p.is_file() and p.suffix not in (".log", ".yaml")}
+    trained = (sweep / "2" / "metrics.jsonl").read_bytes()
+    assert ssvae("train", f"sweep.resume={sweep}") == 1  # the second is refused again
+    assert {p: p.read_bytes() for p in kept} == kept
+    assert summaries(sweep) == ["0", "2"] and not (sweep / "2" / "failed.txt").exists()
+    assert (sweep / "2" / "metrics.jsonl").read_bytes() == trained
+    assert "resumed" in (sweep / "2" / "train.log").read_text()
+
+
+def test_the_same_sweep_may_be_given_again_and_another_one_is_refused(sweep, capfd):
+    same = ["-m", "optimizer.lr=0.001,-1,0.002", f"sweep.resume={sweep}"]
+    assert ssvae("train", *same) == 1
+    capfd.readouterr()
+    assert ssvae("train", *same, "seed=3") == 2
+    assert "seed=3 is not of that sweep, which is: optimizer.lr=0.001,-1,0.002" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["-m", "seed=0,1", "hydra.sweep.dir={sweep}"], "already holds a sweep"),
+        (["sweep.resume=nowhere"], "no such folder"),
+        (["sweep.resume={sweep}/0"], "not a sweep"),
+        (["-m", "resume={sweep}/0"], "leave out -m"),
+    ],
+)
+def test_what_a_sweep_refuses_is_a_line(arguments, words, half, capfd):
+    assert ssvae("train", *(a.format(sweep=half) for a in arguments)) == 2
+    err = capfd.readouterr().err.strip()
+    assert words in err and len(err.splitlines()) == 1
+
+
+def tensors():
+    gc.collect()
+    return sum(isinstance(o, torch.Tensor) for o in gc.get_objects())
+
+
+def test_jobs_of_one_process_leave_no_tensors_to_each_other(tmp_path, monkeypatch):
+    counts = []
+    clear = runs.clear_memory
+    monkeypatch.setattr(runs, "clear_memory", lambda: (clear(), counts.append(tensors())))
+    ssvae("train", "-m", "optimizer.lr=0.001,-1,0.001,0.001", *ONE, f"hydra.sweep.dir={tmp_path}/sweep")
+    assert len(counts) == 4 and counts[1] == counts[2] == counts[3]
+
+
+@pytest.mark.parametrize("count, given", [(0, []), (1, []), (3, [0, 1, 2, 0, 1])])
+def test_jobs_take_the_gpus_in_turn(count, given, monkeypatch):
+    taken = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    for job in range(5):
+        runs.spread(job)
+    assert taken == given
+
+
+LAUNCHERS = {
+    "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+    "submitit": ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"],
+    "ray": [
+        "hydra/launcher=ray",
+        "+hydra.launcher.ray.init.num_cpus=2",
+        "hydra.launcher.ray.init.include_dashboard=false",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", LAUNCHERS)
+def test_a_failing_job_is_told_under_a_launcher_and_the_others_end(name, tmp_path, capfd):
+    pytest.importorskip(f"hydra_plugins.hydra_{name}_launcher", reason=f"needs the extra ssvae[{name}]")
+    pytest.importorskip(name)
+    sweep = tmp_path / "sweep"
+    code = ssvae("train", "-m", "optimizer.lr=0.001,-1", *ONE, *LAUNCHERS[name], f"hydra.sweep.dir={sweep}")
+    err = capfd.readouterr().err
+    assert code == 1, err
+    assert summaries(sweep) == ["0"]
+    assert "1 failed: UserError: optimizer.lr must be above 0, got -1" in err
+    assert ssvae("train", f"sweep.resume={sweep}", *LAUNCHERS[name]) == 1
+    assert summaries(sweep) == ["0"]
+
+
+def test_optuna_is_told_the_probe_on_validation(tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs the extra ssvae[optuna]")
+    pytest.importorskip("optuna")
+    search = [
+        "hydra/sweeper=optuna",
+        "hydra.sweeper.n_trials=2",
+        "hydra.sweeper.n_jobs=1",
+        "hydra.sweeper.direction=maximize",
+    ]
+    sweep = tmp_path / "sweep"
+    assert ssvae("train", "-m", *search, *ONE, "optimizer.lr=interval(0.0001,0.01)", f"hydra.sweep.dir={sweep}") == 0
+    best = OmegaConf.load(sweep / "optimization_results.yaml")
+    assert best.best_value == max(runs.last_value(sweep / n, "probe/linear/validation") for n in ("0", "1"))
