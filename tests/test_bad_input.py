@@ -104,6 +104,13 @@ CASES = {
         ["decoder=conv", "prior=unstructured_normal", "encoder.posterior=deterministic"],
         ["decoder=conv", "posterior=gaussian"],
     ),
+    "views of vectors": ("train", ["dataset=gaussian", "pairs=natural"], ["need images", "are [10]", "pairs=identity"]),
+    "convolutions over vectors": ("train", ["dataset=gaussian", "encoder=convnet"], ["one x is [10]", "encoder=mlp"]),
+    "nothing known of the law": ("train", ["pairs=latent"], ["pairs=latent", "conditional", "dataset=gaussian"]),
+    "no partner in the data": ("train", ["pairs=identity"], ["pairs=identity", "dataset=paired"]),
+    "window above the sequence": ("train", ["dataset=balls", "dataset.steps=4"], ["4 steps", "pairs.window=8"]),
+    "no such file": ("train", ["dataset=npz", "dataset.path=no.npz"], ["dataset.path=no.npz", "no such file"]),
+    "mandatory path": ("train", ["dataset=sequences"], ["dataset.path"]),
     "resume from nowhere": ("train", ["resume=nowhere"], ["resume=nowhere", "folder of a run"]),
     "class that cannot be imported": (
         "train",

@@ -7,12 +7,14 @@
 5. Neither the run's seed nor a generator seeded alike repeats or moves the data.
 """
 
+import json
 import math
 
 import pytest
 import torch
 from scipy import stats
 
+from helpers import ssvae
 from ssvae_cli.datasets import balls as balls_module
 from ssvae_cli.datasets.balls import balls
 from ssvae_cli.datasets.base import Split
@@ -167,6 +169,17 @@ def test_a_generator_of_the_same_seed_does_not_repeat_the_data():
     data = made("gaussian", transform="none", correlation=0.0, train=2000)
     x_prime = data.conditional(data.train, torch.Generator().manual_seed(0))
     assert torch.corrcoef(torch.stack([data.train.x[:, 0], x_prime[:, 0]]))[0, 1].abs() < 0.1
+
+
+def test_a_run_on_known_truth_reports_it_and_what_has_no_labels_has_no_probe(tmp_path):
+    few = ["dataset.train=400", "dataset.validation=60", "dataset.test=80", "encoder.latent_dim=5"]
+    command = ["train", "dataset=latents", *few, "trainer.epochs=2", "trainer.batch_size=100", "trainer.device=cpu"]
+    assert ssvae(*command, f"hydra.run.dir={tmp_path}/run") == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    known = made("latents", space="sphere", conditional="vmf", dim=5)
+    assert summary["data/mi_true"] == pytest.approx(known.mi, abs=1e-9)
+    assert 0.5 < summary["factors/r2/test"] <= 1 and 0 < summary["factors/mcc/test"] <= 1
+    assert summary["factors/accuracy/test"] is None and summary["probe/linear/test"] is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,94 @@
+"""Streaming from a folder of JPEGs beside the decoder alone, with the same workers, and beside a plain ImageFolder.
+
+    python benchmarks/data/streaming.py FOLDER [--count 10000] [--side 128] [--workers 2] [--rounds 5]
+
+FOLDER is filled with `count` JPEGs of side x side pixels if it is empty. One after another, `rounds` times: every file
+decoded by `workers` processes that keep nothing; the same files as shuffled batches of 256 from dataset=folder's
+stream; torchvision's ImageFolder behind a DataLoader. Prints images per second, medians, and their ratios.
+"""
+
+import argparse
+import multiprocessing
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
+from torchvision.transforms.v2.functional import pil_to_tensor
+
+from ssvae_cli.datasets.files import ImageFiles, Streamed
+
+BATCH = 256
+
+
+def fill(folder: Path, count: int, side: int) -> None:
+    """Smooth random colours with some grain: they compress about as photographs do."""
+    (folder / "class").mkdir(parents=True)
+    generator = torch.Generator().manual_seed(0)
+    for i in range(count):
+        x = F.interpolate(torch.rand(1, 3, 8, 8, generator=generator), (side, side), mode="bicubic")[0]
+        x = (255 * (x + 0.05 * torch.randn(x.shape, generator=generator))).clamp(0, 255).byte()
+        Image.fromarray(x.permute(1, 2, 0).numpy()).save(folder / "class" / f"{i:05}.jpg", quality=90)
+
+
+def decode(files: ImageFiles, rows: range) -> None:
+    for row in rows:
+        files.pixels(row)
+
+
+def alone(files: ImageFiles, workers: int) -> None:
+    """The decoder in `workers` processes, and nothing else."""
+    shares = [range(i, len(files), workers) for i in range(workers)]
+    processes = [multiprocessing.Process(target=decode, args=(files, share)) for share in shares]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+
+
+def streamed(files: ImageFiles, workers: int) -> None:
+    split = Streamed(files, torch.zeros(len(files), dtype=torch.long), None, workers)
+    seen = sum(len(batch) for batch in split.batches(BATCH, torch.randperm(len(split))))
+    assert seen == len(files)
+
+
+def image_folder(folder: Path, workers: int) -> None:
+    data = ImageFolder(folder, transform=pil_to_tensor)
+    for _ in DataLoader(data, BATCH, shuffle=True, num_workers=workers):
+        pass
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    for name, default in {"count": 10_000, "side": 128, "workers": 2, "rounds": 5}.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    if not given.folder.exists():
+        fill(given.folder, given.count, given.side)
+    paths = sorted((given.folder / "class").glob("*.jpg"))
+    files = ImageFiles(paths, (3, given.side, given.side), None)
+    ways = {
+        "decoder alone": lambda: alone(files, given.workers),
+        "streamed": lambda: streamed(files, given.workers),
+        "ImageFolder": lambda: image_folder(given.folder, given.workers),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(given.rounds):
+        for name, way in ways.items():
+            began = time.perf_counter()
+            way()
+            rates[name].append(len(files) / (time.perf_counter() - began))
+    for name, each in rates.items():
+        share = statistics.median(rate / limit for rate, limit in zip(each, rates["decoder alone"]))
+        spread = f"{min(each):.0f} to {max(each):.0f}"
+        print(f"{name:14} {statistics.median(each):7.0f} images/s ({spread}), {share:.2f} of the decoder")
+
+
+if __name__ == "__main__":
+    main()
