@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ssvae_cli import __version__
 from ssvae_cli.errors import UserError, nearest, of_disk, require
+from ssvae_cli.followers import aside, let_the_first_speak
 from ssvae_cli.stopping import Stopped, leave
 
 # A command: its configuration is conf/<name>.yaml, its job a function of (config, folder, choices).
@@ -53,6 +54,7 @@ def main() -> None:
         print("ssvae: interrupted", file=sys.stderr)
         sys.exit(130)
     except UserError as error:
+        let_the_first_speak()
         print(f"ssvae: {error}", file=sys.stderr)
         sys.exit(2)
     finally:
@@ -87,6 +89,7 @@ def hydra_main(command: str, overrides: list[str]) -> None:
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that exceptions come here instead of being printed there
     sys.argv = ["ssvae", *swept(resumed(overrides))]
+    sys.argv += aside(overrides)
     completing = {"-sc", "--shell-completion"} & set(overrides)
     if completing and "COMP_LINE" in os.environ:
         # Hydra takes the first word for the program: leave it one.

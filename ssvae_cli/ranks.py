@@ -5,8 +5,10 @@ backward passes are their true adjoints for the mean over ranks of these (equal)
 the ranks are those of one process with the whole batch.
 """
 
+import atexit
 import contextlib
 import copy
+import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,19 +31,16 @@ def first() -> bool:
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
-@contextlib.contextmanager
-def joined(device: torch.device) -> Iterator[None]:
+def join(device: torch.device) -> None:
     """Meet the other processes that torchrun started; with none, nothing happens."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield
+    if dist.is_initialized() or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
+    atexit.register(dist.destroy_process_group)
+    if not first():
+        logging.disable(logging.WARNING)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from ssvae_cli.errors import UserError, of_disk, require
+from ssvae_cli.followers import follows
 from ssvae_cli.trust import refuse_untrusted
 
 MAY_CHANGE = {"resume", "trust", "sweep.resume", "trainer.device"}  # by a resumption; trainer.epochs only upward
@@ -57,6 +58,8 @@ class Guard(Callback):
 
     @refusing
     def on_run_start(self, config: DictConfig, **kwargs) -> None:
+        if follows():
+            return
         run = Path(config.hydra.run.dir)
         if config.get("resume") is None:
             require(

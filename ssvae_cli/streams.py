@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import torch
 
+from ssvae_cli import ranks
+
 
 @contextlib.contextmanager
 def own_stream(seed: int | torch.Generator | None, device: torch.device) -> Iterator[None]:
@@ -17,6 +19,7 @@ def own_stream(seed: int | torch.Generator | None, device: torch.device) -> Iter
         return
     if isinstance(seed, torch.Generator):
         seed = int(torch.randint(2**62, (), generator=seed, device=seed.device))
+        seed += 0 if (share := ranks.share()) is None else share.rank  # no two ranks' samples alike
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

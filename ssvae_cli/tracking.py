@@ -15,6 +15,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from ssvae_cli.checkpoint import atomic_write
 from ssvae_cli.errors import require
+from ssvae_cli.followers import follows
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ class Display:
     def __init__(self, total: int, done: int):
         self._console = Console(file=sys.stderr)
         self._bar = None
-        if self._console.is_terminal:
+        if self._console.is_terminal and not follows():
             columns = [
                 TextColumn("epoch"),
                 MofNCompleteColumn(),

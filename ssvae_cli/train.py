@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save_file
 
 import ssvae_cli
-from ssvae_cli import checkpoint
+from ssvae_cli import checkpoint, ranks
 from ssvae_cli.build import build
 from ssvae_cli.errors import require
 from ssvae_cli.evaluation.evaluator import Evaluator
@@ -37,15 +37,20 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     # The parts, each from its own config node.
     trainer = build(cfg.trainer, "trainer")
     device = trainer.device
+    ranks.join(device)
     torch.manual_seed(cfg.seed)
     data = build(cfg.dataset, "dataset").to(device)
     pairs = build(cfg.pairs, "pairs")
     probe = build(cfg.probe, "probe")
     pairs.attach(data)
-    objective = make_objective(cfg, *pairs.shapes(data)).to(device)
+    objective = ranks.synchronise_batch_norm(make_objective(cfg, *pairs.shapes(data)).to(device), device)
     require(
         trainer.batch_size <= len(data.train),
         f"trainer.batch_size must be at most the {len(data.train)} training images, got {trainer.batch_size}",
+    )
+    require(
+        trainer.batch_size >= ranks.count(),
+        f"trainer.batch_size must be at least the {ranks.count()} processes, got {trainer.batch_size}",
     )
     objective.prior.require_memory(trainer.batch_size, device)
     steps_per_epoch = len(data.train) // trainer.batch_size
@@ -60,7 +65,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     # Where a resumed run goes on: after `first` epochs and `done` steps of the next, whose ELBOs sum to `total`.
     first, done, total, train_s, kept_bytes = 0, 0, torch.zeros((), device=device), 0.0, 0
     if cfg.resume is not None:
-        state = checkpoint.load(run)
+        state = checkpoint.load(Path(cfg.resume))
         with checkpoint.fitting(run):
             objective.load_state_dict(state["objective"])
             optimization.optimizer.load_state_dict(state["optimizer"])
@@ -99,40 +104,48 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
             },
         )
 
-    if cfg.resume is None:
+    if cfg.resume is None and ranks.first():
         save(0, 0, order.get_state(), 0.0)  # from here on the run can be resumed
     with SafePoint() as safe, Display(trainer.epochs, first) as display:
         for epoch in range(first, trainer.epochs):
             began = time.perf_counter()
+            ranks.share_random_state()
             objective.train()
             shuffler = order.get_state()
             shuffled = torch.randperm(len(data.train), generator=order)[: steps_per_epoch * trainer.batch_size]
-            ahead = shuffled[done * trainer.batch_size :]
-            for i, batch in enumerate(data.train.batches(trainer.batch_size, ahead), start=done):
-                if safe.asked:
-                    save(epoch, i, shuffler, train_s + time.perf_counter() - began)
-                    safe.leave()
-                watch.step(epoch * steps_per_epoch + i)
-                with torch.no_grad():
-                    view, view_prime = pairs(batch, noise)
-                elbo = forward(view, view_prime, pairs.to_unit(view), noise)
-                (-elbo).backward()
-                norm = optimization.step(epoch * steps_per_epoch + i)
-                watch.gradient(norm)
-                total += elbo.detach()
-                if device.type == "cpu" or i % CHECK_EVERY == 0:
-                    healthy()
+            with ranks.shared(trainer.batch_size) as mine:  # this process's rows of every batch
+                rows = shuffled.view(steps_per_epoch, -1)[done:, mine]
+                for i, batch in enumerate(data.train.batches(rows.shape[1], rows.flatten()), start=done):
+                    if safe.asked and ranks.first():  # without the first, torchrun ends the others
+                        save(epoch, i, shuffler, train_s + time.perf_counter() - began)
+                        safe.leave()
+                    watch.step(epoch * steps_per_epoch + i)
+                    with torch.no_grad():
+                        view, view_prime = pairs(batch, noise)
+                    elbo = forward(view, view_prime, pairs.to_unit(view), noise)
+                    (-elbo).backward()
+                    ranks.average_gradients(optimization.parameters)
+                    norm = optimization.step(epoch * steps_per_epoch + i)
+                    watch.gradient(norm)
+                    total += elbo.detach()
+                    if device.type == "cpu" or i % CHECK_EVERY == 0:
+                        healthy()
             values = {"elbo/train": (total / steps_per_epoch).item(), "gradient/norm": norm.item()}
             train_s += time.perf_counter() - began
+            done, total = 0, torch.zeros((), device=device)
+            if not ranks.first():
+                continue  # the first process evaluates, logs and saves
             values["optimizer/lr"] = optimization.rate((epoch + 1) * steps_per_epoch - 1)
             if (epoch + 1) % trainer.eval_every == 0 or epoch + 1 == trainer.epochs:
                 values |= evaluator.validation()
             tracker.scalars((epoch + 1) * steps_per_epoch, epoch + 1, values)
             display.epoch(epoch + 1, values)
-            done, total = 0, torch.zeros((), device=device)
             save(epoch + 1, 0, order.get_state(), train_s)
-        if safe.asked:
+        if safe.asked and ranks.first():
             safe.leave()
+
+    if not ranks.first():
+        return {}
 
     # The last epoch's numbers: test is read here, once.
     seen = trainer.epochs * steps_per_epoch * trainer.batch_size

@@ -1,5 +1,6 @@
 """How training runs: device, precision, epochs, batch size."""
 
+import os
 from typing import Literal
 
 import torch
@@ -26,5 +27,10 @@ class Trainer:
         found = torch.cuda.is_available()
         require(device != "cuda" or found, "trainer.device=cuda, but no GPU was found; allowed here: auto, cpu")
         self.epochs, self.batch_size, self.eval_every = epochs, batch_size, eval_every
-        self.device = torch.device("cuda" if found and device != "cpu" else "cpu")
+        self.device = torch.device("cpu")
+        if found and device != "cpu":
+            place = int(os.environ.get("LOCAL_RANK", "0"))  # torchrun's: a GPU a process
+            gpus = torch.cuda.device_count()
+            require(place < gpus, f"--nproc-per-node is above the {gpus} GPUs of this machine; allowed: 1 to {gpus}")
+            self.device = torch.device("cuda", place)
         self.precision, self.compile = precision, compile

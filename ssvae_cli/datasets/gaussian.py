@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ssvae_cli.datasets.base import Data, Factor, Split
 from ssvae_cli.datasets.synthetic import InvertibleNetwork, make_splits, unlabelled
 from ssvae_cli.errors import require
+from ssvae_cli.ranks import draw
 
 
 class Partner(nn.Module):
@@ -21,7 +22,7 @@ class Partner(nn.Module):
     def forward(self, batch: Split, generator: torch.Generator) -> Tensor:
         """A fresh x' for every sample, [B, D]."""
         z = batch.factors
-        noise = torch.randn(z.shape, device=z.device, generator=generator)
+        noise = draw(torch.randn, *z.shape, device=z.device, generator=generator)
         return self.transform(self.correlation * z + math.sqrt(1 - self.correlation**2) * noise)
 
 

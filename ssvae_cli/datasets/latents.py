@@ -15,6 +15,7 @@ from ssvae_cli import von_mises_fisher
 from ssvae_cli.datasets.base import Data, Factor, Split
 from ssvae_cli.datasets.synthetic import InvertibleNetwork, make_splits, unlabelled
 from ssvae_cli.errors import require
+from ssvae_cli.ranks import draw
 from ssvae_cli.spaces import SPACES, log_area
 
 Space = Literal["sphere", "box", "normal"]
@@ -41,7 +42,7 @@ class Neighbour(nn.Module):
         """z' given z, [B, D]."""
         if self.kind == "vmf":
             return von_mises_fisher.sample(z, torch.tensor(self.scale**-2), generator)
-        u = torch.rand(z.shape, dtype=torch.float64, device=z.device, generator=generator)
+        u = draw(torch.rand, *z.shape, dtype=torch.float64, device=z.device, generator=generator)
         below, inverse = DISTRIBUTIONS[self.kind]
         if self.space == "box":
             low, high = below(-z.double() / self.scale), below((1 - z.double()) / self.scale)

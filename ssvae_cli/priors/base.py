@@ -71,8 +71,9 @@ class ScorePrior(Prior):
         require(
             need <= have,
             f"trainer.batch_size={batch}: the coupling {type(self.coupling).__name__} needs all scores of a batch at "
-            f"once, {need / 2**30:.1f} GiB of {have / 2**30:.1f}; allowed: a smaller batch, or a coupling that is an inner "
-            "product or a distance (cosine, bilinear, bilinear_bias, separable, rbf, diagonal_rbf, student, laplace)",
+            f"once, {need / 2**30:.1f} GiB of {have / 2**30:.1f}; allowed: a smaller batch, or a coupling that is an "
+            "inner product or a distance: cosine, bilinear, bilinear_bias, separable, rbf, diagonal_rbf, student, "
+            "laplace",
         )
 
     def scores(self, z: Tensor, z_prime: Tensor, past: tuple[Tensor, Tensor] | None = None) -> list[Scores]:

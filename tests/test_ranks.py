@@ -1,0 +1,94 @@
+"""Several processes, on gloo and the CPU.
+
+1. The ELBO, every parameter's gradient and every buffer equal those of one process with the whole batch, also where the
+   processes do not divide it; views and posterior samples included.
+2. A run leaves one folder with one set of logs, goes on with another number of processes, and ends when one dies.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from helpers import TINY, ssvae
+from two_ranks import CASES, step
+
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def torchrun(processes: int, *command: str, **options) -> subprocess.Popen:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    return subprocess.Popen([*launcher, *map(str, command)], env=ONE_THREAD, text=True, **options)
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory):
+    """{case: what tests/two_ranks.py saved of two processes}."""
+    folder = tmp_path_factory.mktemp("ranks")
+    assert torchrun(2, Path(__file__).parent / "two_ranks.py", folder).wait(120) == 0
+    return torch.load(folder / "2.pt")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_ranks_give_the_elbo_the_gradients_and_the_buffers_of_one(case, steps):
+    one, two = step(case), steps[case]
+    assert one.keys() == two.keys() and len(one) > 20
+    for name, expected in one.items():
+        difference = (two[name].double() - expected.double()).norm()
+        assert difference <= 1e-6 * expected.double().norm(), name
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A tiny run of two processes."""
+    run = tmp_path_factory.mktemp("run") / "two"
+    launched = torchrun(2, "-m", "ssvae_cli", "train", *TINY, f"hydra.run.dir={run}", cwd=run.parent)
+    assert launched.wait(120) == 0
+    return run
+
+
+def metrics(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_two_processes_leave_one_folder_with_one_set_of_logs_and_the_numbers_of_one(run, tmp_path):
+    assert [p.name for p in run.parent.iterdir()] == ["two"]
+    assert len(list(run.glob("events.out.tfevents.*"))) == 1 and (run / "summary.json").exists()
+    assert ssvae("train", *TINY, f"hydra.run.dir={tmp_path}/one") == 0
+    both = metrics(run), metrics(tmp_path / "one")
+    assert [line["epoch"] for line in both[0]] == [1, 2]
+    for two, one in zip(*both):
+        assert two["elbo/train"] == pytest.approx(one["elbo/train"], rel=1e-3)  # float32, summed in another order
+        assert two["gradient/norm"] == pytest.approx(one["gradient/norm"], rel=1e-2)
+
+
+def test_a_run_of_two_processes_goes_on_in_one(run):
+    assert ssvae("train", f"resume={run}", "trainer.epochs=3") == 0
+    assert [line["epoch"] for line in metrics(run)] == [1, 2, 3]
+
+
+def test_a_process_that_dies_ends_the_run_with_its_cause(tmp_path):
+    tiny = [*TINY, "trainer.epochs=2000", "trainer.eval_every=2000"]
+    launched = torchrun(2, "-m", "ssvae_cli", "train", *tiny, f"hydra.run.dir={tmp_path}/run", stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run" / "checkpoints" / "last.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    workers = subprocess.check_output(["pgrep", "-P", str(launched.pid)], text=True).split()
+    os.kill(int(workers[-1]), signal.SIGKILL)
+    began = time.monotonic()
+    _, told = launched.communicate(timeout=60)
+    assert launched.returncode != 0 and time.monotonic() - began < 60
+    assert "Signal 9 (SIGKILL)" in told
+
+
+def test_a_mistake_is_told_once_and_a_sweep_is_refused(tmp_path):
+    launched = torchrun(2, "-m", "ssvae_cli", "train", "-m", "seed=0,1", cwd=tmp_path, stderr=subprocess.PIPE)
+    _, told = launched.communicate(timeout=60)
+    assert told.count("ssvae: a sweep runs in one process: leave out -m, or torchrun") == 1
+    assert not list(tmp_path.iterdir())

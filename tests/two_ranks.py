@@ -1,0 +1,107 @@
+"""Run by torchrun from tests/test_ranks.py: one step of each case, in float64, saved by the first rank.
+
+usage: two_ranks.py FOLDER; the number of processes is torchrun's.
+"""
+
+import sys
+from pathlib import Path
+from unittest import mock
+
+import torch
+
+from ssvae_cli import ranks
+from ssvae_cli.couplings import Bilinear, Cosine
+from ssvae_cli.datasets.base import Split
+from ssvae_cli.encoders import Encoder
+from ssvae_cli.encoders.convnet import ConvNet
+from ssvae_cli.estimators.aggregate import Aggregate
+from ssvae_cli.estimators.classifier import Classifier
+from ssvae_cli.estimators.dv import DV
+from ssvae_cli.estimators.infonce import InfoNCE
+from ssvae_cli.estimators.js import JS
+from ssvae_cli.estimators.limit import Limit
+from ssvae_cli.estimators.mine import MINE
+from ssvae_cli.estimators.nwj import NWJ
+from ssvae_cli.estimators.queue import Queue
+from ssvae_cli.estimators.tuba import TUBA
+from ssvae_cli.objective import Objective
+from ssvae_cli.pairs.augment import Augment
+from ssvae_cli.pairs.colour import Jitter, Noise
+from ssvae_cli.pairs.geometry import Crop
+from ssvae_cli.priors import base
+from ssvae_cli.priors.energy import Energy
+from ssvae_cli.priors.gaussian import Gaussian
+from ssvae_cli.priors.infonce import InfoNCE as InfoNCEPrior
+from ssvae_cli.priors.mi import MI
+
+BATCH, LATENT = 21, 6  # two processes do not divide it
+
+
+def scored(prior, estimator, coupling=None, posterior="deterministic"):
+    return prior(coupling=coupling or Cosine(temperature=0.3), direction="both"), estimator, posterior
+
+
+CASES = {
+    "infonce": lambda: scored(InfoNCEPrior, InfoNCE()),
+    "infonce in tiles": lambda: scored(InfoNCEPrior, InfoNCE(), Bilinear(latent_dim=LATENT)),
+    "infonce, gaussian posterior": lambda: scored(InfoNCEPrior, InfoNCE(), posterior="gaussian"),
+    "queue": lambda: scored(InfoNCEPrior, Queue(size=30, latent_dim=LATENT)),
+    "limit": lambda: scored(InfoNCEPrior, Limit()),
+    "nwj": lambda: scored(MI, NWJ()),
+    "js": lambda: scored(MI, JS()),
+    "dv": lambda: scored(Energy, DV()),
+    "mine": lambda: scored(Energy, MINE(decay=0.5)),
+    "tuba": lambda: scored(Energy, TUBA()),
+    "gaussian prior": lambda: (
+        Gaussian(latent_dim=LATENT, correlation=0.5, learn=True, covariance="correlation"),
+        Classifier(latent_dim=LATENT, hidden=[8]),
+        "deterministic",
+    ),
+    "gaussian prior, aggregate": lambda: (
+        Gaussian(latent_dim=LATENT, correlation=0.5, learn=True, covariance="full"),
+        Aggregate(),
+        "gaussian",
+    ),
+}
+
+
+def step(name: str) -> dict[str, torch.Tensor]:
+    """The ELBO of two batches one after the other, every gradient of the second, every buffer after it."""
+    torch.manual_seed(0)
+    prior, estimator, posterior = CASES[name]()
+    shape = (3, 8, 8)
+    encoder = Encoder(
+        shape=shape,
+        backbone=lambda shape: ConvNet(shape=shape, width=4, stages=2),
+        latent_dim=LATENT,
+        projector=[8],
+        posterior=posterior,
+    )
+    objective = Objective(encoder=encoder, encoder_prime=None, prior=prior, estimator=estimator).double()
+    objective = ranks.synchronise_batch_norm(objective, torch.device("cpu")).train()
+    jitter = Jitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, probability=0.8)
+    crop = Crop(scale=(0.3, 1.0), ratio=(0.75, 1.33))
+    none = dict.fromkeys(["affine", "grayscale", "blur", "solarize", "size"])
+    pairs = Augment(crop=crop, flip=0.5, jitter=jitter, noise=Noise(std=0.1), mean=0.5, std=0.25, **none)
+    images = torch.randint(256, (2, BATCH, *shape), dtype=torch.uint8)
+    noise = torch.Generator().manual_seed(1)
+    values = {}
+    tiled_above = mock.patch.object(base, "TILED_ABOVE", 0 if "tiles" in name else 10**9)
+    for i in range(2):
+        objective.zero_grad()
+        with tiled_above, ranks.shared(BATCH) as mine:
+            views = pairs(Split(images[i, mine], torch.zeros(mine.stop - mine.start)), noise)
+            elbo = objective(*(v.double() for v in views), generator=noise)
+            (-elbo).backward()
+            parameters = dict(objective.named_parameters())
+            ranks.average_gradients(list(parameters.values()))
+        values[f"elbo {i}"] = elbo.detach()
+    values |= {f"gradient of {k}": p.grad for k, p in parameters.items()}
+    return values | {k: b.clone() for k, b in objective.named_buffers()}
+
+
+if __name__ == "__main__":
+    ranks.join(torch.device("cpu"))
+    found = {name: step(name) for name in CASES}
+    if ranks.first():
+        torch.save(found, Path(sys.argv[1]) / f"{ranks.count()}.pt")
