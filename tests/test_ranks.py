@@ -19,6 +19,7 @@ import torch
 from helpers import TINY, ssvae
 from two_ranks import CASES, step
 
+SMALL = [*TINY, "optimizer=sgd", "optimizer.lr=0.01"]  # Adam's first steps turn rounding into signs
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
@@ -48,7 +49,7 @@ def test_two_ranks_give_the_elbo_the_gradients_and_the_buffers_of_one(case, step
 def run(tmp_path_factory):
     """A tiny run of two processes."""
     run = tmp_path_factory.mktemp("run") / "two"
-    launched = torchrun(2, "-m", "ssvae_cli", "train", *TINY, f"hydra.run.dir={run}", cwd=run.parent)
+    launched = torchrun(2, "-m", "ssvae_cli", "train", *SMALL, f"hydra.run.dir={run}", cwd=run.parent)
     assert launched.wait(120) == 0
     return run
 
@@ -60,12 +61,12 @@ def metrics(run: Path) -> list[dict]:
 def test_two_processes_leave_one_folder_with_one_set_of_logs_and_the_numbers_of_one(run, tmp_path):
     assert [p.name for p in run.parent.iterdir()] == ["two"]
     assert len(list(run.glob("events.out.tfevents.*"))) == 1 and (run / "summary.json").exists()
-    assert ssvae("train", *TINY, f"hydra.run.dir={tmp_path}/one") == 0
+    assert ssvae("train", *SMALL, f"hydra.run.dir={tmp_path}/one") == 0
     both = metrics(run), metrics(tmp_path / "one")
     assert [line["epoch"] for line in both[0]] == [1, 2]
     for two, one in zip(*both):
         assert two["elbo/train"] == pytest.approx(one["elbo/train"], rel=1e-3)  # float32, summed in another order
-        assert two["gradient/norm"] == pytest.approx(one["gradient/norm"], rel=1e-2)
+        assert two["gradient/norm"] == pytest.approx(one["gradient/norm"], rel=1e-3)
 
 
 def test_a_run_of_two_processes_goes_on_in_one(run):
@@ -74,7 +75,7 @@ def test_a_run_of_two_processes_goes_on_in_one(run):
 
 
 def test_a_process_that_dies_ends_the_run_with_its_cause(tmp_path):
-    tiny = [*TINY, "trainer.epochs=2000", "trainer.eval_every=2000"]
+    tiny = [*SMALL, "trainer.epochs=2000", "trainer.eval_every=2000"]
     launched = torchrun(2, "-m", "ssvae_cli", "train", *tiny, f"hydra.run.dir={tmp_path}/run", stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
     while not (tmp_path / "run" / "checkpoints" / "last.pt").exists() and time.monotonic() < deadline:
