@@ -3,13 +3,15 @@
 Saturation, hue and grayscale mean nothing for one channel, and leave it alone.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ssvae_cli.errors import require
 from ssvae_cli.pairs.geometry import require_probability, uniform
-from ssvae_cli.pairs.resample import separable
 from ssvae_cli.ranks import draw
 
 GREY = (0.2989, 0.587, 0.114)  # ITU-R 601-2 luma, as torchvision and PIL have it
@@ -62,34 +64,33 @@ def adjust_hue(x: Tensor, turn: Tensor) -> Tensor:
     return torch.stack([red, green, blue], 1).clamp_(0, 1).mul_(chroma[:, None]).add_(low[:, None])
 
 
-def grayscale(x: Tensor, chosen: Tensor) -> Tensor:
-    """Grey where `chosen`, [B] bool, in all channels."""
-    return torch.where(_each(chosen), grey(x), x) if x.shape[1] == 3 else x
+def solarize(x: Tensor, threshold: float) -> Tensor:
+    """1 - x where x is at or above the threshold."""
+    return torch.where(x >= threshold, 1 - x, x)
 
 
-def solarize(x: Tensor, chosen: Tensor, threshold: float) -> Tensor:
-    """1 - x where x is at or above the threshold, for the samples `chosen`, [B] bool."""
-    return torch.where(_each(chosen) & (x >= threshold), 1 - x, x)
-
-
-def gaussian_blur(x: Tensor, sigma: Tensor, chosen: Tensor, kernel: int) -> Tensor:
-    """Blur the samples `chosen`, [B] bool, with sigma, [B], in pixels, over an odd `kernel`, edges reflected.
-
-    One banded matrix for rows and one for columns: two small products instead of a convolution per sample.
-    """
-    taps = torch.arange(kernel, device=x.device) - kernel // 2
+def gaussian_blur(x: Tensor, sigma: Tensor, kernel: int) -> Tensor:
+    """Blur with sigma, [B], in pixels, over an odd `kernel`, edges reflected: along rows, then along columns."""
+    batch, channels, height, width = x.shape
+    reach = kernel // 2
+    taps = torch.arange(-reach, reach + 1, device=x.device)
     weight = torch.exp(-0.5 * (taps / sigma[:, None]) ** 2)
-    weight = weight / weight.sum(1, keepdim=True)
-    weight = torch.where(chosen[:, None], weight, (taps == 0).to(weight.dtype))
-    rows, columns = (torch.einsum("bt,tij->bij", weight, _reflected(taps, side)) for side in x.shape[2:])
-    return separable(x, rows, columns)
+    weight = (weight / weight.sum(1, keepdim=True)).repeat_interleave(channels, 0)
+    x = F.pad(x, (reach, reach, reach, reach), mode="reflect").view(1, batch * channels, height + 2 * reach, -1)
+    x = F.conv2d(x, weight[:, None, None, :], groups=batch * channels)
+    return F.conv2d(x, weight[:, None, :, None], groups=batch * channels).view(batch, channels, height, width)
 
 
-def _reflected(taps: Tensor, side: int) -> Tensor:
-    """[T, side, side]: entry (t, i, j) is 1 where tap t of pixel i falls on pixel j, reflected at the edges."""
-    at = torch.arange(side, device=taps.device) + taps[:, None]
-    at = (side - 1) - ((side - 1) - at.abs()).abs()
-    return F.one_hot(at, side).float()
+def for_chosen(operation: Callable[..., Tensor], x: Tensor, chosen: Tensor, *parameters: Tensor) -> Tensor:
+    """operation(x, *parameters) for the samples `chosen`, [B] bool, x for the others; x may be overwritten.
+
+    A CPU works on the chosen alone. A graph has one shape, and a GPU would have to wait to learn how many they are:
+    there the operation runs on all samples, and its result is kept for the chosen.
+    """
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        return torch.where(_each(chosen), operation(x, *parameters), x)
+    rows = chosen.nonzero().flatten()
+    return x.index_copy_(0, rows, operation(x[rows], *(p[rows] for p in parameters))) if len(rows) else x
 
 
 class Jitter:
@@ -107,13 +108,17 @@ class Jitter:
         self.probability = probability
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Factors about 1 and a hue about 0, [B] each; neutral for samples that are left alone."""
+        """Which samples are jittered, then factors about 1 and a hue about 0; [B] each."""
         chosen = uniform(shape[0], 0, 1, generator) < self.probability
         strengths = (self.brightness, self.contrast, self.saturation)
-        factors = [uniform(shape[0], 1 - s, 1 + s, generator).where(chosen, 1.0) for s in strengths]
-        return *factors, uniform(shape[0], -self.hue, self.hue, generator).where(chosen, 0.0)
+        factors = (uniform(shape[0], 1 - s, 1 + s, generator) for s in strengths)
+        return chosen, *factors, uniform(shape[0], -self.hue, self.hue, generator)
 
-    def __call__(self, x: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, turn: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, chosen: Tensor, *factors: Tensor) -> Tensor:
+        return self.adjust(x, *factors) if self.probability == 1 else for_chosen(self.adjust, x, chosen, *factors)
+
+    def adjust(self, x: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, turn: Tensor) -> Tensor:
+        """All samples by their factors, [B] each."""
         x = adjust_brightness(x, brightness) if self.brightness else x
         x = adjust_contrast(x, contrast) if self.contrast else x
         x = adjust_saturation(x, saturation) if self.saturation else x
@@ -131,7 +136,7 @@ class Grayscale:
         return (uniform(shape[0], 0, 1, generator) < self.probability,)
 
     def __call__(self, x: Tensor, chosen: Tensor) -> Tensor:
-        return grayscale(x, chosen)
+        return for_chosen(lambda x: grey(x).expand_as(x), x, chosen)
 
 
 class Blur:
@@ -153,7 +158,7 @@ class Blur:
         return sigma, uniform(shape[0], 0, 1, generator) < self.probability
 
     def __call__(self, x: Tensor, sigma: Tensor, chosen: Tensor) -> Tensor:
-        return gaussian_blur(x, sigma, chosen, self.kernel)
+        return for_chosen(partial(gaussian_blur, kernel=self.kernel), x, chosen, sigma)
 
 
 class Solarize:
@@ -168,7 +173,7 @@ class Solarize:
         return (uniform(shape[0], 0, 1, generator) < self.probability,)
 
     def __call__(self, x: Tensor, chosen: Tensor) -> Tensor:
-        return solarize(x, chosen, self.threshold)
+        return for_chosen(partial(solarize, threshold=self.threshold), x, chosen)
 
 
 class Noise:

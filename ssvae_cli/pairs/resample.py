@@ -53,19 +53,34 @@ def whole(n: int, size: tuple[int, int], device: torch.device) -> Tensor:
 def resized_crop(x: Tensor, boxes: Tensor, flip: Tensor, size: tuple[int, int]) -> Tensor:
     """Crop, flip and resize by one bilinear resampling, antialiased where it shrinks.
 
-    x: [B, C, H, W]; boxes: [B, 4], (top, left, height, width); flip: [B], bool. Returns [B, C, *size]. Rows and columns
-    are resampled by one matrix each, so the filter is exact.
+    x: [B, C, H, W]; boxes: [B, 4], (top, left, height, width); flip: [B], bool. Returns [B, C, *size].
     """
-    rows = _weights(boxes[:, 0], boxes[:, 2], x.shape[2], size[0])
-    columns = _weights(boxes[:, 1], boxes[:, 3], x.shape[3], size[1])
-    return separable(x, rows, torch.where(flip[:, None, None], columns.flip(1), columns))
+    can_shrink = any(inside > outside for inside, outside in zip(x.shape[2:], size))
+    return (_filtered if can_shrink else _interpolated)(x, boxes, flip, size)
 
 
-def separable(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """rows[b] @ x[b, c] @ columns[b]^T: [B, C, H, W], [B, h, H], [B, w, W] -> [B, C, h, w].
+def _interpolated(x: Tensor, boxes: Tensor, flip: Tensor, size: tuple[int, int]) -> Tensor:
+    """Where no box can shrink: between four pixels, which stay within the box."""
+    at = []
+    for axis, (inside, outside) in enumerate(zip(x.shape[2:], size)):
+        start, length = boxes[:, axis, None], boxes[:, axis + 2, None]
+        centre = start + (torch.arange(outside, device=x.device) + 0.5) * (length / outside)
+        centre = centre.maximum(start + 0.5).minimum(start + length - 0.5)
+        at.append(centre * (2 / inside) - 1)  # grid_sample's axes run from -1 to 1
+    rows, columns = at
+    columns = torch.where(flip[:, None], columns.flip(1), columns)
+    grid = torch.stack([columns[:, None].expand(-1, size[0], -1), rows[:, :, None].expand(-1, -1, size[1])], 3)
+    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+
+def _filtered(x: Tensor, boxes: Tensor, flip: Tensor, size: tuple[int, int]) -> Tensor:
+    """Rows and columns by one matrix each, so that the filter is exact: rows[b] @ x[b, c] @ columns[b]^T.
 
     One product for the columns of all channels, then one a channel for the rows: no weight is copied.
     """
+    rows = _weights(boxes[:, 0], boxes[:, 2], x.shape[2], size[0])
+    columns = _weights(boxes[:, 1], boxes[:, 3], x.shape[3], size[1])
+    columns = torch.where(flip[:, None, None], columns.flip(1), columns)
     wide = torch.bmm(x.flatten(1, 2), columns.mT).unflatten(1, x.shape[1:3])
     return torch.stack([torch.bmm(rows, channel) for channel in wide.unbind(1)], 1)
 
