@@ -61,6 +61,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     order = torch.Generator().manual_seed(cfg.seed)
     noise = torch.Generator(device).manual_seed(cfg.seed)
     forward = torch.compile(objective) if trainer.compile else objective
+    if trainer.compile:
+        pairs.compile()
 
     # Where a resumed run goes on: after `first` epochs and `done` steps of the next, whose ELBOs sum to `total`.
     first, done, total, train_s, kept_bytes = 0, 0, torch.zeros((), device=device), 0.0, 0
