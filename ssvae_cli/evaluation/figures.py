@@ -5,10 +5,12 @@ from torch import Tensor
 
 
 def pair_grid(x: Tensor, x_prime: Tensor) -> Figure:
-    """Views x over their partners x', [B, ...] each: images [B, C, H, W] in [0, 1], anything else as its numbers."""
-    figure = Figure(figsize=(0.6 * len(x), 1.4), layout="constrained")
-    axes = figure.subplots(2, len(x), squeeze=False)
-    for row, (name, views) in enumerate({"x": x, "x'": x_prime}.items()):
+    """Views x over their partners x', [B, ...] each: images in [0, 1], videos from top to bottom, else the numbers."""
+    sides = {"x": _frames(x), "x'": _frames(x_prime)}
+    heights = [views.shape[2] / views.shape[3] if views.ndim == 4 else 1.0 for views in sides.values()]
+    figure = Figure(figsize=(0.6 * len(x), 0.58 * sum(heights) + 0.15), layout="constrained")
+    axes = figure.subplots(2, len(x), squeeze=False, height_ratios=heights)
+    for row, (name, views) in enumerate(sides.items()):
         axes[row, 0].set_ylabel(name, rotation=0, ha="right", va="center")
         for axis, view in zip(axes[row], views):
             if view.ndim == 3:
@@ -19,6 +21,11 @@ def pair_grid(x: Tensor, x_prime: Tensor) -> Figure:
                 axis.set_ylim(views.min().item() - 0.1, views.max().item() + 0.1)
             axis.set(xticks=[], yticks=[])
     return figure
+
+
+def _frames(views: Tensor) -> Tensor:
+    """Videos, [B, T, C, H, W], as one tall image each, [B, C, T * H, W]; anything else as it is."""
+    return views.transpose(1, 2).flatten(2, 3) if views.ndim == 5 else views
 
 
 def score_matrix(scores: Tensor) -> Figure:
