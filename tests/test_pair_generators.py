@@ -254,3 +254,39 @@ def test_settings_out_of_range_are_refused_in_a_line(name):
     with pytest.raises(UserError, match=key) as error:
         make()
     assert "\n" not in str(error.value)
+
+
+def photographs(root):
+    from PIL import Image
+
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            folder = root / part / name
+            folder.mkdir(parents=True)
+            for i in range(4):
+                Image.new("RGB", (8, 8), (10 * i, 100, 0)).save(folder / f"{i}.png")
+    return ["dataset=folder", f"dataset.root={root}", "dataset.memory_gb=0", "dataset.workers=0"]
+
+
+def streamed(root, pairs):
+    from hydra import compose, initialize_config_module
+
+    from ssvae_cli.build import build
+
+    with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
+        config = compose("train", overrides=[*photographs(root), f"pairs={pairs}"])
+    return build(config.dataset, "dataset"), build(config.pairs, "pairs")
+
+
+def test_streamed_images_are_cut_like_those_in_memory(tmp_path):
+    images, pairs = streamed(tmp_path, "halves")
+    pairs.attach(images)
+    assert pairs.shapes(images) == ((3, 4, 8), (3, 4, 8))
+    first, _ = pairs(next(images.train.batches(4)), generator())
+    assert first.shape == (4, 3, 4, 8)
+
+
+def test_peers_of_streamed_images_are_refused_in_a_line(tmp_path):
+    images, pairs = streamed(tmp_path, "peers")
+    with pytest.raises(UserError, match="dataset.memory_gb"):
+        pairs.attach(images)

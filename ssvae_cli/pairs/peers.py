@@ -44,6 +44,7 @@ class Peers(Step):
 
     @staticmethod
     def _by_class(name: str, split: Split, words: tuple[str, ...]) -> Classes:
+        require(isinstance(split, Split), "pairs=peers needs images in memory; raise dataset.memory_gb to hold them")
         require(bool((split.y >= 0).all()), f"pairs=peers needs a label for every image, and {name} has some without")
         count = torch.bincount(split.y)
         alone = (count == 1).nonzero().flatten().tolist()

@@ -51,5 +51,5 @@ class Step(Pairs):
 
     def _after(self, data: Data) -> Data:
         """Data of the shapes that `then` meets: one pair, made."""
-        one = data.train.rows(slice(0, 1))
+        one = next(data.train.rows(slice(0, 1)).batches(1))
         return replace(data, train=self.make(one, torch.Generator(one.x.device).manual_seed(0)))
