@@ -157,7 +157,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         "time/train_s": train_s,
         "throughput/images_per_s": seen / train_s if train_s else None,
         "data/log_n_test": math.log(len(data.test)),
-        "data/mi_true": data.mi,
+        "data/mi_true": pairs.mi(data),
         "seed": cfg.seed,
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "versions": f"ssvae {ssvae_cli.__version__}, torch {torch.__version__}, torchvision {torchvision.__version__}",

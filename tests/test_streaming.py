@@ -18,6 +18,9 @@ from ssvae_cli.datasets import files as module
 from ssvae_cli.datasets.files import ImageFiles, Streamed
 from ssvae_cli.datasets.folder import folder
 from ssvae_cli.errors import UserError
+from ssvae_cli.pairs.halves import Halves
+from ssvae_cli.pairs.noise import Noise
+from ssvae_cli.pairs.peers import Peers
 
 COUNT = 40
 
@@ -142,6 +145,14 @@ def test_a_worker_that_dies_ends_the_run_with_its_cause(root, tmp_path, monkeypa
     assert run(root, tmp_path / "run", "dataset.memory_gb=0") == 2
     last = capfd.readouterr().err.strip().splitlines()[-1]
     assert "a process that decodes images died (signal SIGKILL)" in last and "lower dataset.workers, 1 here" in last
+
+
+def test_pairs_in_turn_take_streams_and_peers_of_a_stream_are_refused_in_a_line(root):
+    data = read(root, memory_gb=0.0, workers=0)
+    halves = Halves(first="top", then=Noise(std=0.1))
+    assert halves.shapes(data) == ((3, 4, 8), (3, 4, 8))
+    with pytest.raises(UserError, match="in memory; raise dataset.memory_gb"):
+        Peers(then=Noise(std=0.1)).attach(data)
 
 
 @pytest.mark.parametrize("wrong", [{"memory_gb": -1.0}, {"workers": -1}])

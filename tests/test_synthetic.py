@@ -23,6 +23,9 @@ from ssvae_cli.datasets.latents import Neighbour, latents
 from ssvae_cli.datasets.sprites import FACTORS, MOVES, render, sprites
 from ssvae_cli.datasets.synthetic import InvertibleNetwork
 from ssvae_cli.errors import UserError
+from ssvae_cli.pairs.base import Identity
+from ssvae_cli.pairs.latent import Latent
+from ssvae_cli.pairs.noise import Noise
 
 SMALL = {"train": 20, "validation": 5, "test": 6, "seed": 0}
 MAKERS = {
@@ -204,6 +207,18 @@ def test_what_makes_no_data_is_refused_in_a_line(name, options, said):
     with pytest.raises(UserError, match=said) as error:
         made(name, **options)
     assert "\n" not in str(error.value)
+
+
+def test_the_mutual_information_of_the_law_is_not_said_of_other_pairs():
+    data = made("gaussian")
+    assert Latent(then=Identity()).mi(data) == data.mi
+    assert Latent(then=Noise(std=0.1)).mi(data) is None and Noise(std=0.1).mi(data) is None
+
+
+def test_a_split_on_its_device_holds_no_larger_one():
+    """What was held out is let go, and batches are known as rows of this split."""
+    part = Split(torch.arange(7.0)[:, None], torch.arange(7)).rows(torch.tensor([1, 3, 5])).to(torch.device("cpu"))
+    assert part.of is None and all(batch.of is part for batch in part.batches(2))
 
 
 def test_batches_come_in_the_order_asked_for():

@@ -47,8 +47,8 @@ class Split:
         return replace(self._each(lambda tensor: tensor[rows]), of=self.of or self)
 
     def to(self, device: torch.device) -> "Split":
-        """The same samples on a device."""
-        return self._each(lambda tensor: tensor.to(device))
+        """The same samples on a device, as a split of their own."""
+        return replace(self._each(lambda tensor: tensor.to(device)), of=None)
 
     def batches(self, size: int, order: Tensor | None = None) -> Iterator["Split"]:
         """`size` samples at a time, the last perhaps fewer, on the split's device; order: rows [M], None for all."""
@@ -74,7 +74,7 @@ class Data:
     """Train, validation and test, the same whatever the run's seed.
 
     classes: the labels as words. factors: the columns of every split's factors. conditional: the data's own
-    P(x'|x), a module (batch: Split, generator) -> x' [B, ...]. mi: I(x; x') in nats, where the truth is known.
+    P(x'|x), a module (batch: Split, generator) -> x' [B, ...]. mi: I(x; x') in nats under it, where that is known.
     """
 
     train: Split

@@ -44,6 +44,10 @@ class Pairs:
         """Bytes to normalised floats; floats as they are."""
         return (x.float() / 255 - self.mean) / self.std if x.dtype == torch.uint8 else x
 
+    def mi(self, data: Data) -> float | None:
+        """I(x; x') of these pairs in nats, where it is known."""
+        return None
+
     def to_unit(self, x: Tensor) -> Tensor:
         """Normalised pixels back to [0, 1], as pictures and explicit decoders take them."""
         return x * self.std + self.mean

@@ -6,6 +6,7 @@ import torch
 
 from ssvae_cli.datasets.base import Data, Split
 from ssvae_cli.errors import require
+from ssvae_cli.pairs.base import Identity
 from ssvae_cli.pairs.step import Step
 
 
@@ -18,6 +19,9 @@ class Latent(Step):
             "pairs=latent needs data with a conditional of their own: dataset=gaussian, latents or sprites",
         )
         self.conditional = data.conditional
+
+    def mi(self, data: Data) -> float | None:
+        return data.mi if isinstance(self.then, Identity) else None
 
     def make(self, batch: Split, generator: torch.Generator) -> Split:
         return replace(batch, x_prime=self.conditional(batch, generator))
