@@ -111,6 +111,18 @@ CASES = {
     "window above the sequence": ("train", ["dataset=balls", "dataset.steps=4"], ["4 steps", "pairs.window=8"]),
     "no such file": ("train", ["dataset=npz", "dataset.path=no.npz"], ["dataset.path=no.npz", "no such file"]),
     "mandatory path": ("train", ["dataset=sequences"], ["dataset.path"]),
+    "patches beyond the image": (
+        "train",
+        ["pairs=patches", "pairs.grid=20", "pairs.overlap=0"],
+        ["pairs.grid=20", "8x8", "at most 8"],
+    ),
+    "a window longer than the sequences": (
+        "train",
+        ["dataset=balls", "dataset.train=4", "dataset.validation=2", "dataset.test=2", "pairs.window=30"],
+        ["sequences of 16 steps", "pairs.window=30"],
+    ),
+    "a recurrent encoder of images": ("train", ["encoder=gru"], ["for sequences", "[1, 8, 8]"]),
+    "unknown pairs to follow": ("train", ["pairs=halves", "pairs/then=naturel"], ["did you mean 'natural'"]),
     "resume from nowhere": ("train", ["resume=nowhere"], ["resume=nowhere", "folder of a run"]),
     "class that cannot be imported": (
         "train",

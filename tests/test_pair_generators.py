@@ -6,18 +6,22 @@
 4. Data that cannot give such pairs are refused in one line.
 """
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from ssvae_cli.datasets.base import Data, Split
 from ssvae_cli.errors import UserError
-from ssvae_cli.pairs.base import Identity
+from ssvae_cli.pairs.base import Identity, Pairs
 from ssvae_cli.pairs.context import Context
 from ssvae_cli.pairs.halves import Halves
 from ssvae_cli.pairs.latent import Latent
 from ssvae_cli.pairs.noise import Noise
 from ssvae_cli.pairs.patches import Patches
 from ssvae_cli.pairs.peers import Peers
+
+CONF = Path(__file__).parents[1] / "conf"
 
 
 class Raw(Identity):
@@ -290,3 +294,18 @@ def test_peers_of_streamed_images_are_refused_in_a_line(tmp_path):
     images, pairs = streamed(tmp_path, "peers")
     with pytest.raises(UserError, match="dataset.memory_gb"):
         pairs.attach(images)
+
+
+CHOICES = sorted(p.relative_to(CONF).with_suffix("").as_posix() for p in (CONF / "pairs").rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_of_pairs_can_be_built(choice):
+    from hydra import compose, initialize_config_module
+
+    from ssvae_cli.build import build
+
+    group, name = choice.rsplit("/", 1)
+    chain = [f"pairs={name}"] if group == "pairs" else ["pairs=halves", f"{group}={name}"]
+    with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
+        assert isinstance(build(compose("train", overrides=chain).pairs, "pairs"), Pairs)

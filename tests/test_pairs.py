@@ -3,12 +3,15 @@
 1. Colour within 1/255, geometry within 2/255 in the mean.
 2. Parameters are distributed as torchvision's classes draw them (Kolmogorov-Smirnov).
 3. A seed fixes the pairs, whatever else draws; samples and views differ among themselves.
-4. One graph, without recompiling from batch to batch.
+4. One graph, without recompiling from batch to batch; on a GPU nothing waits for the host.
 """
 
 import pytest
 import torch
 from scipy.stats import ks_2samp
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torchvision.transforms import ColorJitter, InterpolationMode, RandomAffine, RandomResizedCrop
 from torchvision.transforms.v2 import functional as TF
 
@@ -271,6 +274,37 @@ def test_views_are_one_graph_without_recompiling(name, options):
         drawn = pairs.draw(x.shape, torch.Generator().manual_seed(seed))
         assert torch.allclose(compiled(x, *drawn), pairs.apply(x, *drawn), atol=1e-5)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+
+
+class NoTransfer(TorchDispatchMode):
+    """Raises where a tensor moves from one device to another."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        devices = {t.device.type for t in tree_leaves((args, result)) if isinstance(t, torch.Tensor) and t.ndim}
+        assert len(devices) <= 1, f"{function} moves a tensor"
+        return result
+
+
+@pytest.mark.parametrize("name, options", [("digits", {}), ("natural", {"size": 16}), ("natural", EVERYTHING)])
+def test_views_on_a_gpu_move_nothing_between_it_and_the_host(name, options):
+    """On tensors that claim to be a GPU's; asking for one of their values, or how many are true, raises too."""
+    pairs, x = preset(name, **options), IMAGES[name]
+    drawn = pairs.draw(x.shape, torch.Generator().manual_seed(0))
+    with FakeTensorMode():
+        on_gpu = lambda t: torch.empty(t.shape, dtype=t.dtype, device="cuda")
+        with NoTransfer():
+            view = pairs.apply(on_gpu(x), *(tuple(map(on_gpu, parameters)) for parameters in drawn))
+    assert view.device.type == "cuda" and view.shape == (*x.shape[:2], *pairs.resample.out(x.shape[2:]))
+
+
+def test_that_check_sees_a_transfer_and_a_question():
+    with FakeTensorMode(), NoTransfer():
+        x = torch.empty(3, device="cuda")
+        with pytest.raises(AssertionError, match="moves"):
+            x.cpu()
+        with pytest.raises(RuntimeError):
+            x.nonzero()
 
 
 BAD = {

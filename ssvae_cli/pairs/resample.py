@@ -47,7 +47,7 @@ class Resample:
 
 def whole(n: int, size: tuple[int, int], device: torch.device) -> Tensor:
     """Boxes that hold all of an image, [n, 4]."""
-    return torch.tensor([0.0, 0.0, *size], device=device).expand(n, 4)
+    return torch.cat([torch.full((n, 1), float(value), device=device) for value in (0, 0, *size)], 1)
 
 
 def resized_crop(x: Tensor, boxes: Tensor, flip: Tensor, size: tuple[int, int]) -> Tensor:
@@ -114,11 +114,14 @@ def moved_crop(x: Tensor, boxes: Tensor, flip: Tensor, moves: Tensor, size: tupl
     step_x, step_y = (box[:, :, None] * inverse / scale[:, None, None]).unbind(2)
     at_x = _samples(columns, points, step_x) - (shift_x * columns)[:, None, None]  # [B, columns, points]
     at_y = _samples(rows, points, step_y) - (shift_y * rows)[:, None, None]
-    centre = torch.stack([boxes[:, 1] + boxes[:, 3] / 2, boxes[:, 0] + boxes[:, 2] / 2], 1)
-    place = lambda step, at: step.view(n, *[1] * 4, 2) * at[..., None]
-    grid = place(step_x, at_x[:, None, :, None, :]) + place(step_y, at_y[:, :, None, :, None])
-    side = torch.tensor([width, height], device=x.device, dtype=x.dtype)  # grid_sample's axes run from -1 to 1
-    grid = ((grid + centre.view(n, *[1] * 4, 2)) * (2 / side) - 1).view(n, rows, -1, 2)
+    each = lambda values: values.view(n, 1, 1, 1, 1)
+    grid = []
+    for axis, side in enumerate((width, height)):
+        centre = each(boxes[:, 1 - axis] + boxes[:, 3 - axis] / 2)
+        along_x = each(step_x[:, axis]) * at_x[:, None, :, None, :]
+        along_y = each(step_y[:, axis]) * at_y[:, :, None, :, None]
+        grid.append((centre + along_x + along_y) * (2 / side) - 1)  # grid_sample's axes run from -1 to 1
+    grid = torch.stack(grid, -1).view(n, rows, -1, 2)
     taken = F.grid_sample(x, grid, align_corners=False)
     return taken.unflatten(3, (columns, points**2)).mean(4) if points > 1 else taken
 
