@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ssvae_cli.errors import UserError, nearest, require
 
-HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
+HYDRA_KEYS = {"_target_", "_partial_"}  # its others are for programs, and no key of a part
 PLAIN_NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a word", type(None): "null"}
 
 
@@ -38,10 +38,13 @@ def build(config: DictConfig, key: str, **given: Any) -> Any:
 
 def check(config: dict, key: str, given: set[str] = frozenset()) -> None:
     """Hold a config node, and every node with a `_target_` below it, to its constructor's annotations."""
+    require("_target_" in config, f"{key} has no _target_, so nothing says what to build")
+    named = config["_target_"]
+    require(isinstance(named, str), f"{key}._target_ must be the name of a class or function, got {named!r}")
+    partial = config.get("_partial_", False)
+    require(isinstance(partial, bool), f"{key}._partial_ must be true or false, got {partial!r}")
     try:
-        target = pkgutil.resolve_name(config["_target_"])
-    except KeyError:
-        raise UserError(f"{key} has no _target_, so nothing says what to build") from None
+        target = pkgutil.resolve_name(named)
     except (ImportError, AttributeError, ValueError):
         raise UserError(f"{key}._target_ = {config['_target_']}: no such class or function can be imported") from None
     signature = inspect.signature(target)

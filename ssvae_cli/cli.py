@@ -55,7 +55,7 @@ def main() -> None:
         sys.exit(130)
     except UserError as error:
         let_the_first_speak()
-        print(f"ssvae: {error}", file=sys.stderr)
+        print("ssvae:", *str(error).splitlines(), file=sys.stderr)  # one line, whatever was given
         sys.exit(2)
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -178,13 +178,9 @@ def resumed(overrides: list[str]) -> list[str]:
         return overrides
     own = stored_overrides(Path(run) / ".hydra" / "overrides.yaml", f"resume={run}", "run")
     given = {name_of(o) for o in overrides}
+    kept = [o for o in own if name_of(o) not in given]
     # Hydra would write .hydra again, not whole at every moment: `store_overrides` does it instead.
-    return [
-        *(o for o in own if name_of(o) not in given),
-        *overrides,
-        f"hydra.run.dir={run}",
-        "hydra.output_subdir=null",
-    ]
+    return after("resume", overrides, [*kept, f"hydra.run.dir={run}", "hydra.output_subdir=null"])
 
 
 def swept(overrides: list[str]) -> list[str]:
@@ -193,12 +189,18 @@ def swept(overrides: list[str]) -> list[str]:
     if folder is None:
         return overrides
     own = stored_overrides(Path(folder) / "multirun.yaml", f"sweep.resume={folder}", "sweep")
-    options = {"-m", "--multirun"}
-    new = [o for o in overrides if o not in own and o not in options and name_of(o) not in ("trust", "sweep.resume")]
-    new = [o for o in new if not name_of(o).startswith("hydra")]
+    own_words = {"trust", "sweep.resume"}
+    asked = [o for o in overrides if "=" in o and not o.startswith("-") and name_of(o) not in own_words]
+    new = [o for o in asked if o not in own and not name_of(o).startswith("hydra")]
     require(not new, f"sweep.resume={folder}: {', '.join(new)} is not of that sweep, which is: {' '.join(own)}")
-    kept = [o for o in overrides if o not in own and o not in options]
-    return ["-m", *own, *kept, f"hydra.sweep.dir={folder}"]
+    kept = [o for o in overrides if o not in own and o not in ("-m", "--multirun")]
+    return ["-m", *after("sweep.resume", kept, [*own, f"hydra.sweep.dir={folder}"])]
+
+
+def after(key: str, overrides: list[str], more: list[str]) -> list[str]:
+    """The overrides with `more` after the one about `key`: Hydra takes them in one row, which an option would part."""
+    place = max(i for i, o in enumerate(overrides) if o.startswith(f"{key}=")) + 1
+    return [*overrides[:place], *more, *overrides[place:]]
 
 
 def one_line(error: Exception, command: str, overrides: list[str]) -> str:
@@ -220,7 +222,9 @@ def one_line(error: Exception, command: str, overrides: list[str]) -> str:
         return f"unknown key {found[1]}; {nearest(found[1], known_keys(found[1], command, overrides))}"
     noise = ("full_key", "object_type", "Set the environment variable", "See https")
     lines = [line.strip() for line in text.splitlines()]
-    return " ".join(line for line in lines if line and not line.startswith(noise))
+    said = " ".join(line for line in lines if line and not line.startswith(noise))
+    names_it = type(error).__module__.startswith(("hydra", "omegaconf"))
+    return said if names_it else f"{said}; given: {' '.join(overrides)}"
 
 
 def known_groups() -> list[str]:

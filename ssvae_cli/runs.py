@@ -19,7 +19,8 @@ from ssvae_cli.errors import UserError, of_disk, require
 from ssvae_cli.followers import follows
 from ssvae_cli.trust import refuse_untrusted
 
-MAY_CHANGE = {"resume", "trust", "sweep.resume", "trainer.device"}  # by a resumption; trainer.epochs only upward
+MAY_CHANGE = ("trainer.device", "dataset.workers")  # by a resumption, besides trainer.epochs upward
+ASKING = ("resume", "trust", "sweep.resume")  # and what asks for it
 CHECKPOINT = Path("checkpoints") / "last.pt"
 FAILED = "failed.txt"  # in a sweep's job folder until the job has come to its end: why it did not
 failures: list[Exception] = []  # of the single run of this process
@@ -80,9 +81,9 @@ class Guard(Callback):
         sweeps.append(sweep)
 
     def on_job_start(self, config: DictConfig, **kwargs) -> None:
-        clear_memory()
         if config.hydra.mode != RunMode.MULTIRUN:
             return
+        clear_memory()
         spread(config.hydra.job.num)
         folder = Path(config.hydra.runtime.output_dir)
         if not is_finished(folder):
@@ -189,11 +190,10 @@ def refuse_other_config(run: Path, saved: str, now: DictConfig) -> None:
     for key in sorted(before.keys() | after.keys()):
         old, new = before.get(key), after.get(key)
         upward = key == "trainer.epochs" and isinstance(new, int) and new >= old
-        if old != new and key not in MAY_CHANGE and not upward:
+        if old != new and key not in (*MAY_CHANGE, *ASKING) and not upward:
             changed.append(f"{key} was {old}, now {new}")
     if changed:
-        allowed = ", ".join(sorted(k for k in MAY_CHANGE if k.startswith("trainer.")))
         raise UserError(
             f"resume={run}: the configuration differs: {'; '.join(changed)}; "
-            f"allowed to change: trainer.epochs upward, {allowed}"
+            f"allowed to change: trainer.epochs upward, {', '.join(MAY_CHANGE)}"
         )

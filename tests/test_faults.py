@@ -6,6 +6,7 @@
 """
 
 import errno
+import logging
 import os
 import subprocess
 import sys
@@ -113,7 +114,14 @@ def small_disk(tmp_path):
     if mounted.returncode:
         pytest.skip("mounting a small tmpfs takes root")
     yield disk
+    close_logs()
     subprocess.run(["umount", disk], check=True)
+
+
+def close_logs():
+    """A file that is open keeps a disk from being remounted."""
+    for handler in logging.getLogger().handlers:
+        handler.close()
 
 
 def test_a_full_disk_ends_the_run_with_a_line_and_the_last_checkpoint_is_whole(small_disk, capfd):
@@ -134,6 +142,7 @@ def test_a_full_disk_ends_the_run_with_a_line_and_the_last_checkpoint_is_whole(s
 def test_a_read_only_folder_is_refused_with_a_line(small_disk, capfd):
     run = small_disk / "run"
     assert ssvae("train", *TINY, "trainer.epochs=1", f"hydra.run.dir={run}") == 0
+    close_logs()
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     capfd.readouterr()
     for arguments in ([f"resume={run}", "trainer.epochs=2"], [*TINY, f"hydra.run.dir={small_disk}/new"]):

@@ -8,6 +8,7 @@ ends in a whole run of one step (exit code 0) or in one line (2): no traceback, 
 
 import collections
 import contextlib
+import copy
 import io
 import os
 import shutil
@@ -17,6 +18,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -25,12 +27,13 @@ from helpers import ssvae
 from ssvae_cli import checkpoint
 from ssvae_cli.evaluation import density
 from ssvae_cli.runs import flatten
+from ssvae_cli.tracking import Tracker
 
 EXAMPLES = int(os.environ.get("SSVAE_FUZZ", 200))
 LIMIT_S = 120  # a run takes one or two
 CONF = Path(__file__).parents[1] / "conf"
 ONE_STEP = ["dataset.limit=48", "trainer.batch_size=48", "trainer.epochs=1", "trainer.device=cpu"]
-LEFT_OUT = ("dataset.download", "trainer.compile", "trainer.device")  # a network, a compiler, a GPU: not for chance
+LEFT_OUT = {"dataset.download", "trainer.compile", "trainer.device"}  # a network, a compiler, a GPU: not for chance
 
 NUMBERS = [-1, 0, 1, 2, 3, 8, 64, 10**15, -0.5, 0.1, 0.5, 1.0, 1e-30, 1e30, ".nan", ".inf"]
 WORDS = [
@@ -52,8 +55,8 @@ WORDS = [
 ANYTHING = st.one_of(st.sampled_from(NUMBERS), st.sampled_from(WORDS), st.text(max_size=6)).map(str)
 
 
-def choices() -> dict[str, dict[str, list[str]]]:
-    """group -> choice -> the keys that it brings."""
+def choices() -> dict[str, dict[str, dict]]:
+    """group -> choice -> the keys that it brings, and their values."""
     found = collections.defaultdict(dict)
     for path in sorted(CONF.rglob("*.yaml")):
         group = path.parent.relative_to(CONF).as_posix()
@@ -62,10 +65,22 @@ def choices() -> dict[str, dict[str, list[str]]]:
         content = OmegaConf.load(path)
         content = content if OmegaConf.is_dict(content) else OmegaConf.create()
         content.pop("defaults", None)
-        found[group][path.stem] = [
-            f"{group.replace('/', '.')}.{key}" for key in flatten(OmegaConf.to_container(content))
-        ]
+        keys = flatten(OmegaConf.to_container(content))
+        found[group][path.stem] = {f"{group.replace('/', '.')}.{key}": value for key, value in keys.items()}
     return found
+
+
+def near(value) -> list:
+    """Values of the same kind as one that is right."""
+    if isinstance(value, bool):
+        return [value, not value]
+    if isinstance(value, int):
+        return [value, value + 1, max(1, value // 2), 1, 0]
+    if isinstance(value, float):
+        return [value, value / 2, value * 2, 0.0, 1]
+    if isinstance(value, list):
+        return [str(value).replace(" ", ""), "[]", "[1]", "[2,2]", "[0.1,0.2]"]
+    return ["null", value or 3, "gaussian", "both", "sphere", "1", "true"]
 
 
 GROUPS = {g: c for g, c in choices().items() if (CONF / g).exists()}
@@ -83,12 +98,28 @@ def overrides(draw) -> list[str]:
         right = st.sampled_from(sorted(GROUPS[group]))
         picked[group] = draw(st.one_of(right, right, right, right, right, ANYTHING))
         asked.append(f"{group}={picked[group]}")
-    keys = sorted({k for g, c in picked.items() for k in GROUPS.get(g, {}).get(c, [])} - set(LEFT_OUT)) + ["seed"]
-    for key in draw(st.lists(st.sampled_from(keys), max_size=3, unique=True)):
-        value = draw(st.one_of(st.sampled_from([1, 2, 3, 8, 0.1, 0.5, 1.0]), ANYTHING))
-        mangled = draw(st.sampled_from([key] * 8 + [key[:-1], f"+{key}", f"~{key}", f"{key}.deeper"]))
+    keys = {"seed": 0}
+    for group, choice in picked.items():
+        keys |= GROUPS.get(group, {}).get(choice, {})
+    for key in draw(st.lists(st.sampled_from(sorted(keys.keys() - LEFT_OUT)), max_size=3, unique=True)):
+        alike = st.sampled_from(near(keys[key]))
+        value = draw(st.one_of(alike, alike, alike, ANYTHING))
+        mangled = draw(st.sampled_from([key] * 12 + [key[:-1], f"+{key}", f"~{key}", f"{key}.deeper"]))
         asked.append(f"{mangled}={value}")
     return asked
+
+
+def composing_once(monkeypatch) -> None:
+    """Hydra composes the same configuration twice a command, which is most of a refusal's time."""
+    compose, last = ConfigLoaderImpl.load_configuration, {}
+
+    def load(self, **asked):
+        if str(asked) not in last:
+            last.clear()
+            last[str(asked)] = compose(self, **asked)
+        return copy.deepcopy(last[str(asked)])
+
+    monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", load)
 
 
 def outcome(asked: list[str], run: Path) -> str:
@@ -123,6 +154,8 @@ def outcome(asked: list[str], run: Path) -> str:
 
 def test_whatever_is_asked_for_the_answer_is_a_run_or_a_line(monkeypatch):
     monkeypatch.setattr(density, "STEPS", 4)  # how good the numbers are is not the question here
+    monkeypatch.setattr(Tracker, "figure", lambda *given: None)  # pictures have tests of their own, and take their time
+    composing_once(monkeypatch)
     counts = collections.Counter()
     with tempfile.TemporaryDirectory() as folder:
         monkeypatch.chdir(folder)

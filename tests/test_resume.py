@@ -19,6 +19,7 @@ from helpers import ssvae, train
 from ssvae_cli import checkpoint
 from ssvae_cli.evaluation import density
 from ssvae_cli.optimizers import Optimization
+from ssvae_cli.tracking import Tracker
 
 SMALL = ["trainer.epochs=3", "trainer.eval_every=3"]  # of 3 steps each
 STATEFUL = {
@@ -69,8 +70,10 @@ def summary(run):
 
 
 @pytest.fixture(autouse=True)
-def quick_density(monkeypatch):
-    monkeypatch.setattr(density, "STEPS", 4)  # how good the reported numbers are is not the question here
+def quick_evaluation(monkeypatch):
+    """How good the reported numbers are is not the question here, and pictures have tests of their own."""
+    monkeypatch.setattr(density, "STEPS", 4)
+    monkeypatch.setattr(Tracker, "figure", lambda *given: None)
 
 
 @pytest.mark.parametrize("part", STATEFUL)
@@ -145,7 +148,11 @@ def test_another_configuration_is_refused_naming_the_key_and_what_may_change(ove
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
     assert ssvae("train", f"resume={run}", override) == 2
     said = capfd.readouterr().err.strip()
-    assert line in said and "allowed to change: trainer.epochs upward, trainer.device" in said and "\n" not in said
+    assert (
+        line in said
+        and "allowed to change: trainer.epochs upward, trainer.device, dataset.workers" in said
+        and "\n" not in said
+    )
     assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
 
 

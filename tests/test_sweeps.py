@@ -136,7 +136,7 @@ LAUNCHERS = {
     "ray": [
         "hydra/launcher=ray",
         "+hydra.launcher.ray.init.num_cpus=2",
-        "hydra.launcher.ray.init.include_dashboard=false",
+        "+hydra.launcher.ray.init.include_dashboard=false",
     ],
 }
 
