@@ -21,11 +21,20 @@ class Objective(nn.Module):
 
     With an explicit decoder it is the ordinary VAE's ELBO (Eq. 1), E log P(x|z) - KL(Q(z|x) || P(z)), log P(x)
     included; the two are never compared. precision: the encoders'; scores are always float32.
+    microbatch: how many rows the encoders see at once, None for all.
     Raises UserError for parts that do not belong together.
     """
 
     def __init__(
-        self, *, encoder, encoder_prime, prior: Prior, estimator, decoder=None, precision: Precision = "float32"
+        self,
+        *,
+        encoder,
+        encoder_prime,
+        prior: Prior,
+        estimator,
+        decoder=None,
+        precision: Precision = "float32",
+        microbatch: int | None = None,
     ):
         super().__init__()
         name, prior_name = estimator.name, type(prior).__name__
@@ -47,6 +56,7 @@ class Objective(nn.Module):
         )
         self.encoder = encoder
         self.encoder_prime = encoder if encoder_prime is None else encoder_prime
+        self.encoder.microbatch = self.encoder_prime.microbatch = microbatch
         self.prior = prior
         self.estimator = estimator
         self.decoder = decoder
@@ -100,4 +110,5 @@ def make_objective(cfg: DictConfig, shape: Shape, shape_prime: Shape) -> Objecti
         estimator=build(cfg.estimator, "estimator"),
         decoder=None if decoder is None else build(decoder, "decoder", shape=shape, latent_dim=cfg.encoder.latent_dim),
         precision=cfg.trainer.precision,
+        microbatch=cfg.trainer.microbatch,
     )

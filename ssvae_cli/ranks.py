@@ -214,9 +214,10 @@ class AllReducedBatchNorm(nn.modules.batchnorm._BatchNorm):
             return super().forward(x)
         axes = [axis for axis in range(x.ndim) if axis != 1]
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        pixels = x.numel() // (len(x) * x.shape[1]) * _share.total  # a channel's, in the whole batch
         shaped = (-1, *[1] * (x.ndim - 2))
-        centre = summed(wide.sum(axes)) / pixels
+        pixels = wide.new_tensor([x.numel() / x.shape[1]])
+        total, pixels = summed(torch.cat([wide.sum(axes), pixels])).split([x.shape[1], 1])  # of all ranks
+        centre = total / pixels
         around = wide - centre.view(shaped)
         variance = summed((around**2).sum(axes)) / pixels
         if self.track_running_stats:

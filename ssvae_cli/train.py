@@ -21,6 +21,7 @@ from ssvae_cli.errors import require
 from ssvae_cli.evaluation.evaluator import Evaluator
 from ssvae_cli.evaluation.figures import curves
 from ssvae_cli.objective import make_objective
+from ssvae_cli.step import Step
 from ssvae_cli.stopping import SafePoint
 from ssvae_cli.tracking import Display, Tracker, closing_table
 from ssvae_cli.watch import Watch
@@ -60,9 +61,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     evaluator = Evaluator(objective=objective, pairs=pairs, probe=probe, data=data)
     order = torch.Generator().manual_seed(cfg.seed)
     noise = torch.Generator(device).manual_seed(cfg.seed)
-    forward = torch.compile(objective) if trainer.compile else objective
-    if trainer.compile:
-        pairs.compile()
+    learn = Step(objective=objective, pairs=pairs, optimization=optimization, noise=noise, compile=trainer.compile)
 
     # Where a resumed run goes on: after `first` epochs and `done` steps of the next, whose ELBOs sum to `total`.
     first, done, total, train_s, kept_bytes = 0, 0, torch.zeros((), device=device), 0.0, 0
@@ -122,14 +121,9 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
                         save(epoch, i, shuffler, train_s + time.perf_counter() - began)
                         safe.leave()
                     watch.step(epoch * steps_per_epoch + i)
-                    with torch.no_grad():
-                        view, view_prime = pairs(batch, noise)
-                    elbo = forward(view, view_prime, pairs.to_unit(view), noise)
-                    (-elbo).backward()
-                    ranks.average_gradients(optimization.parameters)
-                    norm = optimization.step(epoch * steps_per_epoch + i)
+                    elbo, norm = learn(batch, epoch * steps_per_epoch + i)
                     watch.gradient(norm)
-                    total += elbo.detach()
+                    total += elbo
                     if device.type == "cpu" or i % CHECK_EVERY == 0:
                         healthy()
             values = {"elbo/train": (total / steps_per_epoch).item(), "gradient/norm": norm.item()}

@@ -16,6 +16,7 @@ class Trainer:
         *,
         epochs: int,
         batch_size: int,
+        microbatch: int | None,
         eval_every: int,
         device: Literal["auto", "cpu", "cuda"],
         precision: Literal["float32", "bf16"],
@@ -23,6 +24,8 @@ class Trainer:
     ):
         require(epochs >= 0, f"trainer.epochs must be at least 0, got {epochs}")
         require(batch_size >= 2, f"trainer.batch_size must be at least 2 (a pair needs a negative), got {batch_size}")
+        whole = microbatch is None
+        require(whole or microbatch >= 2, f"trainer.microbatch must be at least 2 or null, got {microbatch}")
         require(eval_every >= 1, f"trainer.eval_every must be at least 1, got {eval_every}")
         found = torch.cuda.is_available()
         require(device != "cuda" or found, "trainer.device=cuda, but no GPU was found; allowed here: auto, cpu")

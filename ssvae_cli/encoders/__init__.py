@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ssvae_cli.datasets.base import Shape
 from ssvae_cli.encoders.posteriors import Deterministic, Gaussian, PowerSpherical
 from ssvae_cli.errors import require
+from ssvae_cli.microbatch import in_microbatches
 from ssvae_cli.spaces import SPACES
 
 POSTERIORS = {"deterministic": Deterministic, "gaussian": Gaussian, "power_spherical": PowerSpherical}
@@ -47,6 +48,7 @@ class Encoder(nn.Module):
             f"encoder.posterior={posterior} has no density on the prior's space ({space.name}); "
             f"allowed: {', '.join(fitting)}",
         )
+        self.microbatch: int | None = None  # rows at a time, where the objective asks for it
         self.stochastic = self.posterior.stochastic
         self.latent_dim = latent_dim
         layers: list[nn.Module] = []
@@ -66,4 +68,10 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Deterministic | Gaussian | PowerSpherical:
         """[B, *shape] -> Q(z|x)."""
-        return self.posterior(self.projector(self.features(x)), self.space)
+        if self.microbatch is None or not torch.is_grad_enabled():
+            return self.posterior(self._parameters_of(x), self.space)
+        return self.posterior(in_microbatches(self, self._parameters_of, x, self.microbatch), self.space)
+
+    def _parameters_of(self, x: Tensor) -> Tensor:
+        """[B, *shape] -> what Q(z|x) is made of, [B, width]."""
+        return self.projector(self.features(x))
