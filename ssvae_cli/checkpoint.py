@@ -42,10 +42,13 @@ def save(run: Path, state: dict) -> None:
     atomic_write(run / LAST, lambda path: path.write_bytes(whole.getbuffer()))
 
 
-def load(run: Path) -> dict:
-    """The run's last checkpoint, on the CPU. Raises UserError where there is none, or one that is no plain data."""
+def load(run: Path, key: str = "resume") -> dict:
+    """The run's last checkpoint, on the CPU; key: what named the run.
+
+    Raises UserError where there is none, or one that is no plain data.
+    """
     path = run / LAST
-    require(path.is_file(), f"resume={run}: no checkpoint there ({LAST} is missing); give the folder of a run")
+    require(path.is_file(), f"{key}={run}: no checkpoint there ({LAST} is missing); give the folder of a run")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises nearly anything on a bad file

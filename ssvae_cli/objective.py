@@ -74,6 +74,11 @@ class Objective(nn.Module):
             posterior_prime=posterior_prime,
         )
 
+    def posterior(self, x: Tensor):
+        """Q(z|x), [B, ...] -> a posterior over [B, D]."""
+        with self._autocast(x):
+            return self.encoder(x)
+
     def features(self, x: Tensor) -> Tensor:
         """What probes read: the backbone's features of x, [B, ...] -> float32 [B, F]."""
         with self._autocast(x):

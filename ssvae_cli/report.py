@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
@@ -186,7 +187,8 @@ def pictures(groups: list[Group]) -> Iterable[tuple[str, Figure]]:
                 (line,) = axis.plot(epochs, means, label=label, marker="." if len(points) < 12 else None)
                 low, high = ([m + s * d for m, d in zip(means, deviations)] for s in (-1, 1))
                 axis.fill_between(epochs, low, high, alpha=0.2, color=line.get_color(), lw=0)
-        axis.set(xlabel="epoch", ylabel="nats" if metric.startswith("elbo") else "accuracy", title=metric)
+        axis.set(xlabel="epoch", ylabel="nats" if metric.startswith("elbo") else "accuracy")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.legend(fontsize=7)
         axis.grid(alpha=0.3)
         yield f"{metric} over the epochs", figure
@@ -203,7 +205,7 @@ def pictures(groups: list[Group]) -> Iterable[tuple[str, Figure]]:
         yield " against ".join(reversed(AGAINST)), figure
 
 
-STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}
+STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:80rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:1rem 0;display:block;overflow-x:auto}
 th,td{padding:.3rem .7rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}
 th:first-child,td:first-child{text-align:left}img{max-width:100%}code{background:#f4f4f4;padding:0 .2rem}"""

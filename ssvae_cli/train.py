@@ -91,6 +91,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
             run,
             {
                 "config": OmegaConf.to_yaml(cfg, resolve=True),
+                "shapes": pairs.shapes(data),
                 "objective": objective.state_dict(),
                 "optimizer": optimization.optimizer.state_dict(),
                 "order": shuffler,

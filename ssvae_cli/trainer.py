@@ -27,13 +27,18 @@ class Trainer:
         whole = microbatch is None
         require(whole or microbatch >= 2, f"trainer.microbatch must be at least 2 or null, got {microbatch}")
         require(eval_every >= 1, f"trainer.eval_every must be at least 1, got {eval_every}")
-        found = torch.cuda.is_available()
-        require(device != "cuda" or found, "trainer.device=cuda, but no GPU was found; allowed here: auto, cpu")
         self.epochs, self.batch_size, self.eval_every = epochs, batch_size, eval_every
-        self.device = torch.device("cpu")
-        if found and device != "cpu":
-            place = int(os.environ.get("LOCAL_RANK", "0"))  # torchrun's: a GPU a process
-            gpus = torch.cuda.device_count()
-            require(place < gpus, f"--nproc-per-node is above the {gpus} GPUs of this machine; allowed: 1 to {gpus}")
-            self.device = torch.device("cuda", place)
+        self.device = device_of(device, "trainer.device")
         self.precision, self.compile = precision, compile
+
+
+def device_of(name: str, key: str) -> torch.device:
+    """auto (a GPU where there is one), cpu or cuda, as torch knows it. Raises UserError for a GPU that is not there."""
+    found = torch.cuda.is_available()
+    require(name in ("auto", "cpu", "cuda"), f"{key} must be one of auto, cpu, cuda, got {name}")
+    require(name != "cuda" or found, f"{key}=cuda, but no GPU was found; allowed here: auto, cpu")
+    if not found or name == "cpu":
+        return torch.device("cpu")
+    place, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()  # torchrun's: a GPU a process
+    require(place < gpus, f"--nproc-per-node is above the {gpus} GPUs of this machine; allowed: 1 to {gpus}")
+    return torch.device("cuda", place)

@@ -81,8 +81,8 @@ class Augment(Pairs):
         x = batch.x.flatten(0, -4).float().div_(255)
         size = self.resample.out(x.shape[2:])
         if size != tuple(x.shape[2:]):
-            unflipped = torch.zeros(len(x), dtype=torch.bool, device=x.device)
-            x = resized_crop(x, whole(len(x), x.shape[2:], x.device), unflipped, size)
+            unflipped = torch.zeros(x.shape[0], dtype=torch.bool, device=x.device)
+            x = resized_crop(x, whole(x.shape[0], x.shape[2:], x.device), unflipped, size)
         return ((x - self.mean) / self.std).unflatten(0, batch.x.shape[:-3])
 
     @staticmethod

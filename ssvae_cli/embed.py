@@ -1,0 +1,107 @@
+"""`ssvae embed`: features and latents of data as one .npz, or the encoder as a program for other programs."""
+
+import importlib.util
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+from ssvae_cli.checkpoint import atomic_write
+from ssvae_cli.datasets.base import Split
+from ssvae_cli.errors import UserError, nearest, require
+from ssvae_cli.loading import Loaded, load_run
+
+log = logging.getLogger(__name__)
+
+CHUNK = 512
+EXPORTS = ("pt2", "onnx")
+UNREAD = torch.empty(0, dtype=torch.long)  # labels, which an encoder never sees
+
+
+def embed(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Path:
+    """Write embeddings.npz, or encoder.<export>, into `folder`; returns the file.
+
+    embeddings.npz holds, for every split, features_<split> [N, F] (what probes read), z_<split> [N, D] (the posterior's
+    mean) and, where the data have them, y_<split> [N] and factors_<split> [N, ...]; all of clean samples, in the data's order.
+    """
+    require(
+        cfg.export is None or cfg.export in EXPORTS,
+        f"export={cfg.export} is not a choice; {nearest(str(cfg.export), [*EXPORTS, 'null'])}",
+    )
+    loaded = load_run(cfg.run, device=cfg.device, trust=cfg.trust, dataset=cfg.dataset)
+    path = folder / ("embeddings.npz" if cfg.export is None else f"encoder.{cfg.export}")
+    if cfg.export is None:
+        arrays = embeddings(loaded)
+        atomic_write(path, lambda at: write_npz(at, arrays))
+        log.info("\n".join(f"{name} {list(a.shape)} {a.dtype}" for name, a in arrays.items()))
+    else:
+        program = Program(loaded).eval()
+        atomic_write(path, lambda at: {"pt2": export_pt2, "onnx": export_onnx}[cfg.export](program, at))
+    log.info("%s", path)
+    return path
+
+
+@torch.no_grad()
+def embeddings(loaded: Loaded) -> dict[str, np.ndarray]:
+    """The arrays of embeddings.npz."""
+    arrays = {}
+    for name, split in loaded.data.splits.items():
+        rows = []
+        for batch in split.batches(CHUNK):
+            x = loaded.pairs.clean(batch)
+            rows.append((loaded.objective.features(x), loaded.objective.posterior(x).mean))
+        features, z = (torch.cat(side) for side in zip(*rows))
+        held = {"features": features, "z": z, "y": split.y if (split.y >= 0).any() else None, "factors": split.factors}
+        arrays |= {f"{key}_{name}": t.float().cpu().numpy() if t.is_floating_point() else t.cpu().numpy()
+                   for key, t in held.items() if t is not None}  # fmt: skip
+    return arrays
+
+
+class Program(nn.Module):
+    """The encoder with its preprocessing: x as the data have it -> (features [N, F], the posterior's mean z [N, D])."""
+
+    def __init__(self, loaded: Loaded):
+        super().__init__()
+        self.objective, self.pairs = loaded.objective, loaded.pairs
+        self.example = loaded.data.train.x[:2]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x: uint8 images [N, C, H, W], or floats of the data's shape."""
+        clean = self.pairs.clean(Split(x, y=UNREAD))
+        return self.objective.features(clean), self.objective.posterior(clean).mean
+
+
+def export_pt2(program: Program, path: Path) -> None:
+    """A torch.export program, for any batch size; torch.export.load reads it without ssvae."""
+    batch = torch.export.Dim("batch", min=1)
+    exported = torch.export.export(program, (program.example,), dynamic_shapes=({0: batch},))
+    with open(path, "wb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of weights that share memory, which is as it should be
+        torch.export.save(exported, file)
+
+
+def export_onnx(program: Program, path: Path) -> None:
+    """An ONNX model with input x and outputs features and z, for any batch size."""
+    if importlib.util.find_spec("onnxscript") is None:
+        raise UserError("export=onnx needs the packages of the extra `onnx`: pip install 'ssvae[onnx]'")
+    batch = torch.export.Dim("batch", min=1)
+    model = torch.onnx.export(
+        program,
+        (program.example,),
+        dynamo=True,
+        input_names=["x"],
+        output_names=["features", "z"],
+        dynamic_shapes=({0: batch},),
+        verbose=False,
+    )
+    model.save(path)
+
+
+def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """An .npz under exactly this name: numpy appends its own ending to a name, not to a file."""
+    with open(path, "wb") as file:
+        np.savez_compressed(file, **arrays)

@@ -1,0 +1,54 @@
+"""A finished or stopped run from its folder: its parts as its last checkpoint left them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from ssvae_cli import checkpoint
+from ssvae_cli.build import build
+from ssvae_cli.datasets.base import Data
+from ssvae_cli.errors import require
+from ssvae_cli.objective import Objective, make_objective
+from ssvae_cli.pairs.base import Pairs
+from ssvae_cli.trainer import device_of
+from ssvae_cli.trust import refuse_untrusted
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a run was made of. objective: trained, in evaluation mode, on the device that was asked for."""
+
+    config: DictConfig
+    data: Data
+    pairs: Pairs
+    objective: Objective
+
+
+def load_run(folder: str, *, device: str, trust: bool, dataset: DictConfig | None = None) -> Loaded:
+    """The run in `folder`, on its own data or, where `dataset` is a configuration, on other data of the same shape.
+
+    trust: whether parts that are not ssvae's own may be built. Raises UserError where the folder holds no run, where it
+    names parts that are not trusted, and where the data are of another shape than those it was trained on.
+    """
+    run = Path(folder)
+    require(run.is_dir(), f"run={run}: no such folder; give the folder of a run")
+    state = checkpoint.load(run, key="run")
+    config = OmegaConf.create(state["config"])
+    refuse_untrusted(config, run, trust=trust)
+    place = device_of(device, "device")
+    data = build(config.dataset if dataset is None else dataset, "dataset").to(place)
+    pairs = build(config.pairs, "pairs")
+    if dataset is None:
+        pairs.attach(data)
+    shapes = tuple(tuple(shape) for shape in state["shapes"])
+    got, trained = pairs.shapes(data)[0], shapes[0]
+    require(
+        got == trained,
+        f"dataset: one x is {list(got)}, and the run was trained on {list(trained)}; give data of that shape",
+    )
+    torch.manual_seed(config.seed)
+    objective = make_objective(config, *shapes).to(place)
+    objective.load_state_dict(state["objective"])
+    return Loaded(config, data, pairs, objective.eval())

@@ -1,0 +1,98 @@
+"""`ssvae embed`: the trained encoder's features as arrays, and the encoder for programs that know no ssvae.
+
+1. The arrays are what the run's own encoder makes of its clean samples.
+2. An exported encoder gives the same from raw bytes, for any batch size.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from helpers import ssvae, train
+from ssvae_cli.loading import load_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    run = tmp_path_factory.mktemp("runs") / "gaussian"
+    train(run, "encoder.posterior=gaussian", "trainer.epochs=1")
+    return run
+
+
+@pytest.fixture(scope="module")
+def loaded(run):
+    return load_run(str(run), device="cpu", trust=False)
+
+
+def test_the_arrays_are_the_trained_encoders_features_and_means(run, loaded, tmp_path):
+    assert ssvae("embed", f"run={run}", f"hydra.run.dir={tmp_path}") == 0
+    arrays = np.load(tmp_path / "embeddings.npz", allow_pickle=False)
+    assert {f"{k}_{s}" for k in ("features", "z", "y") for s in ("train", "validation", "test")} == set(arrays.files)
+    test = loaded.data.test
+    with torch.no_grad():
+        x = loaded.pairs.clean(test)
+        mean = loaded.objective.encoder(x).mean
+        features = loaded.objective.encoder.features(x)
+    assert np.allclose(arrays["features_test"], features, atol=1e-5)
+    assert np.allclose(arrays["z_test"], mean, atol=1e-5)
+    assert (arrays["y_test"] == test.y.numpy()).all()
+
+
+def test_other_data_of_the_same_shape_are_embedded_and_of_another_shape_refused(run, tmp_path, capfd):
+    rng = np.random.default_rng(0)
+    for name, side in {"same": 8, "other": 9}.items():
+        np.savez(tmp_path / f"{name}.npz", x=rng.integers(0, 256, (30, side, side), np.uint8))
+    out = f"hydra.run.dir={tmp_path}/out"
+    assert ssvae("embed", f"run={run}", "dataset=npz", f"dataset.path={tmp_path}/same.npz", out) == 0
+    arrays = np.load(tmp_path / "out" / "embeddings.npz")
+    assert sum(len(arrays[f"z_{s}"]) for s in ("train", "validation", "test")) == 30 and "y_test" not in arrays
+    capfd.readouterr()
+    assert ssvae("embed", f"run={run}", "dataset=npz", f"dataset.path={tmp_path}/other.npz") == 2
+    assert "one x is [1, 9, 9], and the run was trained on [1, 8, 8]" in capfd.readouterr().err
+
+
+def exported(loaded, program, atol):
+    x = loaded.data.test.x[:5]
+    with torch.no_grad():
+        clean = loaded.pairs.clean(loaded.data.test.rows(slice(0, 5)))
+        expected = loaded.objective.encoder.features(clean), loaded.objective.encoder(clean).mean
+    for got, want in zip(program(x), expected):
+        assert got.shape == want.shape and torch.allclose(got, want, atol=atol)
+
+
+def test_a_torch_export_program_takes_raw_bytes_of_any_batch_size(run, loaded, tmp_path):
+    assert ssvae("embed", f"run={run}", "export=pt2", f"hydra.run.dir={tmp_path}") == 0
+    exported(loaded, torch.export.load(tmp_path / "encoder.pt2").module(), atol=1e-5)
+
+
+def test_an_onnx_model_takes_raw_bytes_of_any_batch_size(run, loaded, tmp_path):
+    runtime = pytest.importorskip("onnxruntime", reason="the extra `onnx` and onnxruntime are not installed")
+    assert ssvae("embed", f"run={run}", "export=onnx", f"hydra.run.dir={tmp_path}") == 0
+    session = runtime.InferenceSession(tmp_path / "encoder.onnx")
+    exported(loaded, lambda x: map(torch.from_numpy, session.run(None, {"x": x.numpy()})), atol=1e-4)
+
+
+def test_onnx_without_its_packages_says_what_to_install(run, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert ssvae("embed", f"run={run}", "export=onnx", f"hydra.run.dir={tmp_path}/out") == 2
+    assert "ssvae[onnx]" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "overrides, said",
+    {
+        "none given": ([], "run has no default"),
+        "nowhere": (["run=nowhere"], "run=nowhere: no such folder"),
+        "no run": (["run=."], "no checkpoint there"),
+        "another format": (["run={run}", "export=onxx"], "did you mean 'onnx'"),
+        "no GPU": (["run={run}", "device=cuda"], "no GPU was found"),
+    }.values(),
+)
+def test_bad_input_is_one_line(overrides, said, run, tmp_path, monkeypatch, capfd):
+    if torch.cuda.is_available() and "device=cuda" in overrides:
+        pytest.skip("there is a GPU")
+    monkeypatch.chdir(tmp_path)
+    assert ssvae("embed", *(o.format(run=run) for o in overrides)) == 2
+    line = capfd.readouterr().err.strip()
+    assert said in line and "\n" not in line
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
