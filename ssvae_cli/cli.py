@@ -259,6 +259,7 @@ def start(command: str, config) -> float | None:
     """One job of a command, in the folder that Hydra made for it; what a sweeper that searches goes by."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
+    from omegaconf import OmegaConf
 
     from ssvae_cli import runs
 
@@ -267,6 +268,8 @@ def start(command: str, config) -> float | None:
     folder = Path(hydra_config.runtime.output_dir)
     sweeping = hydra_config.mode is RunMode.MULTIRUN
     try:
+        for key in OmegaConf.missing_keys(config):
+            raise UserError(f"{key} has no default; give {key}=...")
         if sweeping and "sweep" in config:
             if runs.is_finished(folder):
                 logging.getLogger("ssvae_cli").info("%s is there already", folder)

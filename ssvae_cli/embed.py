@@ -26,7 +26,7 @@ def embed(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Path:
     """Write embeddings.npz, or encoder.<export>, into `folder`; returns the file.
 
     embeddings.npz holds, for every split, features_<split> [N, F] (what probes read), z_<split> [N, D] (the posterior's
-    mean) and, where the data have them, y_<split> [N] and factors_<split> [N, ...]; all of clean samples, in the data's order.
+    mean) and, where the data have them, y_<split> [N] and factors_<split> [N, ...], all of clean samples.
     """
     require(
         cfg.export is None or cfg.export in EXPORTS,
