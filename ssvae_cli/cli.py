@@ -218,6 +218,8 @@ def one_line(error: Exception, command: str, overrides: list[str]) -> str:
         choice = path.removeprefix(f"{group}/")
         return f"{group}={choice} is not a choice; {nearest(choice, listed.split())}"
     if found := re.search(r"Could not override '([^']+)'\.\s*No match in the defaults list", text):
+        if found[1] in known_groups():
+            return f"{found[1]} belongs to other choices of {found[1].rsplit('/', 1)[0]} than the one that was made"
         return f"unknown group {found[1]}; {nearest(found[1], known_groups())}"
     if found := re.search(r"Could not override '([^']+)'", text):
         return f"unknown key {found[1]}; {nearest(found[1], known_keys(found[1], command, overrides))}"

@@ -122,6 +122,11 @@ CASES = {
         ["sequences of 16 steps", "pairs.window=30"],
     ),
     "a recurrent encoder of images": ("train", ["encoder=gru"], ["for sequences", "[1, 8, 8]"]),
+    "a group of another choice": (
+        "train",
+        ["pairs=natural", "pairs/then=noise"],
+        ["pairs/then", "other choices of pairs"],
+    ),
     "unknown pairs to follow": ("train", ["pairs=halves", "pairs/then=naturel"], ["did you mean 'natural'"]),
     "resume from nowhere": ("train", ["resume=nowhere"], ["resume=nowhere", "folder of a run"]),
     "class that cannot be imported": (
