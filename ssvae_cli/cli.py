@@ -21,6 +21,7 @@ COMMANDS = {
     "embed": ("ssvae_cli.embed:embed", "features of data as .npz, or the encoder for other programs"),
     "report": ("ssvae_cli.report:report", "runs as a table over seeds, plots and one HTML file"),
     "verify": ("ssvae_cli.verify:verify", "hold the shipped classes to the paper's identities"),
+    "mi": ("ssvae_cli.mi.command:mi", "mutual information of your own arrays x and y, by several estimators"),
 }
 
 USAGE = f"""ssvae {__version__}: self-supervised variational autoencoders, where the prior P(z, z') is a free choice
@@ -33,6 +34,7 @@ commands:
   ssvae train prior=infonce                    one run
   ssvae train -m prior=infonce,mi seed=0,1,2   a sweep
   ssvae train resume=RUN                       go on where RUN stopped
+  ssvae mi data=FILE.npz                       I(x; y) of your own pairs
   ssvae train --help                           every group, choice and key
   ssvae train --cfg job                        the composed configuration
   eval "$(ssvae -sc install=bash)"             completion for bash (zsh, fish likewise)

@@ -236,7 +236,7 @@ class MLP(Coupling):
         self.kept = 4 + 2 * sum(hidden)
 
     def table(self, z, z_prime):
-        return self.rest(F.relu(self.left(z)[:, None] + self.right(z_prime))).squeeze(-1)
+        return self.rest((self.left(z)[:, None] + self.right(z_prime)).relu_()).squeeze(-1)
 
     def pairs(self, z, z_prime):
         return self.rest(F.relu(self.left(z) + self.right(z_prime))).squeeze(-1)

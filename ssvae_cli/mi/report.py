@@ -1,0 +1,98 @@
+"""What `ssvae mi` shows: summary.json, the table, the picture."""
+
+import sys
+
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from ssvae_cli.mi.recommend import Estimate, Recommended
+from ssvae_cli.mi.training import Curve
+from ssvae_cli.tasks import Sample
+from ssvae_cli.tracking import plain
+
+
+def summary(estimates: list[Estimate], best: Recommended, sample: Sample) -> dict:
+    """Flat, as JSON; what failed, or does not apply, is null."""
+    values = {"mi/recommended": best.value, "mi/recommended/low": best.low, "mi/recommended/high": best.high}
+    values["mi/recommended/why"] = best.why
+    for e in estimates:
+        values |= {
+            f"mi/{e.name}/test": None if e.failure else e.reading.value,
+            f"mi/{e.name}/error": None if e.failure else e.reading.error,
+            f"mi/{e.name}/failure": e.failure,
+            f"mi/{e.name}/ceiling": e.ceiling,
+            f"mi/{e.name}/relation": e.relation,
+            f"mi/{e.name}/step": e.step,
+            f"mi/{e.name}/shuffled": e.shuffled and e.shuffled.value,
+            f"mi/{e.name}/shuffled_error": e.shuffled and e.shuffled.error,
+        }
+    values |= {"data/exact": sample.exact, "data/pairs": len(sample.x)}
+    return {key: plain(value) for key, value in values.items()}
+
+
+def table(estimates: list[Estimate], best: Recommended, exact: float | None) -> None:
+    """The estimates and the recommended value, on standard output."""
+    shown = Table(box=None, pad_edge=False)
+    for name, justify in {
+        "estimator": "left",
+        "I, nats": "right",
+        "+-": "right",
+        "relation to I": "left",
+        "ceiling": "right",
+        "step": "right",
+        "shuffled": "right",
+        "note": "left",
+    }.items():
+        shown.add_column(name, justify=justify)
+    for e in estimates:
+        shown.add_row(
+            e.name,
+            "failed" if e.failure else f"{e.reading.value:.3f}",
+            "" if e.failure else f"{e.reading.error:.3f}",
+            e.relation,
+            f"{e.ceiling:.2f}" if e.ceiling < float("inf") else "",
+            "" if e.step is None else str(e.step),
+            "" if e.shuffled is None else f"{e.shuffled.value:.3f}",
+            e.note(),
+        )
+    console = Console(width=120 if not sys.stdout.isatty() else None, highlight=False)
+    console.print(shown)
+    if best.value == best.value:
+        console.print(f"\nrecommended: {best.value:.3f} nats, 95% interval {best.low:.3f} to {best.high:.3f}")
+    else:
+        console.print("\nrecommended: nothing")
+    console.print(f"why: {best.why}")
+    if exact is not None:
+        console.print(f"exact: {exact:.3f} nats")
+
+
+def curves(estimates: list[Estimate], learned: dict[str, Curve], best: Recommended, exact: float | None) -> Figure:
+    """Left: validation over training, a dot at the step that was chosen. Right: what was read on test."""
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    standing = [e for e in estimates if e.failure is None]
+    top = max([e.reading.value + 2 * e.reading.error for e in standing] + [exact or 0.0, best.high, 0.1])
+    for name, curve in learned.items():
+        (line,) = left.plot(curve.steps, curve.values, lw=1.2, label=name)
+        left.plot(curve.chosen, curve.values[curve.steps.index(curve.chosen)], "o", ms=4, color=line.get_color())
+    left.set(xlabel="step", ylabel="validation, nats", title="Learning curves", ylim=(-0.15 * top, 1.15 * top))
+    for place, e in enumerate(estimates):
+        if e.failure:
+            right.annotate("failed", (0.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=8)
+            continue
+        right.errorbar(e.reading.value, place, xerr=1.96 * e.reading.error, fmt="o", ms=4, capsize=3, color="C0")
+        if e.ceiling < 1.3 * top:
+            right.plot([e.ceiling] * 2, [place - 0.35, place + 0.35], color="C3", lw=2)
+    if best.value == best.value:
+        right.axvspan(best.low, best.high, color="C2", alpha=0.25, label="recommended")
+    if exact is not None:
+        left.axhline(exact, color="0.3", ls="--", lw=1, label="exact")
+        right.axvline(exact, color="0.3", ls="--", lw=1, label="exact")
+    right.set_yticks(range(len(estimates)), [e.name for e in estimates])
+    right.set(xlabel="nats", title="Read on test (red: ceiling)", xlim=(-0.1 * top, 1.3 * top))
+    right.invert_yaxis()
+    for axis in (left, right):
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=7)
+    return figure
