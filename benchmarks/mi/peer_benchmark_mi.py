@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bmi import estimators
 from bmi.benchmark import BENCHMARK_TASKS
-from samples import BATCH, GAUSSIAN_TASKS, OWN_TASKS, PAIRS, RATE, SEEDS, STEPS, WIDTH, Results, load, save
+from samples import BATCH, OWN_TASKS, PAIRS, RATE, RUNS, SEEDS, STEPS, WIDTH, Results, load, save
 
 NAMES = {
     "infonce": estimators.InfoNCEEstimator,
@@ -42,10 +42,9 @@ if __name__ == "__main__":
                 save(samples, task, seed, BENCHMARK_TASKS[task].mutual_information, x, y)
         sys.exit()
     results = Results(*sys.argv[2:])
-    for seed in SEEDS:
-        for task in GAUSSIAN_TASKS + OWN_TASKS:
-            x, y, mi = load(samples, task, seed)
-            for name in NAMES:
-                line = {"library": "benchmark-mi", "task": task, "mi": mi, "seed": seed, "estimator": name}
-                line |= {"critic": "concat", "steps": STEPS}
-                results.run(lambda: float(estimate(x, y, name=name, seed=seed)), **line)  # noqa: B023
+    for seed, task in RUNS:
+        x, y, mi = load(samples, task, seed)
+        for name in NAMES:
+            line = {"library": "benchmark-mi", "task": task, "mi": mi, "seed": seed, "estimator": name}
+            line |= {"critic": "concat", "steps": STEPS}
+            results.run(lambda: float(estimate(x, y, name=name, seed=seed)), **line)  # noqa: B023

@@ -28,7 +28,7 @@ def ksg(pairs: Pairs, k: int = 3) -> Reading:
         reach = torch.maximum(near_x, near_y).kthvalue(k + 1, dim=1, keepdim=True).values  # the 0-th is the pair itself
         inside = [(near < reach).sum(1).double().clamp_min(1) for near in (near_x, near_y)]  # itself makes n + 1
         local.append(-torch.digamma(inside[0]) - torch.digamma(inside[1]))
-    constant = torch.digamma(torch.tensor([float(k), float(count)])).sum()
+    constant = torch.digamma(x.new_tensor([k, count])).sum()
     return Reading.of_mean(torch.cat(local) + constant)
 
 

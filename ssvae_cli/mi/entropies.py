@@ -15,7 +15,7 @@ from ssvae_cli.mi.data import Pairs, Parts
 from ssvae_cli.mi.reading import Reading
 from ssvae_cli.mi.training import Curve, Training
 
-SHRINKAGES = (0.0, 0.01, 0.03, 0.1, 0.3, 0.6, 1.0)  # of a covariance towards the identity
+SHRINKAGES = (0.0, 0.01, 0.03, 0.1, 0.3, 0.6, 0.9)  # of a covariance towards the identity
 
 
 class Density(nn.Module):
@@ -85,7 +85,12 @@ class Entropies:
         self.hidden, self.components, self.training = hidden, components, training
 
     def fit_and_read(self, parts: Parts, generator: torch.Generator) -> tuple[Reading, Curve]:
-        """The value on test, a term a pair; the curve is of both densities on validation, each chosen apart."""
+        """The value on test, a term a pair; the curve is of both densities on validation, each chosen apart.
+
+        NaN where there are fewer training pairs than coordinates.
+        """
+        if len(parts.train.x) < sum(side.shape[1] for side in parts.train) + 2:
+            return Reading(math.nan, math.nan), Curve([0], [0.0], 0)
         swap = parts.train.x.shape[1] < parts.train.y.shape[1]
         sides = [Pairs(p.y, p.x) if swap else p for p in parts[1:]]
         given, given_curve = self._fit(*sides, generator)

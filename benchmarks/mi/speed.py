@@ -1,0 +1,60 @@
+"""Steps a second of one library: speed.py LIBRARY SAMPLES. The time of 300 steps less that of 100, on one sample.
+
+Each library's own training loop, without evaluation as far as it lets one; the difference leaves out what a run costs
+once (compiling, reading on test).
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from samples import load
+
+SHORT, LONG = 100, 300
+
+
+def rate(run) -> float:
+    run(SHORT)  # the first call pays for imports and caches
+    times = {}
+    for steps in (SHORT, LONG):
+        began = time.perf_counter()
+        run(steps)
+        times[steps] = time.perf_counter() - began
+    return (LONG - SHORT) / (times[LONG] - times[SHORT])
+
+
+if __name__ == "__main__":
+    library, folder = sys.argv[1:]
+    x, y, _ = load(Path(folder), "gaussian-6", 0)
+    if library == "ssvae":
+        import ours
+        import torch
+
+        torch.set_num_threads(1)
+        parts = ours.parts_of(x, y, 0)
+        cases = [(name, critic) for critic in ours.CRITIC for name in ours.MAKE]
+
+        def run(name, critic, steps):
+            return ours.by_critic(parts, name=name, critic=critic, seed=0, steps=steps, eval_every=10**6)
+
+    elif library == "torch-mist":
+        import peer_torch_mist as peer
+        import torch
+
+        torch.set_num_threads(1)
+        cases = [(name, critic) for critic in peer.HIDDEN for name in peer.NAMES]
+
+        def run(name, critic, steps):
+            return peer.estimate(x, y, name=name, critic=critic, seed=0, steps=steps)
+
+    else:
+        import peer_benchmark_mi as peer
+
+        cases = [(name, "concat") for name in peer.NAMES]
+
+        def run(name, critic, steps):
+            return peer.estimate(x, y, name=name, seed=0, steps=steps)
+
+    for name, critic in cases:
+        speed = rate(lambda steps: run(name, critic, steps))  # noqa: B023
+        print(f"{library},{name},{critic.replace('joint', 'concat')},{speed:.0f}", flush=True)
