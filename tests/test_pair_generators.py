@@ -25,7 +25,7 @@ CONF = Path(__file__).parents[1] / "conf"
 
 
 class Raw(Identity):
-    """Hands on what a step made."""
+    """Hands on what was made."""
 
     def normalise(self, x):
         return x
@@ -168,7 +168,7 @@ def test_halves_then_augment_augments_each_half():
     assert torch.allclose(bottom, blue.view(1, 3, 1, 1).expand_as(bottom), atol=1e-5)
 
 
-def test_steps_follow_one_another():
+def test_makers_follow_one_another():
     """Peers, then halves: the top of one image, the bottom of another of its class."""
     x, y = numbered(4, 1, 4, 4), torch.tensor([0, 0, 1, 1])
     images = data(x, y)

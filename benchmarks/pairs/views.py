@@ -1,9 +1,9 @@
-"""Two SimCLR views of a batch on a CPU: pairs a second by ssvae, kornia's batched chain and torchvision v2 per image.
+"""Two SimCLR views of a batch: pairs a second by ssvae, kornia's batched chain and torchvision v2 per image.
 
-    benchmarks/pairs/environment.sh DIR PYTHON && DIR/bin/python benchmarks/pairs/views.py OUT.json
+    benchmarks/pairs/environment.sh DIR PYTHON && DIR/bin/python benchmarks/pairs/views.py OUT.json [--device cuda]
 
 All take the same uint8 images to two normalised float views, with SimCLR's settings, in turns in one process; a figure
-is the median over the rounds. torchvision also runs in a DataLoader with a worker a thread.
+is the median over the rounds. torchvision also runs in a DataLoader with a worker a thread; on a GPU it is left out.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def ours(x, blurred):
         std=0.25,
         size=None,
     )
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator(x.device).manual_seed(0)
     batch = Split(x, torch.full((len(x),), -1))
     return lambda: augment(batch, generator)
 
@@ -110,14 +110,18 @@ def main():
     parser.add_argument("out", type=Path)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
-    result = {"batch": arguments.batch, "threads": THREADS, "rounds": arguments.rounds, "machine": platform.processor()}
+    on_gpu = arguments.device != "cpu"
+    name = torch.cuda.get_device_name() if on_gpu else platform.processor()
+    result = {"batch": arguments.batch, "threads": THREADS, "rounds": arguments.rounds, "device": name}
     result["versions"] = {name: version(name) for name in ("torch", "torchvision", "kornia")}
     for side, blurred in ((32, False), (96, True)):
-        x = torch.randint(0, 256, (arguments.batch, 3, side, side), dtype=torch.uint8)
+        x = torch.randint(0, 256, (arguments.batch, 3, side, side), dtype=torch.uint8).to(arguments.device)
         calls = {name: (make(x, blurred), batches) for name, (make, batches) in CONTENDERS.items()}
+        calls = {name: call for name, call in calls.items() if not (on_gpu and name.startswith("torchvision"))}
         rates = {name: [] for name in calls}
         for _ in range(arguments.rounds + 1):
             for name, (call, batches) in calls.items():
@@ -125,6 +129,8 @@ def main():
                 began = time.perf_counter()
                 for _ in range(repeats):
                     call()
+                if on_gpu:
+                    torch.cuda.synchronize()
                 rates[name].append(repeats * batches * len(x) / (time.perf_counter() - began))
         rates = {name: found[1:] for name, found in rates.items()}  # the first round warms up
         medians = {name: statistics.median(found) for name, found in rates.items()}

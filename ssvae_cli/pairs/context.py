@@ -8,10 +8,10 @@ from ssvae_cli.datasets.base import Data, Split
 from ssvae_cli.errors import require
 from ssvae_cli.pairs.base import Pairs, other_side
 from ssvae_cli.pairs.geometry import uniform
-from ssvae_cli.pairs.step import Step
+from ssvae_cli.pairs.maker import Maker
 
 
-class Context(Step):
+class Context(Maker):
     """x is `window` consecutive steps of a sequence, from a random start; x' the step `ahead` steps after the last.
 
     x: [B, window, ...], for a recurrent or causal g; x': [B, ...], for a frame encoder g'. Probes read g of the last

@@ -9,12 +9,12 @@ from torch import Tensor
 from ssvae_cli.datasets.base import Data, Split, require_images
 from ssvae_cli.errors import require
 from ssvae_cli.pairs.base import Pairs, other_side
-from ssvae_cli.pairs.step import Step
+from ssvae_cli.pairs.maker import Maker
 
 AXES = {"top": -2, "left": -1}
 
 
-class Halves(Step):
+class Halves(Maker):
     """x is one half, x' the opposite one; of an odd number of rows or columns the middle one is in neither.
 
     first: x is the top (x' the bottom) or the left (x' the right). Probes read g of x's half alone, as there.

@@ -9,10 +9,10 @@ from ssvae_cli.datasets.base import Data, Split, require_images
 from ssvae_cli.errors import require
 from ssvae_cli.pairs.base import Pairs, other_side
 from ssvae_cli.pairs.geometry import uniform
-from ssvae_cli.pairs.step import Step
+from ssvae_cli.pairs.maker import Maker
 
 
-class Patches(Step):
+class Patches(Maker):
     """x and x' are two different patches of a grid that is spread over the image, drawn afresh each time.
 
     grid: patches a side. overlap: the share of a patch's side that it has in common with the next; 0 lays them side by
@@ -36,8 +36,8 @@ class Patches(Step):
 
     def make(self, batch: Split, generator: torch.Generator) -> Split:
         cells = self.grid**2
-        cell = (uniform(len(batch), 0, cells, generator)).long().clamp(max=cells - 1)
-        step = (uniform(len(batch), 1, cells, generator)).long().clamp(max=cells - 1)  # to another one
+        cell = uniform(len(batch), 0, cells, generator).long().clamp(max=cells - 1)
+        step = uniform(len(batch), 1, cells, generator).long().clamp(max=cells - 1)  # to another one
         return replace(batch, x=self._cut(batch.x, cell), x_prime=self._cut(other_side(batch), (cell + step) % cells))
 
     def still(self, batch: Split) -> Split:

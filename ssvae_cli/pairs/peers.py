@@ -9,7 +9,7 @@ from torch import Tensor
 from ssvae_cli.datasets.base import Data, Split
 from ssvae_cli.errors import UserError, require
 from ssvae_cli.pairs.geometry import uniform
-from ssvae_cli.pairs.step import Step
+from ssvae_cli.pairs.maker import Maker
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class Classes:
     count: Tensor
 
 
-class Peers(Step):
+class Peers(Maker):
     """x as it is, and x' another image of its class and split. An oracle: it reads labels, in training too."""
 
     def check(self, data: Data) -> None:

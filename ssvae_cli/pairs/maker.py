@@ -9,17 +9,17 @@ from ssvae_cli.datasets.base import Data, Shape, Split
 from ssvae_cli.pairs.base import Pairs
 
 
-class Step(Pairs):
+class Maker(Pairs):
     """Makes a batch whose x and x' are the pair, as raw as the data, and hands it to the pair generator `then`.
 
-    A step that finds x' in its batch takes that as the other side, so steps can follow one another.
+    One that finds x' in its batch takes that as the other side, so that makers can follow one another.
     """
 
     def __init__(self, *, then: Pairs):
         self.then = then
 
     def make(self, batch: Split, generator: torch.Generator) -> Split:
-        """The batch with this step's x and x'."""
+        """The batch with x and x' made."""
         raise NotImplementedError
 
     def still(self, batch: Split) -> Split:
