@@ -52,18 +52,29 @@ def curves(history: list[dict], summary: dict) -> Figure:
     # A bound that fell far below the rest would flatten them.
     shown = [line.get(f"elbo/{split}") for line in history for split in ("train", "validation")]
     shown = [value for value in shown if value is not None]
+    if summary.get("data/mi_true") is not None:
+        shown.append(summary["data/mi_true"])
+        _level(nats, "data/mi_true", summary["data/mi_true"])
     if shown:
         room = 0.15 * (max(shown) - min(shown)) + 0.1
         nats.set_ylim(min(shown) - room, max(shown) + room)
     nats.set(xlabel="epoch", ylabel="nats", title="ELBO and bounds of I")
     for name in ("probe/linear/test", "probe/linear/random_init", "probe/linear/pixels"):
         if summary.get(name) is not None:
-            accuracy.axhline(summary[name], ls="--", lw=1, color="0.5")
-            accuracy.annotate(f"{name} {summary[name]:.3f}", (0.98, summary[name]), xycoords=("axes fraction", "data"),
-                              ha="right", va="bottom", fontsize=7)  # fmt: skip
+            _level(accuracy, name, summary[name])
     accuracy.set(xlabel="epoch", ylabel="accuracy", title="Probes")
     for axis in (nats, accuracy):
-        if axis.get_legend_handles_labels()[0]:  # data without labels have no probes
+        if axis.has_data():
             axis.legend(fontsize=7)
-        axis.grid(alpha=0.3)
+            axis.grid(alpha=0.3)
+        else:  # data without labels have no probes
+            axis.remove()
+            nats.set_subplotspec(figure.add_gridspec(1, 1)[0])
     return figure
+
+
+def _level(axis, name: str, value: float) -> None:
+    """A dashed line across, with its name and value."""
+    axis.axhline(value, ls="--", lw=1, color="0.5")
+    place = (0.98, value)
+    axis.annotate(f"{name} {value:.3f}", place, xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=7)
