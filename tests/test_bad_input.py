@@ -104,7 +104,7 @@ CASES = {
         ["decoder=conv", "prior=unstructured_normal", "encoder.posterior=deterministic"],
         ["decoder=conv", "posterior=gaussian"],
     ),
-    "views of vectors": ("train", ["dataset=gaussian", "pairs=natural"], ["need images", "are [10]", "pairs=identity"]),
+    "views of vectors": ("train", ["dataset=gaussian", "pairs=natural"], ["need images", "are [10]", "pairs=noise"]),
     "convolutions over vectors": ("train", ["dataset=gaussian", "encoder=convnet"], ["one x is [10]", "encoder=mlp"]),
     "nothing known of the law": ("train", ["pairs=latent"], ["pairs=latent", "conditional", "dataset=gaussian"]),
     "no partner in the data": ("train", ["pairs=identity"], ["pairs=identity", "dataset=paired"]),

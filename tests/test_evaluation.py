@@ -78,6 +78,13 @@ def test_knn_is_scikit_learns_with_the_same_weights(digits):
     assert knn_accuracy(x, y, x_test, y_test) == pytest.approx(theirs.score(x_test, y_test), abs=1e-9)
 
 
+def test_neighbours_and_questions_without_a_label_are_left_out(digits):
+    (x, y), _, (x_test, y_test) = digits
+    more = torch.cat([x, x_test]), torch.cat([y, torch.full_like(y_test, -1)])
+    asked = torch.cat([x_test, x]), torch.cat([y_test, torch.full_like(y, -1)])
+    assert knn_accuracy(*more, *asked) == knn_accuracy(x, y, x_test, y_test)
+
+
 def test_alignment_is_zero_for_equal_pairs_and_four_for_opposite_ones():
     z = torch.randn(50, 3)
     assert alignment(z, 7 * z) == pytest.approx(0, abs=1e-6)

@@ -47,7 +47,7 @@ class Augment(Pairs):
             require(
                 len(shape) == 3 and shape[0] in (1, 3),
                 f"pairs of augmented views need images of 1 or 3 channels, and these data are {list(shape)}; "
-                "pairs=identity takes x and x' as the data bring them",
+                "pairs=noise serves any shape",
             )
             for operation in self.colour:  # what an operation refuses, it refuses here
                 operation.draw((1, shape[0], *self.resample.out(shape[1:])), torch.Generator())
