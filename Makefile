@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV ?= .venv
 STAMP = $(VENV)/.installed
 
-.PHONY: train test clean
+.PHONY: train test clean bench-check
 
 train: $(STAMP)
 	$(VENV)/bin/ssvae train prior=infonce $(ARGS)
 
 test: $(STAMP)
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+bench-check: $(STAMP)
+	$(VENV)/bin/python benchmarks/check.py benchmarks/ratios.json
 
 $(STAMP): setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)

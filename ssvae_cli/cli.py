@@ -22,6 +22,7 @@ COMMANDS = {
     "report": ("ssvae_cli.report:report", "runs as a table over seeds, plots and one HTML file"),
     "verify": ("ssvae_cli.verify:verify", "hold the shipped classes to the paper's identities"),
     "mi": ("ssvae_cli.mi.command:mi", "mutual information of your own arrays x and y, by several estimators"),
+    "bench": ("ssvae_cli.bench:bench", "time a training step beside the limit of this machine"),
 }
 
 USAGE = f"""ssvae {__version__}: self-supervised variational autoencoders, where the prior P(z, z') is a free choice

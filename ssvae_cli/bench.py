@@ -1,0 +1,138 @@
+"""`ssvae bench`: how fast a configuration trains on this machine, and what share that is of the machine's limit.
+
+The limit is forward, backward and optimizer step of the same encoders at the same precision on one resident batch, and
+nothing else. Parts are timed in turn, round after round, so that a machine's other work falls on all of them alike.
+"""
+
+import json
+import logging
+import math
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode
+
+from ssvae_cli import memory
+from ssvae_cli.build import build
+from ssvae_cli.checkpoint import atomic_write
+from ssvae_cli.errors import require
+from ssvae_cli.objective import make_objective
+from ssvae_cli.step import Step
+
+log = logging.getLogger(__name__)
+
+
+def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
+    """Time the parts of one configuration; the table on standard output is also bench.json in `run`."""
+    for key in ("rounds", "seconds"):
+        require(cfg.bench[key] > 0, f"bench.{key} must be above 0, got {cfg.bench[key]}")
+    trainer = build(cfg.trainer, "trainer")
+    device, batch_size = trainer.device, trainer.batch_size
+    torch.manual_seed(cfg.seed)
+    data = build(cfg.dataset, "dataset").to(device)
+    pairs = build(cfg.pairs, "pairs")
+    pairs.attach(data)
+    objective = make_objective(cfg, *pairs.shapes(data)).to(device).train()
+    objective.prior.require_memory(batch_size, device)
+    optimization = build(cfg.optimizer, "optimizer").attach([objective], 10**6)
+    noise = torch.Generator(device).manual_seed(cfg.seed)
+    learn = Step(objective=objective, pairs=pairs, optimization=optimization, noise=noise, compile=trainer.compile)
+    rows = torch.randint(len(data.train), (batch_size,), generator=torch.Generator().manual_seed(cfg.seed))
+    batch = next(iter(data.train.batches(batch_size, rows)))
+    with torch.no_grad():
+        views = pairs(batch, noise)
+        latents = objective.encode(*views, noise)
+    encode = torch.compile(objective.encode) if trainer.compile else objective.encode
+
+    def limit() -> None:
+        encoded = encode(*views, noise)
+        sum(z.square().mean() for z in encoded.latents).backward()
+        optimization.step(0)
+
+    def only_pairs() -> None:
+        with torch.no_grad():
+            pairs(next(iter(data.train.batches(batch_size, rows))), noise)
+
+    def only_objective() -> None:
+        given = [z.detach().requires_grad_() for z in latents.latents]
+        encoded = latents._replace(**dict(zip(("z", "z_prime"), given)))
+        (-objective.prior.elbo(objective.estimator, encoded)).backward()
+        optimization.optimizer.zero_grad(set_to_none=True)
+
+    def step() -> None:
+        learn(next(iter(data.train.batches(batch_size, rows))), 0)
+
+    parts = {"limit": limit, "pairs": only_pairs, "step": step}
+    if objective.decoder is None:
+        parts["objective"] = only_objective
+    began = time.perf_counter()
+    first = {name: timed(part, device, 1) for name, part in parts.items()}  # compiles, allocates, fills caches
+    log.info("first steps, compilation included: %.1f s", time.perf_counter() - began)
+    seconds: dict[str, list[float]] = {name: [] for name in parts}
+    steps = {name: max(1, math.ceil(cfg.bench.seconds / timed(part, device, 1))) for name, part in parts.items()}
+    for _ in range(cfg.bench.rounds):
+        for name, part in parts.items():
+            seconds[name].append(timed(part, device, steps[name]))
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    on_gpu, values = device.type == "cuda", {}
+    for name, median in medians.items():
+        values[f"{name}/images_per_s"] = batch_size / median
+        values[f"{name}/share_of_limit"] = medians["limit"] / median
+        values[f"{name}/first_s"] = first[name]
+    values |= {
+        "memory/peak_gib": memory.peak(device) / 2**30,
+        "matrix_rate/share": share_of_matrix_rate(limit, medians["limit"], device) if on_gpu else None,
+        "batch_size": batch_size,
+        "device": torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"cpu, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+    }
+    atomic_write(run / "bench.json", lambda path: path.write_text(json.dumps(values, indent=2) + "\n"))
+    show(values, list(parts))
+    log.info("json: %s", run / "bench.json")
+    return values
+
+
+def timed(part: Callable[[], None], device: torch.device, steps: int) -> float:
+    """Seconds a call, over `steps` calls, the device waited for before and after."""
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    wait()
+    began = time.perf_counter()
+    for _ in range(steps):
+        part()
+    wait()
+    return (time.perf_counter() - began) / steps
+
+
+def share_of_matrix_rate(part: Callable[[], None], seconds: float, device: torch.device) -> float:
+    """Operations a second of one call of `part`, over those of one large bfloat16 matrix product."""
+    with FlopCounterMode(display=False) as counted:
+        part()
+    side = 8192
+    a = torch.randn(side, side, dtype=torch.bfloat16, device=device)
+    timed(lambda: a @ a, device, 3)
+    best = 2 * side**3 / timed(lambda: a @ a, device, 20)
+    return counted.get_total_flops() / seconds / best
+
+
+def show(values: dict, parts: list[str]) -> None:
+    """The table: a part a line."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "images/s", "share of limit"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name in ("limit", "pairs", "objective", "step"):
+        if name in parts:
+            rate, share = values[f"{name}/images_per_s"], values[f"{name}/share_of_limit"]
+            table.add_row({"step": "training step"}.get(name, name), f"{rate:,.0f}", f"{share:.2f}")
+    console = Console(width=100)
+    console.print(table)
+    console.print(f"peak memory {values['memory/peak_gib']:.2f} GiB, batch {values['batch_size']}, {values['device']}")
+    if values["matrix_rate/share"] is not None:
+        console.print(f"the limit runs at {values['matrix_rate/share']:.2f} of the matrix rate")

@@ -1,0 +1,48 @@
+"""`ssvae bench`: any configuration, a table and the same numbers as JSON; and the guard over stored ratios."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from helpers import ssvae
+
+QUICK = ["bench.rounds=1", "bench.seconds=0.001", "trainer.batch_size=32", "trainer.device=cpu"]
+GUARD = Path(__file__).parents[1] / "benchmarks" / "check.py"
+
+
+@pytest.mark.parametrize(
+    "overrides, parts",
+    [
+        ([], {"limit", "pairs", "objective", "step"}),
+        (["prior=gaussian", "trainer.microbatch=8"], {"limit", "pairs", "objective", "step"}),
+        (["prior=unstructured_normal", "decoder=conv"], {"limit", "pairs", "step"}),
+    ],
+    ids=["default", "explicit prior", "decoder"],
+)
+def test_every_part_is_timed_and_told_as_a_share_of_the_limit(overrides, parts, tmp_path, capsys):
+    assert ssvae("bench", *QUICK, *overrides, f"hydra.run.dir={tmp_path}/bench") == 0
+    found = json.loads((tmp_path / "bench" / "bench.json").read_text())
+    assert {k.removesuffix("/images_per_s") for k in found if k.endswith("/images_per_s")} == parts
+    for part in parts:
+        share = found[f"{part}/images_per_s"] / found["limit/images_per_s"]
+        assert found[f"{part}/share_of_limit"] == pytest.approx(share)
+    assert found["memory/peak_gib"] > 0 and found["batch_size"] == 32
+    assert "training step" in capsys.readouterr().out
+
+
+def test_rounds_of_nothing_are_refused(tmp_path, capfd):
+    assert ssvae("bench", *QUICK, "bench.rounds=0", f"hydra.run.dir={tmp_path}/bench") == 2
+    assert "bench.rounds must be above 0, got 0" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("factor, code", [(0.9, 0), (0.8, 1), (1.5, 0)])
+def test_the_guard_fails_where_a_ratio_fell_by_more_than_15_percent(factor, code, tmp_path):
+    for name, scale in {"stored": 1.0, "found": factor}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({"digits": {"step/share_of_limit": 0.8 * scale}}))
+    done = subprocess.run(
+        [sys.executable, GUARD, tmp_path / "stored.json", "--found", tmp_path / "found.json"], capture_output=True
+    )
+    assert done.returncode == code
