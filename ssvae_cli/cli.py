@@ -18,6 +18,7 @@ from ssvae_cli.stopping import Stopped, leave
 # A command: its configuration is conf/<name>.yaml, its job a function of (config, folder, choices).
 COMMANDS = {
     "train": ("ssvae_cli.train:train", "train one configuration, or sweep several with -m"),
+    "eval": ("ssvae_cli.evaluation.command:evaluate", "a finished run read again, with fresh critics and pictures"),
     "embed": ("ssvae_cli.embed:embed", "features of data as .npz, or the encoder for other programs"),
     "report": ("ssvae_cli.report:report", "runs as a table over seeds, plots and one HTML file"),
     "verify": ("ssvae_cli.verify:verify", "hold the shipped classes to the paper's identities"),

@@ -88,6 +88,8 @@ class Evaluator:
             self.objective.eval()
             encoded = self.objective.encode(view, view_prime, generator)
             yield "scores", figures.score_matrix(self.objective.prior.coupling(encoded.z, encoded.z_prime).cpu())
+        test = self.data.test
+        yield "latents", figures.latents(self.latents("test")[0].cpu(), test.y.cpu(), self.data.classes)
 
     def _generator(self) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(VIEWS_SEED)
@@ -137,7 +139,7 @@ class Evaluator:
         return features[split], self.data.splits[split].y.to(self.device)
 
     @torch.no_grad()
-    def _latents(self, split: str, repeats: int = 1) -> tuple[Tensor, ...]:
+    def latents(self, split: str, repeats: int = 1) -> tuple[Tensor, ...]:
         """The latents of `repeats` pairs of views of every image of a split, [repeats * N, D] each."""
         generator, rows = self._generator(), []
         for _ in range(repeats):
@@ -149,13 +151,13 @@ class Evaluator:
         objective, log_q = self.objective, None
         if fresh and not isinstance(objective.prior, ScorePrior) and objective.decoder is None:
             views = max(1, DENSITY_SAMPLES // len(self.data.train))
-            samples = zip(self._latents("train", views), self._latents("validation", views))
+            samples = zip(self.latents("train", views), self.latents("validation", views))
             log_q = [fit_density(*side, objective.prior.space) for side in samples]
         return elbo.evaluate(objective, self.pairs, self.data.splits[split], self._generator(), log_q)
 
     @torch.no_grad()
     def _geometry(self, split: str) -> dict[str, float]:
-        latents = self._latents(split)
+        latents = self.latents(split)
         z = latents[0]
         aligned = alignment(*latents) if len(latents) == 2 else None
         return {

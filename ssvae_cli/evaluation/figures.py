@@ -1,7 +1,10 @@
 """Pictures of a run, as matplotlib figures."""
 
+import torch
 from matplotlib.figure import Figure
 from torch import Tensor
+
+MOST_NAMED = 20  # classes in a legend
 
 
 def pair_grid(x: Tensor, x_prime: Tensor) -> Figure:
@@ -35,6 +38,28 @@ def score_matrix(scores: Tensor) -> Figure:
     image = axis.imshow(scores.numpy(), cmap="viridis")
     axis.set(xlabel="j", ylabel="i", title="log f(z_i, z'_j)")
     figure.colorbar(image, ax=axis, label="nats")
+    return figure
+
+
+def latents(z: Tensor, y: Tensor, classes: tuple[str, ...]) -> Figure:
+    """z, [N, D], in its first two principal axes, coloured by label, and the spectrum of its covariance."""
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    plane, spectrum = figure.subplots(1, 2)
+    centred = (z - z.mean(0)).double()
+    axes, values, _ = torch.linalg.svd(centred.T, full_matrices=False)
+    place = centred @ axes[:, :2]
+    place = place if place.shape[1] == 2 else torch.cat([place, torch.zeros_like(place)], 1)
+    for label in y.unique().tolist():
+        shown = place[y == label]
+        name = classes[label] if 0 <= label < len(classes) else "no label"
+        plane.scatter(shown[:, 0], shown[:, 1], s=6, label=name if len(classes) <= MOST_NAMED else None)
+    plane.set(xlabel="first principal axis", ylabel="second", title="z of test")
+    if len(classes) <= MOST_NAMED:
+        plane.legend(fontsize=6, markerscale=2, loc="center left", bbox_to_anchor=(1, 0.5))
+    variance = values**2 / max(1, len(z) - 1)
+    spectrum.semilogy(range(1, len(variance) + 1), variance.clamp_min(1e-300), marker=".")
+    spectrum.set(xlabel="principal axis", ylabel="variance", title="spectrum of z")
+    spectrum.grid(alpha=0.3)
     return figure
 
 
