@@ -1,9 +1,9 @@
 """The ordinary VAE's KL term, in closed form."""
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
-class Analytic:
+class Analytic(nn.Module):
     """-KL(Q(z|x) || N(0, I)), averaged over the batch: the KL term of the ordinary VAE's ELBO (Eq. 1).
 
     Exact, for a gaussian posterior beside an explicit decoder, which adds E log P(x|z). Without one the SSVAE's
@@ -12,5 +12,5 @@ class Analytic:
 
     name = "analytic"
 
-    def __call__(self, prior, encoded) -> Tensor:
+    def forward(self, prior, encoded) -> Tensor:
         return -encoded.posterior.kl_standard_normal().mean()
