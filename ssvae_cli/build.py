@@ -5,6 +5,7 @@ key they came from, before anything is built. Ranges are the constructor's own b
 """
 
 import inspect
+import math
 import pkgutil
 import types
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -24,6 +25,7 @@ def build(config: DictConfig, key: str, **given: Any) -> Any:
 
     key: where the config sits, for error lines. Raises UserError for anything the user can mend.
     """
+    require(isinstance(config, DictConfig), f"{key} must be a choice of that group, got {config!r}")
     check(OmegaConf.to_container(config, resolve=True), key, set(given))
     try:
         return instantiate(config, _convert_="all", **given)
@@ -92,9 +94,9 @@ def fits(value: Any, hint: Any) -> bool:
     if origin in (tuple, list):
         return False
     if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
     if hint in PLAIN_NAMES:
         return isinstance(value, hint)
     return value is not None and not isinstance(value, (str, int, float)) if inspect.isclass(hint) else True

@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 
 from ssvae_cli import __version__
-from ssvae_cli.errors import UserError, nearest, of_disk, require
+from ssvae_cli.errors import UserError, nearest, of_machine, require
 from ssvae_cli.followers import aside, let_the_first_speak
 from ssvae_cli.stopping import Stopped, leave
 
@@ -134,9 +134,9 @@ def tell(failed: list[str], sweep: Path) -> int:
 
 
 def cause_of(error: BaseException | None) -> UserError | None:
-    """The UserError behind a chain of exceptions, or what a disk refused as one, if there is one."""
+    """The UserError behind a chain of exceptions, or what the machine refused as one, if there is one."""
     while error is not None:
-        told = of_disk(error) if isinstance(error, OSError) else error
+        told = of_machine(error)
         if isinstance(told, UserError):
             return told
         error = error.__cause__ or error.__context__
@@ -253,7 +253,10 @@ def known_keys(wrong: str, command: str, overrides: list[str]) -> list[str]:
         own = re.findall(r"(?:^|\0)(?:--config-dir|-cd)[=\0]([^\0]+)", "\0".join(overrides))
         paths = [f"hydra.searchpath=[{','.join(f'file://{Path(folder).absolute()}' for folder in own)}]"]
         chosen = [o for o in overrides if o.split("=")[0] in known_groups() and "," not in o]
-        config = compose(command, overrides=[*chosen, *paths])
+        try:
+            config = compose(command, overrides=[*chosen, *paths])
+        except Exception:  # the choices are themselves what is wrong
+            config = compose(command, overrides=paths)
     parent, _, _ = wrong.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
     if not isinstance(node, DictConfig):
@@ -266,6 +269,7 @@ def start(command: str, config) -> float | None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     from ssvae_cli import runs
 
@@ -288,12 +292,14 @@ def start(command: str, config) -> float | None:
         elif config.get("resume") is not None:
             runs.store_overrides(folder, config, hydra_config.overrides.task)
         job(config, folder, dict(hydra_config.runtime.choices))
-    except UserError:
+    except Exception as error:
+        told = cause_of(error)
+        if told is None and isinstance(error, OmegaConfBaseException):  # a key that was taken out, or leads nowhere
+            told = UserError(one_line(error, command, []))
+        if told is None:
+            logging.getLogger("ssvae_cli").error("%s", traceback.format_exc())
+            raise
         if config.get("resume") is None:
             runs.clear_unstarted(folder, hydra_config.job.name)
-        raise
-    except Exception as error:
-        if not cause_of(error):
-            logging.getLogger("ssvae_cli").error("%s", traceback.format_exc())
-        raise
+        raise told from error
     return runs.last_value(folder, config.sweep.metric) if sweeping and "sweep" in config else None

@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import re
 from collections.abc import Iterable
 
 
@@ -12,11 +13,16 @@ class UserError(Exception):
 DISK = {errno.EACCES, errno.EDQUOT, errno.ENAMETOOLONG, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 
 
-def of_disk(error: OSError) -> Exception:
-    """A UserError where the disk is full, read-only or not ours to write on; any other fault as it is."""
-    if error.errno not in DISK:
-        return error
-    return UserError(f"{error.filename or 'a file of the run'} cannot be written ({error.strerror})")
+MEMORY = re.compile("allocate memory|out of memory|calculation overflowed", re.I)
+
+
+def of_machine(error: BaseException) -> BaseException:
+    """A UserError where the disk or the memory of the machine is what failed; any other fault as it is."""
+    if isinstance(error, OSError) and error.errno in DISK:
+        return UserError(f"{error.filename or 'a file of the run'} cannot be written ({error.strerror})")
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and MEMORY.search(str(error))):
+        return UserError(f"there is not enough memory for what was asked ({(str(error).splitlines() or [''])[0]})")
+    return error
 
 
 def require(condition: bool, message: str) -> None:

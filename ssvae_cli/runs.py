@@ -15,7 +15,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from ssvae_cli.errors import UserError, of_disk, require
+from ssvae_cli.errors import UserError, of_machine, require
 from ssvae_cli.followers import follows
 from ssvae_cli.trust import refuse_untrusted
 
@@ -49,7 +49,7 @@ def refusing(check):
         except UserError as error:
             raise Refused(error) from None
         except OSError as error:
-            raise Refused(of_disk(error)) from None
+            raise Refused(of_machine(error)) from None
 
     return callback
 

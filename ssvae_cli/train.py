@@ -33,7 +33,8 @@ CHECK_EVERY = 100  # steps between two looks at the watch on a GPU, which wait f
 
 def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     """Train, evaluate and log one configuration into the folder `run`; returns what summary.json holds."""
-    require(isinstance(cfg.seed, int) and cfg.seed >= 0, f"seed must be an integer of at least 0, got {cfg.seed!r}")
+    seeded = isinstance(cfg.seed, int) and not isinstance(cfg.seed, bool) and 0 <= cfg.seed < 2**63
+    require(seeded, f"seed must be an integer of at least 0, got {cfg.seed!r}")
 
     # The parts, each from its own config node.
     trainer = build(cfg.trainer, "trainer")
