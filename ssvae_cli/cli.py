@@ -226,6 +226,8 @@ def one_line(error: Exception, command: str, overrides: list[str]) -> str:
             return f"{found[1]} belongs to other choices of {found[1].rsplit('/', 1)[0]} than the one that was made"
         return f"unknown group {found[1]}; {nearest(found[1], known_groups())}"
     if found := re.search(r"Could not override '([^']+)'", text):
+        if found[1] in known_groups():
+            return f"{found[1]} is a group: it takes the name of a choice, and its keys are {found[1]}.KEY"
         return f"unknown key {found[1]}; {nearest(found[1], known_keys(found[1], command, overrides))}"
     noise = ("full_key", "object_type", "Set the environment variable", "See https")
     lines = [line.strip() for line in text.splitlines()]
