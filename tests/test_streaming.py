@@ -134,6 +134,19 @@ def test_a_stream_that_skips_is_read_once_beforehand_and_says_how_many(root, tmp
     assert sum(len(batch) for batch in data.test.batches(16)) == 38
 
 
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_stop_that_reaches_workers_is_left_to_the_run(stop, root, monkeypatch):
+    expected, pixels = list(read(root).test.batches(16)), ImageFiles.pixels
+
+    def told_to_stop(self, row):
+        os.kill(os.getpid(), stop)
+        return pixels(self, row)
+
+    data = read(root, memory_gb=0.0, workers=1)
+    monkeypatch.setattr(ImageFiles, "pixels", told_to_stop)
+    assert all(torch.equal(a.x, b.x) for a, b in zip(data.test.batches(16), expected, strict=True))
+
+
 def test_a_worker_that_dies_ends_the_run_with_its_cause(root, tmp_path, monkeypatch, capfd):
     parent = os.getpid()
 

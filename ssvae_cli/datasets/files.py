@@ -5,6 +5,7 @@ import math
 import multiprocessing
 import os
 import signal
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -109,14 +110,15 @@ class Streamed:
             sampler=tasks,
             num_workers=min(self.workers, len(tasks)),
             prefetch_factor=AHEAD if self.workers else None,
-            worker_init_fn=_refuse_bombs,
+            worker_init_fn=_enter_worker,
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # of the loader's own: evaluation must not move training's random numbers
         )
-        # The loader's signal handler would raise wherever training is; a death is noticed here, when its batch is due.
         handler, others = signal.getsignal(signal.SIGCHLD), multiprocessing.active_children()
         decoded = iter(loader)
-        signal.signal(signal.SIGCHLD, handler)
+        if threading.current_thread() is threading.main_thread():
+            # The loader's own handler raises wherever training is; a death is noticed here, when its batch is due.
+            signal.signal(signal.SIGCHLD, handler)
         workers = [child for child in multiprocessing.active_children() if child not in others]
         try:
             for pixels in decoded:
@@ -154,7 +156,13 @@ def _stack(files: ImageFiles, rows: list[int]) -> Tensor:
     return x
 
 
-def _refuse_bombs(worker: int = 0) -> None:
+def _enter_worker(worker: int) -> None:
+    _refuse_bombs()
+    for stop in (signal.SIGINT, signal.SIGTERM):  # it is the run that stops, when it has saved
+        signal.signal(stop, signal.SIG_IGN)
+
+
+def _refuse_bombs() -> None:
     warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
