@@ -23,7 +23,7 @@ from ssvae_cli.estimators.base import ScoreEstimator
 from ssvae_cli.estimators.infonce import InfoNCE
 from ssvae_cli.estimators.nwj import NWJ
 from ssvae_cli.estimators.smile import SMILE
-from ssvae_cli.mi.classical import gaussian_copula, ksg
+from ssvae_cli.mi.classical import gaussian_copula, ksg, share_a_coordinate
 from ssvae_cli.mi.critics import fit_and_read
 from ssvae_cli.mi.data import Pairs, Split, cut, normal_scores
 from ssvae_cli.mi.entropies import Density, Entropies
@@ -124,6 +124,13 @@ def test_gaussian_copula_takes_out_the_bias_of_a_small_sample():
 
 def test_gaussian_copula_with_fewer_pairs_than_coordinates_is_a_failure():
     assert gaussian_copula(Pairs(torch.randn(20, 10), torch.randn(20, 10))).failure() == "not finite"
+
+
+@pytest.mark.parametrize("noise, shared", [(0.0, True), (0.05, False)])
+def test_a_coordinate_that_x_and_y_share_is_seen(noise, shared):
+    x, y, _ = gaussian(dim=3, mi=1.0, samples=500)
+    y[:, 1] = x[:, 2] ** 3 + noise * y[:, 1]
+    assert share_a_coordinate(cut(Sample(x, y, None), SPLIT, 0).whole) == shared
 
 
 # 3. Densities.

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import torch
-from samples import BATCH, CONCAT_TASKS, RATE, RUNS, STEPS, WIDTH, Results, load
+from samples import ALL_TASKS, BATCH, CONCAT_TASKS, RATE, RUNS, STEPS, WIDTH, Results, load
 
 from ssvae_cli.couplings import MLP, Separable
 from ssvae_cli.estimators import dv, infonce, js, mine, nwj, smile
@@ -34,6 +34,13 @@ CRITIC = {
 }
 
 
+UNTRAINED = {  # without a critic
+    "gaussian_copula": lambda parts, seed: gaussian_copula(parts.whole),
+    "ksg": lambda parts, seed: ksg(parts.whole),
+    "entropies": lambda parts, seed: by_entropies(parts, seed),
+}
+
+
 def parts_of(x, y, seed: int):
     return cut(Sample(x, y, None), Split(validation=0.2, test=0.2, at_most=2048), seed)
 
@@ -52,7 +59,13 @@ def by_critic(parts, *, name: str, critic: str, seed: int, steps: int, eval_ever
     return fit_and_read(CRITIC[critic](width), MAKE[name](), training, parts, generator)[0]
 
 
-def by_entropies(parts, *, seed: int):
+def reading(parts, name: str, critic: str, seed: int, steps: int):
+    if name in UNTRAINED:
+        return UNTRAINED[name](parts, seed)
+    return by_critic(parts, name=name, critic=critic, seed=seed, steps=steps)
+
+
+def by_entropies(parts, seed: int):
     torch.manual_seed(seed)
     training = Training(steps=2000, batch_size=256, lr=RATE, eval_every=50, patience=5)
     return Entropies(hidden=256, components=4, training=training).fit_and_read(
@@ -63,22 +76,17 @@ def by_entropies(parts, *, seed: int):
 if __name__ == "__main__":
     samples, results = Path(sys.argv[1]), Results(*sys.argv[2:])
     torch.set_num_threads(1)
-    for seed, task in RUNS:
-        x, y, mi = load(samples, task, seed)
-        parts = parts_of(x, y, seed)
-        line = {"library": "ssvae", "task": task, "mi": mi, "seed": seed}
-        untrained = {"critic": "none", "steps": 0}
-        results.run(lambda: answer(gaussian_copula(parts.whole)), **line, **untrained, estimator="gaussian_copula")  # noqa: B023
-        results.run(lambda: answer(ksg(parts.whole)), **line, **untrained, estimator="ksg")  # noqa: B023
-        results.run(lambda: answer(by_entropies(parts, seed=seed)), **line, **untrained, estimator="entropies")  # noqa: B023
-        for critic, steps in (("separable", STEPS), ("concat", STEPS), ("separable", LONGER * STEPS)):
-            if critic == "concat" and task not in CONCAT_TASKS:
+    for critic, steps, tasks in (
+        ("none", 0, ALL_TASKS),
+        ("separable", STEPS, ALL_TASKS),
+        ("separable", LONGER * STEPS, CONCAT_TASKS),
+        ("concat", STEPS, CONCAT_TASKS),
+    ):
+        for seed, task in RUNS:
+            if task not in tasks:
                 continue
-            for name in MAKE:
-                results.run(
-                    lambda: answer(by_critic(parts, name=name, critic=critic, seed=seed, steps=steps)),  # noqa: B023
-                    **line,
-                    critic=critic,
-                    steps=steps,
-                    estimator=name,
-                )
+            x, y, mi = load(samples, task, seed)
+            parts = parts_of(x, y, seed)
+            line = {"library": "ssvae", "task": task, "mi": mi, "seed": seed, "critic": critic, "steps": steps}
+            for name in MAKE if steps else UNTRAINED:
+                results.run(lambda: answer(reading(parts, name, critic, seed, steps)), estimator=name, **line)  # noqa: B023

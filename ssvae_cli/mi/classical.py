@@ -32,6 +32,15 @@ def ksg(pairs: Pairs, k: int = 3) -> Reading:
     return Reading.of_mean(torch.cat(local) + constant)
 
 
+def share_a_coordinate(pairs: Pairs) -> bool:
+    """Whether a linear map of x equals one of y, so that I is infinite: a canonical correlation of 1."""
+    if len(pairs.x) < sum(side.shape[1] for side in pairs) + 2:
+        return False  # then there is always one
+    left, right = (torch.linalg.svd(side.double() - side.double().mean(0), full_matrices=False) for side in pairs)
+    spans = [part.U[:, part.S > 1e-6 * part.S[0]] for part in (left, right)]
+    return torch.linalg.svdvals(spans[0].T @ spans[1])[0].item() > 1 - 1e-6
+
+
 def gaussian_copula(pairs: Pairs) -> Reading:
     """-1/2 log |R| / (|R_x| |R_y|), R the correlations of the normal scores; the sample's bias taken out.
 

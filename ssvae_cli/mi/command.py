@@ -15,7 +15,7 @@ from ssvae_cli.build import build
 from ssvae_cli.checkpoint import atomic_write
 from ssvae_cli.errors import require
 from ssvae_cli.mi import report
-from ssvae_cli.mi.classical import gaussian_copula, ksg
+from ssvae_cli.mi.classical import gaussian_copula, ksg, share_a_coordinate
 from ssvae_cli.mi.critics import fit_and_read, refuse_others
 from ssvae_cli.mi.data import Parts, cut, read_npz
 from ssvae_cli.mi.reading import Reading
@@ -45,6 +45,8 @@ def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     parts = cut(sample, split, cfg.seed)
     shuffled = cut(Sample(sample.x, rng.permutation(sample.y), 0.0), split, cfg.seed) if cfg.zero_check else None
     methods = the_methods(cfg, parts)
+    if share_a_coordinate(parts.whole):
+        log.warning("x and y share a coordinate: I is infinite, and the numbers below tell how many pairs there are")
     log.info("%d pairs, x [%d], y [%d]", len(sample.x), sample.x.shape[1], sample.y.shape[1])
 
     estimates, curves = [], {}

@@ -73,10 +73,13 @@ def curves(estimates: list[Estimate], learned: dict[str, Curve], best: Recommend
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     standing = [e for e in estimates if e.failure is None]
     top = max([e.reading.value + 2 * e.reading.error for e in standing] + [exact or 0.0, best.high, 0.1])
+    bottom = -0.15 * top
     for name, curve in learned.items():
+        if max(curve.values) < bottom:
+            continue  # another scale: what is no bound is chosen by its objective
         (line,) = left.plot(curve.steps, curve.values, lw=1.2, label=name)
         left.plot(curve.chosen, curve.values[curve.steps.index(curve.chosen)], "o", ms=4, color=line.get_color())
-    left.set(xlabel="step", ylabel="validation, nats", title="Learning curves", ylim=(-0.15 * top, 1.15 * top))
+    left.set(xlabel="step", ylabel="validation, nats", title="Learning curves", ylim=(bottom, 1.15 * top))
     for place, e in enumerate(estimates):
         if e.failure:
             right.annotate("failed", (0.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=8)
@@ -92,7 +95,8 @@ def curves(estimates: list[Estimate], learned: dict[str, Curve], best: Recommend
     right.set_yticks(range(len(estimates)), [e.name for e in estimates])
     right.set(xlabel="nats", title="Read on test (red: ceiling)", xlim=(-0.1 * top, 1.3 * top))
     right.invert_yaxis()
+    named = {label: handle for axis in (left, right) for handle, label in zip(*axis.get_legend_handles_labels())}
+    figure.legend(named.values(), named.keys(), fontsize=7, ncols=6, loc="outside lower center")
     for axis in (left, right):
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=7)
     return figure
