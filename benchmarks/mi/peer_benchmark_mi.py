@@ -42,9 +42,10 @@ if __name__ == "__main__":
                 save(samples, task, seed, BENCHMARK_TASKS[task].mutual_information, x, y)
         sys.exit()
     results = Results(*sys.argv[2:])
-    for seed, task in RUNS:
-        x, y, mi = load(samples, task, seed)
-        for name in NAMES:
-            line = {"library": "benchmark-mi", "task": task, "mi": mi, "seed": seed, "estimator": name}
-            line |= {"critic": "concat", "steps": STEPS}
-            results.run(lambda: float(estimate(x, y, name=name, seed=seed)), **line)  # noqa: B023
+    for seed, tasks in RUNS:
+        for task in tasks:
+            x, y, mi = load(samples, task, seed)
+            for name in NAMES:
+                line = {"library": "benchmark-mi", "task": task, "mi": mi, "seed": seed, "estimator": name}
+                line |= {"critic": "concat", "steps": STEPS}
+                results.run(lambda: float(estimate(x, y, name=name, seed=seed)), **line)  # noqa: B023

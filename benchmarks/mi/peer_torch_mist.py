@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import torch
-from samples import BATCH, GAUSSIAN_TASKS, RATE, RUNS, STEPS, WIDTH, Results, load
+from samples import BATCH, OWN_TASKS, RATE, RUNS, STEPS, WIDTH, Results, load
 from torch_mist import estimators
 from torch_mist.utils import estimate_mi
 
@@ -49,12 +49,13 @@ def estimate(x, y, *, name: str, critic: str, seed: int, steps: int = STEPS) -> 
 if __name__ == "__main__":
     samples, results = Path(sys.argv[1]), Results(*sys.argv[2:])
     torch.set_num_threads(1)
-    for critic in HIDDEN:
-        for seed, task in RUNS:
-            if critic == "joint" and task not in GAUSSIAN_TASKS[:6]:
-                continue
-            x, y, mi = load(samples, task, seed)
-            for name in NAMES:
-                line = {"library": "torch-mist", "task": task, "mi": mi, "seed": seed, "estimator": name}
-                line |= {"critic": {"joint": "concat"}.get(critic, critic), "steps": STEPS}
-                results.run(lambda: estimate(x, y, name=name, critic=critic, seed=seed), **line)  # noqa: B023
+    for seed, tasks in RUNS:
+        for critic in HIDDEN:
+            for task in tasks:
+                if critic == "joint" and task in OWN_TASKS:
+                    continue
+                x, y, mi = load(samples, task, seed)
+                for name in NAMES:
+                    line = {"library": "torch-mist", "task": task, "mi": mi, "seed": seed, "estimator": name}
+                    line |= {"critic": {"joint": "concat"}.get(critic, critic), "steps": STEPS}
+                    results.run(lambda: estimate(x, y, name=name, critic=critic, seed=seed), **line)  # noqa: B023

@@ -20,10 +20,8 @@ OWN_TASKS = [  # of benchmark-mi's list
     "spiral-multinormal-sparse-3-3-2-2.0",
 ]
 GAUSSIAN_TASKS = [f"{kind}-{mi}" for mi in (2, 6, 10, 4, 8) for kind in ("gaussian", "cubic")]
-CONCAT_TASKS = [*GAUSSIAN_TASKS[:6], *OWN_TASKS]  # where a concat critic is trained too
-ALL_TASKS = GAUSSIAN_TASKS + OWN_TASKS
-# (seed, task), the order in which everyone runs them.
-RUNS = [(seed, task) for tasks in (CONCAT_TASKS, GAUSSIAN_TASKS[6:]) for seed in SEEDS for task in tasks]
+# (seed, tasks), the order in which everyone runs them.
+RUNS = [(seed, tasks) for tasks in ([*GAUSSIAN_TASKS[:6], *OWN_TASKS], GAUSSIAN_TASKS[6:]) for seed in SEEDS]
 FIELDS = ["library", "task", "mi", "seed", "critic", "estimator", "steps", "estimate", "seconds", "note"]
 
 
