@@ -128,6 +128,14 @@ class Display:
         if self._bar:
             self._bar.stop()
 
+    def first_step(self, seconds: float, *, compiled: bool) -> None:
+        """Show how long the first step took, where that was long: a compiler's work, as a rule."""
+        note = f"first step after {seconds:.1f} s{', compilation included' if compiled else ''}"
+        if self._bar:
+            self._bar.update(self._task, note=note)
+        elif compiled:
+            log.info("%s", note)
+
     def epoch(self, epoch: int, values: dict[str, float]) -> None:
         """Show the end of an epoch, counted from 1."""
         shown = [

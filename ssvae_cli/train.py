@@ -107,6 +107,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
             },
         )
 
+    started = first, done
     if cfg.resume is None and ranks.first():
         save(0, 0, order.get_state(), 0.0)  # from here on the run can be resumed
     with SafePoint() as safe, Display(trainer.epochs, first) as display:
@@ -125,6 +126,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
                     watch.step(epoch * steps_per_epoch + i)
                     elbo, norm = learn(batch, epoch * steps_per_epoch + i)
                     watch.gradient(norm)
+                    if (epoch, i) == started:
+                        display.first_step(time.perf_counter() - began, compiled=trainer.compile)
                     total += elbo
                     if device.type == "cpu" or i % CHECK_EVERY == 0:
                         healthy()
