@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from helpers import train
 from ssvae_cli.datasets.base import Data, Split
 from ssvae_cli.errors import UserError
 from ssvae_cli.pairs.base import Identity, Pairs
@@ -309,3 +310,11 @@ def test_every_choice_of_pairs_can_be_built(choice):
     chain = [f"pairs={name}"] if group == "pairs" else ["pairs=halves", f"{group}={name}"]
     with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
         assert isinstance(build(compose("train", overrides=chain).pairs, "pairs"), Pairs)
+
+
+@pytest.mark.parametrize("chain", [["patches"], ["halves", "digits"], ["peers", "noise"]], ids="-".join)
+def test_runs_on_such_pairs_end_with_a_probe_above_chance(chain, tmp_path):
+    made, *then = chain
+    overrides = [f"pairs={made}", *(f"pairs/then={name}" for name in then)]
+    summary = train(tmp_path / "run", *overrides, "trainer.epochs=1", "dataset.limit=800")
+    assert summary["probe/linear/test"] > 0.3 and summary["elbo/test"] is not None
