@@ -14,9 +14,10 @@ import torch
 from PIL import Image
 
 from helpers import ssvae
-from ssvae_cli.datasets import files as module
-from ssvae_cli.datasets.files import ImageFiles, Streamed
+from ssvae_cli.datasets import streaming
 from ssvae_cli.datasets.folder import folder
+from ssvae_cli.datasets.images import ImageFiles
+from ssvae_cli.datasets.streaming import Streamed
 from ssvae_cli.errors import UserError
 from ssvae_cli.pairs.halves import Halves
 from ssvae_cli.pairs.noise import Noise
@@ -49,7 +50,7 @@ def copied(root, tmp_path):
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_a_stream_gives_the_batches_of_resident_data(workers, root, monkeypatch):
-    monkeypatch.setattr(module, "CHUNK", 5)  # several tasks a batch
+    monkeypatch.setattr(streaming, "CHUNK", 5)  # several tasks a batch
     resident, streamed = read(root), read(root, memory_gb=0.0, workers=workers)
     assert isinstance(streamed.train, Streamed) and streamed.shape == resident.shape == (3, 8, 8)
     order = torch.randperm(32, generator=torch.Generator().manual_seed(0))[:30]

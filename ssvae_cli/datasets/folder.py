@@ -9,8 +9,9 @@ from typing import Literal
 import torch
 
 from ssvae_cli.datasets.base import Data, Split, hold_out_rows, limit_rows
-from ssvae_cli.datasets.files import CORES, ImageFiles, OnError, Streamed, load, must_stream, shape_of
-from ssvae_cli.datasets.images import KINDS, is_image
+from ssvae_cli.datasets.files import CORES, OnError, load, must_stream, shape_of
+from ssvae_cli.datasets.images import KINDS, ImageFiles, is_image
+from ssvae_cli.datasets.streaming import Streamed
 from ssvae_cli.errors import nearest, require
 
 OWN_VALIDATION = ("validation", "val")

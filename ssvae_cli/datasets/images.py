@@ -1,11 +1,15 @@
-"""One image file, read as 8-bit pixels."""
+"""Image files, read as 8-bit pixels."""
 
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from ssvae_cli.datasets.base import Shape
 from ssvae_cli.errors import UserError
 
 KINDS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -48,6 +52,11 @@ def read_image(path: Path, size: int | None, channels: Literal[1, 3]) -> np.ndar
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
 
 
+def refuse_bombs() -> None:
+    """Make Pillow's suspicion of an attack an error, which `read_image` tells as one."""
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+
 def _flat(image: Image.Image, mode: str) -> Image.Image:
     """Any image as L or RGB, its values kept rather than clipped, where Pillow's own conversion would not."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
@@ -58,3 +67,30 @@ def _flat(image: Image.Image, mode: str) -> Image.Image:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert(mode)
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Files that are all read as uint8 of one shape (C, H, W). size: resized and cropped to it, None: as they are."""
+
+    paths: Sequence[Path]
+    shape: Shape
+    size: int | None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def rows(self, rows: Sequence[int]) -> "ImageFiles":
+        return replace(self, paths=[self.paths[i] for i in rows])
+
+    def pixels(self, row: int) -> np.ndarray:
+        """One image. Raises Unreadable, and UserError for one that is not like the others."""
+        path = self.paths[row]
+        pixels = read_image(path, self.size, self.shape[0])
+        if pixels.shape != self.shape:
+            raise UserError(f"{path}: {_text(pixels.shape)}, but others are {_text(self.shape)}; give dataset.size")
+        return pixels
+
+
+def _text(shape: Shape) -> str:
+    return f"{shape[2]}x{shape[1]} pixels"

@@ -6,8 +6,8 @@ from typing import Literal
 import torch
 
 from ssvae_cli.datasets.base import Data
-from ssvae_cli.datasets.files import CORES, ImageFiles, OnError, load, must_stream, shape_of
-from ssvae_cli.datasets.images import KINDS, is_image
+from ssvae_cli.datasets.files import CORES, OnError, load, must_stream, shape_of
+from ssvae_cli.datasets.images import KINDS, ImageFiles, is_image
 from ssvae_cli.datasets.npz import images_or_vectors, read_npz, split_up
 from ssvae_cli.errors import UserError, nearest, require
 
