@@ -24,14 +24,14 @@ BOUND_KEYS = [f"mi/{b.name}" for b in BOUNDS]
 
 @torch.no_grad()
 def evaluate(objective, pairs, split: Split, generator: torch.Generator, log_q=None) -> dict[str, float | None]:
-    """`elbo`, `evidence`, `mi/<bound>`, their ceilings and `kl`, in nats; null where a number does not apply.
+    """`elbo`, its `error`, `evidence`, `mi/<bound>` and their ceilings, in nats; null where a number does not apply.
 
-    split: n sources on the objective's device. log_q: for an explicit prior, log Q of each of its latents,
+    error: the ELBO's standard error over pairs. split: n sources on the objective's device. log_q: for an explicit prior, log Q of each of its latents,
     functions [B, D] -> [B]; without them the ELBO is the training estimator's, and there is no evidence.
     """
     if isinstance(objective.prior, ScorePrior):
         return _from_scores(objective, pairs, split, generator)
-    values = dict.fromkeys(["evidence", "kl", *BOUND_KEYS, *(f"{key}/ceiling" for key in BOUND_KEYS)])
+    values = dict.fromkeys(["error", "evidence", *BOUND_KEYS, *(f"{key}/ceiling" for key in BOUND_KEYS)])
     if objective.decoder is None and log_q is None:
         chunks = [encoded for encoded, _ in _encoded(objective, pairs, split, generator)]
         total = sum(len(c.z) * objective.prior.elbo(objective.estimator, c).item() for c in chunks)
@@ -41,10 +41,16 @@ def evaluate(objective, pairs, split: Split, generator: torch.Generator, log_q=N
         samples = [encoded.latents, *(_again(encoded, generator) for _ in range(_repeats(objective) - 1))]
         rows.append(torch.stack([_log_weight(objective, encoded, unit, latents, log_q) for latents in samples]))
     log_weights = torch.cat(rows, dim=1)
-    values |= {"elbo": log_weights.mean().item(), "evidence": _log_mean_exp(log_weights).mean().item()}
-    if objective.prior.views == 1 and objective.decoder is None:
-        values["kl"] = -values["elbo"]  # Eq. 9
-    return values
+    return values | _of_weights(log_weights, log_weights.mean(0))
+
+
+def _of_weights(log_weights: Tensor, of_pairs: Tensor) -> dict[str, float]:
+    """log_weights: [K, B], K samples of the posteriors; of_pairs: [B], the ELBO of each pair of views."""
+    return {
+        "elbo": of_pairs.mean().item(),
+        "error": of_pairs.std().item() / math.sqrt(len(of_pairs)),
+        "evidence": _log_mean_exp(log_weights).mean().item(),
+    }
 
 
 def _log_weight(objective, encoded, unit, latents, log_q) -> Tensor:
@@ -94,7 +100,7 @@ def _from_scores(objective, pairs, split, generator):
         for bound in BOUNDS:
             bounds[f"mi/{bound.name}"].append(torch.stack([bound(s) for s in scored]).mean())
     log_weights = torch.stack(weights)
-    values = {"elbo": log_weights.mean().item(), "evidence": _log_mean_exp(log_weights).mean().item(), "kl": None}
+    values = _of_weights(log_weights, log_weights.mean(0).unflatten(0, (-1, len(own))).mean(0))
     values |= {key: torch.stack(v).mean().item() for key, v in bounds.items()}
     return values | {f"{key}/ceiling": b.ceiling(n) for key, b in zip(BOUND_KEYS, BOUNDS)}
 

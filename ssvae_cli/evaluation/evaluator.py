@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.evaluation import elbo, figures
+from ssvae_cli.evaluation.both_sides import KEYS, Estimate, both_sides
 from ssvae_cli.evaluation.density import fit_density
 from ssvae_cli.evaluation.factors import linear_r2, mean_correlation
 from ssvae_cli.evaluation.geometry import alignment, effective_rank, uniformity
@@ -40,10 +41,10 @@ class Evaluator:
         self.last = None
 
     def validation(self) -> dict[str, float | None]:
-        """What is read while training: elbo/, evidence/, kl/, mi/ and probe/ on validation; geometry/."""
+        """What is read while training: elbo/, evidence/, mi/ and probe/ on validation; geometry/."""
         self.objective.eval()
         features, penalty = self._features(self.objective), None
-        values = _tagged(self._elbo("validation", fresh=False), "validation")
+        values = _tagged(self._elbo("validation"), "validation")
         values |= dict.fromkeys(["probe/linear/validation", "probe/knn/validation"])
         if self._are_labelled("train", "validation"):
             train, validation = (self._labelled(features, s) for s in ("train", "validation"))
@@ -58,7 +59,7 @@ class Evaluator:
             self.validation()
         self.objective.eval()
         features, penalty = self.last
-        values = _tagged(self._elbo("test", fresh=True), "test")
+        values = self._nats_on_test()
         values |= dict.fromkeys(["probe/linear/test", "probe/knn/test"])
         if self._are_labelled(*SPLITS):
             labelled = [self._labelled(features, s) for s in SPLITS]
@@ -147,13 +148,20 @@ class Evaluator:
                 rows.append(self.objective.encode(*self.pairs(batch, generator), generator).latents)
         return tuple(torch.cat(side) for side in zip(*rows))
 
-    def _elbo(self, split: str, *, fresh: bool) -> dict[str, float | None]:
-        objective, log_q = self.objective, None
-        if fresh and not isinstance(objective.prior, ScorePrior) and objective.decoder is None:
-            views = max(1, DENSITY_SAMPLES // len(self.data.train))
-            samples = zip(self.latents("train", views), self.latents("validation", views))
-            log_q = [fit_density(*side, objective.prior.space) for side in samples]
-        return elbo.evaluate(objective, self.pairs, self.data.splits[split], self._generator(), log_q)
+    def _elbo(self, split: str, log_q=None) -> dict[str, float | None]:
+        return elbo.evaluate(self.objective, self.pairs, self.data.splits[split], self._generator(), log_q)
+
+    def _nats_on_test(self) -> dict[str, float | str | None]:
+        """The ELBO and its bounds on test, explicit priors with fresh densities; then both sides of Eq. 23."""
+        prior = self.objective.prior
+        if self.objective.decoder is not None:  # the ordinary VAE, another ELBO
+            return _tagged(self._elbo("test"), "test") | dict.fromkeys(KEYS)
+        views = max(1, DENSITY_SAMPLES // len(self.data.train))
+        fitting = [self.latents(split, views) for split in ("train", "validation")]
+        log_q = None if isinstance(prior, ScorePrior) else [fit_density(*side, prior.space) for side in zip(*fitting)]
+        values = self._elbo("test", log_q)
+        of_elbo = Estimate(values["elbo"], values["error"])
+        return _tagged(values, "test") | both_sides(prior, of_elbo, *fitting, self.latents("test"))
 
     @torch.no_grad()
     def _geometry(self, split: str) -> dict[str, float]:
@@ -169,4 +177,4 @@ class Evaluator:
 
 def _tagged(values: dict[str, float | None], split: str) -> dict[str, float | None]:
     """`elbo` -> `elbo/test`; a ceiling holds for its split's size and stays `mi/<bound>/ceiling`."""
-    return {k if k.endswith("/ceiling") else f"{k}/{split}": v for k, v in values.items()}
+    return {k if k.endswith("/ceiling") else f"{k}/{split}": v for k, v in values.items() if k != "error"}

@@ -15,6 +15,7 @@ from ssvae_cli.spaces import SPACES, SpaceName
 TILED_ABOVE = 4096 * 4096  # scores; below, one table is as fast and simpler to compile
 
 Direction = Literal["forward", "backward", "both"]
+RESAMPLED = 1024  # candidates among which a partner is drawn
 
 
 class Encoded(NamedTuple):
@@ -48,6 +49,13 @@ class Prior(nn.Module):
 
     def elbo(self, estimator: Callable, encoded: Encoded) -> Tensor:
         """The ELBO in nats up to log P_true(x) + log P_true(x'), []; its gradient is the estimator's."""
+        raise NotImplementedError
+
+    def samplers(self, latents: tuple[Tensor, ...]) -> list[Callable[[Tensor], Tensor]]:
+        """Functions like [B, F] -> B samples of P, the sides joined; several where the ELBO is a mean over priors.
+
+        latents: samples of Q, (z, z') or (z,), [N, D] each, to which a prior made of Q is resampled.
+        """
         raise NotImplementedError
 
 
@@ -144,3 +152,9 @@ class ExplicitPrior(Prior):
 
     def elbo(self, estimator, encoded):
         return estimator(self, ranks.everyones(encoded))
+
+
+def some(rows: Tensor, count: int = RESAMPLED) -> Tensor:
+    """`count` of the rows, [N, D] -> [count, D]: each once before any twice."""
+    order = torch.cat([torch.randperm(len(rows), device=rows.device) for _ in range(-(-count // len(rows)))])
+    return rows[order[:count]]

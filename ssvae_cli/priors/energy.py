@@ -1,6 +1,8 @@
 """The energy prior: P(z, z') = Q(z) Q(z') f(z, z') / Z, with one normaliser for all."""
 
-from ssvae_cli.priors.base import ScorePrior
+import torch
+
+from ssvae_cli.priors.base import ScorePrior, some
 
 
 class Energy(ScorePrior):
@@ -15,3 +17,13 @@ class Energy(ScorePrior):
     def log_ratio(self, scores):
         """log f - log Z of each pair, [B]."""
         return scores.positives - scores.log_partition_all()
+
+    def samplers(self, latents):
+        """Pairs of Q(z) Q(z') with a probability as f: resampling."""
+
+        def sample(like):
+            z, z_prime = (some(side) for side in latents)
+            picked = self.coupling(z, z_prime).flatten().softmax(0).multinomial(len(like), replacement=True)
+            return torch.cat([z[picked // len(z_prime)], z_prime[picked % len(z_prime)]], 1)
+
+        return [sample]

@@ -1,6 +1,8 @@
 """The InfoNCE prior: P(z, z') = Q(z) Q(z') f(z, z') / Z(z), under which the ELBO is the InfoNCE objective."""
 
-from ssvae_cli.priors.base import ScorePrior
+import torch
+
+from ssvae_cli.priors.base import ScorePrior, some
 
 
 class InfoNCE(ScorePrior):
@@ -11,3 +13,21 @@ class InfoNCE(ScorePrior):
     """
 
     served_by = ("infonce", "limit", "eq3", "queue")
+
+    def samplers(self, latents):
+        """The anchor from Q, its partner among Q's with a probability as f: resampling."""
+        z, z_prime = latents
+
+        def resample(anchors, candidates, table):
+            picked = table.softmax(1).multinomial(1).squeeze(1)
+            return anchors, candidates[picked]
+
+        def forward(like):
+            anchors, candidates = some(z, len(like)), some(z_prime)
+            return torch.cat(resample(anchors, candidates, self.coupling(anchors, candidates)), 1)
+
+        def backward(like):
+            anchors, candidates = some(z_prime, len(like)), some(z)
+            return torch.cat(resample(anchors, candidates, self.coupling(candidates, anchors).T)[::-1], 1)
+
+        return self._directed(lambda: forward, lambda: backward)
