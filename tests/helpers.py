@@ -1,5 +1,6 @@
 """What several tests share: the command in this process, and tiny runs."""
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from unittest import mock
 from hydra.core.global_hydra import GlobalHydra
 
 from ssvae_cli import cli
-from ssvae_cli.evaluation import both_sides, density
+from ssvae_cli.evaluation import both_sides, density, evaluator
 
 TINY = [
     "trainer.epochs=2",
@@ -16,6 +17,12 @@ TINY = [
     "trainer.batch_size=400",
     "encoder.backbone.width=8",
     "trainer.device=cpu",
+]
+SHORT_FITS = [
+    (density, "STEPS", 100),
+    (both_sides, "STEPS", 20),
+    (both_sides, "MOST", 1000),
+    (evaluator, "DENSITY_SAMPLES", 1000),
 ]
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -37,6 +44,8 @@ def ssvae(*arguments: str) -> int:
 
 def train(run: Path, *overrides: str) -> dict:
     """A tiny run in the folder `run`; its summary."""
-    with mock.patch.object(density, "STEPS", 100), mock.patch.object(both_sides, "STEPS", 20):  # fits, for speed
+    with contextlib.ExitStack() as short:  # fits of a few steps to few samples
+        for module, name, value in SHORT_FITS:
+            short.enter_context(mock.patch.object(module, name, value))
         assert ssvae("train", *TINY, *overrides, f"hydra.run.dir={run}") == 0
     return json.loads((run / "summary.json").read_text())

@@ -49,7 +49,7 @@ def both_sides(prior, elbo: Estimate, train, validation, test) -> dict[str, floa
     """
     about_i = information(train, validation, test) if prior.views == 2 else None
     kl = divergence(prior, train, validation, test)
-    source = "classifier" if kl.error else "exact: P is Q"
+    source = "classifier" if prior.samplers(train) else "exact: P is Q"
     left = (about_i.value if about_i else 0.0) - kl.value
     errors = [e.error for e in (about_i, kl, elbo) if e is not None]
     residual, error = left - elbo.value, math.hypot(*errors)

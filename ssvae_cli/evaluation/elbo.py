@@ -26,8 +26,9 @@ BOUND_KEYS = [f"mi/{b.name}" for b in BOUNDS]
 def evaluate(objective, pairs, split: Split, generator: torch.Generator, log_q=None) -> dict[str, float | None]:
     """`elbo`, its `error`, `evidence`, `mi/<bound>` and their ceilings, in nats; null where a number does not apply.
 
-    error: the ELBO's standard error over pairs. split: n sources on the objective's device. log_q: for an explicit prior, log Q of each of its latents,
-    functions [B, D] -> [B]; without them the ELBO is the training estimator's, and there is no evidence.
+    error: the ELBO's standard error over pairs. split: n sources on the objective's device. log_q: for an explicit
+    prior, log Q of each of its latents, functions [B, D] -> [B]; without them the ELBO is the training
+    estimator's, and there is no evidence.
     """
     if isinstance(objective.prior, ScorePrior):
         return _from_scores(objective, pairs, split, generator)

@@ -150,6 +150,10 @@ class ExplicitPrior(Prior):
         """`count` samples of (z, z'), [count, dim] each; of (z,) under an unstructured prior."""
         raise NotImplementedError
 
+    def samplers(self, latents):
+        dim = latents[0].shape[1]
+        return [lambda like: torch.cat(self.sample(len(like), dim), 1).to(like)]
+
     def elbo(self, estimator, encoded):
         return estimator(self, ranks.everyones(encoded))
 
