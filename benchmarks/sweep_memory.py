@@ -23,7 +23,7 @@ clear = runs.clear_memory
 def measured() -> None:
     clear()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    alive = sum(isinstance(o, torch.Tensor) for o in gc.get_objects())
+    alive = sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     line = f"resident {pages * resource.getpagesize() / 2**20:7.1f} MiB  peak {peak / 2**10:7.1f} MiB  tensors {alive}"
     if torch.cuda.is_available():

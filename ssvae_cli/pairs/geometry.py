@@ -16,6 +16,9 @@ def uniform(n: int, low: float, high: float, generator: torch.Generator, *shape:
     return low + (high - low) * draw(torch.rand, n, *shape, device=generator.device, generator=generator)
 
 
+MOST_SHRINKING = 16  # each pixel of a view averages the square of it
+
+
 def require_probability(value: float, key: str) -> None:
     """Raise UserError unless 0 <= value <= 1."""
     require(0 <= value <= 1, f"{key} must lie in [0, 1], got {value}")
@@ -58,6 +61,11 @@ class Affine:
         require(0 < scale[0] <= scale[1], f"pairs.affine.scale must be 0 < low <= high, got {list(scale)}")
         require(0 <= shear < 90, f"pairs.affine.shear must lie in [0, 90), got {shear}")
         self.degrees, self.translate, self.scale, self.shear = degrees, translate, scale, shear
+        require(
+            self.shrinks <= MOST_SHRINKING,
+            f"pairs.affine may shrink an image to 1/{MOST_SHRINKING}, but scale={list(scale)} with shear={shear} "
+            f"can shrink it to 1/{self.shrinks:.3g}; raise scale or lower shear",
+        )
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """Columns angle and shear (degrees), shift along x and y (shares of the side), scale; [n, 5]."""
