@@ -8,6 +8,7 @@ import inspect
 import math
 import pkgutil
 import types
+from collections.abc import Callable
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hydra.errors import InstantiationException
@@ -99,7 +100,9 @@ def fits(value: Any, hint: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
     if hint in PLAIN_NAMES:
         return isinstance(value, hint)
-    return value is not None and not isinstance(value, (str, int, float)) if inspect.isclass(hint) else True
+    if origin is Callable:
+        return False  # a part, and those have a _target_
+    return isinstance(value, hint) if inspect.isclass(hint) else True
 
 
 def describe(hint: Any) -> str:
@@ -113,6 +116,8 @@ def describe(hint: Any) -> str:
         return "a list of " + ", ".join(describe(a) for a in args)
     if origin in (tuple, list):
         return f"a list, each {describe(args[0])}"
+    if origin is Callable:
+        return "a part with its _target_"
     return PLAIN_NAMES.get(hint, f"a {getattr(hint, '__name__', hint)} (a config group)")
 
 

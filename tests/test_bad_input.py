@@ -73,6 +73,8 @@ CASES = {
     "a number for a group": ("train", ["dataset=-1"], ["dataset=-1"]),
     "a number for a class": ("train", ["prior._target_=1"], ["prior._target_", "the name of a class"]),
     "a line feed in a name": ("train", ["trainer=a\x0cb"], ["trainer"]),
+    "a list for a part": ("train", ["pairs.blur=[]"], ["pairs.blur", "Blur", "or null"]),
+    "a number for a backbone": ("train", ["encoder.backbone=3"], ["encoder.backbone", "a part with its _target_"]),
     "negative epochs": ("train", ["trainer.epochs=-1"], ["trainer.epochs", "at least 0", "got -1"]),
     "negative rate": ("train", ["optimizer.lr=-1"], ["optimizer.lr", "above 0"]),
     "missing root": ("train", ["dataset=mnist", "dataset.root=nowhere"], ["nowhere", "dataset.download=true"]),
