@@ -139,6 +139,33 @@ CASES = {
         ["pairs/then", "other choices of pairs"],
     ),
     "unknown pairs to follow": ("train", ["pairs=halves", "pairs/then=naturel"], ["did you mean 'natural'"]),
+    "correlation of one": (
+        "train",
+        ["prior=gaussian", "prior.correlation=1"],
+        ["prior.correlation", "between -1 and 1"],
+    ),
+    "no degrees of freedom": ("train", ["prior=student", "prior.df=0"], ["prior.df must be above 0", "got 0"]),
+    "a covariance that is none": (
+        "train",
+        ["prior=gaussian", "encoder.latent_dim=1", "prior.covariance=[[1,2],[2,1]]"],
+        ["prior.covariance", "positive definite", "-1"],
+    ),
+    "a covariance of another size": (
+        "train",
+        ["prior=gaussian", "encoder.latent_dim=2", "prior.covariance=[[1,0],[0,1]]"],
+        ["prior.covariance", "4 rows of 4"],
+    ),
+    "a posterior off the prior's space": (
+        "train",
+        ["prior=vmf", "encoder.posterior=gaussian"],
+        ["encoder.posterior=gaussian", "sphere", "deterministic, power_spherical"],
+    ),
+    "logdet for laplace": ("train", ["prior=laplace", "estimator=logdet"], ["logdet", "Laplace", "classifier"]),
+    "a mixture of deltas": (
+        "train",
+        ["prior=gaussian", "estimator=aggregate"],
+        ["aggregate", "posterior=deterministic"],
+    ),
     "resume from nowhere": ("train", ["resume=nowhere"], ["resume=nowhere", "folder of a run"]),
     "class that cannot be imported": (
         "train",

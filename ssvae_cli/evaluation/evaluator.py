@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ssvae_cli.evaluation import elbo, figures
 from ssvae_cli.evaluation.both_sides import KEYS, Estimate, both_sides
+from ssvae_cli.evaluation.degeneracy import warn_of_degeneracy
 from ssvae_cli.evaluation.density import fit_density
 from ssvae_cli.evaluation.factors import linear_r2, mean_correlation
 from ssvae_cli.evaluation.geometry import alignment, effective_rank, uniformity
@@ -158,6 +159,7 @@ class Evaluator:
             return _tagged(self._elbo("test"), "test") | dict.fromkeys(KEYS)
         views = max(1, DENSITY_SAMPLES // len(self.data.train))
         fitting = [self.latents(split, views) for split in ("train", "validation")]
+        warn_of_degeneracy(self.objective, fitting[0], math.prod(self.shape))
         log_q = None if isinstance(prior, ScorePrior) else [fit_density(*side, prior.space) for side in zip(*fitting)]
         values = self._elbo("test", log_q)
         of_elbo = Estimate(values["elbo"], values["error"])

@@ -14,24 +14,34 @@ class Gaussian(ExplicitPrior):
     """P(z, z') jointly normal with mean 0 (design: section 4 of the paper leaves the explicit prior free).
 
     covariance: `correlation`, unit variances and a correlation for each pair (z_d, z'_d), fixed or learned;
-    `full`, any covariance of the 2 D coordinates, learned through its inverse's Cholesky factor.
+    `full`, any covariance of the 2 D coordinates (z, z'), learned through its inverse's Cholesky factor; or that
+    matrix, fixed or where learning starts.
     correlation: that of every dimension, or where learning starts, in (-1, 1).
     On normal data of correlation rho the ELBO is, a dimension,
     -1/2 log(1 - r^2) - (1 - r rho) / (1 - r^2) + 1, which is I at r = rho.
     """
 
-    def __init__(self, *, latent_dim: int, correlation: float, learn: bool, covariance: Literal["correlation", "full"]):
+    def __init__(
+        self,
+        *,
+        latent_dim: int,
+        correlation: float,
+        learn: bool,
+        covariance: Literal["correlation", "full"] | list[list[float]],
+    ):
         super().__init__()
         require(-1 < correlation < 1, f"prior.correlation must lie between -1 and 1, both excluded, got {correlation}")
         require(
-            learn or covariance == "correlation",
-            "prior.covariance=full has nothing to fix it to; give prior.learn=true, or prior.covariance=correlation",
+            learn or covariance != "full",
+            "prior.covariance=full has nothing to fix it to; give prior.learn=true, the matrix, or correlation",
         )
-        self.covariance = covariance
-        if covariance == "full":
+        self.covariance = "correlation" if covariance == "correlation" else "full"
+        if self.covariance == "full":
             one = torch.eye(latent_dim)
             start = torch.cat([torch.cat([one, correlation * one], 1), torch.cat([correlation * one, one], 1)])
-            self.whiten = nn.Parameter(torch.linalg.cholesky(start.inverse()).T.contiguous())
+            if covariance != "full":
+                start = _checked(covariance, 2 * latent_dim)
+            self.whiten = nn.Parameter(torch.linalg.cholesky(start.inverse()).T.contiguous(), requires_grad=learn)
         else:
             raw = torch.full((latent_dim,), math.atanh(correlation))
             self.raw = nn.Parameter(raw) if learn else None
@@ -62,3 +72,17 @@ class Gaussian(ExplicitPrior):
         z, e = noise.chunk(2, dim=1)
         r = self.correlation
         return z, r * z + (1 - r**2).sqrt() * e
+
+
+def _checked(covariance: list[list[float]], size: int) -> Tensor:
+    """The matrix, [size, size], if it is a covariance."""
+    rows = [len(row) for row in covariance]
+    require(
+        rows == [size] * size,
+        f"prior.covariance must be {size} rows of {size} numbers, z's and z''s coordinates, got rows of {rows}",
+    )
+    matrix = torch.tensor(covariance, dtype=torch.float64)
+    require(torch.equal(matrix, matrix.T), "prior.covariance must be symmetric, and is not")
+    least = torch.linalg.eigvalsh(matrix)[0].item()
+    require(least > 0, f"prior.covariance must be positive definite, but its least eigenvalue is {least:.3g}")
+    return matrix.float()

@@ -1,0 +1,45 @@
+"""H(z) = -inf: latents on fewer dimensions than they have, under a prior whose ELBO holds their entropy."""
+
+import logging
+
+import torch
+from torch import Tensor
+
+from ssvae_cli.encoders import with_density
+from ssvae_cli.priors.base import ScorePrior
+from ssvae_cli.spaces import RIDGE
+
+log = logging.getLogger(__name__)
+
+
+def numerical_rank(z: Tensor) -> int:
+    """How many directions of z, [N, D], have a variance above RIDGE of the mean one; below, entropies see a ridge."""
+    spread = torch.linalg.eigvalsh(torch.cov(z.double().T).reshape(z.shape[1], z.shape[1]))
+    return int((spread > RIDGE * spread.mean()).sum())
+
+
+def dead_units(z: Tensor) -> list[int]:
+    """The coordinates of z, [N, D], that are constant to the same tolerance."""
+    spread = z.double().var(0)
+    return (spread <= RIDGE * spread.mean()).nonzero().flatten().tolist()
+
+
+def warn_of_degeneracy(objective, latents: tuple[Tensor, ...], inputs: int) -> None:
+    """A warning by name where a deterministic encoder's z cannot have a density; inputs: the numbers in one x.
+
+    Under a prior of scores nothing is lost: its ELBO holds no entropy.
+    """
+    prior = objective.prior
+    if isinstance(prior, ScorePrior):
+        return
+    noise = " or ".join(f"encoder.posterior={name}" for name in with_density(prior.space))
+    remedy = f"a smaller encoder.latent_dim, or noise: {noise}" if noise else "a smaller encoder.latent_dim"
+    for name, z, encoder in zip(("z", "z'"), latents, (objective.encoder, objective.encoder_prime)):
+        rank, dim, dead = min(numerical_rank(z), inputs), z.shape[1], dead_units(z)
+        if encoder.stochastic or rank >= dim:
+            continue
+        units = f"; dead units: {', '.join(map(str, dead))}" if dead else ""
+        log.warning(
+            "H(%s) = -inf: %s has %d dimensions and its samples a numerical rank of %d%s, so that its entropy and the "
+            "ELBO are finite by rounding alone; try %s", name, name, dim, rank, units, remedy,
+        )  # fmt: skip
