@@ -34,5 +34,5 @@ def measured() -> None:
 runs.clear_memory = measured
 with tempfile.TemporaryDirectory() as folder:
     seeds = ",".join(map(str, range(options.jobs)))
-    sys.argv = ["ssvae", "train", "-m", f"seed={seeds}", "trainer.epochs=3", f"hydra.sweep.dir={folder}/sweep"]
+    sys.argv = ["ssvae", "train", "-m", f"seed={seeds}", "trainer.epochs=1", f"hydra.sweep.dir={folder}/sweep"]
     cli.main()
