@@ -98,6 +98,7 @@ def mean(values: Tensor) -> Tensor:
     return values.mean() if _share is None else summed(values.sum()) / _share.total
 
 
+@torch.compiler.disable  # messages stay between a compiler's graphs
 def everyone(x: Tensor) -> Tensor:
     """The rows of every rank in the order of the batch, [b, ...] -> [B, ...]; gradients find their way back."""
     return x if _share is None else _Gather.apply(x, _share)
@@ -123,11 +124,13 @@ def everyones(encoded):
     return encoded._replace(**{k: whole(v) for k, v in encoded._asdict().items() if v is not None})
 
 
+@torch.compiler.disable
 def summed(x: Tensor) -> Tensor:
     """The sum over ranks of equally shaped x; its gradient is the sum of theirs."""
     return x if _share is None else _Sum.apply(x)
 
 
+@torch.compiler.disable
 def largest(x: Tensor) -> Tensor:
     """The elementwise maximum over ranks, without gradient."""
     x = x.detach().clone()
