@@ -3,7 +3,8 @@
     benchmarks/pairs/environment.sh DIR PYTHON && DIR/bin/python benchmarks/pairs/views.py OUT.json [--device cuda]
 
 All take the same uint8 images to two normalised float views, with SimCLR's settings, in turns in one process; a figure
-is the median over the rounds. torchvision also runs in a DataLoader with a worker a thread; on a GPU it is left out.
+is the median over the rounds. torchvision also runs in a DataLoader with 2 workers; on a GPU it is left out.
+Beside the wall clock stands the processor time of a pair, which a machine's other work moves less (--threads 1: no spinning).
 """
 
 import argparse
@@ -25,7 +26,7 @@ from ssvae_cli.pairs.colour import Blur, Grayscale, Jitter
 from ssvae_cli.pairs.geometry import Crop
 
 SCALE, RATIO, JITTER, KERNEL, SIGMA = (0.2, 1.0), (3 / 4, 4 / 3), (0.4, 0.4, 0.4, 0.1), 9, (0.1, 2.0)
-THREADS = 2
+WORKERS = 2
 
 
 def ours(x, blurred):
@@ -92,8 +93,8 @@ def torchvision(x, blurred):
 
 
 def torchvision_workers(x, blurred):
-    views = Views(x.repeat(8, 1, 1, 1), blurred)
-    loader = DataLoader(views, batch_size=len(x), num_workers=THREADS, persistent_workers=True)
+    views = Views(x.repeat(4, 1, 1, 1), blurred)
+    loader = DataLoader(views, batch_size=len(x), num_workers=WORKERS, persistent_workers=True)
     return lambda: [None for _ in loader]
 
 
@@ -101,7 +102,7 @@ CONTENDERS = {  # each with the batches that a call makes
     "ssvae": (ours, 1),
     "kornia, batched": (kornia, 1),
     "torchvision v2, a loop": (torchvision, 1),
-    "torchvision v2, DataLoader of 2 workers": (torchvision_workers, 8),
+    "torchvision v2, DataLoader of 2 workers": (torchvision_workers, 4),
 }
 
 
@@ -111,33 +112,40 @@ def main():
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     on_gpu = arguments.device != "cpu"
     name = torch.cuda.get_device_name() if on_gpu else platform.processor()
-    result = {"batch": arguments.batch, "threads": THREADS, "rounds": arguments.rounds, "device": name}
+    result = {"batch": arguments.batch, "threads": arguments.threads, "rounds": arguments.rounds, "device": name}
     result["versions"] = {name: version(name) for name in ("torch", "torchvision", "kornia")}
     for side, blurred in ((32, False), (96, True)):
         x = torch.randint(0, 256, (arguments.batch, 3, side, side), dtype=torch.uint8).to(arguments.device)
         calls = {name: (make(x, blurred), batches) for name, (make, batches) in CONTENDERS.items()}
         calls = {name: call for name, call in calls.items() if not (on_gpu and name.startswith("torchvision"))}
-        rates = {name: [] for name in calls}
+        rates, processor = {name: [] for name in calls}, {name: [] for name in calls}
         for _ in range(arguments.rounds + 1):
             for name, (call, batches) in calls.items():
                 repeats = 5 if name in ("ssvae", "kornia, batched") else 1
-                began = time.perf_counter()
+                began, used = time.perf_counter(), time.process_time()
                 for _ in range(repeats):
                     call()
                 if on_gpu:
                     torch.cuda.synchronize()
-                rates[name].append(repeats * batches * len(x) / (time.perf_counter() - began))
-        rates = {name: found[1:] for name, found in rates.items()}  # the first round warms up
-        medians = {name: statistics.median(found) for name, found in rates.items()}
-        result[f"{side}x{side}{' with blur' if blurred else ''}"] = {"pairs_per_s": medians, "rounds": rates}
+                pairs = repeats * batches * len(x)
+                rates[name].append(pairs / (time.perf_counter() - began))
+                processor[name].append((time.process_time() - used) / pairs * 1e6)
+        rates, processor = ({k: v[1:] for k, v in found.items()} for found in (rates, processor))  # without the first
+        medians, costs = ({k: statistics.median(v) for k, v in found.items()} for found in (rates, processor))
+        case = f"{side}x{side}{' with blur' if blurred else ''}"
+        result[case] = {"pairs_per_s": medians, "processor_us_per_pair": costs, "rounds": rates, "processor": processor}
         for name, rate in medians.items():
-            print(f"{side}x{side}  {name:40} {rate:8.0f} pairs/s  ssvae is {medians['ssvae'] / rate:.2f} times it")
-    arguments.out.write_text(json.dumps(result, indent=1))
+            alone = (
+                "" if "workers" in name else f"  {costs[name]:7.0f} us of processor, {costs[name] / costs['ssvae']:.2f}"
+            )
+            print(f"{case:18} {name:40} {rate:7.0f} pairs/s, 1/{medians['ssvae'] / rate:.2f}{alone}", flush=True)
+        arguments.out.write_text(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":
