@@ -34,11 +34,14 @@ CRITIC = {
 }
 
 
+SHARED = ("infonce", "nwj", "dv", "mine")  # with benchmark-mi, which has the concat critic alone
 UNTRAINED = {  # without a critic
     "gaussian_copula": lambda parts, seed: gaussian_copula(parts.whole),
     "ksg": lambda parts, seed: ksg(parts.whole),
     "entropies": lambda parts, seed: by_entropies(parts, seed),
 }
+
+NAMES = {"none": UNTRAINED, "separable": MAKE, "concat": SHARED}
 
 
 def parts_of(x, y, seed: int):
@@ -51,10 +54,10 @@ def answer(reading) -> tuple[float, str]:
     return (float("nan"), failure) if failure else (reading.value, f"+-{reading.error:.4f}")
 
 
-def by_critic(parts, *, name: str, critic: str, seed: int, steps: int, eval_every: int = 50):
+def by_critic(parts, *, name: str, critic: str, seed: int, steps: int):
     torch.manual_seed(seed)
     width = max(side.shape[1] for side in parts.whole)
-    training = Training(steps=steps, batch_size=BATCH, lr=RATE, eval_every=eval_every, patience=10)
+    training = Training(steps=steps, batch_size=BATCH, lr=RATE, eval_every=50, patience=10)
     generator = torch.Generator().manual_seed(seed)
     return fit_and_read(CRITIC[critic](width), MAKE[name](), training, parts, generator)[0]
 
@@ -76,11 +79,17 @@ def by_entropies(parts, seed: int):
 if __name__ == "__main__":
     samples, results = Path(sys.argv[1]), Results(*sys.argv[2:])
     torch.set_num_threads(1)
-    for seed, tasks in RUNS:
-        for critic, steps in (("none", 0), ("separable", STEPS), ("concat", STEPS), ("separable", LONGER * STEPS)):
-            for task in tasks:
-                x, y, mi = load(samples, task, seed)
-                parts = parts_of(x, y, seed)
-                line = {"library": "ssvae", "task": task, "mi": mi, "seed": seed, "critic": critic, "steps": steps}
-                for name in MAKE if steps else UNTRAINED:
-                    results.run(lambda: answer(reading(parts, name, critic, seed, steps)), estimator=name, **line)  # noqa: B023
+    first = [("none", 0), ("separable", STEPS), ("concat", STEPS)]
+    for stages in (first, [("separable", LONGER * STEPS)]):
+        for seed, tasks in RUNS:
+            for critic, steps in stages:
+                for task in tasks:
+                    x, y, mi = load(samples, task, seed)
+                    parts = parts_of(x, y, seed)
+                    line = {"library": "ssvae", "task": task, "mi": mi, "seed": seed, "critic": critic, "steps": steps}
+                    for name in NAMES[critic]:
+                        results.run(
+                            lambda: answer(reading(parts, name, critic, seed, steps)),  # noqa: B023
+                            estimator=name,
+                            **line,
+                        )

@@ -49,8 +49,8 @@ def estimate(x, y, *, name: str, critic: str, seed: int, steps: int = STEPS) -> 
 if __name__ == "__main__":
     samples, results = Path(sys.argv[1]), Results(*sys.argv[2:])
     torch.set_num_threads(1)
-    for seed, tasks in RUNS:
-        for critic in HIDDEN:
+    for critic in HIDDEN:
+        for seed, tasks in RUNS:
             for task in tasks:
                 if critic == "joint" and task in OWN_TASKS:
                     continue
