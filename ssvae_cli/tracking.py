@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
+from torch.utils.tensorboard.summary import hparams, scalar
 
 from ssvae_cli.checkpoint import atomic_write
 from ssvae_cli.errors import require
@@ -35,12 +35,13 @@ LAYOUT = {
 class Tracker:
     """One run's logs. metrics.jsonl has a line an epoch and no clock times, so runs compare byte by byte."""
 
-    def __init__(self, run: Path, *, kept_bytes: int):
-        """kept_bytes: how much of metrics.jsonl a resumed run stands on; 0 for a new one.
+    def __init__(self, run: Path, *, kept_bytes: int, meanings: dict[str, str] | None = None):
+        """kept_bytes: how much of metrics.jsonl a resumed run stands on; 0 for a new one. meanings: what TensorBoard
+        says of a tag beside its curve.
 
         TensorBoard's file is made again from the lines that are kept: a killed run may have left it cut short or ahead.
         """
-        self.run = run
+        self.run, self._meanings = run, meanings or {}
         self._metrics = open(run / "metrics.jsonl", "ab")
         there = self.bytes_written
         require(there >= kept_bytes, f"{run}/metrics.jsonl has lost lines: {there} bytes of the {kept_bytes} saved")
@@ -69,8 +70,13 @@ class Tracker:
     def _scalars(self, step: int, values: dict[str, float | None]) -> None:
         for name, value in values.items():
             if value is not None:
-                self._writer.add_scalar(name, value, step)
+                self._scalar(name, value, step)
         self._writer.flush()
+
+    def _scalar(self, name: str, value: float, step: int) -> None:
+        event = scalar(name, value)
+        event.value[0].metadata.summary_description = self._meanings.get(name, "")
+        self._writer.file_writer.add_summary(event, step)
 
     def history(self) -> list[dict]:
         """The lines of metrics.jsonl so far."""
@@ -89,7 +95,7 @@ class Tracker:
         for event in hparams(choices, dict.fromkeys(numbers, 0.0)):
             self._writer.file_writer.add_summary(event)
         for name, value in numbers.items():
-            self._writer.add_scalar(name, value, step)
+            self._scalar(name, value, step)
 
     def close(self) -> None:
         self._writer.close()

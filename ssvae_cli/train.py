@@ -18,6 +18,8 @@ import ssvae_cli
 from ssvae_cli import checkpoint, ranks
 from ssvae_cli.build import build
 from ssvae_cli.errors import require
+from ssvae_cli.estimators.base import meaning
+from ssvae_cli.evaluation.elbo import BOUNDS
 from ssvae_cli.evaluation.evaluator import Evaluator
 from ssvae_cli.evaluation.figures import curves
 from ssvae_cli.objective import make_objective
@@ -80,7 +82,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
             else:  # another kind of generator: other views from here on
                 noise.manual_seed(cfg.seed + first + 1)
         log.info("resumed %s after epoch %d, step %d", run, first, done)
-    tracker = Tracker(run, kept_bytes=kept_bytes)
+    tracker = Tracker(run, kept_bytes=kept_bytes, meanings=meanings(objective.estimator))
 
     def healthy() -> None:
         watch.check(steps_per_epoch, f"the last good checkpoint is {run / checkpoint.LAST}")
@@ -172,6 +174,12 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     log.info("run: %s", run)
     log.info("tensorboard --logdir %s", run)
     return summary
+
+
+def meanings(estimator) -> dict[str, str]:
+    """What the tags of the ELBO and of the bounds say of themselves."""
+    of_bounds = {f"mi/{b.name}/{split}": meaning(b) for b in BOUNDS for split in ("validation", "test")}
+    return of_bounds | {"elbo/train": f"{estimator.name}: {meaning(estimator)}"}
 
 
 def hyperparameters(cfg: DictConfig, choices: dict[str, str]) -> dict:

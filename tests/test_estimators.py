@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from ssvae_cli.couplings import Bilinear
+from ssvae_cli.estimators.base import meaning
 from ssvae_cli.estimators.dv import DV
 from ssvae_cli.estimators.eq3 import Eq3
 from ssvae_cli.estimators.infonce import InfoNCE
@@ -184,3 +185,11 @@ def test_fresh_scores_average_over_all_sources_with_their_own_view_among_them():
 def test_dense_scores_refuse_a_single_pair():
     with pytest.raises(ValueError, match="at least 2"):
         DenseScores(torch.zeros(1, 1))
+
+
+@pytest.mark.parametrize("estimator", ALL, ids=lambda e: e.name)
+def test_every_estimator_says_what_it_is(estimator):
+    said = meaning(estimator).lower()
+    for word in ("relation to i", "relation to the elbo", "variance", "source"):
+        assert word in said
+    assert any(word in said for word in ("ceiling", "at most", "below log n"))

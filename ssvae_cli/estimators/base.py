@@ -1,5 +1,6 @@
 """What the estimators on scores share."""
 
+import inspect
 import math
 
 from torch import Tensor, nn
@@ -33,3 +34,9 @@ class ScoreEstimator(nn.Module):
 def of_value(value: Tensor, surrogate: Tensor) -> Tensor:
     """The value of one and the gradient of the other."""
     return surrogate + (value - surrogate).detach()
+
+
+def meaning(estimator) -> str:
+    """What an estimator's number is to I and to the ELBO, its ceiling, variance and source: its docstring says it."""
+    text = inspect.getdoc(type(estimator)) or ""
+    return " ".join(text[max(text.find("Relation to"), 0) :].split())

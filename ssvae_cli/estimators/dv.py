@@ -8,7 +8,7 @@ class DV(ScoreEstimator):
 
     Relation to I: a lower bound in expectation over infinitely many samples; a minibatch's log of a mean biases
     it up. Relation to the ELBO: that of `energy`, biased up likewise; of `mi` a lower bound. No ceiling; variance
-    grows like e^I.
+    grows like e^I. Source: Donsker & Varadhan 1983.
     """
 
     name = "dv"

@@ -10,7 +10,7 @@ class Eq3(InfoNCE):
 
     That is (N + 1)-way InfoNCE less log (N + 1) / N; the outer log that the paper prints is a slip. Relation to I: a
     lower bound, below log N. Relation to the ELBO of the InfoNCE prior (Eq. 30): another quantity, equal to it as N
-    grows (Eq. 5). Low variance.
+    grows (Eq. 5). Low variance. Source: the paper, Eq. 3.
     """
 
     name = "eq3"

@@ -11,8 +11,8 @@ class MINE(ScoreEstimator):
     """The value is plain DV. The gradient divides E e^T's by its moving average over batches (Belghazi et al. 2018).
 
     That takes a minibatch's bias out of the gradient, and leaves the value's. The average is kept in log space, so that
-    scores of any size overflow nothing, and moves in training alone. Relation to I and to the ELBO: DV's. Variance:
-    DV's, the gradient's lower. decay: of the average, a step.
+    scores of any size overflow nothing, and moves in training alone. decay: of the average, a step. Relation to I,
+    relation to the ELBO, ceiling and variance: DV's, the gradient's variance lower. Source: Belghazi et al. 2018.
     """
 
     name = "mine"

@@ -16,7 +16,8 @@ class NWJ(ScoreEstimator):
     """E T - E_{z, z'} e^(T - 1) with T = log f and independent z, z' (Nguyen et al. 2010, f-GAN's KL form).
 
     Relation to I: a lower bound, unbiased over batches. Relation to the ELBO of `mi`: a lower bound. No ceiling;
-    variance grows like e^I. Past e^40 the partition term saturates: the value is then of no use, but still finite.
+    variance grows like e^I. Source: Nguyen, Wainwright & Jordan 2010. Past e^40 the partition term saturates: the
+    value is then of no use, but still finite.
     """
 
     name = "nwj"

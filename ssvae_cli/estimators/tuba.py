@@ -12,7 +12,7 @@ class TUBA(ScoreEstimator):
 
     Here a is one number, so that the best a is E e^T, where this is DV; at a = e it is NWJ. Relation to I: a lower
     bound, unbiased over batches. Relation to the ELBO: of `mi` and `energy` a lower bound. No ceiling; variance grows
-    like e^I.
+    like e^I. Source: Barber & Agakov 2003.
     """
 
     name = "tuba"
