@@ -11,10 +11,10 @@ from ssvae_cli.estimators.nwj import NWJ, saturated_exp
 class Interpolated(ScoreEstimator):
     """1 + E log [ f / a ] - E_{z, z'} [ f / a ], a = alpha m + (1 - alpha) e, m the mean of f over the candidates.
 
-    alpha = 1 is K-way InfoNCE, alpha = 0 is NWJ; between them bias is traded for variance. Relation to I: a lower bound,
-    but for a bias up of order 1 / K^2 strictly between the ends, where independent pairs have one candidate less.
-    Relation to the ELBO of `mi`: the same. Ceiling 1 + log K - log alpha, log K at alpha = 1. Variance between NWJ's and
-    InfoNCE's. Source: Poole et al. 2019, Eq. 14.
+    alpha = 1 is K-way InfoNCE, alpha = 0 is NWJ; between them bias is traded for variance. Relation to I: a lower
+    bound, but for a bias up of order 1 / K^2 strictly between the ends, where independent pairs have one candidate
+    less. Relation to the ELBO of `mi`: the same. Ceiling 1 + log K - log alpha, log K at alpha = 1. Variance between
+    NWJ's and InfoNCE's. Source: Poole et al. 2019, Eq. 14.
     """
 
     name = "interpolated"
