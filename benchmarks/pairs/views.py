@@ -3,8 +3,8 @@
     benchmarks/pairs/environment.sh DIR PYTHON && DIR/bin/python benchmarks/pairs/views.py OUT.json [--device cuda]
 
 All take the same uint8 images to two normalised float views, with SimCLR's settings, in turns in one process; a figure
-is the median over the rounds. torchvision also runs in a DataLoader with 2 workers; on a GPU it is left out.
-Beside the wall clock stands the processor time of a pair, which a machine's other work moves less (--threads 1: no spinning).
+is the median over the rounds. torchvision also runs in a DataLoader with 2 workers; on a GPU it is left out. Beside the
+clock stands the processor time of a pair, which other work moves less; --threads 1 keeps spinning out of it.
 """
 
 import argparse
