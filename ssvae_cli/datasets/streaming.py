@@ -17,8 +17,8 @@ from ssvae_cli.datasets.images import ImageFiles, refuse_bombs
 from ssvae_cli.errors import UserError
 
 CHUNK = 64  # images a task, at most: in larger ones workers wait for each other at the end
-TASK_BYTES = 2**22  # of a task, at most: decoded tasks wait in shared memory
-AHEAD = 4  # tasks that a worker decodes ahead
+TASK_BYTES = 2**21  # of a task, at most: decoded tasks wait in shared memory
+AHEAD = 3  # tasks that a worker decodes ahead
 
 
 @dataclass(frozen=True)
@@ -60,24 +60,28 @@ class Streamed:
     def batches(self, size: int, order: Tensor | None = None) -> Iterator[Split]:
         """As `Split.batches`. Raises UserError naming a file that cannot be read."""
         batches = (torch.arange(len(self)) if order is None else order.cpu()).split(size)
-        sample = math.prod(self.shape) + math.prod(self.shape_prime or ())
-        chunk = max(1, min(CHUNK, TASK_BYTES // sample))
-        tasks = [task for batch in batches for task in batch.split(chunk)]
-        decoded = self._decoded(tasks)
+        sides = (self.files, self.files_prime)
+        pin = self.device.type == "cuda"
+        chunk = max(1, min(CHUNK, TASK_BYTES // sum(math.prod(files.shape) for files in sides if files is not None)))
+        decoded = self._decoded([task for batch in batches for task in batch.split(chunk)], chunk)
         for batch in batches:
-            parts = [next(decoded) for _ in batch.split(chunk)]
-            x, x_prime = (None if side[0] is None else torch.cat(side) for side in zip(*parts))
-            yield Split(x, self.y[batch], x_prime=x_prime).to(self.device)
+            x = [files and torch.empty(len(batch), *files.shape, dtype=torch.uint8, pin_memory=pin) for files in sides]
+            for start in range(0, len(batch), chunk):
+                for whole, part in zip(x, next(decoded)):
+                    if whole is not None:
+                        whole[start : start + chunk] = part[: len(batch) - start]
+            yield Split(x[0], self.y[batch], x_prime=x[1]).to(self.device)
 
-    def _decoded(self, tasks: list[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
+    def _decoded(self, tasks: list[Tensor], chunk: int) -> Iterator[tuple[Tensor | None, ...]]:
+        """The images of each task, in a place that the task after the next ones writes to again."""
+        decoder = _Decoder((self.files, self.files_prime), chunk, self.workers * AHEAD + 1)
         loader = DataLoader(
-            _Decoder(self.files, self.files_prime),
+            decoder,
             batch_size=None,
-            sampler=tasks,
+            sampler=list(enumerate(tasks)),
             num_workers=min(self.workers, len(tasks)),
             prefetch_factor=AHEAD if self.workers else None,
             worker_init_fn=_enter_worker,
-            pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # of the loader's own: evaluation must not move training's random numbers
         )
         handler, others = signal.getsignal(signal.SIGCHLD), multiprocessing.active_children()
@@ -87,10 +91,10 @@ class Streamed:
             signal.signal(signal.SIGCHLD, handler)
         workers = [child for child in multiprocessing.active_children() if child not in others]
         try:
-            for pixels in decoded:
-                if isinstance(pixels, str):
-                    raise UserError(pixels)
-                yield pixels
+            for place in decoded:
+                if isinstance(place, str):
+                    raise UserError(place)
+                yield decoder.places[place]
         except RuntimeError as error:
             deaths = [_cause(worker.exitcode) for worker in workers if worker.exitcode]
             if not deaths:
@@ -102,24 +106,30 @@ class Streamed:
 
 
 class _Decoder:
-    """Decodes the images of a task; what is wrong comes back as a line, where a worker's exception is a page."""
+    """Decodes the images of a task into shared memory, and says where.
 
-    def __init__(self, *sides: ImageFiles | None):
+    There is a place for every task that can be under way, and they are used in turn: fresh shared memory for each task
+    would cost as much as a small picture. What is wrong comes back as a line, where a worker's exception is a page.
+    """
+
+    def __init__(self, sides: tuple[ImageFiles | None, ...], chunk: int, places: int):
         self.sides = sides
+        self.places = [
+            tuple(files and torch.empty(chunk, *files.shape, dtype=torch.uint8).share_memory_() for files in sides)
+            for _ in range(places)
+        ]
 
-    def __getitem__(self, rows: Tensor) -> tuple[Tensor | None, ...] | str:
+    def __getitem__(self, task: tuple[int, Tensor]) -> int | str:
+        number, rows = task
+        place = number % len(self.places)
         try:
-            return tuple(files and _stack(files, rows.tolist()) for files in self.sides)
+            for files, part in zip(self.sides, self.places[place]):
+                pixels = None if part is None else part.numpy()
+                for i, row in enumerate([] if part is None else rows.tolist()):
+                    pixels[i] = files.pixels(row)
         except UserError as error:
             return f"{error}; dataset.on_error=skip leaves out what cannot be read"
-
-
-def _stack(files: ImageFiles, rows: list[int]) -> Tensor:
-    x = torch.empty(len(rows), *files.shape, dtype=torch.uint8)
-    place = x.numpy()
-    for i, row in enumerate(rows):
-        place[i] = files.pixels(row)
-    return x
+        return place
 
 
 def _enter_worker(worker: int) -> None:
