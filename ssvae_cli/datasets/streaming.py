@@ -2,6 +2,7 @@
 
 import math
 import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -78,7 +79,7 @@ class Streamed:
         loader = DataLoader(
             decoder,
             batch_size=None,
-            sampler=list(enumerate(tasks)),
+            sampler=[(number, task.tolist()) for number, task in enumerate(tasks)],
             num_workers=min(self.workers, len(tasks)),
             prefetch_factor=AHEAD if self.workers else None,
             worker_init_fn=_enter_worker,
@@ -119,13 +120,13 @@ class _Decoder:
             for _ in range(places)
         ]
 
-    def __getitem__(self, task: tuple[int, Tensor]) -> int | str:
+    def __getitem__(self, task: tuple[int, list[int]]) -> int | str:
         number, rows = task
         place = number % len(self.places)
         try:
             for files, part in zip(self.sides, self.places[place]):
                 pixels = None if part is None else part.numpy()
-                for i, row in enumerate([] if part is None else rows.tolist()):
+                for i, row in enumerate([] if part is None else rows):
                     pixels[i] = files.pixels(row)
         except UserError as error:
             return f"{error}; dataset.on_error=skip leaves out what cannot be read"
@@ -134,8 +135,7 @@ class _Decoder:
 
 def _enter_worker(worker: int) -> None:
     refuse_bombs()
-    for stop in (signal.SIGINT, signal.SIGTERM):  # it is the run that stops, when it has saved
-        signal.signal(stop, signal.SIG_IGN)
+    os.setsid()  # a signal that stops all of a terminal's processes is left to the run, which saves first
 
 
 def _cause(exitcode: int) -> str:
