@@ -14,10 +14,7 @@ from pathlib import Path
 
 ALLOWED = 0.15  # that a ratio may fall
 RATIOS = ("step/share_of_limit",)
-CONFIGURATIONS = {
-    "digits": ["trainer.precision=bf16", "trainer.device=cpu"],
-    "digits, batch 1024": ["trainer.batch_size=1024", "trainer.device=cpu"],
-}
+CONFIGURATIONS = {"digits": ["trainer.precision=bf16", "trainer.device=cpu"]}
 
 
 def measure(overrides: list[str]) -> dict[str, float]:
