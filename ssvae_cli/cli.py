@@ -11,8 +11,10 @@ import traceback
 from pathlib import Path
 
 from ssvae_cli import __version__
+from ssvae_cli.again import resumed, swept
 from ssvae_cli.errors import UserError, nearest, of_machine, require
 from ssvae_cli.followers import aside, let_the_first_speak
+from ssvae_cli.mistakes import one_line
 from ssvae_cli.stopping import Stopped, leave
 
 # A command: its configuration is conf/<name>.yaml, its job a function of (config, folder, choices).
@@ -141,129 +143,6 @@ def cause_of(error: BaseException | None) -> UserError | None:
             return told
         error = error.__cause__ or error.__context__
     return None
-
-
-def value_of(key: str, overrides: list[str]) -> str | None:
-    """What the overrides give a key of a folder, None for nothing or null."""
-    values = [o.split("=", 1)[1] for o in overrides if o.startswith(f"{key}=")]
-    return values[-1] if values and values[-1] not in ("", "null") else None
-
-
-def name_of(override: str) -> str:
-    """The key or group that an override is about."""
-    return override.split("=", 1)[0].lstrip("+~")
-
-
-def stored_overrides(file: Path, asked: str, what: str) -> list[str]:
-    """The overrides that a run or a sweep was composed from. Raises UserError where `file` holds none."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
-    from ssvae_cli.trust import refuse_smuggled
-
-    folder = asked.split("=", 1)[1]
-    require(Path(folder).is_dir(), f"{asked}: no such folder; give the folder of a {what}")
-    require(
-        file.is_file(), f"{asked}: not a {what} (it has no {file.relative_to(folder)}); give the folder of a {what}"
-    )
-    try:
-        stored = OmegaConf.load(file)
-        own = list(OmegaConf.select(stored, "hydra.overrides.task") if what == "sweep" else stored)
-    except (OmegaConfBaseException, YAMLError, TypeError, OSError, UnicodeDecodeError):
-        raise UserError(f"{asked}: {file} cannot be read as a list of overrides") from None
-    refuse_smuggled(own, folder)
-    return [o for o in own if name_of(o) not in ("resume", "trust", "sweep.resume")]  # trust is given anew
-
-
-def resumed(overrides: list[str]) -> list[str]:
-    """With resume=RUN: RUN's own overrides first, then those given, into RUN's folder."""
-    run = value_of("resume", overrides)
-    if run is None:
-        return overrides
-    own = stored_overrides(Path(run) / ".hydra" / "overrides.yaml", f"resume={run}", "run")
-    given = {name_of(o) for o in overrides}
-    kept = [o for o in own if name_of(o) not in given]
-    # Hydra would write .hydra again, not whole at every moment: `store_overrides` does it instead.
-    return after("resume", overrides, [*kept, f"hydra.run.dir={run}", "hydra.output_subdir=null"])
-
-
-def swept(overrides: list[str]) -> list[str]:
-    """With sweep.resume=DIR: the sweep that DIR holds, in DIR. Raises UserError where another one is given."""
-    folder = value_of("sweep.resume", overrides)
-    if folder is None:
-        return overrides
-    own = stored_overrides(Path(folder) / "multirun.yaml", f"sweep.resume={folder}", "sweep")
-    own_words = {"trust", "sweep.resume"}
-    asked = [o for o in overrides if "=" in o and not o.startswith("-") and name_of(o) not in own_words]
-    new = [o for o in asked if o not in own and not name_of(o).startswith("hydra")]
-    require(not new, f"sweep.resume={folder}: {', '.join(new)} is not of that sweep, which is: {' '.join(own)}")
-    kept = [o for o in overrides if o not in own and o not in ("-m", "--multirun")]
-    return ["-m", *after("sweep.resume", kept, [*own, f"hydra.sweep.dir={folder}"])]
-
-
-def after(key: str, overrides: list[str], more: list[str]) -> list[str]:
-    """The overrides with `more` after the one about `key`: Hydra takes them in one row, which an option would part."""
-    place = max(i for i, o in enumerate(overrides) if o.startswith(f"{key}=")) + 1
-    return [*overrides[:place], *more, *overrides[place:]]
-
-
-def one_line(error: Exception, command: str, overrides: list[str]) -> str:
-    """Hydra's or OmegaConf's message as one line, with the nearest spelling that Hydra leaves out."""
-    text = str(error)
-    if override := getattr(error, "override", None):
-        return (
-            f"'{override}' is no override ({text.splitlines()[0]}); allowed: key=value, group=choice, +new=value, ~key"
-        )
-    if found := re.search(
-        r"Could not find '([^']+)'.*Available options in '([^']+)':(.*?)Config search path", text, re.S
-    ):
-        path, group, listed = found.groups()
-        choice = path.removeprefix(f"{group}/")
-        return f"{group}={choice} is not a choice; {nearest(choice, listed.split())}"
-    if found := re.search(r"Could not override '([^']+)'\.\s*No match in the defaults list", text):
-        if found[1] in known_groups():
-            return f"{found[1]} belongs to other choices of {found[1].rsplit('/', 1)[0]} than the one that was made"
-        return f"unknown group {found[1]}; {nearest(found[1], known_groups())}"
-    if found := re.search(r"Could not override '([^']+)'", text):
-        if found[1] in known_groups():
-            return f"{found[1]} is a group: it takes the name of a choice, and its keys are {found[1]}.KEY"
-        return f"unknown key {found[1]}; {nearest(found[1], known_keys(found[1], command, overrides))}"
-    noise = ("full_key", "object_type", "Set the environment variable", "See https")
-    lines = [line.strip() for line in text.splitlines()]
-    said = " ".join(line for line in lines if line and not line.startswith(noise))
-    names_it = type(error).__module__.startswith(("hydra", "omegaconf"))
-    return said if names_it else f"{said}; given: {' '.join(overrides)}"
-
-
-def known_groups() -> list[str]:
-    """The config groups of this package."""
-    from importlib.resources import files
-
-    conf = Path(str(files("ssvae_cli.conf")))
-    return sorted({p.parent.relative_to(conf).as_posix() for p in conf.rglob("*.yaml")} - {"."})
-
-
-def known_keys(wrong: str, command: str, overrides: list[str]) -> list[str]:
-    """The keys that stand beside the mistaken one, under the choices that were made."""
-    from hydra import compose, initialize_config_module
-    from hydra.core.global_hydra import GlobalHydra
-    from omegaconf import DictConfig, OmegaConf
-
-    GlobalHydra.instance().clear()
-    with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
-        own = re.findall(r"(?:^|\0)(?:--config-dir|-cd)[=\0]([^\0]+)", "\0".join(overrides))
-        paths = [f"hydra.searchpath=[{','.join(f'file://{Path(folder).absolute()}' for folder in own)}]"]
-        chosen = [o for o in overrides if o.split("=")[0] in known_groups() and "," not in o]
-        try:
-            config = compose(command, overrides=[*chosen, *paths])
-        except Exception:  # the choices are themselves what is wrong
-            config = compose(command, overrides=paths)
-    parent, _, _ = wrong.rpartition(".")
-    node = OmegaConf.select(config, parent) if parent else config
-    if not isinstance(node, DictConfig):
-        node, parent = config, ""
-    return [f"{parent}.{key}".lstrip(".") for key in node if not key.startswith("_")]
 
 
 def start(command: str, config) -> float | None:

@@ -18,7 +18,7 @@ TINY = [
     "encoder.backbone.width=8",
     "trainer.device=cpu",
 ]
-SHORT_FITS = [
+SHORT_FITS = [  # a few steps on few samples, for runs whose numbers no test is about
     (density, "STEPS", 100),
     (both_sides, "STEPS", 20),
     (both_sides, "MOST", 1000),
@@ -28,24 +28,24 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
 def ssvae(*arguments: str) -> int:
-    """Run `ssvae ARGUMENTS` in this process; its exit code."""
+    """Run `ssvae ARGUMENTS` in this process, its fits short; its exit code."""
     GlobalHydra.instance().clear()
     before = sys.argv
     sys.argv = ["ssvae", *arguments]
-    try:
-        cli.main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    finally:
-        sys.argv = before
-        GlobalHydra.instance().clear()
+    with contextlib.ExitStack() as short:
+        for module, name, value in SHORT_FITS:
+            short.enter_context(mock.patch.object(module, name, value))
+        try:
+            cli.main()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        finally:
+            sys.argv = before
+            GlobalHydra.instance().clear()
     return 0
 
 
 def train(run: Path, *overrides: str) -> dict:
     """A tiny run in the folder `run`; its summary."""
-    with contextlib.ExitStack() as short:  # fits of a few steps to few samples
-        for module, name, value in SHORT_FITS:
-            short.enter_context(mock.patch.object(module, name, value))
-        assert ssvae("train", *TINY, *overrides, f"hydra.run.dir={run}") == 0
+    assert ssvae("train", *TINY, *overrides, f"hydra.run.dir={run}") == 0
     return json.loads((run / "summary.json").read_text())

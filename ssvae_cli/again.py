@@ -1,0 +1,70 @@
+"""Command lines that go on with something: resume=RUN and sweep.resume=DIR, with the overrides stored there."""
+
+from pathlib import Path
+
+from ssvae_cli.errors import UserError, require
+
+
+def value_of(key: str, overrides: list[str]) -> str | None:
+    """What the overrides give a key of a folder, None for nothing or null."""
+    values = [o.split("=", 1)[1] for o in overrides if o.startswith(f"{key}=")]
+    return values[-1] if values and values[-1] not in ("", "null") else None
+
+
+def name_of(override: str) -> str:
+    """The key or group that an override is about."""
+    return override.split("=", 1)[0].lstrip("+~")
+
+
+def stored_overrides(file: Path, asked: str, what: str) -> list[str]:
+    """The overrides that a run or a sweep was composed from. Raises UserError where `file` holds none."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    from ssvae_cli.trust import refuse_smuggled
+
+    folder = asked.split("=", 1)[1]
+    require(Path(folder).is_dir(), f"{asked}: no such folder; give the folder of a {what}")
+    require(
+        file.is_file(), f"{asked}: not a {what} (it has no {file.relative_to(folder)}); give the folder of a {what}"
+    )
+    try:
+        stored = OmegaConf.load(file)
+        own = list(OmegaConf.select(stored, "hydra.overrides.task") if what == "sweep" else stored)
+    except (OmegaConfBaseException, YAMLError, TypeError, OSError, UnicodeDecodeError):
+        raise UserError(f"{asked}: {file} cannot be read as a list of overrides") from None
+    refuse_smuggled(own, folder)
+    return [o for o in own if name_of(o) not in ("resume", "trust", "sweep.resume")]  # trust is given anew
+
+
+def resumed(overrides: list[str]) -> list[str]:
+    """With resume=RUN: RUN's own overrides first, then those given, into RUN's folder."""
+    run = value_of("resume", overrides)
+    if run is None:
+        return overrides
+    own = stored_overrides(Path(run) / ".hydra" / "overrides.yaml", f"resume={run}", "run")
+    given = {name_of(o) for o in overrides}
+    kept = [o for o in own if name_of(o) not in given]
+    # Hydra would write .hydra again, not whole at every moment: `store_overrides` does it instead.
+    return after("resume", overrides, [*kept, f"hydra.run.dir={run}", "hydra.output_subdir=null"])
+
+
+def swept(overrides: list[str]) -> list[str]:
+    """With sweep.resume=DIR: the sweep that DIR holds, in DIR. Raises UserError where another one is given."""
+    folder = value_of("sweep.resume", overrides)
+    if folder is None:
+        return overrides
+    own = stored_overrides(Path(folder) / "multirun.yaml", f"sweep.resume={folder}", "sweep")
+    own_words = {"trust", "sweep.resume"}
+    asked = [o for o in overrides if "=" in o and not o.startswith("-") and name_of(o) not in own_words]
+    new = [o for o in asked if o not in own and not name_of(o).startswith("hydra")]
+    require(not new, f"sweep.resume={folder}: {', '.join(new)} is not of that sweep, which is: {' '.join(own)}")
+    kept = [o for o in overrides if o not in own and o not in ("-m", "--multirun")]
+    return ["-m", *after("sweep.resume", kept, [*own, f"hydra.sweep.dir={folder}"])]
+
+
+def after(key: str, overrides: list[str], more: list[str]) -> list[str]:
+    """The overrides with `more` after the one about `key`: Hydra takes them in one row, which an option would part."""
+    place = max(i for i, o in enumerate(overrides) if o.startswith(f"{key}=")) + 1
+    return [*overrides[:place], *more, *overrides[place:]]

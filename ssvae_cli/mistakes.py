@@ -1,0 +1,64 @@
+"""What Hydra cannot compose, as one line with the nearest spelling, which Hydra leaves out."""
+
+import re
+from pathlib import Path
+
+from ssvae_cli.errors import nearest
+
+
+def one_line(error: Exception, command: str, overrides: list[str]) -> str:
+    """Hydra's or OmegaConf's message as one line."""
+    text = str(error)
+    if override := getattr(error, "override", None):
+        return (
+            f"'{override}' is no override ({text.splitlines()[0]}); allowed: key=value, group=choice, +new=value, ~key"
+        )
+    if found := re.search(
+        r"Could not find '([^']+)'.*Available options in '([^']+)':(.*?)Config search path", text, re.S
+    ):
+        path, group, listed = found.groups()
+        choice = path.removeprefix(f"{group}/")
+        return f"{group}={choice} is not a choice; {nearest(choice, listed.split())}"
+    if found := re.search(r"Could not override '([^']+)'\.\s*No match in the defaults list", text):
+        if found[1] in known_groups():
+            return f"{found[1]} belongs to other choices of {found[1].rsplit('/', 1)[0]} than the one that was made"
+        return f"unknown group {found[1]}; {nearest(found[1], known_groups())}"
+    if found := re.search(r"Could not override '([^']+)'", text):
+        if found[1] in known_groups():
+            return f"{found[1]} is a group: it takes the name of a choice, and its keys are {found[1]}.KEY"
+        return f"unknown key {found[1]}; {nearest(found[1], known_keys(found[1], command, overrides))}"
+    noise = ("full_key", "object_type", "Set the environment variable", "See https")
+    lines = [line.strip() for line in text.splitlines()]
+    said = " ".join(line for line in lines if line and not line.startswith(noise))
+    names_it = type(error).__module__.startswith(("hydra", "omegaconf"))
+    return said if names_it else f"{said}; given: {' '.join(overrides)}"
+
+
+def known_groups() -> list[str]:
+    """The config groups of this package."""
+    from importlib.resources import files
+
+    conf = Path(str(files("ssvae_cli.conf")))
+    return sorted({p.parent.relative_to(conf).as_posix() for p in conf.rglob("*.yaml")} - {"."})
+
+
+def known_keys(wrong: str, command: str, overrides: list[str]) -> list[str]:
+    """The keys that stand beside the mistaken one, under the choices that were made."""
+    from hydra import compose, initialize_config_module
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import DictConfig, OmegaConf
+
+    GlobalHydra.instance().clear()
+    with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
+        own = re.findall(r"(?:^|\0)(?:--config-dir|-cd)[=\0]([^\0]+)", "\0".join(overrides))
+        paths = [f"hydra.searchpath=[{','.join(f'file://{Path(folder).absolute()}' for folder in own)}]"]
+        chosen = [o for o in overrides if o.split("=")[0] in known_groups() and "," not in o]
+        try:
+            config = compose(command, overrides=[*chosen, *paths])
+        except Exception:  # the choices are themselves what is wrong
+            config = compose(command, overrides=paths)
+    parent, _, _ = wrong.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    if not isinstance(node, DictConfig):
+        node, parent = config, ""
+    return [f"{parent}.{key}".lstrip(".") for key in node if not key.startswith("_")]
