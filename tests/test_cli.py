@@ -159,9 +159,11 @@ def test_every_choice_composes_and_every_part_of_it_is_buildable(choice):
 
     mandatory = {"dataset=folder": ["dataset.root=somewhere"]}
     mandatory |= {f"dataset={name}": ["dataset.path=some.npz"] for name in ("npz", "paired", "sequences")}
+    parent = {"encoder/frame": ["encoder=gru"], "pairs/then": ["pairs=patches"]}  # groups that few choices have
+    needed = [*mandatory.get(choice, []), *parent.get(choice.split("=")[0], [])]
     command = "mi" if choice.split("=")[0] in PARTS["mi"] else "train"
     with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
-        config = compose(command, overrides=[choice, *mandatory.get(choice, [])])
+        config = compose(command, overrides=[choice, *needed])
     for key in PARTS[command]:
         if config[key] is not None:
             check(OmegaConf.to_container(config, resolve=True)[key], key, {"shape", "latent_dim"})
