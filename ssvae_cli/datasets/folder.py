@@ -10,7 +10,7 @@ import torch
 
 from ssvae_cli.datasets.base import Data, Split, hold_out_rows, limit_rows
 from ssvae_cli.datasets.files import CORES, OnError, load, must_stream, shape_of
-from ssvae_cli.datasets.images import KINDS, ImageFiles, is_image
+from ssvae_cli.datasets.images import KINDS, ImageFiles, is_image, require_size
 from ssvae_cli.datasets.streaming import Streamed
 from ssvae_cli.errors import nearest, require
 
@@ -40,7 +40,7 @@ def folder(
     `workers` processes, null: one a core. Files that are not named as images are passed over.
     Raises UserError, in one line that names the place.
     """
-    require(size is None or size >= 1, f"dataset.size must be at least 1 or null, got {size}")
+    require_size(size)
     workers = CORES if workers is None else workers
     base = Path(root).expanduser()
     require(base.is_dir(), f"dataset.root={root}: no such folder; it should hold train/ and test/")

@@ -10,15 +10,24 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ssvae_cli.datasets.base import Shape
-from ssvae_cli.errors import UserError
+from ssvae_cli.errors import UserError, require
 
 KINDS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # not EPS, which Pillow hands to a program
+LARGEST_SIDE = 16384  # pixels; a picture of more is a mistake or an attack
 MODES = {1: "L", 3: "RGB"}
 
 
 class Unreadable(UserError):
     """A file that is damaged, cut short or no image."""
+
+
+def require_size(size: int | None) -> None:
+    """Raise UserError unless images can be resized to it; None takes them as they are."""
+    require(
+        size is None or 1 <= size <= LARGEST_SIDE,
+        f"dataset.size must lie between 1 and {LARGEST_SIDE}, or be null, got {size}",
+    )
 
 
 def is_image(path: Path) -> bool:
