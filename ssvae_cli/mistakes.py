@@ -26,7 +26,9 @@ def one_line(error: Exception, command: str, overrides: list[str]) -> str:
     if found := re.search(r"Could not override '([^']+)'", text):
         if found[1] in known_groups():
             return f"{found[1]} is a group: it takes the name of a choice, and its keys are {found[1]}.KEY"
-        return f"unknown key {found[1]}; {nearest(found[1], known_keys(found[1], command, overrides))}"
+        known = known_keys(found[1], command, overrides)
+        whole = [key for key in known if key.endswith(f".{found[1]}")]
+        return f"unknown key {found[1]}; {nearest(whole[0] if whole else found[1], whole or known)}"
     noise = ("full_key", "object_type", "Set the environment variable", "See https")
     lines = [line.strip() for line in text.splitlines()]
     said = " ".join(line for line in lines if line and not line.startswith(noise))
@@ -43,7 +45,7 @@ def known_groups() -> list[str]:
 
 
 def known_keys(wrong: str, command: str, overrides: list[str]) -> list[str]:
-    """The keys that stand beside the mistaken one, under the choices that were made."""
+    """The keys that stand beside the mistaken one, or end as it does, under the choices that were made."""
     from hydra import compose, initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import DictConfig, OmegaConf
@@ -61,4 +63,6 @@ def known_keys(wrong: str, command: str, overrides: list[str]) -> list[str]:
     node = OmegaConf.select(config, parent) if parent else config
     if not isinstance(node, DictConfig):
         node, parent = config, ""
-    return [f"{parent}.{key}".lstrip(".") for key in node if not key.startswith("_")]
+    beside = [f"{parent}.{key}".lstrip(".") for key in node if not key.startswith("_")]
+    plain = OmegaConf.to_container(config)
+    return beside + [f"{group}.{wrong}" for group, keys in plain.items() if isinstance(keys, dict) and wrong in keys]

@@ -151,6 +151,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         return {}
 
     # The last epoch's numbers: test is read here, once.
+    log.info("reading test: densities, both sides of Eq. 23, probes")
     seen = trainer.epochs * steps_per_epoch * trainer.batch_size
     summary = evaluator.test() | {
         "probe/linear/random_init": evaluator.linear_probe_on_test(untrained),

@@ -45,6 +45,7 @@ CASES = {
     "unknown command": ("trian", [], ["unknown command 'trian'", "did you mean 'train'"]),
     "unknown key": ("train", ["trainer.epoch=3"], ["trainer.epoch", "did you mean 'trainer.epochs'"]),
     "unknown top-level key": ("train", ["sed=3"], ["sed", "did you mean 'seed'"]),
+    "key without its group": ("train", ["epochs=3"], ["unknown key epochs", "did you mean 'trainer.epochs'"]),
     "unknown option": ("train", ["prior=infonc"], ["prior=infonc", "did you mean 'infonce'", "unstructured_normal"]),
     "unknown nested option": ("train", ["prior/coupling=cosin"], ["prior/coupling=cosin", "did you mean 'cosine'"]),
     "unknown key of another choice": (

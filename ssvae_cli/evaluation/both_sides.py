@@ -23,7 +23,7 @@ from ssvae_cli.streams import own_stream
 
 log = logging.getLogger(__name__)
 
-STEPS, BATCH, CHECK_EVERY = 500, 512, 50
+STEPS, BATCH, CHECK_EVERY = 300, 256, 50
 MOST = 20_000  # samples of P
 SCORED = 4096  # test pairs that are scored against each other
 
