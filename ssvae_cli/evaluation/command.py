@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 def evaluate(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> dict[str, float | None]:
     """Evaluate the run `cfg.run`; what it read goes to summary.json and figures/ in `folder`, and is returned.
 
-    Test was read once before, at the end of training; nothing is chosen here, so that the numbers are those again.
+    The probe's penalty and the critics' steps are chosen on validation; the encoder stays as it is, so that what
+    training reported on test is found again.
     """
     require(isinstance(cfg.views, int) and cfg.views >= 1, f"views must be an integer of at least 1, got {cfg.views!r}")
     training = build(cfg.training, "training")
