@@ -67,7 +67,7 @@ class Program(nn.Module):
     def __init__(self, loaded: Loaded):
         super().__init__()
         self.objective, self.pairs = loaded.objective, loaded.pairs
-        self.example = loaded.data.train.x[:2]
+        self.example = next(loaded.data.train.rows(slice(0, 2)).batches(2)).x
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x: uint8 images [N, C, H, W], or floats of the data's shape."""

@@ -1,5 +1,6 @@
 """A user's own arrays: what npz, sequences and paired take, split and refuse, each refusal in one line."""
 
+import mmap
 import shutil
 
 import numpy as np
@@ -12,6 +13,7 @@ from ssvae_cli.datasets.base import Factor
 from ssvae_cli.datasets.npz import npz
 from ssvae_cli.datasets.paired import paired
 from ssvae_cli.datasets.sequences import sequences
+from ssvae_cli.datasets.streaming import Streamed
 from ssvae_cli.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -80,6 +82,44 @@ def test_partners_in_a_file_stay_together(tmp_path):
     assert data.shape == (3, 8, 8) and data.shape_prime == (1,)
     for split in data.splits.values():
         assert torch.equal(split.x.flatten(1).sum(1).float(), split.x_prime[:, 0])
+
+
+STREAMS = {
+    "images": ("npz", {"x": BYTES, "y": np.arange(20) % 4}),
+    "images of a column-major file": ("npz", {"x": np.asfortranarray(BYTES)}),
+    "float images": ("npz", {"x": BYTES[:, 0] / 255}),
+    "vectors with factors": ("npz", {"x": VECTORS.astype(np.float64), "factors": VECTORS[:, :2]}),
+    "own splits": ("npz", {"x_train": VECTORS[:9], "x_test": VECTORS[9:12], "x_validation": VECTORS[12:]}),
+    "series": ("sequences", {"x": SERIES, "factors": SERIES[..., :1]}),
+    "videos": ("sequences", {"x": np.stack([BYTES, BYTES[::-1]], 1)}),
+    "pairs": ("paired", {"x": BYTES, "x2": VECTORS, "y": np.arange(20)}),
+}
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_arrays_above_memory_gb_stay_in_the_file_and_give_the_batches_of_resident_ones(name, tmp_path):
+    kind, arrays = STREAMS[name]
+    resident = read(kind, tmp_path, arrays)
+    streamed = read(kind, tmp_path, arrays, memory_gb=0.0, workers=1)
+    assert streamed.shape == resident.shape and streamed.shape_prime == resident.shape_prime
+    for split, held in zip(streamed.splits.values(), resident.splits.values()):
+        assert isinstance(split, Streamed) and isinstance(split.source.arrays[0].base, np.memmap | mmap.mmap)
+        for a, b in zip(split.batches(3), held.batches(3), strict=True):
+            for key in ("x", "y", "x_prime", "factors"):
+                ours, theirs = getattr(a, key), getattr(b, key)
+                assert (ours is None and theirs is None) or (torch.equal(ours, theirs) and ours.dtype == theirs.dtype)
+
+
+def test_a_limit_that_fits_is_held_though_the_file_does_not(tmp_path):
+    data = read("npz", tmp_path, {"x": BYTES}, limit=2, memory_gb=6 * BYTES[0].nbytes / 2**30)
+    assert torch.equal(data.train.x, read("npz", tmp_path, {"x": BYTES}, limit=2).train.x)
+
+
+def test_compressed_arrays_above_memory_gb_are_refused_in_a_line_that_says_what_to_do(tmp_path):
+    np.savez_compressed(tmp_path / "file.npz", x=BYTES)
+    with pytest.raises(UserError, match="memory_gb=0, and x is compressed.*save it by numpy.savez, or raise"):
+        READERS["npz"](str(tmp_path / "file.npz"), memory_gb=0.0)
+    assert READERS["npz"](str(tmp_path / "file.npz")).shape == (3, 8, 8)
 
 
 def two_folders(root):
@@ -171,11 +211,12 @@ REFUSED = {
 }
 
 
+@pytest.mark.parametrize("memory_gb", [4.0, 0.0])
 @pytest.mark.parametrize("name", REFUSED)
-def test_arrays_of_another_kind_are_refused_in_a_line_that_names_them(name, tmp_path):
+def test_arrays_of_another_kind_are_refused_in_a_line_that_names_them(name, memory_gb, tmp_path):
     kind, arrays, said = REFUSED[name]
     with pytest.raises(UserError, match=said) as error:
-        read(kind, tmp_path, arrays)
+        read(kind, tmp_path, arrays, memory_gb=memory_gb)
     assert "file.npz" in str(error.value) and "\n" not in str(error.value)
 
 

@@ -120,6 +120,11 @@ CASES = {
     "convolutions over vectors": ("train", ["dataset=gaussian", "encoder=convnet"], ["one x is [10]", "encoder=mlp"]),
     "nothing known of the law": ("train", ["pairs=latent"], ["pairs=latent", "conditional", "dataset=gaussian"]),
     "no partner in the data": ("train", ["pairs=identity"], ["pairs=identity", "dataset=paired"]),
+    "more data than memory_gb": (
+        "train",
+        ["dataset=sprites", "dataset.train=100000000"],
+        ["GiB", "dataset.memory_gb=4", "lower dataset.train"],
+    ),
     "window above the sequence": ("train", ["dataset=balls", "dataset.steps=4"], ["4 steps", "pairs.window=8"]),
     "no such file": ("train", ["dataset=npz", "dataset.path=no.npz"], ["dataset.path=no.npz", "no such file"]),
     "mandatory path": ("train", ["dataset=sequences"], ["dataset.path"]),

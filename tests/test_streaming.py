@@ -2,7 +2,8 @@
 
 1. Streamed and resident data give the same batches, whatever the number of workers, and the same run, bit for bit.
 2. A run on a stream resumes to the same numbers.
-3. A file that cannot be read is named, or skipped and counted; a worker that dies ends the run with its cause.
+3. A file that cannot be read is named and counted, or skipped; a worker that dies ends the run with its cause.
+4. Batches are lent and not copied, yet no later batch writes over one that is held.
 """
 
 import multiprocessing
@@ -18,6 +19,7 @@ from helpers import ssvae
 from ssvae_cli.datasets import streaming
 from ssvae_cli.datasets.folder import folder
 from ssvae_cli.datasets.images import ImageFiles
+from ssvae_cli.datasets.places import Places
 from ssvae_cli.datasets.streaming import Streamed
 from ssvae_cli.errors import UserError
 from ssvae_cli.pairs.halves import Halves
@@ -64,6 +66,25 @@ def test_a_stream_gives_the_batches_of_resident_data(workers, root, monkeypatch)
     assert torch.equal(batch.x, resident.test.rows(some).x) and torch.equal(batch.y, resident.test.rows(some).y)
 
 
+@pytest.mark.parametrize("hold", [lambda batch: batch.x, lambda batch: batch.x[1:, :1], lambda batch: batch.x.numpy()])
+def test_no_batch_is_written_over_while_it_or_a_view_of_it_is_held(hold, root):
+    resident, streamed = read(root), read(root, memory_gb=0.0, workers=2)
+    held = [hold(batch) for batch in streamed.train.batches(2)]  # more batches than there are places
+    assert all(np.array_equal(a, hold(b)) for a, b in zip(held, resident.train.batches(2)))
+
+
+def test_batches_that_are_dropped_share_few_places():
+    places = Places([((2,), np.dtype(np.uint8)), ((3, 1), np.dtype(np.float32))], size=4, count=3)
+    pixels, numbers = places.lend(places.free.pop(), 2)
+    assert pixels.shape == (2, 2) and numbers.shape == (2, 3, 1) and numbers.dtype == torch.float32
+    assert (len(places.free), places.lent) == (2, 1)
+    part = numbers[0, :1]
+    del pixels, numbers
+    assert len(places.free) == 2
+    del part
+    assert (len(places.free), places.lent) == (3, 0)
+
+
 def test_reading_a_stream_leaves_the_random_numbers_of_training_alone(root):
     before = torch.get_rng_state()
     list(read(root, memory_gb=0.0).test.batches(16))
@@ -106,13 +127,19 @@ def test_a_run_on_a_stream_is_the_run_on_resident_data_stopped_and_resumed_or_no
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_damaged_file_of_a_stream_is_named_in_a_line(workers, root, tmp_path):
+@pytest.mark.parametrize("damaged", [["7"], ["7", "9", "11"]])
+def test_damaged_files_of_a_stream_are_named_and_counted_as_resident_ones_are(damaged, workers, root, tmp_path, caplog):
     root = copied(root, tmp_path)
-    (root / "test" / "dog" / "7.png").write_bytes(b"no image")
+    for name in damaged:
+        (root / "test" / "dog" / f"{name}.png").write_bytes(b"no image")
+    with pytest.raises(UserError) as resident:
+        read(root)
     data = read(root, memory_gb=0.0, workers=workers)
-    with pytest.raises(UserError, match="7.png: cannot be read .*dataset.on_error=skip") as error:
+    with pytest.raises(UserError, match="dog/.*png: cannot be read .*dataset.on_error=skip") as streamed:
         list(data.test.batches(8))
-    assert "\n" not in str(error.value)
+    assert str(streamed.value) == str(resident.value) and "\n" not in str(streamed.value)
+    assert ("3 of 40 images cannot be read, the first: " in str(streamed.value)) == (len(damaged) > 1)
+    assert "png: cannot be read" in caplog.text and "counting its like" in caplog.text
 
 
 def test_a_bomb_and_another_size_in_a_stream_are_named_in_a_line(root, tmp_path):

@@ -227,3 +227,11 @@ def test_batches_come_in_the_order_asked_for():
     assert [b.y.tolist() for b in split.batches(3)] == [[0, 1, 2], [3, 4, 5], [6]]
     batches = list(split.batches(2, torch.tensor([6, 0, 3])))
     assert [b.y.tolist() for b in batches] == [[6, 0], [3]] and batches[0].x_prime.squeeze(1).tolist() == [-6, 0]
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_more_data_than_memory_gb_are_refused_before_they_are_made(name):
+    with pytest.raises(UserError, match="would take .* GiB where dataset.memory_gb=4; lower dataset.train") as error:
+        made(name, train=10**12)
+    assert "\n" not in str(error.value)
+    assert len(made(name, memory_gb=0.01).train) == 20

@@ -3,16 +3,19 @@
     python benchmarks/data/streaming.py FOLDER [--count 10000] [--side 128] [--workers 2] [--rounds 5]
 
 FOLDER is filled with `count` JPEGs of side x side pixels if it is empty. One after another, `rounds` times: every file
-decoded by `workers` processes that keep nothing; the same files as shuffled batches of 256 from dataset=folder's
-stream; torchvision's ImageFolder behind a DataLoader. Prints images per second, medians, and their ratios.
+decoded to bytes [3, side, side] by `workers` processes that keep nothing, and by Pillow's own call in as many; the same
+files as shuffled batches of 256 from dataset=folder's stream; torchvision's ImageFolder behind a DataLoader. Prints
+images per second, medians, their ratios, and the processor time of the main process.
 """
 
 import argparse
 import multiprocessing
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch.nn import functional as F
@@ -37,14 +40,21 @@ def fill(folder: Path, count: int, side: int) -> None:
 
 
 def decode(files: ImageFiles, rows: range) -> None:
+    place = np.empty((1, *files.shape), np.uint8)
     for row in rows:
-        files.pixels(row)
+        files.read([row], place)
 
 
-def alone(files: ImageFiles, workers: int) -> None:
-    """The decoder in `workers` processes, and nothing else."""
+def pillow(files: ImageFiles, rows: range) -> None:
+    for row in rows:
+        with Image.open(files.paths[row]) as image:
+            np.asarray(image.convert("RGB"))
+
+
+def alone(decoder: Callable[[ImageFiles, range], None], files: ImageFiles, workers: int) -> None:
+    """A decoder in `workers` processes, and nothing else."""
     shares = [range(i, len(files), workers) for i in range(workers)]
-    processes = [multiprocessing.Process(target=decode, args=(files, share)) for share in shares]
+    processes = [multiprocessing.Process(target=decoder, args=(files, share)) for share in shares]
     for process in processes:
         process.start()
     for process in processes:
@@ -75,20 +85,26 @@ def main() -> None:
     paths = sorted((given.folder / "class").glob("*.jpg"))
     files = ImageFiles(paths, (3, given.side, given.side), None)
     ways = {
-        "decoder alone": lambda: alone(files, given.workers),
+        "decoder alone": lambda: alone(decode, files, given.workers),
         "streamed": lambda: streamed(files, given.workers),
+        "Pillow alone": lambda: alone(pillow, files, given.workers),
         "ImageFolder": lambda: image_folder(given.folder, given.workers),
     }
     rates: dict[str, list[float]] = {name: [] for name in ways}
+    main_process: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(given.rounds):
         for name, way in ways.items():
-            began = time.perf_counter()
+            began, used = time.perf_counter(), time.process_time()
             way()
             rates[name].append(len(files) / (time.perf_counter() - began))
+            main_process[name].append((time.process_time() - used) / len(files) * 1e6)
     for name, each in rates.items():
         share = statistics.median(rate / limit for rate, limit in zip(each, rates["decoder alone"]))
         spread = f"{min(each):.0f} to {max(each):.0f}"
-        print(f"{name:14} {statistics.median(each):7.0f} images/s ({spread}), {share:.2f} of the decoder")
+        print(
+            f"{name:14} {statistics.median(each):7.0f} images/s ({spread}), {share:.2f} of the decoder; "
+            f"main process {statistics.median(main_process[name]):.0f} us an image"
+        )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,16 @@ CHUNK = 64
 
 
 def balls(
-    *, balls: int, distractors: int, steps: int, size: int, train: int, validation: int, test: int, seed: int
+    *,
+    balls: int,
+    distractors: int,
+    steps: int,
+    size: int,
+    train: int,
+    validation: int,
+    test: int,
+    seed: int,
+    memory_gb: float = 4.0,
 ) -> Data:
     """uint8 [N, T, 3, size, size], T = steps; factors [N, T, 4 * balls]: every ball's x, y and their velocities.
 
@@ -40,7 +49,7 @@ def balls(
         return unlabelled(frames.unflatten(0, (count, steps)), factors=known)
 
     return Data(
-        **make_splits({"train": train, "validation": validation, "test": test}, seed, make),
+        **make_splits({"train": train, "validation": validation, "test": test}, seed, memory_gb, make),
         factors=tuple(Factor(f"ball{i}/{name}") for i in range(balls) for name in ("x", "y", "vx", "vy")),
     )
 

@@ -9,8 +9,9 @@ from typing import Literal
 import torch
 
 from ssvae_cli.datasets.base import Data, Split, hold_out_rows, limit_rows
-from ssvae_cli.datasets.files import CORES, OnError, load, must_stream, shape_of
+from ssvae_cli.datasets.files import OnError, load, shape_of
 from ssvae_cli.datasets.images import KINDS, ImageFiles, is_image, require_size
+from ssvae_cli.datasets.storage import Storage
 from ssvae_cli.datasets.streaming import Streamed
 from ssvae_cli.errors import nearest, require
 
@@ -41,7 +42,7 @@ def folder(
     Raises UserError, in one line that names the place.
     """
     require_size(size)
-    workers = CORES if workers is None else workers
+    storage = Storage(memory_gb, workers)
     base = Path(root).expanduser()
     require(base.is_dir(), f"dataset.root={root}: no such folder; it should hold train/ and test/")
     classes = _classes(base / "train")
@@ -60,12 +61,12 @@ def folder(
 
     parts = {"train": train, "validation": held_out, "test": test}
     shape = shape_of([path for part in parts.values() for path, _ in part], size, channels, on_error)
-    stream = must_stream(sum(map(len, parts.values())) * math.prod(shape), memory_gb, workers)
+    stream = storage.exceeded_by(sum(map(len, parts.values())) * math.prod(shape))
 
     def split(part: Files) -> Split | Streamed:
         labels = torch.tensor([label for _, label in part])
         files = ImageFiles([path for path, _ in part], shape, size)
-        return load(files, labels, on_error=on_error, stream=stream, workers=workers)
+        return load(Streamed(files, labels, None, storage.processes), on_error=on_error, stream=stream)
 
     return Data(**{name: split(part) for name, part in parts.items()}, classes=classes)
 

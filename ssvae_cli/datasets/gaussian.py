@@ -43,6 +43,7 @@ def gaussian(
     validation: int,
     test: int,
     seed: int,
+    memory_gb: float = 4.0,
 ) -> Data:
     """x = t(z), x' = t(z'), z and z' standard normal in `dim` dimensions, each of a correlation with its partner.
 
@@ -62,7 +63,7 @@ def gaussian(
         return unlabelled(t(z), factors=z)
 
     return Data(
-        **make_splits({"train": train, "validation": validation, "test": test}, seed, make),
+        **make_splits({"train": train, "validation": validation, "test": test}, seed, memory_gb, make),
         factors=tuple(Factor(f"z{i}") for i in range(dim)),
         conditional=Partner(correlation, t),
         mi=-0.5 * dim * math.log1p(-(correlation**2)),

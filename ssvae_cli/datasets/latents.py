@@ -83,6 +83,7 @@ def latents(
     validation: int,
     test: int,
     seed: int,
+    memory_gb: float = 4.0,
 ) -> Data:
     """x = network(z), z uniform on the unit sphere in R^dim, uniform on the box [0, 1]^dim, or standard normal.
 
@@ -119,7 +120,7 @@ def latents(
         return unlabelled(network(z), factors=z)
 
     return Data(
-        **make_splits({"train": train, "validation": validation, "test": test}, seed, make),
+        **make_splits({"train": train, "validation": validation, "test": test}, seed, memory_gb, make),
         factors=tuple(Factor(f"{'content' if i < content else 'z'}{i}") for i in range(dim)),
         conditional=Neighbour(space=space, kind=conditional, scale=scale, content=content, network=network),
         mi=_mutual_information(space, conditional, dim, scale) if content == 0 else None,

@@ -1,7 +1,7 @@
 """Your own arrays, from one .npz file: images or vectors; what `sequences` and `paired` read is checked here too."""
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,33 +9,52 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, Factor, Split, draw, hold_out, limited
+from ssvae_cli.datasets.rows import Rows, chunks, member
+from ssvae_cli.datasets.storage import Storage
+from ssvae_cli.datasets.streaming import Streamed
 from ssvae_cli.errors import UserError, nearest, require
 
 PARTS = ("_train", "_test", "_validation")
 UNLABELLED = -1
 NAMES = "factor_names"
 
-Reader = Callable[[str, np.ndarray], Tensor]  # (where the array is, for an error line; the array) -> samples
+Reader = Callable[[str, np.ndarray], Rows]  # (where the array is, for an error line; the array) -> samples
 
 
-def npz(*, path: str, validation: int | None, test: int | None, limit: int | None = None) -> Data:
+def npz(
+    *,
+    path: str,
+    validation: int | None,
+    test: int | None,
+    limit: int | None = None,
+    memory_gb: float = 4.0,
+    workers: int | None = None,
+) -> Data:
     """Arrays x_train, x_test and perhaps x_validation, or one x that is split here.
 
     Images are uint8, or floats in [0, 1], which become 8 bits: [N, C, H, W], or [N, H, W] for grey. Vectors are floats,
     [N, D]. Labels, if there are any, are y_train, ... or y: integers [N], -1 where there is none. Known factors, if
     there are any, are factors_train, ... or factors: numbers [N, F], or integers for categories; factor_names: words
     [F]. validation, test: how many samples are drawn for each where the file has no such array; null: a tenth.
-    limit: train on this many; null: all. Raises UserError naming the file, the key and what it should hold. Nothing
+    limit: train on this many; null: all. memory_gb: arrays that take more than this stay in the file, and are streamed
+    by `workers` processes, null: one a core. Raises UserError naming the file, the key and what it should hold. Nothing
     in the file is unpickled.
     """
-    return read_npz(path, {"x": images_or_vectors}, validation=validation, test=test, limit=limit)
+    storage = Storage(memory_gb, workers)
+    return read_npz(path, {"x": images_or_vectors}, validation=validation, test=test, limit=limit, storage=storage)
 
 
 def read_npz(
-    path: str, readers: dict[str, Reader], *, validation: int | None, test: int | None, limit: int | None
+    path: str,
+    readers: dict[str, Reader],
+    *,
+    validation: int | None,
+    test: int | None,
+    limit: int | None,
+    storage: Storage,
 ) -> Data:
     """The splits of a file that holds every array of `readers`, and perhaps y and factors."""
-    arrays = _load(path)
+    arrays = _load(path, [f"{name}{part}" for name in readers for part in ("", *PARTS)], storage)
     names = arrays.pop(NAMES, None)
     parts = _parts(path, arrays, readers)
     samples = {
@@ -43,7 +62,7 @@ def read_npz(
         for part, held in parts.items()
     }
     for key in readers:
-        shapes = {f"{key}{part}": "x".join(map(str, held[key].shape[1:])) for part, held in samples.items()}
+        shapes = {f"{key}{part}": "x".join(map(str, held[key].shape)) for part, held in samples.items()}
         alike = len(set(shapes.values())) == 1
         require(alike, f"{path}: {key} must be alike in all parts, got {_listed(shapes)}")
     for part, held in parts.items():
@@ -52,17 +71,16 @@ def read_npz(
     labels, classes = _labels(path, parts)
     known, factors = _factors(path, parts, names)
     splits = {
-        part: Split(held["x"], labels[part], x_prime=held.get("x2"), factors=known.get(part))
+        part: Streamed(held["x"], labels[part], held.get("x2"), storage.processes, known.get(part))
         for part, held in samples.items()
     }
-    return Data(
-        *split_up(path, splits, validation=validation, test=test, limit=limit), classes=classes, factors=factors
-    )
+    cut = split_up(path, splits, validation=validation, test=test, limit=limit)
+    return Data(*storage.place(*cut), classes=classes, factors=factors)
 
 
 def split_up(
-    place: str, splits: dict[str, Split], *, validation: int | None, test: int | None, limit: int | None
-) -> tuple[Split, Split, Split]:
+    place: str, splits: dict[str, Streamed | Split], *, validation: int | None, test: int | None, limit: int | None
+) -> tuple[Streamed | Split, ...]:
     """(train, validation, test) of one split "", or of _train and _test and perhaps _validation."""
     if "" in splits:
         total = len(splits[""])
@@ -84,44 +102,63 @@ def split_up(
     return limited(train, limit), held, tests
 
 
-def images_or_vectors(here: str, x: np.ndarray) -> Tensor:
+def images_or_vectors(here: str, x: np.ndarray) -> Rows:
     """uint8 [N, C, H, W] or float32 [N, D]."""
     return vectors(here, x) if x.ndim == 2 else images(here, x)
 
 
-def images(here: str, x: np.ndarray) -> Tensor:
+def images(here: str, x: np.ndarray) -> Rows:
     """uint8 [N, C, H, W]."""
     shape = list(x.shape)
     if x.ndim == 3:
         x = x[:, None]
-    last = x.ndim == 4 and x.shape[1] not in (1, 3) and x.shape[3] in (1, 3)
-    require(not last, f"{here} has channels last, {shape}; give it transposed by (0, 3, 1, 2)")
     require(x.ndim == 4, f"{here} must be images [N, C, H, W] or [N, H, W], or vectors [N, D], got {shape}")
-    require(x.size > 0, f"{here} is empty, {shape}")
+    return pixels(here, x)
+
+
+def pixels(here: str, x: np.ndarray) -> Rows:
+    """uint8 [N, ..., C, H, W]."""
+    channels, last = x.shape[-3], x.shape[-1]
+    require(
+        channels in (1, 3) or last not in (1, 3),
+        f"{here} has channels last, {list(x.shape)}; give it transposed by {_channels_first(x.ndim)}",
+    )
+    require(x.size > 0, f"{here} is empty, {list(x.shape)}")
     if x.dtype == np.uint8:
-        return torch.from_numpy(np.ascontiguousarray(x))
+        return Rows([x], np.uint8)
     _finite(here, x, "uint8, or floats in [0, 1]")
-    low, high = float(x.min()), float(x.max())
+    low, high = min(float(part.min()) for part in chunks(x)), max(float(part.max()) for part in chunks(x))
     require(
         0 <= low and high <= 1, f"{here}: floats must lie in [0, 1], got {low:g} to {high:g}; uint8 is for 0 to 255"
     )
-    return torch.from_numpy(np.ascontiguousarray(np.rint(x * 255).astype(np.uint8)))
+    return Rows([x], np.uint8, to_bytes)
 
 
-def vectors(here: str, x: np.ndarray) -> Tensor:
+def vectors(here: str, x: np.ndarray) -> Rows:
     """float32, in the shape it has."""
     require(x.size > 0, f"{here} is empty, {list(x.shape)}")
     _finite(here, x, "floats")
-    return torch.from_numpy(np.ascontiguousarray(x.astype(np.float32)))
+    return Rows([x], np.float32)
+
+
+def to_bytes(x: np.ndarray) -> np.ndarray:
+    """[0, 1] -> 0 to 255."""
+    return np.rint(x * 255)
+
+
+def _channels_first(ndim: int) -> tuple[int, ...]:
+    """The axes of [N, ..., H, W, C] in the order N, ..., C, H, W."""
+    return (*range(ndim - 3), ndim - 1, ndim - 3, ndim - 2)
 
 
 def _finite(here: str, x: np.ndarray, allowed: str) -> None:
     require(x.dtype.kind == "f", f"{here} must be {allowed}, got {x.dtype}")
-    bad = int((~np.isfinite(x)).sum())
+    bad = sum(int((~np.isfinite(part)).sum()) for part in chunks(x))
     require(bad == 0, f"{here} has {bad} values that are NaN or infinite")
 
 
-def _load(path: str) -> dict[str, np.ndarray]:
+def _load(path: str, samples: Sequence[str], storage: Storage) -> dict[str, np.ndarray]:
+    """The arrays of a file; where those of `samples` exceed the storage, they are mapped and not read."""
     file = Path(path).expanduser()
     require(file.is_file(), f"dataset.path={path}: no such file")
     try:
@@ -130,7 +167,16 @@ def _load(path: str) -> dict[str, np.ndarray]:
             isinstance(loaded, np.lib.npyio.NpzFile), f"dataset.path={path}: one array, not an .npz of named arrays"
         )
         with loaded:
-            return {key: loaded[key] for key in loaded.files}
+            members = {key: member(loaded.zip, f"{key}.npy") for key in loaded.files if key in samples}
+            if sum(held.bytes for held in members.values()) <= storage.memory_gb * 2**30:
+                return {key: loaded[key] for key in loaded.files}
+            for key, held in members.items():
+                require(
+                    held.offset is not None,
+                    f"{path}: its samples exceed dataset.memory_gb={storage.memory_gb:g}, and {key} is compressed, "
+                    "which cannot be streamed; save it by numpy.savez, or raise dataset.memory_gb",
+                )
+            return {key: members[key].map(file) if key in members else loaded[key] for key in loaded.files}
     except MemoryError as error:
         raise UserError(f"dataset.path={path}: its arrays take more memory than there is ({error})") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:

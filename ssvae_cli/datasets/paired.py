@@ -6,9 +6,11 @@ from typing import Literal
 import torch
 
 from ssvae_cli.datasets.base import Data
-from ssvae_cli.datasets.files import CORES, OnError, load, must_stream, shape_of
-from ssvae_cli.datasets.images import KINDS, ImageFiles, is_image
+from ssvae_cli.datasets.files import OnError, load, shape_of
+from ssvae_cli.datasets.images import KINDS, ImageFiles, is_image, require_size
 from ssvae_cli.datasets.npz import images_or_vectors, read_npz, split_up
+from ssvae_cli.datasets.storage import Storage
+from ssvae_cli.datasets.streaming import Streamed
 from ssvae_cli.errors import UserError, nearest, require
 
 UNLABELLED = -1
@@ -32,30 +34,26 @@ def paired(
     """x and x' of every sample, of kinds of their own: images or vectors.
 
     path: an .npz of x and x2 (or x_train and x2_train, ...) with perhaps labels and factors, as `npz` takes them; or a
-    folder that holds x/ and x2/, in which images of the same name, whatever their suffix, belong together. The other
-    keys are for folders, and mean what they mean for `folder`, but for validation, test and limit, which are `npz`'s.
+    folder that holds x/ and x2/, in which images of the same name, whatever their suffix, belong together. size,
+    channels (and 2) and on_error are for folders, as in `folder`; the other keys are those of `npz`.
     Raises UserError naming a file without a partner.
     """
     for key, value in {"size": size, "size2": size2}.items():
-        require(value is None or value >= 1, f"dataset.{key} must be at least 1 or null, got {value}")
+        require_size(value, key)
+    storage = Storage(memory_gb, workers)
     base = Path(path).expanduser()
     require(base.exists(), f"dataset.path={path}: no such file or folder")
     if not base.is_dir():
         readers = {"x": images_or_vectors, "x2": images_or_vectors}
-        return read_npz(path, readers, validation=validation, test=test, limit=limit)
+        return read_npz(path, readers, validation=validation, test=test, limit=limit, storage=storage)
     first, second = _partners(base)
-    workers = CORES if workers is None else workers
-    files = ImageFiles(first, shape_of(first, size, channels, on_error), size)
-    files_prime = ImageFiles(second, shape_of(second, size2, channels2, on_error), size2)
-    need = sum(len(side) * torch.Size(side.shape).numel() for side in (files, files_prime))
-    split = load(
-        files,
+    pairs = Streamed(
+        ImageFiles(first, shape_of(first, size, channels, on_error), size),
         torch.full((len(first),), UNLABELLED),
-        files_prime,
-        on_error=on_error,
-        stream=must_stream(need, memory_gb, workers),
-        workers=workers,
+        ImageFiles(second, shape_of(second, size2, channels2, on_error), size2),
+        storage.processes,
     )
+    split = load(pairs, on_error=on_error, stream=storage.exceeded_by(pairs.bytes))
     return Data(*split_up(path, {"": split}, validation=validation, test=test, limit=limit))
 
 

@@ -1,20 +1,30 @@
 """Your own sequences, from one .npz file."""
 
 import numpy as np
-from torch import Tensor
 
 from ssvae_cli.datasets.base import Data
-from ssvae_cli.datasets.npz import images, read_npz, vectors
+from ssvae_cli.datasets.npz import pixels, read_npz, vectors
+from ssvae_cli.datasets.rows import Rows
+from ssvae_cli.datasets.storage import Storage
 from ssvae_cli.errors import require
 
 
-def sequences(*, path: str, validation: int | None, test: int | None, limit: int | None = None) -> Data:
+def sequences(
+    *,
+    path: str,
+    validation: int | None,
+    test: int | None,
+    limit: int | None = None,
+    memory_gb: float = 4.0,
+    workers: int | None = None,
+) -> Data:
     """Arrays x_train, x_test and perhaps x_validation, or one x that is split here, as `npz` splits it.
 
     Series are floats, [N, T, D] or [N, T]; videos are uint8, or floats in [0, 1], which become 8 bits: [N, T, C, H, W].
-    Labels y and factors as for `npz`; factors may also be [N, T, F], a row a step.
+    Labels y, factors, memory_gb and workers as for `npz`; factors may also be [N, T, F], a row a step.
     """
-    data = read_npz(path, {"x": steps}, validation=validation, test=test, limit=limit)
+    storage = Storage(memory_gb, workers)
+    data = read_npz(path, {"x": steps}, validation=validation, test=test, limit=limit, storage=storage)
     factors = data.train.factors
     if factors is not None and factors.ndim == 3:
         long, known = data.shape[0], factors.shape[1]
@@ -22,7 +32,7 @@ def sequences(*, path: str, validation: int | None, test: int | None, limit: int
     return data
 
 
-def steps(here: str, x: np.ndarray) -> Tensor:
+def steps(here: str, x: np.ndarray) -> Rows:
     """float32 [N, T, D] or uint8 [N, T, C, H, W]."""
     require(
         x.ndim in (2, 3, 5),
@@ -31,5 +41,5 @@ def steps(here: str, x: np.ndarray) -> Tensor:
     require(x.size > 0, f"{here} is empty, {list(x.shape)}")
     require(x.shape[1] >= 2, f"{here} must have at least 2 steps, got {x.shape[1]}")
     if x.ndim == 5:
-        return images(here, x.reshape(-1, *x.shape[2:])).unflatten(0, x.shape[:2])
+        return pixels(here, x)
     return vectors(here, x[..., None] if x.ndim == 2 else x)

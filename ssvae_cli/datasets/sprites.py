@@ -36,7 +36,7 @@ class Moved(nn.Module):
         return render(factors)
 
 
-def sprites(*, train: int, validation: int, test: int, seed: int) -> Data:
+def sprites(*, train: int, validation: int, test: int, seed: int, memory_gb: float = 4.0) -> Data:
     """uint8 [N, 3, 64, 64]; factors: shape, scale, orientation, x, y, colour, background, all independent; y: shape.
 
     seed: of the data, whatever the run's.
@@ -49,7 +49,7 @@ def sprites(*, train: int, validation: int, test: int, seed: int) -> Data:
         )
 
     counts = {"train": train, "validation": validation, "test": test}
-    return Data(**make_splits(counts, seed, make), classes=SHAPES, factors=FACTORS, conditional=Moved())
+    return Data(**make_splits(counts, seed, memory_gb, make), classes=SHAPES, factors=FACTORS, conditional=Moved())
 
 
 def _draw(count: int, generator: torch.Generator) -> Tensor:

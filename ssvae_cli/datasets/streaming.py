@@ -1,12 +1,14 @@
-"""Images that do not fit: they stay on disk, and worker processes decode them batch by batch."""
+"""Samples that do not fit in memory: they stay on disk, and worker processes read them batch by batch."""
 
+import logging
 import math
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,74 +16,128 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ssvae_cli.datasets.base import Shape, Split
-from ssvae_cli.datasets.images import ImageFiles, refuse_bombs
+from ssvae_cli.datasets.images import Unreadable, refusal, refuse_bombs, unreadable
+from ssvae_cli.datasets.places import LENT, Places
 from ssvae_cli.errors import UserError
 
-CHUNK = 64  # images a task, at most: in larger ones workers wait for each other at the end
-TASK_BYTES = 2**21  # of a task, at most: decoded tasks wait in shared memory
-AHEAD = 3  # tasks that a worker decodes ahead
+log = logging.getLogger(__name__)
+
+CHUNK = 128  # samples a task, at most: in larger ones workers wait for each other at the end
+TASK_BYTES = 2**23  # of a task, at most
+AHEAD = 2  # tasks that a worker reads ahead
+
+
+class Source(Protocol):
+    """Where samples come from, one after another: `ImageFiles`, or `Rows` of an array."""
+
+    shape: Shape  # of one sample
+    dtype: np.dtype  # uint8 or float32
+
+    def __len__(self) -> int: ...
+
+    def rows(self, rows: Sequence[int]) -> "Source":
+        """Those samples, in that order."""
+
+    def read(self, rows: Sequence[int], out: np.ndarray) -> None:
+        """Those samples into the first places of `out`. Raises UserError for what cannot be read."""
 
 
 @dataclass(frozen=True)
 class Streamed:
-    """A split whose images stay on disk. As `Split`, but that only its batches have x and x_prime.
+    """A split whose samples stay where they are. As `Split`, but that only its batches have x and x_prime.
 
-    workers: processes that decode, 0 for none; nothing else is done there, and the order of batches is theirs whatever
+    workers: processes that read, 0 for none; nothing else is done there, and the order of batches is theirs whatever
     their number. A worker that dies ends the run.
     """
 
-    files: ImageFiles
+    source: Source
     y: Tensor
-    files_prime: ImageFiles | None
+    source_prime: Source | None
     workers: int
+    factors: Tensor | None = None
     device: torch.device = torch.device("cpu")
-    factors = None
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.source)
 
     @property
     def shape(self) -> Shape:
-        return self.files.shape
+        return self.source.shape
 
     @property
     def shape_prime(self) -> Shape | None:
-        return None if self.files_prime is None else self.files_prime.shape
+        return None if self.source_prime is None else self.source_prime.shape
+
+    @property
+    def bytes(self) -> int:
+        """What holding it would take."""
+        return len(self) * sum(_size(source) for source in self.sources)
+
+    @property
+    def sources(self) -> list[Source]:
+        """Of x and, where there is one, of x'."""
+        return [source for source in (self.source, self.source_prime) if source is not None]
 
     def rows(self, rows: Tensor | slice) -> "Streamed":
         """Those samples, in that order."""
         rows = np.arange(len(self))[rows if isinstance(rows, slice) else rows.cpu().numpy()]
-        prime = self.files_prime and self.files_prime.rows(rows)
-        return replace(self, files=self.files.rows(rows), y=self.y[torch.from_numpy(rows)], files_prime=prime)
+        prime, known, at = self.source_prime, self.factors, torch.from_numpy(rows)
+        return replace(
+            self,
+            source=self.source.rows(rows),
+            y=self.y[at],
+            source_prime=None if prime is None else prime.rows(rows),
+            factors=None if known is None else known[at],
+        )
 
     def to(self, device: torch.device) -> "Streamed":
         """The same samples, with batches on a device."""
         return replace(self, device=device)
 
+    def held(self) -> Split:
+        """All of them in memory."""
+        sides = []
+        for source in self.sources:
+            whole = np.empty((len(source), *source.shape), source.dtype)
+            for start in range(0, len(source), CHUNK):
+                source.read(range(start, min(start + CHUNK, len(source))), whole[start:])
+            sides.append(torch.from_numpy(whole))
+        return self.of(sides)
+
+    def of(self, sides: Iterable[Tensor], rows: Tensor | slice = slice(None)) -> Split:
+        """A split in memory of x and perhaps x', which are those of `rows`."""
+        x, x_prime = (*sides, None)[:2]
+        return Split(x, self.y[rows], x_prime=x_prime, factors=None if self.factors is None else self.factors[rows])
+
     def batches(self, size: int, order: Tensor | None = None) -> Iterator[Split]:
         """As `Split.batches`. Raises UserError naming a file that cannot be read."""
         batches = (torch.arange(len(self)) if order is None else order.cpu()).split(size)
-        sides = (self.files, self.files_prime)
-        pin = self.device.type == "cuda"
-        chunk = max(1, min(CHUNK, TASK_BYTES // sum(math.prod(files.shape) for files in sides if files is not None)))
-        decoded = self._decoded([task for batch in batches for task in batch.split(chunk)], chunk)
+        chunk = max(1, min(CHUNK, size, TASK_BYTES // sum(map(_size, self.sources))))
+        under_way = -(-max(1, self.workers * AHEAD) // -(-size // chunk))  # batches; beside them, of the places,
+        count = min(len(batches), under_way + 2 + LENT)  # are the batch that is gathered, a short last one, those lent
+        places = Places([(source.shape, source.dtype) for source in self.sources], size, count)
+        decoded = self._decoded(places, batches, chunk)
         for batch in batches:
-            x = [files and torch.empty(len(batch), *files.shape, dtype=torch.uint8, pin_memory=pin) for files in sides]
-            for start in range(0, len(batch), chunk):
-                for whole, part in zip(x, next(decoded)):
-                    if whole is not None:
-                        whole[start : start + chunk] = part[: len(batch) - start]
-            yield Split(x[0], self.y[batch], x_prime=x[1]).to(self.device)
+            for _ in range(0, len(batch), chunk):
+                place = next(decoded)
+            yield self.of(places.lend(place, len(batch)), batch).to(self.device)
 
-    def _decoded(self, tasks: list[Tensor], chunk: int) -> Iterator[tuple[Tensor | None, ...]]:
-        """The images of each task, in a place that the task after the next ones writes to again."""
-        decoder = _Decoder((self.files, self.files_prime), chunk, self.workers * AHEAD + 1)
+    def _decoded(self, places: Places, batches: Sequence[Tensor], chunk: int) -> Iterator[int]:
+        """Task after task of `chunk` samples is done: the place of the batch that it belongs to."""
+        tasks = (
+            (place, start, batch[start : start + chunk].numpy())
+            for batch in batches
+            for place in [places.free.pop()]  # taken as late as the loader asks for it
+            for start in range(0, len(batch), chunk)
+        )
+        workers = min(self.workers, sum(-(-len(batch) // chunk) for batch in batches))
         loader = DataLoader(
-            decoder,
+            _Decoder(self.sources, places),
             batch_size=None,
-            sampler=[(number, task.tolist()) for number, task in enumerate(tasks)],
-            num_workers=min(self.workers, len(tasks)),
-            prefetch_factor=AHEAD if self.workers else None,
+            sampler=tasks,
+            num_workers=workers,
+            prefetch_factor=AHEAD if workers else None,
+            multiprocessing_context="fork" if workers else None,  # they share the places, and copy no array
             worker_init_fn=_enter_worker,
             generator=torch.Generator(),  # of the loader's own: evaluation must not move training's random numbers
         )
@@ -90,14 +146,14 @@ class Streamed:
         if threading.current_thread() is threading.main_thread():
             # The loader's own handler raises wherever training is; a death is noticed here, when its batch is due.
             signal.signal(signal.SIGCHLD, handler)
-        workers = [child for child in multiprocessing.active_children() if child not in others]
+        children = [child for child in multiprocessing.active_children() if child not in others]
         try:
-            for place in decoded:
-                if isinstance(place, str):
-                    raise UserError(place)
-                yield decoder.places[place]
+            for done in decoded:
+                if isinstance(done, UserError):
+                    raise self._counted(done)
+                yield done
         except RuntimeError as error:
-            deaths = [_cause(worker.exitcode) for worker in workers if worker.exitcode]
+            deaths = [_cause(child.exitcode) for child in children if child.exitcode]
             if not deaths:
                 raise
             raise UserError(
@@ -105,32 +161,33 @@ class Streamed:
                 f"where memory ran out, lower dataset.workers, {self.workers} here"
             ) from error
 
+    def _counted(self, error: UserError) -> UserError:
+        """The error; of a file that cannot be read with the number of its like, as for images in memory."""
+        if not isinstance(error, Unreadable):
+            return error
+        log.warning("%s; counting its like", error)
+        return refusal(unreadable(self.sources, [None] * len(self.sources)), len(self))
+
 
 class _Decoder:
-    """Decodes the images of a task into shared memory, and says where.
+    """Reads the samples of a task into their place; a mistake is returned, where a worker that raises tells a page."""
 
-    There is a place for every task that can be under way, and they are used in turn: fresh shared memory for each task
-    would cost as much as a small picture. What is wrong comes back as a line, where a worker's exception is a page.
-    """
+    def __init__(self, sources: list[Source], places: Places):
+        self.sources, self.places = sources, places
 
-    def __init__(self, sides: tuple[ImageFiles | None, ...], chunk: int, places: int):
-        self.sides = sides
-        self.places = [
-            tuple(files and torch.empty(chunk, *files.shape, dtype=torch.uint8).share_memory_() for files in sides)
-            for _ in range(places)
-        ]
-
-    def __getitem__(self, task: tuple[int, list[int]]) -> int | str:
-        number, rows = task
-        place = number % len(self.places)
+    def __getitem__(self, task: tuple[int, int, np.ndarray]) -> int | UserError:
+        place, start, rows = task
         try:
-            for files, part in zip(self.sides, self.places[place]):
-                pixels = None if part is None else part.numpy()
-                for i, row in enumerate([] if part is None else rows):
-                    pixels[i] = files.pixels(row)
+            for source, out in zip(self.sources, self.places.arrays(place)):
+                source.read(rows, out[start:])
         except UserError as error:
-            return f"{error}; dataset.on_error=skip leaves out what cannot be read"
+            return error
         return place
+
+
+def _size(source: Source) -> int:
+    """Bytes of one sample."""
+    return math.prod(source.shape) * np.dtype(source.dtype).itemsize
 
 
 def _enter_worker(worker: int) -> None:

@@ -14,12 +14,25 @@ SLOPE = 0.2  # of the leaky ReLU
 APART = 3_141_592_653  # from the seeds of runs: pairs drawn from the data's own stream would repeat the data
 
 
-def make_splits(counts: dict[str, int], seed: int, make: Callable[[int, torch.Generator], Split]) -> dict[str, Split]:
-    """Train, validation and test of these sizes by `make`, each from a stream of its own: none moves another."""
+def make_splits(
+    counts: dict[str, int], seed: int, memory_gb: float, make: Callable[[int, torch.Generator], Split]
+) -> dict[str, Split]:
+    """Train, validation and test of these sizes by `make`, each from a stream of its own: none moves another.
+
+    Raises UserError where they take more than memory_gb: what is made is held, and not streamed.
+    """
     require(seed >= 0, f"dataset.seed must be at least 0, got {seed}")
+    for name, count in counts.items():
+        require(count >= 1, f"dataset.{name} must be at least 1, got {count}")
+    one = make(1, torch.Generator().manual_seed(seed))
+    need = sum(counts.values()) * sum(held.nbytes for held in (one.x, one.factors)) / 2**30
+    require(
+        need <= memory_gb,
+        f"data that are made on the fly are held in memory, and these would take {need:.3g} GiB where "
+        f"dataset.memory_gb={memory_gb:g}; lower dataset.train, or raise dataset.memory_gb",
+    )
     splits = {}
     for place, (name, count) in enumerate(counts.items()):
-        require(count >= 1, f"dataset.{name} must be at least 1, got {count}")
         splits[name] = make(count, torch.Generator().manual_seed(APART + 3 * seed + place))
     return splits
 

@@ -12,13 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torchvision import datasets
 from torchvision.datasets.utils import check_integrity
 
-from ssvae_cli.datasets.base import Data, Split, hold_out, limited
+from ssvae_cli.datasets.base import Data, hold_out_rows, limit_rows
+from ssvae_cli.datasets.rows import Rows
+from ssvae_cli.datasets.storage import Storage
+from ssvae_cli.datasets.streaming import Streamed
 from ssvae_cli.errors import UserError, require
 
 DIGITS = tuple("0123456789")
@@ -29,40 +33,117 @@ FAULTS = (RuntimeError, OSError, ValueError, EOFError, KeyError, TypeError, Asse
 Files = list[tuple[str, str | None]]  # what a data set needs below root, with its md5 where torchvision checks one
 
 
-def mnist(*, root: str, download: bool, validation: int, limit: int | None = None) -> Data:
+class Part(NamedTuple):
+    """x: uint8 [N, C, H, W], perhaps a transposed view; y: integers [N]."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+
+class Kept(NamedTuple):
+    """How many images are held out, how many are trained on, and what of them is held in memory."""
+
+    validation: int
+    limit: int | None
+    memory_gb: float
+    workers: int | None
+
+    @property
+    def storage(self) -> Storage:
+        return Storage(self.memory_gb, self.workers)
+
+
+def mnist(
+    *,
+    root: str,
+    download: bool,
+    validation: int,
+    limit: int | None = None,
+    memory_gb: float = 4.0,
+    workers: int | None = None,
+) -> Data:
     """70,000 handwritten digits, 28x28 (LeCun et al. 1998)."""
-    return _idx_set(datasets.MNIST, "mnist", root, download, validation, limit, DIGITS)
+    return _idx_set(datasets.MNIST, "mnist", root, download, Kept(validation, limit, memory_gb, workers), DIGITS)
 
 
-def fashion_mnist(*, root: str, download: bool, validation: int, limit: int | None = None) -> Data:
+def fashion_mnist(
+    *,
+    root: str,
+    download: bool,
+    validation: int,
+    limit: int | None = None,
+    memory_gb: float = 4.0,
+    workers: int | None = None,
+) -> Data:
     """70,000 pieces of clothing, 28x28 (Xiao et al. 2017)."""
-    return _idx_set(datasets.FashionMNIST, "fashion_mnist", root, download, validation, limit)
+    return _idx_set(datasets.FashionMNIST, "fashion_mnist", root, download, Kept(validation, limit, memory_gb, workers))
 
 
-def kmnist(*, root: str, download: bool, validation: int, limit: int | None = None) -> Data:
+def kmnist(
+    *,
+    root: str,
+    download: bool,
+    validation: int,
+    limit: int | None = None,
+    memory_gb: float = 4.0,
+    workers: int | None = None,
+) -> Data:
     """70,000 cursive Japanese characters, 28x28 (Clanuwat et al. 2018)."""
-    return _idx_set(datasets.KMNIST, "kmnist", root, download, validation, limit)
+    return _idx_set(datasets.KMNIST, "kmnist", root, download, Kept(validation, limit, memory_gb, workers))
 
 
-def cifar10(*, root: str, download: bool, validation: int, limit: int | None = None) -> Data:
+def cifar10(
+    *,
+    root: str,
+    download: bool,
+    validation: int,
+    limit: int | None = None,
+    memory_gb: float = 4.0,
+    workers: int | None = None,
+) -> Data:
     """60,000 photographs of ten kinds of object, 32x32 (Krizhevsky 2009)."""
-    return _cifar(datasets.CIFAR10, "cifar10", root, download, validation, limit)
+    return _cifar(datasets.CIFAR10, "cifar10", root, download, Kept(validation, limit, memory_gb, workers))
 
 
-def cifar100(*, root: str, download: bool, validation: int, limit: int | None = None) -> Data:
+def cifar100(
+    *,
+    root: str,
+    download: bool,
+    validation: int,
+    limit: int | None = None,
+    memory_gb: float = 4.0,
+    workers: int | None = None,
+) -> Data:
     """60,000 photographs of a hundred kinds of object, 32x32 (Krizhevsky 2009)."""
-    return _cifar(datasets.CIFAR100, "cifar100", root, download, validation, limit)
+    return _cifar(datasets.CIFAR100, "cifar100", root, download, Kept(validation, limit, memory_gb, workers))
 
 
-def svhn(*, root: str, download: bool, validation: int, limit: int | None = None) -> Data:
+def svhn(
+    *,
+    root: str,
+    download: bool,
+    validation: int,
+    limit: int | None = None,
+    memory_gb: float = 4.0,
+    workers: int | None = None,
+) -> Data:
     """99,289 house numbers, one digit in the middle of each, 32x32 (Netzer et al. 2011); without its `extra` part."""
     files = [(name, md5) for _, name, md5 in (datasets.SVHN.split_list[part] for part in ("train", "test"))]
     with _errors("svhn", root, download, files) as place:
         train, test = (datasets.SVHN(place, split=part, download=download) for part in ("train", "test"))
-    return _made(*(_split(s.data, s.labels) for s in (train, test)), DIGITS, validation, limit)
+    return _made(*(Part(s.data, s.labels) for s in (train, test)), DIGITS, Kept(validation, limit, memory_gb, workers))
 
 
-def stl10(*, root: str, download: bool, validation: int, unlabelled: bool, limit: int | None = None) -> Data:
+def stl10(
+    *,
+    root: str,
+    download: bool,
+    validation: int,
+    unlabelled: bool,
+    limit: int | None = None,
+    memory_gb: float = 4.0,
+    workers: int | None = None,
+) -> Data:
     """13,000 photographs of ten kinds of object, 96x96 (Coates et al. 2011).
 
     unlabelled: 100,000 more to train on, labelled -1; validation is held out of the labelled ones either way.
@@ -71,13 +152,15 @@ def stl10(*, root: str, download: bool, validation: int, unlabelled: bool, limit
     files = [(f"{cls.base_folder}/{name}", md5) for name, md5 in cls.train_list + cls.test_list]
     with _errors("stl10", root, download, files) as place:
         train, test = (cls(place, split=part, download=download) for part in ("train", "test"))
-        more = cls(place, split="unlabeled", download=download) if unlabelled else None
-    kept, held = hold_out(_split(train.data, train.labels), validation)
-    if more is not None:
-        kept = Split(
-            torch.cat([kept.x, torch.from_numpy(more.data)]), torch.cat([kept.y, torch.from_numpy(more.labels).long()])
-        )
-    return Data(limited(kept, limit), held, _split(test.data, test.labels), STL10)
+        # Mapped, where torchvision would read it whole; a file holds channels, columns, rows.
+        mapped = np.memmap(place / cls.base_folder / cls.train_list[2][0], np.uint8, "r") if unlabelled else None
+    more = None if mapped is None else mapped.reshape(-1, *train.data.shape[1:]).transpose(0, 1, 3, 2)
+    return _made(
+        *(Part(s.data, s.labels) for s in (train, test)),
+        STL10,
+        Kept(validation, limit, memory_gb, workers),
+        more,
+    )
 
 
 def _idx_set(
@@ -85,35 +168,40 @@ def _idx_set(
     name: str,
     root: str,
     download: bool,
-    validation: int,
-    limit: int | None,
+    kept: Kept,
     classes: tuple[str, ...] | None = None,
 ) -> Data:
     files = [(f"{cls.__name__}/raw/{Path(archive).stem}", None) for archive, _ in cls.resources]
     with _errors(name, root, download, files) as base, _unpacked(base, [path for path, _ in files]) as place:
         train, test = (cls(place, train=part, download=download) for part in (True, False))
-    splits = (_split(s.data.numpy()[:, None], s.targets.numpy()) for s in (train, test))
-    return _made(*splits, classes or tuple(cls.classes), validation, limit)
+    parts = (Part(s.data.numpy()[:, None], s.targets.numpy()) for s in (train, test))
+    return _made(*parts, classes or tuple(cls.classes), kept)
 
 
-def _cifar(cls, name: str, root: str, download: bool, validation: int, limit: int | None) -> Data:
+def _cifar(cls, name: str, root: str, download: bool, kept: Kept) -> Data:
     listed = [*cls.train_list, *cls.test_list, (cls.meta["filename"], cls.meta["md5"])]
     files = [(f"{cls.base_folder}/{file}", md5) for file, md5 in listed]
     with _errors(name, root, download, files) as place:
         train, test = (cls(place, train=part, download=download) for part in (True, False))
-    splits = (_split(s.data.transpose(0, 3, 1, 2), np.asarray(s.targets)) for s in (train, test))
-    return _made(*splits, tuple(train.classes), validation, limit)
+    parts = (Part(s.data.transpose(0, 3, 1, 2), np.asarray(s.targets)) for s in (train, test))
+    return _made(*parts, tuple(train.classes), kept)
 
 
-def _made(train: Split, test: Split, classes: tuple[str, ...], validation: int, limit: int | None) -> Data:
-    kept, held = hold_out(train, validation)
-    return Data(limited(kept, limit), held, test, classes)
+def _made(train: Part, test: Part, classes: tuple[str, ...], kept: Kept, unlabelled: np.ndarray | None = None) -> Data:
+    """unlabelled: images that follow train's, to be trained on alone."""
+    more = train.x[:0] if unlabelled is None else unlabelled
+    trained, held = hold_out_rows(len(train.x), kept.validation)
+    trained = torch.cat([trained, torch.arange(len(train.x), len(train.x) + len(more))])
+    trained = trained[limit_rows(len(trained), kept.limit)]
+    both = _split([train.x, more], np.concatenate([train.y, np.full(len(more), -1)]), kept.storage)
+    tests = _split([test.x], test.y, kept.storage)
+    return Data(*kept.storage.place(both.rows(trained), both.rows(held), tests), classes)
 
 
-def _split(x: np.ndarray, y: np.ndarray) -> Split:
-    """x: uint8 [N, C, H, W], perhaps a transposed view; y: integers [N]."""
-    require(len(x) == len(y), f"{len(x)} images, but {len(y)} labels: the files do not belong together")
-    return Split(torch.from_numpy(x).contiguous(), torch.from_numpy(y).long())
+def _split(x: list[np.ndarray], y: np.ndarray, storage: Storage) -> Streamed:
+    count = sum(map(len, x))
+    require(count == len(y), f"{count} images, but {len(y)} labels: the files do not belong together")
+    return Streamed(Rows(x, np.uint8), torch.from_numpy(y).long(), None, storage.processes)
 
 
 @contextmanager
