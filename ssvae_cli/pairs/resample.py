@@ -69,7 +69,8 @@ def _interpolated(x: Tensor, boxes: Tensor, flip: Tensor, size: tuple[int, int])
         at.append(centre * (2 / inside) - 1)  # grid_sample's axes run from -1 to 1
     rows, columns = at
     columns = torch.where(flip[:, None], columns.flip(1), columns)
-    grid = torch.stack([columns[:, None].expand(-1, size[0], -1), rows[:, :, None].expand(-1, -1, size[1])], 3)
+    grid = x.new_empty(len(x), *size, 2)
+    grid[..., 0], grid[..., 1] = columns[:, None], rows[:, :, None]
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
@@ -112,27 +113,27 @@ def moved_crop(x: Tensor, boxes: Tensor, flip: Tensor, moves: Tensor, size: tupl
     inverse = torch.stack([cosine - sine * lean, cosine * lean + sine, -sine, cosine], 1).view(n, 2, 2)
     box = torch.stack([boxes[:, 3] / columns * (1 - 2 * flip.to(x.dtype)), boxes[:, 2] / rows], 1)
     step_x, step_y = (box[:, :, None] * inverse / scale[:, None, None]).unbind(2)
-    at_x = _samples(columns, points, step_x) - (shift_x * columns)[:, None, None]  # [B, columns, points]
+    at_x = _samples(columns, points, step_x) - (shift_x * columns)[:, None, None]  # [B, points, columns]
     at_y = _samples(rows, points, step_y) - (shift_y * rows)[:, None, None]
-    each = lambda values: values.view(n, 1, 1, 1, 1)
-    grid = []
+    each = lambda values: values.view(n, 1, 1)
+    grid = x.new_empty(n, points, points, rows, columns, 2)
     for axis, side in enumerate((width, height)):
-        centre = each(boxes[:, 1 - axis] + boxes[:, 3 - axis] / 2)
-        along_x = each(step_x[:, axis]) * at_x[:, None, :, None, :]
-        along_y = each(step_y[:, axis]) * at_y[:, :, None, :, None]
-        grid.append((centre + along_x + along_y) * (2 / side) - 1)  # grid_sample's axes run from -1 to 1
-    grid = torch.stack(grid, -1).view(n, rows, -1, 2)
-    taken = F.grid_sample(x, grid, align_corners=False)
-    return taken.unflatten(3, (columns, points**2)).mean(4) if points > 1 else taken
+        centre = boxes[:, 1 - axis] + boxes[:, 3 - axis] / 2
+        to_unit = 2 / side  # grid_sample's axes run from -1 to 1
+        along_x = (each(step_x[:, axis]) * at_x + each(centre)) * to_unit - 1
+        along_y = each(step_y[:, axis]) * at_y * to_unit
+        grid[..., axis] = along_x[:, None, :, None, :] + along_y[:, :, None, :, None]
+    taken = F.grid_sample(x, grid.view(n, -1, columns, 2), align_corners=False)
+    return taken.unflatten(2, (points**2, rows)).mean(2) if points > 1 else taken
 
 
 def _samples(side: int, points: int, step: Tensor) -> Tensor:
-    """[B, side, points]: where an axis is sampled, in output pixels about the centre; step: [B, 2] input pixels."""
+    """[B, points, side]: where an axis is sampled, in output pixels about the centre; step: [B, 2] input pixels."""
     centres = torch.arange(side, device=step.device) - (side - 1) / 2
     if points == 1:
-        return centres[None, :, None].expand(len(step), -1, -1)
+        return centres.expand(len(step), 1, -1)
     # A triangle a step wide has the variance step^2 / 6, of which interpolation brings 1 / 6 along.
     missing = (1 - 1 / (step**2).sum(1).clamp_min(1)) / 6
     spacing = (12 * missing / (points**2 - 1)).sqrt()
     spread = torch.arange(points, device=step.device) - (points - 1) / 2
-    return centres[None, :, None] + spacing[:, None, None] * spread
+    return centres + (spacing[:, None] * spread)[:, :, None]
