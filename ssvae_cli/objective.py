@@ -13,15 +13,15 @@ from ssvae_cli.encoders import with_density
 from ssvae_cli.errors import nearest, require
 from ssvae_cli.priors.base import Encoded, Prior
 
-Precision = Literal["float32", "bf16"]
+Precision = Literal["float32", "bf16", "auto"]
 
 
 class Objective(nn.Module):
     """L = E_Q [log P(z, z') - log Q(z) - log Q(z')], up to log P_true(x) + log P_true(x') (Eqs. 17, 20).
 
     With an explicit decoder it is the ordinary VAE's ELBO (Eq. 1), E log P(x|z) - KL(Q(z|x) || P(z)), log P(x)
-    included; the two are never compared. precision: the encoders'; scores are always float32.
-    microbatch: how many rows the encoders see at once, None for all.
+    included; the two are never compared. precision: the encoders', auto: bf16 on a device that multiplies in it, else
+    float32; scores are always float32. microbatch: how many rows the encoders see at once, None for all.
     Raises UserError for parts that do not belong together.
     """
 
@@ -60,7 +60,7 @@ class Objective(nn.Module):
         self.prior = prior
         self.estimator = estimator
         self.decoder = decoder
-        self.bf16 = precision == "bf16"
+        self.precision = precision
 
     def encode(self, x: Tensor, x_prime: Tensor, generator: torch.Generator | None = None) -> Encoded:
         """One sample of Q(z|x) and of Q(z'|x'); an unstructured prior sees x alone. x, x': [B, ...]."""
@@ -96,7 +96,19 @@ class Objective(nn.Module):
         return elbo
 
     def _autocast(self, x: Tensor) -> torch.autocast:
-        return torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.bf16)
+        bf16 = self.precision == "bf16" or (self.precision == "auto" and multiplies_bf16(x.device))
+        return torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=bf16)
+
+
+@torch.compiler.assume_constant_result
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether the device has instructions for products of bfloat16: GPUs from Ampere on, CPUs with AVX-512 bf16 or AMX.
+
+    Others emulate them, at a fraction of float32's speed.
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return torch.cpu._is_avx512_bf16_supported()  # what has AMX has it too
 
 
 def make_objective(cfg: DictConfig, shape: Shape, shape_prime: Shape) -> Objective:

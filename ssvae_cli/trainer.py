@@ -19,7 +19,7 @@ class Trainer:
         microbatch: int | None,
         eval_every: int,
         device: Literal["auto", "cpu", "cuda"],
-        precision: Literal["float32", "bf16"],
+        precision: Literal["float32", "bf16", "auto"],
         compile: bool,
     ):
         require(epochs >= 0, f"trainer.epochs must be at least 0, got {epochs}")

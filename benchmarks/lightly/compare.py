@@ -1,6 +1,6 @@
-"""ssvae and lightly in turn, three runs each, on one machine; medians of images a second, all runs kept.
+"""ssvae and lightly in turn, three runs each, on one machine; medians of the last epoch, all runs kept.
 
-usage: compare.py LIGHTLY_PYTHON IMAGES OUT.json     (run with ssvae's own interpreter; IMAGES has train/ and test/)
+usage: compare.py LIGHTLY_PYTHON FOLDER OUT.json [ENCODER PRECISION IMAGES]     (with ssvae's own interpreter)
 """
 
 import json
@@ -8,47 +8,36 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-IMAGES, EPOCHS, RUNS = 5120, 2, 3
+import torch
+
+RUNS, EPOCHS = 3, 2  # the first epoch starts workers and fills caches
 HERE = Path(__file__).parent
 
 
-def lightly(python: str, folder: str) -> dict:
-    """Images a second over the last epoch, workers started."""
-    command = [python, str(HERE / "simclr.py"), f"{folder}/train", str(IMAGES), str(EPOCHS)]
+def main(lightly: str, folder: str, out: str, encoder="convnet", precision="bf16", images="3072") -> None:
+    sides = {"lightly": (lightly, "simclr.py"), "ssvae": (sys.executable, "ours.py")}
+    runs = {side: [] for side in sides}
     environment = os.environ | {"PYTHONPATH": str(HERE.parents[1])}
-    found = json.loads(subprocess.check_output(command, text=True, env=environment).splitlines()[-1])
-    print("lightly", found, flush=True)
-    return found
-
-
-def ssvae(folder: str) -> dict:
-    """The whole of its training, first steps included, as `ssvae train` reports it."""
-    with tempfile.TemporaryDirectory() as run:
-        command = [sys.executable, "-m", "ssvae_cli", "train", "dataset=folder", f"dataset.root={folder}"]
-        command += ["dataset.size=32", f"dataset.limit={IMAGES}", "pairs=natural", "encoder=convnet"]
-        command += [f"trainer.epochs={EPOCHS}", f"trainer.eval_every={EPOCHS}", "trainer.batch_size=512"]
-        command += ["trainer.precision=bf16", "trainer.device=cpu", f"hydra.run.dir={run}/run"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        summary = json.loads((Path(run) / "run" / "summary.json").read_text())
-    print("ssvae", summary["throughput/images_per_s"], flush=True)
-    return {"images_per_s": summary["throughput/images_per_s"]}
-
-
-def main(python: str, folder: str, out: str) -> None:
-    runs = {"lightly": [], "ssvae": []}
     for _ in range(RUNS):
-        runs["lightly"].append(lightly(python, folder))
-        runs["ssvae"].append(ssvae(folder))
-    medians = {
-        "lightly": statistics.median(run["images_per_s"][-1] for run in runs["lightly"]),
-        "ssvae": statistics.median(run["images_per_s"] for run in runs["ssvae"]),
-    }
-    found = {"runs": runs, "medians": medians, "ratio": medians["ssvae"] / medians["lightly"]}
-    Path(out).write_text(json.dumps(found, indent=1) + "\n")
-    print(medians, found["ratio"])
+        for side, (python, script) in sides.items():
+            command = [python, str(HERE / script), folder, images, str(EPOCHS), encoder, precision]
+            found = json.loads(subprocess.check_output(command, text=True, env=environment).splitlines()[-1])
+            runs[side].append(found)
+            print(side, found, flush=True)
+    medians = {side: median(found) for side, found in runs.items()}
+    ratios = {key: medians["ssvae"][key] / medians["lightly"][key] for key in medians["ssvae"]}
+    recipe = {"encoder": encoder, "precision": precision, "images": int(images), "torch": torch.__version__}
+    values = {**recipe, "runs": runs, "medians": medians, "ratios": ratios}
+    Path(out).write_text(json.dumps(values, indent=1) + "\n")
+    print(medians, ratios)
+
+
+def median(runs: list[dict]) -> dict[str, float]:
+    """Over runs, of each number; of a list the last, which is the last epoch's."""
+    last = [{key: value[-1] if isinstance(value, list) else value for key, value in run.items()} for run in runs]
+    return {key: statistics.median(run[key] for run in last) for key in last[0]}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,88 @@
+"""One step of training: precision, compilation and the fused update, each held to its plain form.
+
+1. precision=auto is bf16 where the device multiplies in it, float32 elsewhere.
+2. Compiled, steps give the ELBOs of plain ones.
+3. The fused updates are Adam's and SGD's formulas.
+"""
+
+import functools
+
+import pytest
+import torch
+
+from ssvae_cli import objective as module
+from ssvae_cli.couplings import Cosine
+from ssvae_cli.datasets.base import Split
+from ssvae_cli.encoders import Encoder
+from ssvae_cli.encoders.mlp import MLP
+from ssvae_cli.estimators.infonce import InfoNCE
+from ssvae_cli.objective import Objective
+from ssvae_cli.optimizers import SGD, AdamW
+from ssvae_cli.pairs.noise import Noise
+from ssvae_cli.priors.infonce import InfoNCE as InfoNCEPrior
+from ssvae_cli.step import Step
+
+DATA = Split(x=torch.randn(32, 6, generator=torch.Generator().manual_seed(0)), y=torch.zeros(32, dtype=torch.int64))
+
+
+def make(precision="float32"):
+    torch.manual_seed(0)
+    backbone = lambda shape: MLP(shape=shape, hidden=[16])  # noqa: E731
+    encoder = Encoder(shape=(6,), backbone=backbone, latent_dim=4, projector=[], posterior="deterministic")
+    prior = InfoNCEPrior(coupling=Cosine(temperature=0.2), direction="both")
+    return Objective(encoder=encoder, encoder_prime=None, prior=prior, estimator=InfoNCE(), precision=precision)
+
+
+@pytest.mark.parametrize("native, same, other", [(True, "bf16", "float32"), (False, "float32", "bf16")])
+def test_auto_precision_is_bf16_where_the_device_multiplies_in_it(native, same, other, monkeypatch):
+    monkeypatch.setattr(module, "multiplies_bf16", lambda device: native)
+    elbo = {precision: make(precision)(DATA.x, 1.1 * DATA.x) for precision in ("auto", same, other)}
+    assert elbo["auto"] == elbo[same] and elbo["auto"] != elbo[other]
+
+
+def test_compiled_steps_give_the_elbos_of_plain_ones(monkeypatch):
+    """Traced and differentiated as for any backend, but run by torch, for a machine may have no C++ compiler."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    elbos = {}
+    for compile in (False, True):
+        objective = make("auto")
+        optimization = AdamW(lr=0.01, weight_decay=0.1, warmup=0.1, clip=1.0).attach([objective], 10)
+        noise = torch.Generator().manual_seed(0)
+        pairs = Noise(std=0.1)
+        learn = Step(objective=objective, pairs=pairs, optimization=optimization, noise=noise, compile=compile)
+        elbos[compile] = torch.stack([learn(DATA, i)[0] for i in range(4)])
+    assert torch.allclose(elbos[True], elbos[False], rtol=1e-4)
+
+
+def minimised(optimization, steps):
+    """The weight that minimises 1/2 sum w^2, and its path's end after `steps`; w starts at [[1, 2]]."""
+    held = torch.nn.Linear(2, 1, bias=False).double()
+    with torch.no_grad():
+        held.weight.copy_(torch.tensor([[1.0, 2.0]]))
+    optimization.attach([held], steps)
+    for i in range(steps):
+        held.weight.square().sum().mul(0.5).backward()
+        optimization.step(i)
+    return held.weight.detach()
+
+
+def test_the_fused_update_of_sgd_is_nesterovs():
+    w, velocity = torch.tensor([[1.0, 2.0]], dtype=torch.float64), 0.0
+    sgd = SGD(lr=0.1, weight_decay=0.01, warmup=0.0, clip=None, momentum=0.9)
+    sgd.total_steps = 3
+    for i in range(3):
+        slope = w + 0.01 * w
+        velocity = 0.9 * velocity + slope
+        w = w - sgd.rate(i) * (slope + 0.9 * velocity)
+    assert torch.allclose(minimised(sgd, 3), w, rtol=1e-12)
+
+
+def test_the_fused_update_of_adamw_is_adams_with_decoupled_decay():
+    w, mean, square = torch.tensor([[1.0, 2.0]], dtype=torch.float64), 0.0, 0.0
+    adamw = AdamW(lr=0.1, weight_decay=0.01, warmup=0.0, clip=None)
+    adamw.total_steps = 3
+    for i in range(3):
+        mean, square = 0.9 * mean + 0.1 * w, 0.999 * square + 0.001 * w**2
+        step = mean / (1 - 0.9 ** (i + 1)) / ((square / (1 - 0.999 ** (i + 1))).sqrt() + 1e-8)
+        w = w * (1 - adamw.rate(i) * 0.01) - adamw.rate(i) * step
+    assert torch.allclose(minimised(adamw, 3), w, rtol=1e-9)
