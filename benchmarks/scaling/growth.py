@@ -1,9 +1,9 @@
-"""Cost of the objective against batch size and latent dimension, dense and in tiles: CPU seconds and peak memory.
+"""Cost against batch size, latent dimension, negatives, images and processes: CPU seconds and peak memory.
 
-One thread, and its own time, so that a machine's other work does not count.
+One thread a process, and its own time: a machine's other work does not count. d = 128, float32, cosine coupling.
 
 usage: growth.py OUT.json            everything, each point in a process of its own, so that its peak memory is its own
-       growth.py --point FORM B D    one point, as a line of JSON
+       growth.py --point KIND N ...  one point, as a line of JSON
 """
 
 import json
@@ -12,77 +12,168 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import torch
+from hydra import compose, initialize_config_module
+
+from ssvae_cli import memory, ranks
+from ssvae_cli.build import build
+from ssvae_cli.couplings import Cosine
+from ssvae_cli.datasets.base import Split
+from ssvae_cli.estimators.infonce import InfoNCE
+from ssvae_cli.priors import base
+from ssvae_cli.priors.infonce import InfoNCE as Prior
+
+CPU = torch.device("cpu")
 POINTS = [
-    *(("dense", batch, 128) for batch in (1024, 2048, 4096, 8192)),
+    *(("table", batch, 128) for batch in (1024, 2048, 4096, 8192)),
     *(("tiles", batch, 128) for batch in (1024, 2048, 4096, 8192, 16384, 32768)),
     *(("tiles", 4096, dim) for dim in (32, 64, 256, 512)),
+    *(("negatives", past) for past in (4096, 8192, 16384, 32768, 65536)),
+    *(("images", images) for images in (10_000, 100_000, 1_000_000)),
+    *(("partition", sources) for sources in (4096, 16384, 65536)),
+    *(("processes", count) for count in (2, 4, 8)),
 ]
+FITS = {  # name: (kind, by, of)
+    "seconds of tiles by batch": ("tiles", "batch", "cpu_seconds"),
+    "seconds of tiles by latent dimension": ("tiles", "dim", "cpu_seconds"),
+    "memory of tiles by batch": ("tiles", "batch", "mib"),
+    "seconds by negatives": ("negatives", "past", "cpu_seconds"),
+    "memory by negatives": ("negatives", "past", "mib"),
+    "seconds of a step's views by images": ("images", "images", "cpu_seconds"),
+    "seconds of an epoch's shuffle by images": ("images", "images", "shuffle_seconds"),
+    "memory by images": ("images", "images", "mib"),
+    "seconds of test's partition by images": ("partition", "sources", "cpu_seconds"),
+    "seconds of a process by processes": ("processes", "count", "cpu_seconds"),
+}
 
 
-def point(form: str, batch: int, dim: int) -> dict:
-    """Value and gradient of the symmetric InfoNCE objective, cosine coupling, float32: the median of a few."""
-    import torch
-
-    from ssvae_cli import memory
-    from ssvae_cli.couplings import Cosine
-    from ssvae_cli.estimators.infonce import InfoNCE
-    from ssvae_cli.priors import base
-    from ssvae_cli.priors.infonce import InfoNCE as Prior
-
-    torch.set_num_threads(1)
-    base.TILED_ABOVE = 0 if form == "tiles" else 10**12
-    prior, device = Prior(coupling=Cosine(temperature=0.1), direction="both"), torch.device("cpu")
-    z, z_prime = (torch.randn(batch, dim).requires_grad_() for _ in range(2))
-
-    def step(rows: int) -> float:
-        z.grad = z_prime.grad = None
+def cost(step: Callable[[], object], times: int = 5) -> dict[str, float]:
+    """The median CPU seconds of a few calls, and how far the first raised this process's peak memory."""
+    before = memory.peak(CPU)
+    seconds, peak = [], 0
+    while not seconds or (len(seconds) < times and sum(seconds) < 60):
         began = time.process_time()
-        (sum(InfoNCE()(s) for s in prior.scores(z[:rows], z_prime[:rows])) / 2).backward()
-        return time.process_time() - began
+        step()
+        seconds.append(time.process_time() - began)
+        peak = peak or memory.peak(CPU) - before
+    return {"cpu_seconds": statistics.median(seconds), "mib": peak / 2**20}
 
-    step(64)  # libraries, threads
-    z.grad = z_prime.grad = None
-    before = memory.peak(device)
-    seconds = [step(batch)]
-    peak = memory.peak(device) - before
-    while len(seconds) < 5 and sum(seconds) < 4:
-        seconds.append(step(batch))
+
+def objective(z, z_prime, past=None) -> Callable[[], None]:
+    """Value and gradient of the symmetric InfoNCE objective."""
+    prior = Prior(coupling=Cosine(temperature=0.1), direction="both")
+
+    def step():
+        sides = [side.detach().requires_grad_() for side in (z, z_prime)]
+        (sum(InfoNCE()(s) for s in prior.scores(*sides, past)) / 2).backward()
+
+    return step
+
+
+def form(batch: int, dim: int) -> dict:
+    """A batch against itself."""
+    objective(*torch.randn(2, 64, dim))()  # loads libraries
+    z, z_prime = torch.randn(2, batch, dim)
+    return {"batch": batch, "dim": dim} | cost(objective(z, z_prime))
+
+
+def table(batch: int, dim: int) -> dict:
+    base.TILED_ABOVE = 10**12
+    return form(batch, dim)
+
+
+def tiles(batch: int, dim: int) -> dict:
+    base.TILED_ABOVE = 0
+    return form(batch, dim)
+
+
+def negatives(past: int) -> dict:
+    """512 pairs against a bank of past ones besides."""
+    base.TILED_ABOVE = 0
+    objective(*torch.randn(2, 64, 128))()
+    z, z_prime = torch.randn(2, 512, 128)
+    bank = torch.randn(2, past, 128)
+    return {"past": past} | cost(objective(z, z_prime, tuple(bank)))
+
+
+def images(images: int) -> dict:
+    """Rows and views of one step, 256 of so many resident images of 28x28; the memory is the images' own."""
+    before = memory.peak(CPU)
+    data = Split(torch.randint(256, (images, 1, 28, 28), dtype=torch.uint8), torch.zeros(images, dtype=torch.int64))
+    held = (memory.peak(CPU) - before) / 2**20
+    with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
+        pairs = build(compose("train").pairs, "pairs")
+    noise, places = torch.Generator(), torch.randint(images, (10, 256))
+    views = cost(lambda: [pairs(batch, noise) for batch in data.batches(256, places.flatten())])
+    shuffle = cost(lambda: torch.randperm(images))
     return {
-        "form": form,
-        "batch": batch,
-        "dim": dim,
-        "cpu_seconds": statistics.median(seconds),
-        "peak_above_embeddings_mib": peak / 2**20,
+        "images": images,
+        "cpu_seconds": views["cpu_seconds"] / len(places),
+        "shuffle_seconds": shuffle["cpu_seconds"],
+        "mib": held,
     }
+
+
+def partition(sources: int) -> dict:
+    """The partition of `elbo/test`: 1024 anchors against fresh views of all sources, encoded."""
+    z, z_prime = torch.randn(2, 1024, 128)
+    fresh, own = tuple(torch.randn(2, sources, 128)), torch.arange(1024)
+    prior = Prior(coupling=Cosine(temperature=0.1), direction="both")
+
+    def ratios():
+        with torch.no_grad():
+            return [prior.log_ratio(s) for s in prior.fresh_scores(z, z_prime, fresh, own)]
+
+    return {"sources": sources} | cost(ratios)
+
+
+def processes(count: int) -> dict:
+    """One of `count` processes that share a batch of 4096."""
+    base.TILED_ABOVE = 0
+    ranks.join(CPU)
+    for total in (64, 4096):
+        with ranks.shared(total) as mine:
+            found = cost(objective(*torch.randn(2, mine.stop - mine.start, 128)))
+    return {"count": count} | found
 
 
 def exponent(points: list[dict], by: str, of: str) -> float:
     """The slope of log cost over log size, by least squares."""
     x, y = ([math.log(p[key]) for p in points] for key in (by, of))
-    mean_x, mean_y = statistics.mean(x), statistics.mean(y)
-    return sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y)) / sum((a - mean_x) ** 2 for a in x)
+    return statistics.linear_regression(x, y).slope
+
+
+def fitted(found: list[dict], kind: str, by: str, of: str) -> float:
+    """The exponent over the points of a kind in which `by` alone varies."""
+    points = [p for p in found if p["kind"] == kind]
+    if by == "batch":
+        points = [p for p in points if p["dim"] == 128]
+    if by == "dim":
+        points = [p for p in points if p["batch"] == 4096]
+    return exponent(points, by, of)
 
 
 def main() -> None:
     if sys.argv[1] == "--point":
-        print(json.dumps(point(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))))
+        kind, *sizes = sys.argv[2:]
+        torch.set_num_threads(1)
+        found = {"kind": kind} | globals()[kind](*map(int, sizes))
+        if ranks.first():
+            print(json.dumps(found))
         return
     found = []
-    for form, batch, dim in POINTS:
-        command = [sys.executable, __file__, "--point", form, str(batch), str(dim)]
-        found.append(json.loads(subprocess.check_output(command, text=True).splitlines()[-1]))
+    for kind, *sizes in POINTS:
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(sizes[0])]
+        command = [sys.executable, *(launcher if kind == "processes" else []), __file__, "--point", kind]
+        answer = subprocess.check_output([*command, *map(str, sizes)], text=True)
+        found.append(json.loads(answer.splitlines()[-1]))
         print(found[-1], flush=True)
-    tiles = [p for p in found if p["form"] == "tiles" and p["dim"] == 128]
-    by_dim = [p for p in found if p["form"] == "tiles" and p["batch"] == 4096]
-    exponents = {
-        "cpu_seconds by batch": exponent(tiles, "batch", "cpu_seconds"),
-        "memory by batch": exponent(tiles[2:], "batch", "peak_above_embeddings_mib"),
-        "cpu_seconds by latent dimension": exponent(by_dim, "dim", "cpu_seconds"),
-    }
+    exponents = {name: fitted(found, *fit) for name, fit in FITS.items()}
     Path(sys.argv[1]).write_text(json.dumps({"points": found, "exponents": exponents}, indent=1) + "\n")
-    print(exponents)
+    print(json.dumps(exponents, indent=1))
 
 
 if __name__ == "__main__":
