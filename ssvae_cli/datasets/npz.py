@@ -1,18 +1,18 @@
 """Your own arrays, from one .npz file: images or vectors; what `sequences` and `paired` read is checked here too."""
 
-import zipfile
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ssvae_cli.datasets.archive import load
+from ssvae_cli.datasets.arrays import images_or_vectors
 from ssvae_cli.datasets.base import Data, Factor, Split, draw, hold_out, limited
-from ssvae_cli.datasets.rows import Rows, chunks, member
+from ssvae_cli.datasets.rows import Rows
 from ssvae_cli.datasets.storage import Storage
 from ssvae_cli.datasets.streaming import Streamed
-from ssvae_cli.errors import UserError, nearest, require
+from ssvae_cli.errors import nearest, require
 
 PARTS = ("_train", "_test", "_validation")
 UNLABELLED = -1
@@ -54,7 +54,7 @@ def read_npz(
     storage: Storage,
 ) -> Data:
     """The splits of a file that holds every array of `readers`, and perhaps y and factors."""
-    arrays = _load(path, [f"{name}{part}" for name in readers for part in ("", *PARTS)], storage)
+    arrays = load(path, [f"{name}{part}" for name in readers for part in ("", *PARTS)], storage)
     names = arrays.pop(NAMES, None)
     parts = _parts(path, arrays, readers)
     samples = {
@@ -100,88 +100,6 @@ def split_up(
     else:
         train, held = hold_out(train, max(1, len(train) // 10) if validation is None else validation)
     return limited(train, limit), held, tests
-
-
-def images_or_vectors(here: str, x: np.ndarray) -> Rows:
-    """uint8 [N, C, H, W] or float32 [N, D]."""
-    return vectors(here, x) if x.ndim == 2 else images(here, x)
-
-
-def images(here: str, x: np.ndarray) -> Rows:
-    """uint8 [N, C, H, W]."""
-    shape = list(x.shape)
-    if x.ndim == 3:
-        x = x[:, None]
-    require(x.ndim == 4, f"{here} must be images [N, C, H, W] or [N, H, W], or vectors [N, D], got {shape}")
-    return pixels(here, x)
-
-
-def pixels(here: str, x: np.ndarray) -> Rows:
-    """uint8 [N, ..., C, H, W]."""
-    channels, last = x.shape[-3], x.shape[-1]
-    require(
-        channels in (1, 3) or last not in (1, 3),
-        f"{here} has channels last, {list(x.shape)}; give it transposed by {_channels_first(x.ndim)}",
-    )
-    require(x.size > 0, f"{here} is empty, {list(x.shape)}")
-    if x.dtype == np.uint8:
-        return Rows([x], np.uint8)
-    _finite(here, x, "uint8, or floats in [0, 1]")
-    low, high = min(float(part.min()) for part in chunks(x)), max(float(part.max()) for part in chunks(x))
-    require(
-        0 <= low and high <= 1, f"{here}: floats must lie in [0, 1], got {low:g} to {high:g}; uint8 is for 0 to 255"
-    )
-    return Rows([x], np.uint8, to_bytes)
-
-
-def vectors(here: str, x: np.ndarray) -> Rows:
-    """float32, in the shape it has."""
-    require(x.size > 0, f"{here} is empty, {list(x.shape)}")
-    _finite(here, x, "floats")
-    return Rows([x], np.float32)
-
-
-def to_bytes(x: np.ndarray) -> np.ndarray:
-    """[0, 1] -> 0 to 255."""
-    return np.rint(x * 255)
-
-
-def _channels_first(ndim: int) -> tuple[int, ...]:
-    """The axes of [N, ..., H, W, C] in the order N, ..., C, H, W."""
-    return (*range(ndim - 3), ndim - 1, ndim - 3, ndim - 2)
-
-
-def _finite(here: str, x: np.ndarray, allowed: str) -> None:
-    require(x.dtype.kind == "f", f"{here} must be {allowed}, got {x.dtype}")
-    bad = sum(int((~np.isfinite(part)).sum()) for part in chunks(x))
-    require(bad == 0, f"{here} has {bad} values that are NaN or infinite")
-
-
-def _load(path: str, samples: Sequence[str], storage: Storage) -> dict[str, np.ndarray]:
-    """The arrays of a file; where those of `samples` exceed the storage, they are mapped and not read."""
-    file = Path(path).expanduser()
-    require(file.is_file(), f"dataset.path={path}: no such file")
-    try:
-        loaded = np.load(file, allow_pickle=False)
-        require(
-            isinstance(loaded, np.lib.npyio.NpzFile), f"dataset.path={path}: one array, not an .npz of named arrays"
-        )
-        with loaded:
-            members = {key: member(loaded.zip, f"{key}.npy") for key in loaded.files if key in samples}
-            if sum(held.bytes for held in members.values()) <= storage.memory_gb * 2**30:
-                return {key: loaded[key] for key in loaded.files}
-            for key, held in members.items():
-                require(
-                    held.offset is not None,
-                    f"{path}: its samples exceed dataset.memory_gb={storage.memory_gb:g}, and {key} is compressed, "
-                    "which cannot be streamed; save it by numpy.savez, or raise dataset.memory_gb",
-                )
-            return {key: members[key].map(file) if key in members else loaded[key] for key in loaded.files}
-    except MemoryError as error:
-        raise UserError(f"dataset.path={path}: its arrays take more memory than there is ({error})") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = "it holds Python objects" if "pickle" in str(error) else str(error).splitlines()[0]
-        raise UserError(f"dataset.path={path}: cannot be read as an .npz of plain arrays ({reason})") from error
 
 
 def _parts(path: str, arrays: dict[str, np.ndarray], needed: dict[str, Reader]) -> dict[str, dict[str, np.ndarray]]:

@@ -5,10 +5,11 @@ from typing import Literal
 
 import torch
 
+from ssvae_cli.datasets.arrays import images_or_vectors
 from ssvae_cli.datasets.base import Data
 from ssvae_cli.datasets.files import OnError, load, shape_of
 from ssvae_cli.datasets.images import KINDS, ImageFiles, is_image, require_size
-from ssvae_cli.datasets.npz import images_or_vectors, read_npz, split_up
+from ssvae_cli.datasets.npz import read_npz, split_up
 from ssvae_cli.datasets.storage import Storage
 from ssvae_cli.datasets.streaming import Streamed
 from ssvae_cli.errors import UserError, nearest, require

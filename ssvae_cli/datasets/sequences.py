@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from ssvae_cli.datasets.arrays import pixels, vectors
 from ssvae_cli.datasets.base import Data
-from ssvae_cli.datasets.npz import pixels, read_npz, vectors
+from ssvae_cli.datasets.npz import read_npz
 from ssvae_cli.datasets.rows import Rows
 from ssvae_cli.datasets.storage import Storage
 from ssvae_cli.errors import require
