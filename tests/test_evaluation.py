@@ -11,6 +11,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from ssvae_cli.errors import UserError
+from ssvae_cli.evaluation import linear_probe
 from ssvae_cli.evaluation.density import fit_density
 from ssvae_cli.evaluation.geometry import alignment, effective_rank, uniformity
 from ssvae_cli.evaluation.knn import knn_accuracy
@@ -29,35 +30,56 @@ def probe(**options):
     return LinearProbe(**({"penalties": [1e-3, 1e-2], "max_iterations": 1000, "tolerance": 1e-6} | options))
 
 
+def centred(t):
+    return t - t.mean(1, keepdim=True)  # a constant added to every class changes nothing
+
+
 @pytest.mark.parametrize("penalty", [1e-3, 1e-1])
 def test_the_probe_is_scikit_learns_logistic_regression(penalty, digits):
     (x, y), _, (x_test, y_test) = digits
-    ours = probe(tolerance=1e-8).fit(x, y, 10, [penalty])[penalty]
+    ours = probe(tolerance=1e-8).fit(x, y, 10, [penalty])[0].weights
     std = x.std(0)
     scaled = StandardScaler().fit(x)
     scaled.scale_ = np.where(std > 0, std, 1)  # both with Bessel's correction, dead pixels left alone
     theirs = LogisticRegression(C=1 / (penalty * len(x)), tol=1e-10, max_iter=5000).fit(scaled.transform(x), y)
     logits = x_test @ ours[:-1] + ours[-1]
     expected = torch.from_numpy(theirs.decision_function(scaled.transform(x_test)))
-    centred = lambda t: t - t.mean(1, keepdim=True)  # a constant added to every class changes nothing
     assert (centred(logits) - centred(expected)).abs().max() < 5e-3
     assert accuracy(ours, x_test, y_test) == pytest.approx(theirs.score(scaled.transform(x_test), y_test))
 
 
 def test_the_penalty_is_chosen_on_validation_and_the_fit_repeated_on_both(digits):
     train, validation, test = digits
-    penalty, right = probe(penalties=[1e-3, 10.0]).choose(train, validation)
-    assert penalty == 1e-3 and right > 0.85
+    chosen, right = probe(penalties=[1e-3, 10.0]).choose(train, validation)
+    assert chosen.penalty == 1e-3 and right > 0.85
     both = [torch.cat(pair) for pair in zip(train, validation)]
-    expected = accuracy(probe().fit(*both, 10, [penalty])[penalty], *test)
-    assert probe().test(train, validation, test, penalty) == expected > 0.85
+    expected = accuracy(probe().fit(*both, 10, [1e-3])[0].weights, *test)
+    assert probe().test(train, validation, test, chosen) == expected > 0.85
+
+
+def test_on_many_rows_penalties_are_compared_on_a_part_and_the_fit_is_to_all(digits, monkeypatch):
+    monkeypatch.setattr(linear_probe, "COMPARED", 300)
+    chosen, right = probe(tolerance=1e-8).choose(*digits[:2])
+    (expected,) = probe(tolerance=1e-8).fit(*digits[0], 10, [chosen.penalty])
+    assert centred(chosen.weights).sub(centred(expected.weights)).abs().max() < 1e-3
+    assert right == accuracy(expected.weights, *digits[1])
+
+
+def test_where_a_fit_starts_changes_nothing(digits):
+    x, y = digits[0]
+    (cold,) = probe(tolerance=1e-8).fit(x, y, 10, [1e-2])
+    (warm,) = probe(tolerance=1e-8).fit(x, y, 10, [1e-2], start=torch.ones_like(cold.weights))
+    (over,) = probe(tolerance=1e-8, max_iterations=1).fit(x, y, 10, [1e-2], start=cold.weights)
+    for fit in (warm, over):  # the second began where it was to end
+        assert centred(fit.weights).sub(centred(cold.weights)).abs().max() < 1e-4
 
 
 def test_rows_without_a_label_are_left_out(digits):
     (x, y), validation, test = digits
     half = torch.cat([x, 100 * torch.ones(50, 64).double()]), torch.cat([y, torch.full((50,), -1)])
-    assert probe().choose(half, validation) == probe().choose((x, y), validation)
-    assert probe().test(half, validation, test, 1e-3) == probe().test((x, y), validation, test, 1e-3)
+    (chosen, right), (expected, as_right) = (probe().choose(rows, validation) for rows in (half, (x, y)))
+    assert right == as_right and chosen.weights.equal(expected.weights)
+    assert probe().test(half, validation, test, chosen) == probe().test((x, y), validation, test, chosen)
 
 
 def test_a_probe_that_stops_early_says_so(digits, caplog):

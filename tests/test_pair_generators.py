@@ -205,7 +205,7 @@ def test_features_of_several_parts_are_their_mean():
     from ssvae_cli.encoders import Encoder
     from ssvae_cli.encoders.convnet import ConvNet
 
-    backbone = partial(ConvNet, width=4, stages=1)
+    backbone = partial(ConvNet, width=4, stages=1, stride=1)
     encoder = Encoder(shape=(3, 6, 6), backbone=backbone, latent_dim=2, projector=[], posterior="deterministic").eval()
     x = torch.randn(5, 4, 3, 6, 6)
     each = torch.stack([encoder.features(x[:, i]) for i in range(4)])

@@ -72,7 +72,7 @@ def step(name: str) -> dict[str, torch.Tensor]:
     shape = (3, 8, 8)
     encoder = Encoder(
         shape=shape,
-        backbone=lambda shape: ConvNet(shape=shape, width=4, stages=2),
+        backbone=lambda shape: ConvNet(shape=shape, width=4, stages=2, stride=1),
         latent_dim=LATENT,
         projector=[8],
         posterior=posterior,

@@ -7,22 +7,24 @@ from ssvae_cli.errors import require
 
 
 class ConvNet(nn.Module):
-    """Stages of two 3x3 convolutions, halved in size and doubled in width between, then flattened if tiny."""
+    """Stages of two 3x3 convolutions, halved in size and doubled in width between, then flattened if tiny.
 
-    def __init__(self, *, shape: Shape, width: int, stages: int):
+    stride: of the first convolution; 2 halves the size before all else.
+    """
+
+    def __init__(self, *, shape: Shape, width: int, stages: int, stride: int):
         super().__init__()
         require(width >= 1, f"encoder.backbone.width must be at least 1, got {width}")
         require(stages >= 1, f"encoder.backbone.stages must be at least 1, got {stages}")
+        require(stride in (1, 2), f"encoder.backbone.stride must be 1 or 2, got {stride}")
         require_images(shape, "encoder=convnet")
         channels, height, side = shape
         layers: list[nn.Module] = []
         for stage in range(stages):
             out = width * 2**stage
-            for stride in (2 if stage else 1, 1):
-                layers += [nn.Conv2d(channels, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
-                channels = out
-            if stage:
-                height, side = (height + 1) // 2, (side + 1) // 2
+            for step in (2 if stage else stride, 1):
+                layers += [nn.Conv2d(channels, out, 3, step, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
+                channels, height, side = out, -(-height // step), -(-side // step)
         self.layers = nn.Sequential(*layers)
         self.pool = nn.AdaptiveAvgPool2d((min(height, 2), min(side, 2)))
         self.out_dim = channels * min(height, 2) * min(side, 2)

@@ -16,6 +16,7 @@ from torch import Tensor
 from ssvae_cli.couplings import Separable
 from ssvae_cli.estimators.infonce import InfoNCE as KWay
 from ssvae_cli.evaluation.density import any_of, fit_density, fit_log_ratio
+from ssvae_cli.evaluation.spread import spread
 from ssvae_cli.priors.base import ScorePrior
 from ssvae_cli.scores import DenseScores, FreshScores
 from ssvae_cli.spaces import Euclidean
@@ -69,8 +70,8 @@ def both_sides(prior, elbo: Estimate, train, validation, test) -> dict[str, floa
 @torch.no_grad()
 def information(train, validation, test) -> Estimate:
     """I(z; z') by K-way InfoNCE of a fresh critic, K the test set's sources, at most SCORED: at most log K."""
-    own = torch.linspace(0, len(test[0]) - 1, min(len(test[0]), SCORED)).round().long().to(test[0].device)
-    test = [z[own] for z in test]  # evenly spread: a table of all pairs grows with their square
+    some = spread(len(test[0]), SCORED, test[0].device)
+    test = [z[some] for z in test]  # a table of all pairs grows with their square
     means, stds = zip(*((z.mean(0), z.std(0).clamp_min(1e-6)) for z in train))
     scaled = [[(z - m) / s for z, m, s in zip(split, means, stds)] for split in (train, validation, test)]
     critic = _fit_critic(*scaled[:2])

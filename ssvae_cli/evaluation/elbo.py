@@ -13,6 +13,7 @@ from ssvae_cli.datasets.base import Split
 from ssvae_cli.estimators.dv import DV
 from ssvae_cli.estimators.infonce import InfoNCE
 from ssvae_cli.estimators.nwj import NWJ
+from ssvae_cli.evaluation.spread import spread
 from ssvae_cli.priors.base import ScorePrior
 
 ANCHORS = 1024
@@ -90,7 +91,7 @@ def _samples(objective, pairs, split, generator) -> list[tuple[Tensor, Tensor]]:
 
 def _from_scores(objective, pairs, split, generator):
     n = len(split)
-    own = torch.linspace(0, n - 1, min(n, ANCHORS), device=generator.device).round().long()
+    own = spread(n, ANCHORS, generator.device)
     fresh = _samples(objective, pairs, split, generator)[0]
     samples = _samples(objective, pairs, split.rows(own), generator)
     weights = []  # log P(z, z') / Q(z) Q(z'), a row a sample: [K, directions * B]

@@ -17,13 +17,14 @@ from ssvae_cli.evaluation.density import fit_density
 from ssvae_cli.evaluation.factors import linear_r2, mean_correlation
 from ssvae_cli.evaluation.geometry import alignment, effective_rank, uniformity
 from ssvae_cli.evaluation.knn import knn_accuracy
+from ssvae_cli.evaluation.spread import spread
 from ssvae_cli.priors.base import ScorePrior
 
 log = logging.getLogger(__name__)
 
 VIEWS_SEED = 0  # evaluation views are the same for every run, whatever its seed
 CHUNK = 512
-DENSITY_SAMPLES = 20_000  # that a density is fitted to, at least: small sets give several views an image
+DENSITY_SAMPLES = 20_000  # pairs that densities and critics are fitted to, about: of small sets several views an image
 SHOWN_PAIRS = 16
 SHOWN_SCORES = 64
 FACTOR_KEYS = ["factors/r2/test", "factors/r2_z/test", "factors/mcc/test", "factors/accuracy/test"]
@@ -44,14 +45,14 @@ class Evaluator:
     def validation(self) -> dict[str, float | None]:
         """What is read while training: elbo/, evidence/, mi/ and probe/ on validation; geometry/."""
         self.objective.eval()
-        features, penalty = self._features(self.objective), None
+        features, chosen = self._features(self.objective), None
         values = _tagged(self._elbo("validation"), "validation")
         values |= dict.fromkeys(["probe/linear/validation", "probe/knn/validation"])
         if self._are_labelled("train", "validation"):
             train, validation = (self._labelled(features, s) for s in ("train", "validation"))
-            penalty, values["probe/linear/validation"] = self.probe.choose(train, validation)
+            chosen, values["probe/linear/validation"] = self.probe.choose(train, validation)
             values["probe/knn/validation"] = knn_accuracy(*train, *validation)
-        self.last = (features, penalty)
+        self.last = (features, chosen)
         return values | self._geometry("validation")
 
     def test(self) -> dict[str, float | None]:
@@ -59,12 +60,12 @@ class Evaluator:
         if self.last is None:
             self.validation()
         self.objective.eval()
-        features, penalty = self.last
+        features, chosen = self.last
         values = self._nats_on_test()
         values |= dict.fromkeys(["probe/linear/test", "probe/knn/test"])
         if self._are_labelled(*SPLITS):
             labelled = [self._labelled(features, s) for s in SPLITS]
-            values["probe/linear/test"] = self.probe.test(*labelled, penalty)
+            values["probe/linear/test"] = self.probe.test(*labelled, chosen)
             values["probe/knn/test"] = knn_accuracy(*labelled[0], *labelled[2])
         return values | self._geometry("test") | self._factors(features)
 
@@ -77,8 +78,8 @@ class Evaluator:
             return None
         features = self._features(objective)
         labelled = [self._labelled(features, s) for s in SPLITS]
-        penalty, _ = self.probe.choose(*labelled[:2])
-        return self.probe.test(*labelled, penalty)
+        chosen, _ = self.probe.choose(*labelled[:2])
+        return self.probe.test(*labelled, chosen)
 
     @torch.no_grad()
     def figures(self) -> Iterator[tuple[str, object]]:
@@ -127,8 +128,8 @@ class Evaluator:
         accuracies = []
         for i in sorted(set(range(len(columns))) - set(numbers)):
             labelled = [(features[name], known[name][:, i].long()) for name in SPLITS]
-            penalty, _ = self.probe.choose(*labelled[:2])
-            accuracies.append(self.probe.test(*labelled, penalty))
+            chosen, _ = self.probe.choose(*labelled[:2])
+            accuracies.append(self.probe.test(*labelled, chosen))
             log.info("factors/accuracy/test  %s %.3f", columns[i].name, accuracies[-1])
         if accuracies:
             values["factors/accuracy/test"] = sum(accuracies) / len(accuracies)
@@ -141,11 +142,16 @@ class Evaluator:
         return features[split], self.data.splits[split].y.to(self.device)
 
     @torch.no_grad()
-    def latents(self, split: str, repeats: int = 1) -> tuple[Tensor, ...]:
-        """The latents of `repeats` pairs of views of every image of a split, [repeats * N, D] each."""
-        generator, rows = self._generator(), []
+    def latents(self, split: str, repeats: int = 1, most: int | None = None) -> tuple[Tensor, ...]:
+        """The latents of `repeats` pairs of views of every image of a split, [repeats * N, D] each.
+
+        most: of a split of more images, as many, evenly spread.
+        """
+        images, generator, rows = self.data.splits[split], self._generator(), []
+        if most is not None and len(images) > most:
+            images = images.rows(spread(len(images), most, self.device))
         for _ in range(repeats):
-            for batch in self.data.splits[split].batches(CHUNK):
+            for batch in images.batches(CHUNK):
                 rows.append(self.objective.encode(*self.pairs(batch, generator), generator).latents)
         return tuple(torch.cat(side) for side in zip(*rows))
 
@@ -158,7 +164,7 @@ class Evaluator:
         if self.objective.decoder is not None:  # the ordinary VAE, another ELBO
             return _tagged(self._elbo("test"), "test") | dict.fromkeys(KEYS)
         views = max(1, DENSITY_SAMPLES // len(self.data.train))
-        fitting = [self.latents(split, views) for split in ("train", "validation")]
+        fitting = [self.latents(split, views, DENSITY_SAMPLES) for split in ("train", "validation")]
         warn_of_degeneracy(self.objective, fitting[0], math.prod(self.shape))
         log_q = None if isinstance(prior, ScorePrior) else [fit_density(*side, prior.space) for side in zip(*fitting)]
         values = self._elbo("test", log_q)

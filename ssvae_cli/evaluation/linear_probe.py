@@ -1,20 +1,30 @@
 """The linear probe: a logistic regression to convergence, its penalty chosen on validation."""
 
 import logging
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ssvae_cli.errors import require
+from ssvae_cli.evaluation.spread import spread
 
 log = logging.getLogger(__name__)
+COMPARED = 10_000
 EXACT = 4_000_000  # numbers in the features up to which float64 is quick
 CURVATURE = 0.1  # of the cross-entropy, about p (1 - p); sets the speed and not the result
 HISTORY = 20  # of L-BFGS
 
 
 Labelled = tuple[Tensor, Tensor]  # features [N, F] and labels [N]; rows labelled below 0 are left out
+
+
+class Fit(NamedTuple):
+    """A penalty and the weights under it, [F + 1, classes] over the raw features, the last row the bias."""
+
+    penalty: float
+    weights: Tensor
 
 
 class LinearProbe:
@@ -31,21 +41,30 @@ class LinearProbe:
         require(tolerance > 0, f"probe.tolerance must be above 0, got {tolerance}")
         self.penalties, self.max_iterations, self.tolerance = given, max_iterations, tolerance
 
-    def choose(self, train: Labelled, validation: Labelled) -> tuple[float, float]:
-        """(the penalty that is best on validation, its accuracy there)."""
-        fits = self.fit(*train, _classes(train, validation), self.penalties)
-        scores = {penalty: accuracy(weights, *validation) for penalty, weights in fits.items()}
-        best = max(scores, key=scores.get)
-        return best, scores[best]
+    def choose(self, train: Labelled, validation: Labelled) -> tuple[Fit, float]:
+        """(the fit to train with the penalty that is best on validation, its accuracy there).
 
-    def test(self, train: Labelled, validation: Labelled, test: Labelled, penalty: float) -> float:
-        """Accuracy on test of a fit to train and validation together."""
+        Penalties are compared by fits to at most COMPARED rows of train, evenly spread, each raised by as much as the
+        rows are fewer: |W|^2 then weighs against one row's cross-entropy what it does on all.
+        """
+        x, y = (side[train[1] >= 0] for side in train)
+        classes, part = _classes(train, validation), spread(len(x), COMPARED, x.device)
+        fewer = len(x) / len(part)
+        fits = self.fit(x[part], y[part], classes, [penalty * fewer for penalty in self.penalties])
+        best = max(fits, key=lambda fit: accuracy(fit.weights, *validation))
+        if fewer > 1:
+            (best,) = self.fit(x, y, classes, [best.penalty / fewer], start=best.weights)
+        return best, accuracy(best.weights, *validation)
+
+    def test(self, train: Labelled, validation: Labelled, test: Labelled, chosen: Fit) -> float:
+        """Accuracy on test of a fit to train and validation together, with the chosen penalty."""
         both = [torch.cat(pair) for pair in zip(train, validation)]
-        return accuracy(self.fit(*both, _classes(train, validation), [penalty])[penalty], *test)
+        (fit,) = self.fit(*both, _classes(train, validation), [chosen.penalty], start=chosen.weights)
+        return accuracy(fit.weights, *test)
 
     @torch.no_grad()
-    def fit(self, x: Tensor, y: Tensor, classes: int, penalties: list[float]) -> dict[float, Tensor]:
-        """The weights for each penalty, [F + 1, classes] over the raw features, the last row the bias."""
+    def fit(self, x: Tensor, y: Tensor, classes: int, penalties: list[float], start: Tensor | None = None) -> list[Fit]:
+        """A fit for each penalty. start: weights to begin with, as a Fit has them; None: 0."""
         x, y = x[y >= 0], y[y >= 0]
         x = x.double() if x.numel() <= EXACT else x.float()
         mean, std = x.mean(0), x.std(0)
@@ -54,17 +73,21 @@ class LinearProbe:
         # In the features' principal axes, where neither the fit nor the penalty changes, the curvature is about known.
         spread, axes = torch.linalg.eigh(x.T @ x / len(x))
         x = x @ axes
-        w, b, fits = x.new_zeros(x.shape[1], classes), x.new_zeros(classes), {}
+        w, b = x.new_zeros(classes, x.shape[1]), x.new_zeros(classes)
+        if start is not None:
+            raw, b = start[:-1].to(x), start[-1].to(x) + mean @ start[:-1].to(x)
+            w = (raw * std[:, None]).T @ axes
+        fits = []
         for penalty in sorted(penalties, reverse=True):
             # Strong to weak, each from the last: the weaker, the longer the way.
-            scale = (CURVATURE * spread.clamp_min(0) + penalty).rsqrt()[:, None]
+            scale = (CURVATURE * spread.clamp_min(0) + penalty).rsqrt()
             w, b = self._minimise(x, y, penalty, scale, w, b)
-            raw = axes @ w / std[:, None]
-            fits[penalty] = torch.cat([raw, (b - mean @ raw)[None]])
+            raw = axes @ w.T / std[:, None]
+            fits.append(Fit(penalty, torch.cat([raw, (b - mean @ raw)[None]])))
         return fits
 
     def _minimise(self, x: Tensor, y: Tensor, penalty: float, scale: Tensor, w: Tensor, b: Tensor):
-        """(w [F, classes], b [classes]) by L-BFGS over w / scale."""
+        """(w [classes, F], b [classes]) by L-BFGS over w / scale."""
         v, b = (w / scale).requires_grad_(), b.clone().requires_grad_()
         lbfgs = torch.optim.LBFGS(
             [v, b],
@@ -78,7 +101,7 @@ class LinearProbe:
         def loss():
             lbfgs.zero_grad()
             w = scale * v
-            value = F.cross_entropy(x @ w + b, y) + 0.5 * penalty * (w**2).sum()
+            value = F.cross_entropy(F.linear(x, w, b), y) + 0.5 * penalty * (w**2).sum()
             value.backward()
             return value
 
