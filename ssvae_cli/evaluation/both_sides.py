@@ -4,7 +4,6 @@ I is a bound by a fresh critic, the KL a classifier's, each fitted on training l
 on test: neither is had from the ELBO, or from the other by subtraction, so that what is left over says something.
 """
 
-import copy
 import logging
 import math
 from collections.abc import Callable
@@ -17,6 +16,8 @@ from ssvae_cli.couplings import Separable
 from ssvae_cli.estimators.infonce import InfoNCE as KWay
 from ssvae_cli.evaluation.density import any_of, fit_density, fit_log_ratio
 from ssvae_cli.evaluation.spread import spread
+from ssvae_cli.mi.data import Pairs
+from ssvae_cli.mi.training import Training
 from ssvae_cli.priors.base import ScorePrior
 from ssvae_cli.scores import DenseScores, FreshScores
 from ssvae_cli.spaces import Euclidean
@@ -24,7 +25,7 @@ from ssvae_cli.streams import own_stream
 
 log = logging.getLogger(__name__)
 
-STEPS, BATCH, CHECK_EVERY = 300, 256, 50
+STEPS, BATCH, LR, CHECK_EVERY, PATIENCE = 300, 256, 3e-3, 50, 3  # of each fit; LR and what follows, of the critic
 MOST = 20_000  # samples of P
 SCORED = 4096  # test pairs that are scored against each other
 
@@ -74,28 +75,19 @@ def information(train, validation, test) -> Estimate:
     test = [z[some] for z in test]  # a table of all pairs grows with their square
     means, stds = zip(*((z.mean(0), z.std(0).clamp_min(1e-6)) for z in train))
     scaled = [[(z - m) / s for z, m, s in zip(split, means, stds)] for split in (train, validation, test)]
-    critic = _fit_critic(*scaled[:2])
+    critic = _fit_critic(*(Pairs(*z) for z in scaled[:2]))
     own = torch.arange(len(test[0]), device=test[0].device)
     scores = FreshScores(critic.paired(*scaled[2]), critic(*scaled[2]), own)
     return Estimate.of(scores.positives - scores.log_partition(positive=True))
 
 
-def _fit_critic(train, validation) -> Separable:
-    with own_stream(0, train[0].device), torch.enable_grad():
-        critic = Separable(latent_dim=train[0].shape[1], hidden=[256], embedding_dim=64).to(train[0])
-        optimizer = torch.optim.AdamW(critic.parameters(), lr=1e-3, weight_decay=1e-2)
-        best, kept = -math.inf, None
-        for step in range(STEPS + 1):
-            if step % CHECK_EVERY == 0:
-                with torch.no_grad():
-                    value = KWay()(DenseScores(critic(*(z[:BATCH] for z in validation)))).item()
-                if kept is None or value > best:
-                    best, kept = value, copy.deepcopy(critic.state_dict())
-            rows = any_of(torch.arange(len(train[0]), device=train[0].device), BATCH)
-            (-KWay()(DenseScores(critic(*(z[rows] for z in train))))).backward()
-            optimizer.step()
-            optimizer.zero_grad()
-        critic.load_state_dict(kept)
+def _fit_critic(train: Pairs, validation: Pairs) -> Separable:
+    with own_stream(0, train.x.device), torch.enable_grad():
+        critic = Separable(latent_dim=train.x.shape[1], hidden=[256], embedding_dim=64).to(train.x)
+        bound = lambda pairs: KWay()(DenseScores(critic(*pairs)))  # noqa: E731
+        training = Training(steps=STEPS, batch_size=BATCH, lr=LR, eval_every=CHECK_EVERY, patience=PATIENCE)
+        some = validation.rows(slice(BATCH))
+        training.fit(critic, bound, train, lambda: bound(some).item(), torch.Generator().manual_seed(0))
     return critic
 
 
