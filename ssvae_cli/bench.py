@@ -24,6 +24,7 @@ from ssvae_cli.checkpoint import atomic_write
 from ssvae_cli.errors import require
 from ssvae_cli.objective import make_objective
 from ssvae_cli.step import Step
+from ssvae_cli.tracking import Stages
 
 log = logging.getLogger(__name__)
 
@@ -72,14 +73,16 @@ def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     parts = {"limit": limit, "pairs": only_pairs, "step": step}
     if objective.decoder is None:
         parts["objective"] = only_objective
-    began = time.perf_counter()
-    first = {name: timed(part, device, 1) for name, part in parts.items()}  # compiles, allocates, fills caches
-    log.info("first steps, compilation included: %.1f s", time.perf_counter() - began)
     seconds: dict[str, list[float]] = {name: [] for name in parts}
-    steps = {name: max(1, math.ceil(cfg.bench.seconds / timed(part, device, 1))) for name, part in parts.items()}
-    for _ in range(cfg.bench.rounds):
-        for name, part in parts.items():
-            seconds[name].append(timed(part, device, steps[name]))
+    with Stages("stage", 1 + cfg.bench.rounds) as stages:
+        stages.begin("first steps, compilation included")
+        first = {name: timed(part, device, 1) for name, part in parts.items()}  # compiles, allocates, fills caches
+        steps = {name: max(1, math.ceil(cfg.bench.seconds / timed(part, device, 1))) for name, part in parts.items()}
+        for n in range(cfg.bench.rounds):
+            stages.begin(f"round {n + 1}: {', '.join(parts)}")
+            for name, part in parts.items():
+                seconds[name].append(timed(part, device, steps[name]))
+    log.info("first steps, compilation included: %.1f s", sum(first.values()))
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     on_gpu, values = device.type == "cuda", {}
     for name, median in medians.items():

@@ -49,7 +49,8 @@ def check(config: dict, key: str, given: set[str] = frozenset()) -> None:
     try:
         target = pkgutil.resolve_name(named)
     except (ImportError, AttributeError, ValueError):
-        raise UserError(f"{key}._target_ = {config['_target_']}: no such class or function can be imported") from None
+        said = f"{key}._target_ = {named}: no such class or function can be imported; your own has to be installed"
+        raise UserError(f"{said}, or its folder named in PYTHONPATH") from None
     signature = inspect.signature(target)
     hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())

@@ -16,6 +16,7 @@ from ssvae_cli.errors import UserError, nearest, of_machine, require
 from ssvae_cli.followers import aside, let_the_first_speak
 from ssvae_cli.mistakes import one_line
 from ssvae_cli.stopping import Stopped, leave
+from ssvae_cli.usage import groups
 
 # A command: its configuration is conf/<name>.yaml, its job a function of (config, folder, choices).
 COMMANDS = {
@@ -49,11 +50,15 @@ options: -h, --help; --version"""
 def main() -> None:
     """The entry point. Exit code 2 and one line for a user's mistake; a fault of the program keeps its traceback.
 
-    A run that SIGINT or SIGTERM stops exits with 130 or 143.
+    A run that SIGINT or SIGTERM stops exits with 130 or 143; a command whose reader has gone, as `head` does, with 141.
     """
     before = signal.signal(signal.SIGTERM, leave)
     try:
         run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes what is left at its end
+        sys.exit(128 + signal.SIGPIPE)
     except Stopped as stopped:
         print(f"ssvae: {stopped}", file=sys.stderr)
         sys.exit(stopped.exit_code)
@@ -93,7 +98,9 @@ def run(arguments: list[str]) -> None:
 def hydra_main(command: str, overrides: list[str]) -> None:
     """Hand `overrides` to Hydra, with errors of composition turned into one line each."""
     import hydra
+    from omegaconf import OmegaConf
 
+    OmegaConf.register_new_resolver("ssvae.groups", groups, replace=True)  # of hydra.help
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that exceptions come here instead of being printed there
     sys.argv = ["ssvae", *swept(resumed(overrides))]
     sys.argv += aside(overrides)
@@ -113,6 +120,8 @@ def hydra_main(command: str, overrides: list[str]) -> None:
         entry()
     except Refused as refused:
         raise refused.error from None
+    except BrokenPipeError:
+        raise
     except Exception as error:
         if user_error := cause_of(error):
             raise user_error from None
@@ -173,6 +182,11 @@ def start(command: str, config) -> float | None:
         elif config.get("resume") is not None:
             runs.store_overrides(folder, config, hydra_config.overrides.task)
         job(config, folder, dict(hydra_config.runtime.choices))
+    except (Stopped, KeyboardInterrupt) as stopped:
+        number = stopped.number if isinstance(stopped, Stopped) else signal.SIGINT
+        where = f"sweep.resume={folder.parent}" if sweeping else f"resume={folder}"
+        resumable = command == "train" and (sweeping or (folder / runs.CHECKPOINT).exists())
+        raise Stopped(number, f"ssvae {command} {where}" if resumable else None) from None
     except Exception as error:
         told = cause_of(error)
         if told is None and isinstance(error, OmegaConfBaseException):  # a key that was taken out, or leads nowhere

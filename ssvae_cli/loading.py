@@ -1,5 +1,6 @@
 """A finished or stopped run from its folder: its parts as its last checkpoint left them."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from ssvae_cli.objective import Objective, make_objective
 from ssvae_cli.pairs.base import Pairs
 from ssvae_cli.trainer import device_of
 from ssvae_cli.trust import refuse_untrusted
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ def load_run(folder: str, *, device: str, trust: bool, dataset: DictConfig | Non
     state = checkpoint.load(run, key="run")
     config = OmegaConf.create(state["config"])
     refuse_untrusted(config, run, trust=trust)
+    if state["epoch"] < config.trainer.epochs:
+        log.warning("%s is unfinished: after epoch %d of %d", run, state["epoch"], config.trainer.epochs)
     place = device_of(device, "device")
     data = build(config.dataset if dataset is None else dataset, "dataset").to(place)
     pairs = build(config.pairs, "pairs")

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from ssvae_cli.again import value_of
 from ssvae_cli.errors import nearest
 
 
@@ -18,7 +19,9 @@ def one_line(error: Exception, command: str, overrides: list[str]) -> str:
     ):
         path, group, listed = found.groups()
         choice = path.removeprefix(f"{group}/")
-        return f"{group}={choice} is not a choice; {nearest(choice, listed.split())}"
+        again = any(value_of(key, overrides) for key in ("resume", "sweep.resume")) and not own_folders(overrides)
+        hint = "; if it is a choice of your own, give its --config-dir again" if again else ""
+        return f"{group}={choice} is not a choice; {nearest(choice, listed.split())}{hint}"
     if found := re.search(r"Could not override '([^']+)'\.\s*No match in the defaults list", text):
         if found[1] in known_groups():
             return f"{found[1]} belongs to other choices of {found[1].rsplit('/', 1)[0]} than the one that was made"
@@ -34,6 +37,11 @@ def one_line(error: Exception, command: str, overrides: list[str]) -> str:
     said = " ".join(line for line in lines if line and not line.startswith(noise))
     names_it = type(error).__module__.startswith(("hydra", "omegaconf"))
     return said if names_it else f"{said}; given: {' '.join(overrides)}"
+
+
+def own_folders(overrides: list[str]) -> list[str]:
+    """What --config-dir was given."""
+    return re.findall(r"(?:^|\0)(?:--config-dir|-cd)[=\0]([^\0]+)", "\0".join(overrides))
 
 
 def known_groups() -> list[str]:
@@ -52,8 +60,8 @@ def known_keys(wrong: str, command: str, overrides: list[str]) -> list[str]:
 
     GlobalHydra.instance().clear()
     with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
-        own = re.findall(r"(?:^|\0)(?:--config-dir|-cd)[=\0]([^\0]+)", "\0".join(overrides))
-        paths = [f"hydra.searchpath=[{','.join(f'file://{Path(folder).absolute()}' for folder in own)}]"]
+        own = [f"file://{Path(folder).absolute()}" for folder in own_folders(overrides)]
+        paths = [f"hydra.searchpath=[{','.join(own)}]"]
         chosen = [o for o in overrides if o.split("=")[0] in known_groups() and "," not in o]
         try:
             config = compose(command, overrides=[*chosen, *paths])

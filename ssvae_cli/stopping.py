@@ -10,11 +10,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(BaseException):
-    """The run was asked to leave; no fault, so that nothing on the way catches it."""
+    """The run was asked to leave; no fault, so that nothing on the way catches it. goes_on: the command that does."""
 
-    def __init__(self, number: int):
-        super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.exit_code = 128 + number
+    def __init__(self, number: int, goes_on: str | None = None):
+        told = f"; {goes_on} goes on" if goes_on else ""
+        super().__init__(f"stopped by {signal.Signals(number).name}{told}")
+        self.number, self.exit_code = number, 128 + number
 
 
 def leave(number: int, frame=None) -> None:

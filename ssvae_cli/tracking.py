@@ -107,23 +107,18 @@ def plain(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-class Display:
-    """A progress bar with the ELBO and the time left on a terminal, plain lines elsewhere."""
+class Bar:
+    """How far a command is: a bar with a note and the time left on a terminal, plain lines elsewhere."""
 
-    def __init__(self, total: int, done: int):
-        self._console = Console(file=sys.stderr)
-        self._bar = None
-        if self._console.is_terminal and not follows():
-            columns = [
-                TextColumn("epoch"),
-                MofNCompleteColumn(),
-                BarColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
-            ]
-            self._bar = Progress(*columns, console=self._console)
+    def __init__(self, what: str, total: int, done: int = 0, *, ticking: bool = True):
+        """what: is counted. ticking: the time left runs on between two notes, by a thread that a timing would feel."""
+        console = Console(file=sys.stderr)
+        self._what, self._total, self._bar = what, total, None
+        if console.is_terminal and not follows():
+            note = TextColumn("{task.fields[note]}")
+            columns = [TextColumn(what), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(), note]
+            self._bar = Progress(*columns, console=console, auto_refresh=ticking)
             self._task = self._bar.add_task("", total=total, completed=done, note="")
-        self._total = total
 
     def __enter__(self):
         if self._bar:
@@ -134,11 +129,24 @@ class Display:
         if self._bar:
             self._bar.stop()
 
+    def _draw(self, note: str, done: int | None = None) -> None:
+        self._bar.update(self._task, completed=done, note=note, refresh=True)
+
+    def _line(self, n: int, note: str) -> None:
+        log.info("%s %d/%d  %s", self._what, n, self._total, note)
+
+
+class Display(Bar):
+    """Epochs, with the ELBO."""
+
+    def __init__(self, total: int, done: int):
+        super().__init__("epoch", total, done)
+
     def first_step(self, seconds: float, *, compiled: bool) -> None:
         """Show how long the first step took, where that was long: a compiler's work, as a rule."""
         note = f"first step after {seconds:.1f} s{', compilation included' if compiled else ''}"
         if self._bar:
-            self._bar.update(self._task, note=note)
+            self._draw(note)
         elif compiled:
             log.info("%s", note)
 
@@ -151,9 +159,25 @@ class Display:
         ]
         note = "  ".join(shown)
         if self._bar:
-            self._bar.update(self._task, completed=epoch, note=note)
+            self._draw(note, epoch)
         elif len(shown) > 1 or epoch == self._total:
-            log.info("epoch %d/%d  %s", epoch, self._total, note)
+            self._line(epoch, note)
+
+
+class Stages(Bar):
+    """The parts of a command that is silent between them, each told as it begins."""
+
+    def __init__(self, what: str, total: int):
+        super().__init__(what, total, ticking=False)
+        self._begun = 0
+
+    def begin(self, name: str) -> None:
+        """Show the next part."""
+        if self._bar:
+            self._draw(name, self._begun)
+        else:
+            self._line(self._begun + 1, name)
+        self._begun += 1
 
 
 def closing_table(values: dict) -> None:

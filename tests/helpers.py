@@ -1,4 +1,4 @@
-"""What several tests share: the command in this process, and tiny runs."""
+"""What several tests share: the command with short fits, in this process or as a script of its own, and tiny runs."""
 
 import contextlib
 import json
@@ -19,10 +19,10 @@ TINY = [
     "trainer.device=cpu",
 ]
 SHORT_FITS = [  # a few steps on few samples, for runs whose numbers no test is about
-    (density, "STEPS", 100),
-    (both_sides, "STEPS", 20),
-    (both_sides, "MOST", 1000),
-    (evaluator, "DENSITY_SAMPLES", 1000),
+    (density, "STEPS", 10),
+    (both_sides, "STEPS", 5),
+    (both_sides, "MOST", 500),
+    (evaluator, "DENSITY_SAMPLES", 500),
 ]
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -49,3 +49,7 @@ def train(run: Path, *overrides: str) -> dict:
     """A tiny run in the folder `run`; its summary."""
     assert ssvae("train", *TINY, *overrides, f"hydra.run.dir={run}") == 0
     return json.loads((run / "summary.json").read_text())
+
+
+if __name__ == "__main__":
+    sys.exit(ssvae(*sys.argv[1:]))

@@ -30,7 +30,8 @@ def test_every_part_is_timed_and_told_as_a_share_of_the_limit(overrides, parts, 
         share = found[f"{part}/images_per_s"] / found["limit/images_per_s"]
         assert found[f"{part}/share_of_limit"] == pytest.approx(share)
     assert found["memory/peak_gib"] > 0 and found["batch_size"] == 32
-    assert "training step" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "training step" in told.out and "stage 2/2  round 1: limit, pairs, step" in told.err
 
 
 def test_rounds_of_nothing_are_refused(tmp_path, capfd):

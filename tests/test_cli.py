@@ -60,13 +60,26 @@ def test_completion_offers_commands_choices_and_keys():
     assert "trainer.batch_size=" in complete("ssvae train trainer.b")
 
 
-def test_help_lists_every_group_and_the_composed_configuration():
-    done = run("train", "--help")
+def test_help_lists_the_groups_of_the_command_what_is_chosen_first():
+    done = run("train", "prior=mi", "encoder=gru", "--help")
     assert done.returncode == 0
-    priors = ", ".join(sorted(path.stem for path in (REPOSITORY / "conf" / "prior").glob("*.yaml")))
-    for words in (f"prior: {priors}\n", "dataset: ", "batch_size: 256"):
-        assert words in done.stdout
+    folded = " ".join(done.stdout.split())
+    others = sorted(path.stem for path in (REPOSITORY / "conf" / "prior").glob("*.yaml") if path.stem != "mi")
+    assert f"prior mi, {', '.join(others)} " in folded and "encoder/frame mlp, convnet " in folded
+    assert "batch_size: 256" in done.stdout
+    assert "spiral" not in folded and "spiral" in run("mi", "--help").stdout
+
+
+def test_the_composed_configuration_is_shown():
     assert run("train", "--cfg", "job", "prior=mi").stdout.count("ssvae_cli.priors.mi.MI") == 1
+
+
+def test_a_reader_that_has_gone_ends_the_help_without_a_word():
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([*SSVAE, "train", "--help"], stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 OWN_PRIOR = '''
@@ -88,14 +101,19 @@ direction: forward
 """
 
 
-def test_a_users_own_prior_needs_a_class_and_a_yaml_file(tmp_path, monkeypatch):
+def test_a_users_own_prior_needs_a_class_and_a_yaml_file_and_is_resumed_with_both(tmp_path, monkeypatch, capfd):
     (tmp_path / "own_prior.py").write_text(OWN_PRIOR)
     (tmp_path / "conf" / "prior").mkdir(parents=True)
     (tmp_path / "conf" / "prior" / "own.yaml").write_text(OWN_YAML)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert ssvae("train", "--config-dir", "conf", "prior=own", *TINY, "trainer.epochs=1", "hydra.run.dir=run") == 0
+    own = ["--config-dir", "conf"]
+    assert ssvae("train", *own, "prior=own", *TINY, "trainer.epochs=1", "hydra.run.dir=run") == 0
     assert (tmp_path / "run" / "summary.json").exists()
+    capfd.readouterr()
+    assert ssvae("train", "resume=run", "trust=true", "trainer.epochs=2") == 2
+    assert "prior=own is not a choice" in (said := capfd.readouterr().err) and "give its --config-dir again" in said
+    assert ssvae("train", *own, "resume=run", "trust=true", "trainer.epochs=2") == 0
 
 
 def test_the_prior_that_the_readme_adds_trains_as_printed(tmp_path, monkeypatch, capfd):

@@ -4,11 +4,14 @@
 2. An exported encoder gives the same from raw bytes, for any batch size.
 """
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
 from helpers import ssvae, train
+from ssvae_cli import checkpoint
 from ssvae_cli.loading import load_run
 
 
@@ -49,6 +52,17 @@ def test_other_data_of_the_same_shape_are_embedded_and_of_another_shape_refused(
     capfd.readouterr()
     assert ssvae("embed", f"run={run}", "dataset=npz", f"dataset.path={tmp_path}/other.npz") == 2
     assert "one x is [1, 9, 9], and the run was trained on [1, 8, 8]" in capfd.readouterr().err
+
+
+def test_an_unfinished_run_is_embedded_with_a_word_of_how_far_it_came(run, tmp_path, capfd):
+    unfinished = shutil.copytree(run, tmp_path / "run")
+    state = checkpoint.load(unfinished)
+    checkpoint.save(unfinished, state | {"config": state["config"].replace("epochs: 1\n", "epochs: 7\n")})
+    for folder in (unfinished, run):
+        capfd.readouterr()
+        assert ssvae("embed", f"run={folder}", f"hydra.run.dir={tmp_path}/{folder.name}_out") == 0
+        said = f"{folder} is unfinished: after epoch 1 of 7" in capfd.readouterr().err
+        assert said == (folder is unfinished)
 
 
 def exported(loaded, program, atol):

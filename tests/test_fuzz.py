@@ -25,7 +25,6 @@ from omegaconf import OmegaConf
 
 from helpers import ssvae
 from ssvae_cli import checkpoint
-from ssvae_cli.evaluation import density
 from ssvae_cli.runs import flatten
 from ssvae_cli.tracking import Tracker
 
@@ -153,7 +152,6 @@ def outcome(asked: list[str], run: Path) -> str:
 
 
 def test_whatever_is_asked_for_the_answer_is_a_run_or_a_line(monkeypatch):
-    monkeypatch.setattr(density, "STEPS", 4)  # how good the numbers are is not the question here
     monkeypatch.setattr(Tracker, "figure", lambda *given: None)  # pictures have tests of their own, and take their time
     composing_once(monkeypatch)
     counts = collections.Counter()

@@ -8,7 +8,6 @@
 
 import json
 import os
-import shutil
 import signal
 
 import pytest
@@ -17,7 +16,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from helpers import ssvae, train
 from ssvae_cli import checkpoint
-from ssvae_cli.evaluation import density
 from ssvae_cli.optimizers import Optimization
 from ssvae_cli.tracking import Tracker
 
@@ -70,9 +68,8 @@ def summary(run):
 
 
 @pytest.fixture(autouse=True)
-def quick_evaluation(monkeypatch):
-    """How good the reported numbers are is not the question here, and pictures have tests of their own."""
-    monkeypatch.setattr(density, "STEPS", 4)
+def no_pictures(monkeypatch):
+    """Pictures have tests of their own, and take their time."""
     monkeypatch.setattr(Tracker, "figure", lambda *given: None)
 
 
@@ -101,18 +98,6 @@ def test_what_an_estimator_remembers_is_in_the_checkpoint(part, moved, tmp_path)
     assert value.isfinite().all() and value.any()
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    run = tmp_path_factory.mktemp("runs") / "run"
-    train(run, "trainer.epochs=1")
-    return run
-
-
-@pytest.fixture
-def run(finished, tmp_path):
-    return shutil.copytree(finished, tmp_path / "run")
-
-
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_saves_and_leaves_with_its_exit_code(number, code, tmp_path, monkeypatch, capfd):
     stop_after(monkeypatch, 1, number)
@@ -121,7 +106,8 @@ def test_a_signal_saves_and_leaves_with_its_exit_code(number, code, tmp_path, mo
     assert ssvae("train", *arguments, f"hydra.run.dir={tmp_path}/run") == code
     assert signal.getsignal(number) is before
     assert checkpoint.load(tmp_path / "run")["step"] == 2
-    assert f"stopped by {number.name}" in capfd.readouterr().err.splitlines()[-1]
+    told = f"ssvae: stopped by {number.name}; ssvae train resume={tmp_path}/run goes on"
+    assert capfd.readouterr().err.splitlines()[-1] == told
 
 
 def test_a_longer_run_goes_on_from_the_shorter_and_can_itself_be_resumed(run):

@@ -5,10 +5,16 @@
 2. sweep.resume=DIR runs what is missing and touches nothing else.
 3. Jobs of one process leave no tensors to each other; several GPUs are used in turn.
 4. The same holds under the launchers of Hydra, where they are installed, and a sweeper that searches is told a number.
+5. The batch script of docs/sweeps.md saves, asks for the queue again and goes on to the end.
 """
 
 import gc
+import os
 import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +23,8 @@ from omegaconf import OmegaConf
 from helpers import TINY, ssvae
 from ssvae_cli import runs
 
-ONE = [*TINY, "trainer.epochs=1", "dataset.limit=400"]
+ONE = [*TINY, "trainer.epochs=1", "dataset.limit=400", "probe.penalties=[0.1]"]
+QUICK = [*ONE, "prior=unstructured_normal", "decoder=conv"]  # no fits to its numbers, for processes of its own
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +153,7 @@ def test_a_failing_job_is_told_under_a_launcher_and_the_others_end(name, tmp_pat
     pytest.importorskip(f"hydra_plugins.hydra_{name}_launcher", reason=f"needs the extra ssvae[{name}]")
     pytest.importorskip(name)
     sweep = tmp_path / "sweep"
-    code = ssvae("train", "-m", "optimizer.lr=0.001,-1", *ONE, *LAUNCHERS[name], f"hydra.sweep.dir={sweep}")
+    code = ssvae("train", "-m", "optimizer.lr=0.001,-1", *QUICK, *LAUNCHERS[name], f"hydra.sweep.dir={sweep}")
     err = capfd.readouterr().err
     assert code == 1, err
     assert summaries(sweep) == ["0"]
@@ -168,3 +175,35 @@ def test_optuna_is_told_the_probe_on_validation(tmp_path):
     assert ssvae("train", "-m", *search, *ONE, "optimizer.lr=interval(0.0001,0.01)", f"hydra.sweep.dir={sweep}") == 0
     best = OmegaConf.load(sweep / "optimization_results.yaml")
     assert best.best_value == max(runs.last_value(sweep / n, "probe/linear/validation") for n in ("0", "1"))
+
+
+def batch_script() -> str:
+    """That of docs/sweeps.md, with a tiny run."""
+    text = (Path(__file__).parents[1] / "docs" / "sweeps.md").read_text().split("## SLURM")[1]
+    script = "\n".join(line[4:] for line in text.splitlines() if line.startswith("    "))
+    tiny = " ".join([*QUICK, "trainer.epochs=60", "trainer.eval_every=60"])
+    assert "prior=infonce trainer.epochs=1000" in script
+    return script.replace("prior=infonce trainer.epochs=1000", tiny)
+
+
+def test_the_batch_script_saves_asks_for_the_queue_and_goes_on(tmp_path):
+    asked, run = tmp_path / "asked", tmp_path / "outputs" / "long"
+    commands = {"ssvae": f'exec {sys.executable} -m ssvae_cli "$@"', "scontrol": f'echo "$@" >> {asked}'}
+    for name, line in commands.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "7"}
+
+    def job() -> subprocess.Popen:
+        return subprocess.Popen(["bash", "-c", batch_script()], cwd=tmp_path, env=environment, stderr=subprocess.PIPE)
+
+    first = job()
+    for _ in range(1000):
+        if runs.holds_run(run):
+            break
+        time.sleep(0.1)
+    first.terminate()
+    assert b"ssvae: stopped by SIGTERM; ssvae train resume=" in first.communicate(timeout=60)[1]
+    assert asked.read_text() == "requeue 7\n" and not runs.is_finished(run)
+    job().communicate(timeout=120)
+    assert asked.read_text() == "requeue 7\n" and runs.is_finished(run)

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from helpers import ssvae, train
+from helpers import TINY, ssvae, train
 
 SUMMARY = {
     "elbo/test",
@@ -173,35 +173,13 @@ def test_tensorboard_holds_scalars_layout_hparams_and_pictures_in_one_run(run):
 
 
 def test_a_sweep_makes_a_folder_for_every_job(tmp_path):
-    from helpers import TINY
-
-    assert (
-        ssvae(
-            "train",
-            "-m",
-            "prior=infonce,mi",
-            "seed=0,1",
-            *TINY,
-            "trainer.epochs=1",
-            f"hydra.sweep.dir={tmp_path}/sweep",
-        )
-        == 0
-    )
+    jobs = ["-m", "prior=infonce,mi", "seed=0,1"]
+    one = [*TINY, "trainer.epochs=1", "dataset.limit=400", "probe.penalties=[0.1]"]
+    assert ssvae("train", *jobs, *one, f"hydra.sweep.dir={tmp_path}/sweep") == 0
     summaries = sorted((tmp_path / "sweep").glob("*/summary.json"))
     assert len(summaries) == 4
     seeds = [OmegaConf.load(s.parent / ".hydra" / "config.yaml").seed for s in summaries]
     assert seeds == [0, 1, 0, 1]
-
-
-def test_a_failing_job_leaves_the_others_alone_and_keeps_its_reason(tmp_path, capfd):
-    from helpers import TINY
-
-    assert (
-        ssvae("train", "-m", "optimizer.lr=-1,0.001", *TINY, "trainer.epochs=1", f"hydra.sweep.dir={tmp_path}/sweep")
-        == 1
-    )
-    assert len(list((tmp_path / "sweep").glob("*/summary.json"))) == 1
-    assert "optimizer.lr must be above 0" in capfd.readouterr().err
 
 
 def test_a_fault_of_the_program_keeps_its_traceback_also_in_the_log(tmp_path, monkeypatch):

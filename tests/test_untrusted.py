@@ -1,6 +1,7 @@
 """Files from strangers run no code: each kind of file is given a pickle that would leave a mark, or names a class.
 
-1. A checkpoint, an .npz, an .npy and an image that hold a pickle are refused with a line, and the pickle is not run.
+1. A checkpoint, an encoder.safetensors, an .npz, an .npy and an image that hold a pickle are refused, and the pickle
+   is not run.
 2. A stored configuration builds ssvae's own parts and torch's layers, and anything else only with trust=true.
 3. Stored overrides cannot reach Hydra itself.
 4. A file that unpacks to more than the machine holds is refused.
@@ -9,7 +10,6 @@
 import io
 import os
 import pickle
-import shutil
 import zipfile
 
 import numpy as np
@@ -17,6 +17,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from helpers import TINY, ssvae, train
 from ssvae_cli import checkpoint
@@ -39,18 +41,6 @@ def mark(tmp_path):
     return tmp_path / "executed"
 
 
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory):
-    run = tmp_path_factory.mktemp("runs") / "run"
-    train(run, "trainer.epochs=1")
-    return run
-
-
-@pytest.fixture
-def run(stored, tmp_path):
-    return shutil.copytree(stored, tmp_path / "run")
-
-
 def refused(capfd, *arguments):
     assert ssvae(*arguments) == 2
     lines = capfd.readouterr().err.strip().splitlines()
@@ -71,6 +61,23 @@ def test_a_checkpoint_with_a_pickle_in_it_is_refused_and_not_run(kind, run, mark
     else:
         torch.save({"config": Mark(mark)}, path, _use_new_zipfile_serialization=kind == "torch.save")
     assert "is no checkpoint of ssvae" in refused(capfd, "train", f"resume={run}")
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("command", ["embed", "eval"])
+def test_no_command_runs_the_pickle_in_a_checkpoint(command, run, mark, tmp_path, capfd):
+    torch.save({"config": Mark(mark)}, run / checkpoint.LAST)
+    assert "is no checkpoint of ssvae" in refused(capfd, command, f"run={run}", f"hydra.run.dir={tmp_path}/out")
+    assert not mark.exists()
+
+
+def test_a_pickle_in_the_place_of_the_encoders_weights_is_run_by_nobody(run, mark, tmp_path):
+    weights = run / "encoder.safetensors"
+    torch.save({"backbone": Mark(mark)}, weights)
+    for command in (["embed", f"run={run}"], ["report", f"runs={run}"]):
+        assert ssvae(*command, f"hydra.run.dir={tmp_path}/{command[0]}") == 0
+    with pytest.raises(SafetensorError):
+        load_file(weights)
     assert not mark.exists()
 
 
@@ -230,5 +237,5 @@ def test_an_absurd_size_is_refused_before_memory_is_asked_for(tmp_path, capfd):
     assert "dataset.size" in line
 
 
-def test_a_tiny_run_is_what_these_tests_think_it_is(stored):
-    assert OmegaConf.load(stored / ".hydra" / "overrides.yaml")[: len(TINY)] == TINY
+def test_a_tiny_run_is_what_these_tests_think_it_is(finished):
+    assert OmegaConf.load(finished / ".hydra" / "overrides.yaml")[: len(TINY)] == TINY

@@ -82,7 +82,8 @@ def test_every_identity_holds_and_is_told_as_table_json_and_pictures(tmp_path, c
     assert all(check["holds"] for check in found["checks"])
     sums = [c for c in found["checks"] if c["error"] == 0 and c["relation"] == "=" and c["slack"] == 1e-12]
     assert len(sums) > 20, "the finite alphabet is held to 1e-12"
-    out = capfd.readouterr().out
+    out, err = capfd.readouterr()
+    assert [line.split("  ")[0] for line in err.splitlines()[:3]] == ["part 1/3", "part 2/3", "part 3/3"]
     assert "bilinear: b rho - b^2/2" in out and "FAILS" not in out
     assert all((tmp_path / name).stat().st_size > 10_000 for name in ("identities.png", "negatives.png"))
 

@@ -22,7 +22,7 @@ from ssvae_cli.mi.reading import Reading
 from ssvae_cli.mi.recommend import Estimate, recommend
 from ssvae_cli.mi.training import Curve
 from ssvae_cli.tasks import Sample
-from ssvae_cli.tracking import plain
+from ssvae_cli.tracking import Stages, plain
 
 log = logging.getLogger(__name__)
 
@@ -50,13 +50,13 @@ def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     log.info("%d pairs, x [%d], y [%d]", len(sample.x), sample.x.shape[1], sample.y.shape[1])
 
     estimates, curves = [], {}
-    with open(run / "metrics.jsonl", "w") as metrics:
+    with open(run / "metrics.jsonl", "w") as metrics, Stages("estimator", len(methods)) as stages:
         for name, method in methods.items():
+            stages.begin(name)
             reading, curve = estimate(method, parts, cfg.seed)
             zero = estimate(method, shuffled, cfg.seed)[0] if shuffled else None
             step = curve.chosen if curve else None
             estimates.append(Estimate(name, method.relation, method.ceiling, reading, step, zero))
-            log.info("%-16s %8.3f +- %.3f", name, *reading)
             if curve:
                 curves[name] = curve
                 for step, value in zip(curve.steps, curve.values):

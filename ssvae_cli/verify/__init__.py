@@ -14,6 +14,7 @@ from rich.table import Table
 
 from ssvae_cli.checkpoint import atomic_write
 from ssvae_cli.errors import require
+from ssvae_cli.tracking import Stages
 from ssvae_cli.verify import alphabet, normal, sweep
 from ssvae_cli.verify.check import Check
 from ssvae_cli.verify.figure import curves_of_n, identities
@@ -25,8 +26,13 @@ def verify(cfg: DictConfig, run: Path, choices: dict[str, str]) -> None:
     """Check everything, print the table, write verify.json and two pictures into `run`; exit code 1 if one fails."""
     require(isinstance(cfg.seed, int) and cfg.seed >= 0, f"seed must be an integer of at least 0, got {cfg.seed!r}")
     began = time.perf_counter()
-    curves = sweep.curves(_generator(cfg.seed))
-    checks = [*alphabet.checks(_generator(cfg.seed)), *normal.checks(_generator(cfg.seed)), *sweep.checks(curves)]
+    with Stages("part", 3) as stages:
+        stages.begin("(3) against (5) as N grows")
+        curves = sweep.curves(_generator(cfg.seed))
+        stages.begin("exact sums over a finite alphabet")
+        exact = alphabet.checks(_generator(cfg.seed))
+        stages.begin("closed forms of normal pairs")
+        checks = [*exact, *normal.checks(_generator(cfg.seed)), *sweep.checks(curves)]
     print_table(checks)
     found = {
         "seed": cfg.seed,
