@@ -19,19 +19,37 @@ from pathlib import Path
 
 import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+import helpers
 from helpers import ssvae
-from ssvae_cli import checkpoint
+from ssvae_cli import checkpoint, train
+from ssvae_cli.evaluation import both_sides, density, evaluator
 from ssvae_cli.runs import flatten
 from ssvae_cli.tracking import Tracker
 
-EXAMPLES = int(os.environ.get("SSVAE_FUZZ", 60))  # a second each, and more on a busy machine
+BY_HAND = "SSVAE_FUZZ" in os.environ
+EXAMPLES = int(os.environ.get("SSVAE_FUZZ", 200))
 LIMIT_S = 300  # a run takes one or two, on a machine that has nothing else to do
 CONF = Path(__file__).parents[1] / "conf"
-ONE_STEP = ["dataset.limit=48", "trainer.batch_size=48", "trainer.epochs=1", "trainer.device=cpu"]
+ONE_STEP = [
+    "dataset.limit=48",
+    "trainer.batch_size=48",
+    "trainer.epochs=1",
+    "trainer.device=cpu",
+    "trainer.compile=false",
+    "probe.penalties=[1.0]",
+    "probe.max_iterations=2",
+]
+NO_FITS = [  # a step of each, on next to no samples: how good the numbers are is not the question here
+    (density, "STEPS", 1),
+    (both_sides, "STEPS", 1),
+    (both_sides, "MOST", 50),
+    (evaluator, "DENSITY_SAMPLES", 1),
+]
+NARROW = "encoder.backbone.width"  # where there is one, a small one is given first
 LEFT_OUT = {"dataset.download", "trainer.compile", "trainer.device", "trainer.epochs"}  # not for chance to decide
 
 NUMBERS = [-1, 0, 1, 2, 3, 8, 64, 10**15, 10**30, -0.5, 0.1, 0.5, 1.0, 1e-30, 1e30, ".nan", ".inf"]
@@ -98,6 +116,7 @@ def overrides(draw) -> list[str]:
         picked[group] = draw(st.one_of(right, right, right, right, right, ANYTHING))
         asked.append(f"{group}={picked[group]}")
     keys = {"seed": 0}
+    narrow = [f"{NARROW}=4"] if NARROW in GROUPS["encoder"].get(picked["encoder"], {}) else []
     for group, choice in picked.items():
         keys |= GROUPS.get(group, {}).get(choice, {})
     for key in draw(st.lists(st.sampled_from(sorted(keys.keys() - LEFT_OUT)), max_size=2, unique=True)):
@@ -105,18 +124,20 @@ def overrides(draw) -> list[str]:
         value = draw(st.one_of(alike, alike, alike, ANYTHING))
         mangled = draw(st.sampled_from([key] * 12 + [key[:-1], f"+{key}", f"~{key}", f"{key}.deeper"]))
         asked.append(f"{mangled}={value}")
-    return asked
+    return narrow + asked
 
 
 def composing_once(monkeypatch) -> None:
     """Hydra composes the same configuration twice a command, which is most of a refusal's time."""
-    compose, last = ConfigLoaderImpl.load_configuration, {}
+    compose, kept = ConfigLoaderImpl.load_configuration, {}
 
     def load(self, **asked):
-        if str(asked) not in last:
-            last.clear()
-            last[str(asked)] = compose(self, **asked)
-        return copy.deepcopy(last[str(asked)])
+        if again := kept.pop(str(asked), None):
+            return again
+        kept.clear()
+        config = compose(self, **asked)
+        kept[str(asked)] = copy.deepcopy(config)
+        return config
 
     monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", load)
 
@@ -152,7 +173,11 @@ def outcome(asked: list[str], run: Path) -> str:
 
 
 def test_whatever_is_asked_for_the_answer_is_a_run_or_a_line(monkeypatch):
+    monkeypatch.setattr(helpers, "SHORT_FITS", NO_FITS)
     monkeypatch.setattr(Tracker, "figure", lambda *given: None)  # pictures have tests of their own, and take their time
+    if not BY_HAND:
+        monkeypatch.setattr(evaluator.Evaluator, "figures", lambda self: [])
+        monkeypatch.setattr(train, "curves", lambda *given: None)
     composing_once(monkeypatch)
     counts = collections.Counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -162,7 +187,8 @@ def test_whatever_is_asked_for_the_answer_is_a_run_or_a_line(monkeypatch):
             max_examples=EXAMPLES,
             deadline=None,
             database=None,
-            derandomize="SSVAE_FUZZ" not in os.environ,
+            derandomize=not BY_HAND,
+            phases=[Phase.generate],  # the first configuration that was drawn says enough
             print_blob=False,
             suppress_health_check=list(HealthCheck),
         )
