@@ -171,6 +171,11 @@ class Stages(Bar):
         super().__init__(what, total, ticking=False)
         self._begun = 0
 
+    def __exit__(self, kind, *exception):
+        if self._bar and kind is None:
+            self._draw("", self._begun)
+        super().__exit__(kind, *exception)
+
     def begin(self, name: str) -> None:
         """Show the next part."""
         if self._bar:

@@ -111,9 +111,12 @@ def test_a_users_own_prior_needs_a_class_and_a_yaml_file_and_is_resumed_with_bot
     assert ssvae("train", *own, "prior=own", *TINY, "trainer.epochs=1", "hydra.run.dir=run") == 0
     assert (tmp_path / "run" / "summary.json").exists()
     capfd.readouterr()
-    assert ssvae("train", "resume=run", "trust=true", "trainer.epochs=2") == 2
-    assert "prior=own is not a choice" in (said := capfd.readouterr().err) and "give its --config-dir again" in said
-    assert ssvae("train", *own, "resume=run", "trust=true", "trainer.epochs=2") == 0
+    again = ["train", "resume=run", "trainer.epochs=2"]
+    assert ssvae(*again, "trust=true") == ssvae(*again, *own) == 2
+    no_folder, no_trust = capfd.readouterr().err.splitlines()
+    assert "prior=own is not a choice" in no_folder and "give its --config-dir again" in no_folder
+    assert "prior._target_ = own_prior.Own" in no_trust and "add trust=true" in no_trust
+    assert ssvae(*again, *own, "trust=true") == 0
 
 
 def test_the_prior_that_the_readme_adds_trains_as_printed(tmp_path, monkeypatch, capfd):

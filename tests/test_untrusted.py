@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from helpers import TINY, ssvae, train
+from helpers import TINY, ssvae
 from ssvae_cli import checkpoint
 from ssvae_cli.errors import UserError
 from ssvae_cli.trust import is_layer, refuse_untrusted
@@ -190,25 +190,6 @@ def test_stored_overrides_do_not_reach_hydra(line, run, capfd):
     before = sorted(run.rglob("*"))
     assert "the folder was edited" in refused(capfd, "train", f"resume={run}")
     assert sorted(run.rglob("*")) == before
-
-
-OWN = '''
-from ssvae_cli.priors.infonce import InfoNCE
-
-
-class Own(InfoNCE):
-    """The InfoNCE prior by another name."""
-'''
-
-
-def test_a_run_with_a_users_own_class_goes_on_with_trust_and_not_without(tmp_path, monkeypatch, capfd):
-    (tmp_path / "own_part.py").write_text(OWN)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    train(tmp_path / "run", "prior._target_=own_part.Own", "trainer.epochs=1")
-    again = ["train", f"resume={tmp_path / 'run'}", "trainer.epochs=2"]
-    capfd.readouterr()
-    assert "prior._target_ = own_part.Own" in refused(capfd, *again)
-    assert ssvae(*again, "trust=true") == 0
 
 
 def test_an_npz_that_unpacks_to_more_than_the_machine_holds_is_refused(tmp_path, capfd):

@@ -1,0 +1,38 @@
+"""How far a command is: a bar on a terminal, a plain line a part elsewhere."""
+
+import re
+
+import pytest
+
+from ssvae_cli.tracking import Stages
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "100"}.items():
+        monkeypatch.setenv(name, value)
+
+
+def stages(*names: str) -> None:
+    with Stages("part", len(names)) as told:
+        for name in names:
+            told.begin(name)
+
+
+def test_a_terminal_shows_the_part_at_hand_and_what_is_done(terminal, capsys):
+    stages("sums", "curves")
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
+    assert re.search(r"part 0/2 .*sums", plain) and re.search(r"part 1/2 .*curves", plain) and "part 2/2" in plain
+
+
+def test_a_bar_that_a_fault_ends_is_not_drawn_to_its_end(terminal, capsys):
+    with pytest.raises(ZeroDivisionError), Stages("part", 1) as told:
+        told.begin("sums")
+        raise ZeroDivisionError
+    assert "1/1" not in capsys.readouterr().err
+
+
+def test_elsewhere_a_part_is_a_line(caplog, capsys):
+    with caplog.at_level("INFO"):
+        stages("sums", "curves")
+    assert caplog.messages == ["part 1/2  sums", "part 2/2  curves"] and not capsys.readouterr().err
