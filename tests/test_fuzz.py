@@ -100,10 +100,9 @@ def near(value) -> list:
     return ["null", value or 3, "gaussian", "both", "sphere", "1", "true"]
 
 
-GROUPS = {g: c for g, c in choices().items() if (CONF / g).exists()}
 TRAIN = list(OmegaConf.load(CONF / "train.yaml").defaults[1:-1])
 DEFAULTS = {g: c for entry in TRAIN if OmegaConf.is_dict(entry) for g, c in entry.items() if c}
-GROUPS = {g: c for g, c in GROUPS.items() if g in DEFAULTS or g.startswith("prior/")}
+GROUPS = {g: c for g, c in choices().items() if g.split("/")[0] in DEFAULTS}
 
 
 @st.composite
