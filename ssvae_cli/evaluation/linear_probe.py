@@ -42,19 +42,18 @@ class LinearProbe:
         self.penalties, self.max_iterations, self.tolerance = given, max_iterations, tolerance
 
     def choose(self, train: Labelled, validation: Labelled) -> tuple[Fit, float]:
-        """(the fit to train with the penalty that is best on validation, its accuracy there).
+        """(the fit with the penalty that is best on validation, its accuracy there).
 
-        Penalties are compared by fits to at most COMPARED rows of train, evenly spread, each raised by as much as the
+        The fits are to at most COMPARED rows of train, evenly spread, each with a penalty raised by as much as the
         rows are fewer: |W|^2 then weighs against one row's cross-entropy what it does on all.
         """
         x, y = (side[train[1] >= 0] for side in train)
         classes, part = _classes(train, validation), spread(len(x), COMPARED, x.device)
         fewer = len(x) / len(part)
         fits = self.fit(x[part], y[part], classes, [penalty * fewer for penalty in self.penalties])
-        best = max(fits, key=lambda fit: accuracy(fit.weights, *validation))
-        if fewer > 1:
-            (best,) = self.fit(x, y, classes, [best.penalty / fewer], start=best.weights)
-        return best, accuracy(best.weights, *validation)
+        scores = [accuracy(fit.weights, *validation) for fit in fits]
+        best = fits[scores.index(max(scores))]
+        return Fit(best.penalty / fewer, best.weights), max(scores)
 
     def test(self, train: Labelled, validation: Labelled, test: Labelled, chosen: Fit) -> float:
         """Accuracy on test of a fit to train and validation together, with the chosen penalty."""
