@@ -8,6 +8,7 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from ssvae_cli import couplings
 from ssvae_cli.decoders import ConvDecoder
+from ssvae_cli.encoders.convnet import ConvNet
 from ssvae_cli.encoders.posteriors import Gaussian
 from ssvae_cli.errors import UserError
 from ssvae_cli.estimators.classifier import Classifier, cross_entropy
@@ -22,6 +23,15 @@ def composed(*overrides):
 
     with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
         return compose("train", overrides=list(overrides))
+
+
+def test_a_stride_of_2_halves_the_image_before_all_else():
+    x = torch.randn(2, 1, 28, 28)
+    full, halved = (ConvNet(shape=(1, 28, 28), width=4, stages=2, stride=stride) for stride in (1, 2))
+    assert full.layers(x).shape == (2, 8, 14, 14) and halved.layers(x).shape == (2, 8, 7, 7)
+    assert full(x).shape == halved(x).shape == (2, full.out_dim)
+    with pytest.raises(UserError, match="stride must be 1 or 2, got 3"):
+        ConvNet(shape=(1, 28, 28), width=4, stages=2, stride=3)
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32)])
