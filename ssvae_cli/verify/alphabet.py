@@ -21,6 +21,7 @@ from ssvae_cli.estimators.js import JS
 from ssvae_cli.estimators.limit import Limit
 from ssvae_cli.estimators.mine import MINE
 from ssvae_cli.estimators.nwj import NWJ
+from ssvae_cli.estimators.smile import SMILE
 from ssvae_cli.estimators.tuba import TUBA
 from ssvae_cli.priors.base import Encoded, ExplicitPrior
 from ssvae_cli.priors.energy import Energy
@@ -147,6 +148,8 @@ def _of_table(generator: torch.Generator):
     limit, dv, nwj = (enumerated(e) for e in (Limit(), DV(), NWJ()))
     yield Check("(30)", "(30) is at least dv", dv, limit, relation=">=")
     yield Check("", "dv is at least nwj", nwj, dv, relation=">=")
+    clipped = (joint * log_f).sum() - (q * q_prime * f.clamp(math.exp(-1), math.e)).sum().log()
+    yield Check("", "smile is dv, f clipped in the partition alone", clipped.item(), enumerated(SMILE(clip=1.0)))
 
     # (17), (9): an explicit prior; every pair as often as it occurs.
     log_p = log_p - log_p.flatten().logsumexp(0)
