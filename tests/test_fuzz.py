@@ -47,7 +47,7 @@ NO_FITS = [  # a step of each, on next to no samples: how good the numbers are i
     (density, "STEPS", 1),
     (both_sides, "STEPS", 1),
     (both_sides, "MOST", 50),
-    (evaluator, "DENSITY_SAMPLES", 1),
+    (evaluator, "DENSITY_SAMPLES", 50),
 ]
 NARROW = "encoder.backbone.width"  # where there is one, a small one is given first
 LEFT_OUT = {"dataset.download", "trainer.compile", "trainer.device", "trainer.epochs"}  # not for chance to decide
