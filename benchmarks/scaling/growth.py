@@ -4,6 +4,7 @@ One thread a process, and its own time: a machine's other work does not count. d
 
 usage: growth.py OUT.json            everything, each point in a process of its own, so that its peak memory is its own
        growth.py --point KIND N ...  one point, as a line of JSON
+       growth.py --clock             table and tiles in turn at B = 4096, by the clock, all threads
 """
 
 import json
@@ -140,6 +141,20 @@ def processes(count: int) -> dict:
     return {"count": count} | found
 
 
+def clock() -> dict[str, float]:
+    """Seconds of the table and of tiles at B = 4096: medians of 9 rounds."""
+    step = objective(*torch.randn(2, 4096, 128))
+    seconds = {"table": [], "tiles": []}
+    for _ in range(10):
+        for name, above in {"table": 10**12, "tiles": 0}.items():
+            base.TILED_ABOVE = above
+            began = time.perf_counter()
+            step()
+            seconds[name].append(time.perf_counter() - began)
+    medians = {name: statistics.median(times[1:]) for name, times in seconds.items()}
+    return medians | {"tiles over table": medians["tiles"] / medians["table"], "threads": torch.get_num_threads()}
+
+
 def exponent(points: list[dict], by: str, of: str) -> float:
     """The slope of log cost over log size, by least squares."""
     x, y = ([math.log(p[key]) for p in points] for key in (by, of))
@@ -163,6 +178,9 @@ def main() -> None:
         found = {"kind": kind} | globals()[kind](*map(int, sizes))
         if ranks.first():
             print(json.dumps(found))
+        return
+    if sys.argv[1] == "--clock":
+        print(json.dumps(clock()))
         return
     found = []
     for kind, *sizes in POINTS:
