@@ -8,6 +8,7 @@ import torch
 from ssvae_cli.couplings import Bilinear
 from ssvae_cli.evaluation import both_sides, density
 from ssvae_cli.evaluation.both_sides import Estimate
+from ssvae_cli.priors.base import ExplicitPrior
 from ssvae_cli.priors.energy import Energy
 from ssvae_cli.priors.gaussian import Gaussian
 from ssvae_cli.priors.infonce import InfoNCE
@@ -114,3 +115,11 @@ def test_resampled_pairs_come_from_the_prior(kind, direction):
     rows = (drawn[:, :DIM] * drawn[:, DIM:]).sum(1)
     assert abs(rows.mean() - expected) < 5 * rows.std() / math.sqrt(len(rows))
     assert expected > 0.4
+
+
+def test_a_prior_that_cannot_be_sampled_has_no_kl_and_no_residual():
+    class Unsampled(UnstructuredLaplace):
+        sample = ExplicitPrior.sample
+
+    found = both_sides.both_sides(Unsampled(), Estimate(-1.0, 0.01), *([z[:1] for z in SPLITS]))
+    assert found == dict.fromkeys(both_sides.KEYS)

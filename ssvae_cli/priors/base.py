@@ -18,6 +18,10 @@ Direction = Literal["forward", "backward", "both"]
 RESAMPLED = 1024  # candidates among which a partner is drawn
 
 
+class NoSamples(NotImplementedError):
+    """P cannot be sampled: its KL is not estimated by a classifier."""
+
+
 class Encoded(NamedTuple):
     """A batch in latent space: one sample of each posterior, [B, D], and the posteriors they came from."""
 
@@ -148,7 +152,7 @@ class ExplicitPrior(Prior):
 
     def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
         """`count` samples of (z, z'), [count, dim] each; of (z,) under an unstructured prior."""
-        raise NotImplementedError
+        raise NoSamples
 
     def samplers(self, latents):
         dim = latents[0].shape[1]
