@@ -244,3 +244,15 @@ def test_two_modalities_train_with_encoders_of_two_kinds_and_shared_weights_are_
     assert "one x is [5] here; encoder=mlp takes any shape" in capfd.readouterr().err
     assert ssvae(*command, "encoder_prime=mlp", f"hydra.run.dir={tmp_path}/run") == 0
     assert '"probe/linear/test": null' in (tmp_path / "run" / "summary.json").read_text()
+
+
+def test_training_reads_neither_labels_nor_factors(tmp_path):
+    x = RNG.integers(0, 256, (60, 3, 8, 8), np.uint8)
+    known = {"y": np.arange(60) % 4, "factors": RNG.normal(size=(60, 2))}
+    for name, arrays in {"known": known, "unknown": {}}.items():
+        np.savez(tmp_path / f"{name}.npz", x=x, **arrays)
+        command = ["train", "dataset=npz", f"dataset.path={tmp_path}/{name}.npz", f"hydra.run.dir={tmp_path}/{name}"]
+        command += ["trainer.epochs=1", "trainer.batch_size=20", "trainer.device=cpu", "encoder.backbone.width=4"]
+        assert ssvae(*command) == 0
+    weights = [(tmp_path / name / "encoder.safetensors").read_bytes() for name in ("known", "unknown")]
+    assert weights[0] == weights[1]

@@ -50,7 +50,7 @@ def _of_weights(log_weights: Tensor, of_pairs: Tensor) -> dict[str, float]:
     """log_weights: [K, B], K samples of the posteriors; of_pairs: [B], the ELBO of each pair of views."""
     return {
         "elbo": of_pairs.mean().item(),
-        "error": of_pairs.std().item() / math.sqrt(len(of_pairs)),
+        "error": of_pairs.std().item() / math.sqrt(len(of_pairs)) if len(of_pairs) > 1 else math.nan,
         "evidence": _log_mean_exp(log_weights).mean().item(),
     }
 
