@@ -1,6 +1,6 @@
 """Two SimCLR views of a batch: pairs a second by ssvae, kornia's batched chain and torchvision v2 per image.
 
-    benchmarks/pairs/environment.sh DIR PYTHON && DIR/bin/python benchmarks/pairs/views.py OUT.json [--device cuda]
+    benchmarks/pairs/environment.sh DIR PYTHON && DIR/bin/python benchmarks/pairs/views.py OUT.json [--sides 96] [--device cuda]
 
 All take the same uint8 images to two normalised float views, with SimCLR's settings, in turns in one process; a figure
 is the median over the rounds. torchvision also runs in a DataLoader with 2 workers; on a GPU it is left out. Beside the
@@ -27,6 +27,7 @@ from ssvae_cli.pairs.geometry import Crop
 
 SCALE, RATIO, JITTER, KERNEL, SIGMA = (0.2, 1.0), (3 / 4, 4 / 3), (0.4, 0.4, 0.4, 0.1), 9, (0.1, 2.0)
 WORKERS = 2
+BLURRED = {32: False, 96: True}  # by the images' side
 
 
 def ours(x, blurred):
@@ -113,6 +114,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--sides", type=int, nargs="+", default=list(BLURRED), choices=BLURRED)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
@@ -120,7 +122,8 @@ def main():
     name = torch.cuda.get_device_name() if on_gpu else platform.processor()
     result = {"batch": arguments.batch, "threads": arguments.threads, "rounds": arguments.rounds, "device": name}
     result["versions"] = {name: version(name) for name in ("torch", "torchvision", "kornia")}
-    for side, blurred in ((32, False), (96, True)):
+    for side in arguments.sides:
+        blurred = BLURRED[side]
         x = torch.randint(0, 256, (arguments.batch, 3, side, side), dtype=torch.uint8).to(arguments.device)
         calls = {name: (make(x, blurred), batches) for name, (make, batches) in CONTENDERS.items()}
         calls = {name: call for name, call in calls.items() if not (on_gpu and name.startswith("torchvision"))}
