@@ -1,10 +1,11 @@
 """Two SimCLR views of a batch: pairs a second by ssvae, kornia's batched chain and torchvision v2 per image.
 
-    benchmarks/pairs/environment.sh DIR PYTHON && DIR/bin/python benchmarks/pairs/views.py OUT.json [--sides 96] [--device cuda]
+    benchmarks/pairs/environment.sh DIR PYTHON && DIR/bin/python benchmarks/pairs/views.py OUT.json [--device cuda]
 
 All take the same uint8 images to two normalised float views, with SimCLR's settings, in turns in one process; a figure
 is the median over the rounds. torchvision also runs in a DataLoader with 2 workers; on a GPU it is left out. Beside the
-clock stands the processor time of a pair, which other work moves less; --threads 1 keeps spinning out of it.
+clock stands the processor time of a pair, which other work moves less; --threads 1 keeps spinning out of it. --sides 96
+measures that size alone.
 """
 
 import argparse
