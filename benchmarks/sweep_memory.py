@@ -1,6 +1,6 @@
 """Memory that a sweep holds from job to job in one process: resident size, peak and tensors alive as each job begins.
 
-python benchmarks/sweep_memory.py --jobs 20
+python benchmarks/sweep_memory.py --jobs 20 [key=value ...]
 """
 
 import argparse
@@ -16,6 +16,7 @@ from ssvae_cli import cli, runs
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--jobs", type=int, default=20)
+parser.add_argument("overrides", nargs="*", help="of every job")
 options = parser.parse_args()
 clear = runs.clear_memory
 
@@ -34,5 +35,6 @@ def measured() -> None:
 runs.clear_memory = measured
 with tempfile.TemporaryDirectory() as folder:
     seeds = ",".join(map(str, range(options.jobs)))
-    sys.argv = ["ssvae", "train", "-m", f"seed={seeds}", "trainer.epochs=1", f"hydra.sweep.dir={folder}/sweep"]
+    one = ["trainer.epochs=1", *options.overrides, f"hydra.sweep.dir={folder}/sweep"]
+    sys.argv = ["ssvae", "train", "-m", f"seed={seeds}", *one]
     cli.main()

@@ -116,7 +116,7 @@ def test_a_users_own_prior_needs_a_class_and_a_yaml_file_and_is_resumed_with_bot
     no_folder, no_trust = capfd.readouterr().err.splitlines()
     assert "prior=own is not a choice" in no_folder and "give its --config-dir again" in no_folder
     assert "prior._target_ = own_prior.Own" in no_trust and "add trust=true" in no_trust
-    assert ssvae(*again, *own, "trust=true") == 0
+    assert ssvae(*again, "trust=true", *own) == 0
 
 
 def test_the_prior_that_the_readme_adds_trains_as_printed(tmp_path, monkeypatch, capfd):

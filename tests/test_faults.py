@@ -89,6 +89,13 @@ def test_a_rate_that_diverges_is_a_line_and_no_traceback(tmp_path, capfd):
     assert "not finite" in err.strip().splitlines()[-1] and "Traceback" not in err
 
 
+def test_an_evaluation_of_what_diverged_is_a_line_and_the_checkpoint_is_from_before(tmp_path, capfd):
+    one = [*TINY, "trainer.epochs=1", "dataset.limit=400", "optimizer.lr=1e15"]  # its one step is its last
+    assert ssvae("train", *one, f"hydra.run.dir={tmp_path}/run") == 2
+    assert "training diverged" in capfd.readouterr().err.strip().splitlines()[-1]
+    assert checkpoint.load(tmp_path / "run")["step"] == checkpoint.load(tmp_path / "run")["epoch"] == 0
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES])
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before_it_whole(number, tmp_path, monkeypatch):
     checkpoint.save(tmp_path, {"epoch": 1})

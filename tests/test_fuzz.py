@@ -163,7 +163,7 @@ def outcome(asked: list[str], run: Path) -> str:
         return "clean"
     assert code == 2, (code, err.getvalue())
     assert lines[-1].startswith("ssvae: ") and "Traceback" not in err.getvalue(), err.getvalue()
-    if "training stopped at step" in lines[-1]:
+    if "training stopped at step" in lines[-1] or "training diverged" in lines[-1]:
         assert checkpoint.load(run)["step"] == 0
         return "diverged"
     assert len(lines) == 1, err.getvalue()

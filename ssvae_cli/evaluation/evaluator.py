@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from ssvae_cli.errors import require
 from ssvae_cli.evaluation import elbo, figures
 from ssvae_cli.evaluation.both_sides import KEYS, Estimate, both_sides
 from ssvae_cli.evaluation.degeneracy import warn_of_degeneracy
@@ -102,7 +103,7 @@ class Evaluator:
         """An objective's features of the clean images, or their pixels where it is None, [N, F] a split."""
         read = torch.nn.Flatten() if objective is None else objective.eval().features
         return {
-            name: torch.cat([read(self.pairs.clean(batch)) for batch in split.batches(CHUNK)])
+            name: _finite(torch.cat([read(self.pairs.clean(batch)) for batch in split.batches(CHUNK)]), "feature")
             for name, split in self.data.splits.items()
         }
 
@@ -153,7 +154,7 @@ class Evaluator:
         for _ in range(repeats):
             for batch in images.batches(CHUNK):
                 rows.append(self.objective.encode(*self.pairs(batch, generator), generator).latents)
-        return tuple(torch.cat(side) for side in zip(*rows))
+        return tuple(_finite(torch.cat(side), "latent") for side in zip(*rows))
 
     def _elbo(self, split: str, log_q=None) -> dict[str, float | None]:
         return elbo.evaluate(self.objective, self.pairs, self.data.splits[split], self._generator(), log_q)
@@ -186,6 +187,12 @@ class Evaluator:
             "geometry/uniformity": uniformity(z),
             "geometry/rank": effective_rank(z),
         }
+
+
+def _finite(z: Tensor, what: str) -> Tensor:
+    """z, [N, D]; raises UserError where the last steps left weights that make no numbers of it."""
+    require(bool(z.isfinite().all()), f"training diverged: a {what} is not finite when evaluated; lower optimizer.lr")
+    return z
 
 
 def _tagged(values: dict[str, float | None], split: str) -> dict[str, float | None]:

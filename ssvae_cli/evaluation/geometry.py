@@ -19,6 +19,7 @@ def uniformity(z: Tensor) -> float:
 
 def effective_rank(z: Tensor) -> float:
     """exp of the entropy of the normalised singular values of centred z, [B, D] (Roy & Vetterli 2007)."""
+    z = z.double()  # squares of large numbers are within its range
     values = torch.linalg.svdvals(z - z.mean(0))
     share = values / values.sum().clamp_min(torch.finfo(values.dtype).tiny)
     return torch.special.entr(share).sum().exp().item()

@@ -60,7 +60,7 @@ class Prior(nn.Module):
 
         latents: samples of Q, (z, z') or (z,), [N, D] each, to which a prior made of Q is resampled.
         """
-        raise NotImplementedError
+        raise NoSamples
 
 
 class ScorePrior(Prior):
