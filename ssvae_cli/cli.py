@@ -14,7 +14,7 @@ from ssvae_cli import __version__
 from ssvae_cli.again import resumed, swept
 from ssvae_cli.errors import UserError, nearest, of_machine, require
 from ssvae_cli.followers import aside, let_the_first_speak
-from ssvae_cli.mistakes import one_line
+from ssvae_cli.mistakes import one_line, refuse_unknown_options
 from ssvae_cli.stopping import Stopped, leave
 from ssvae_cli.usage import groups
 
@@ -100,6 +100,7 @@ def hydra_main(command: str, overrides: list[str]) -> None:
     import hydra
     from omegaconf import OmegaConf
 
+    refuse_unknown_options(overrides)
     OmegaConf.register_new_resolver("ssvae.groups", groups, replace=True)  # of hydra.help
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that exceptions come here instead of being printed there
     sys.argv = ["ssvae", *swept(resumed(overrides))]

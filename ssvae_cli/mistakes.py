@@ -4,7 +4,18 @@ import re
 from pathlib import Path
 
 from ssvae_cli.again import value_of
-from ssvae_cli.errors import nearest
+from ssvae_cli.errors import UserError, nearest
+
+
+def refuse_unknown_options(arguments: list[str]) -> None:
+    """Raise UserError for an option that is not Hydra's, which would print its whole usage; a unique prefix is one."""
+    from hydra._internal.utils import get_args_parser
+
+    known = get_args_parser()._option_string_actions
+    for argument in arguments:
+        word = argument.partition("=")[0]
+        if re.match(r"--?[a-zA-Z]", word) and not any(option.startswith(word) for option in known):
+            raise UserError(f"unknown option {word}; a setting is key=value; {nearest(word, known)}")
 
 
 def one_line(error: Exception, command: str, overrides: list[str]) -> str:

@@ -161,9 +161,14 @@ def clear_unstarted(run: Path, job: str) -> None:
     for name in ("config.yaml", "hydra.yaml", "overrides.yaml"):
         (run / ".hydra" / name).unlink(missing_ok=True)
     (run / f"{job}.log").unlink(missing_ok=True)
+    outputs = Path.cwd() / "outputs"
     with contextlib.suppress(OSError):  # a folder that is not empty stays
         (run / ".hydra").rmdir()
         run.rmdir()
+        for parent in run.parents:
+            if not parent.is_relative_to(outputs):
+                break
+            parent.rmdir()
 
 
 def store_overrides(run: Path, config: DictConfig, overrides: list[str]) -> None:

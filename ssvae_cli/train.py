@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import torchvision
 from omegaconf import DictConfig, OmegaConf
-from safetensors.torch import save_file
+from safetensors.torch import save as to_safetensors
 
 import ssvae_cli
 from ssvae_cli import checkpoint, ranks
@@ -170,7 +170,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     tracker.summary(summary, hyperparameters(cfg, choices), step)
     tracker.close()
     weights = {k: v.contiguous() for k, v in objective.encoder.state_dict().items()}
-    checkpoint.atomic_write(run / "encoder.safetensors", lambda path: save_file(weights, path))
+    checkpoint.atomic_write(run / "encoder.safetensors", lambda path: path.write_bytes(to_safetensors(weights)))
     closing_table(summary)
     log.info("run: %s", run)
     log.info("tensorboard --logdir %s", run)

@@ -47,6 +47,8 @@ CASES = {
     "unknown top-level key": ("train", ["sed=3"], ["sed", "did you mean 'seed'"]),
     "key without its group": ("train", ["epochs=3"], ["unknown key epochs", "did you mean 'trainer.epochs'"]),
     "unknown option": ("train", ["prior=infonc"], ["prior=infonc", "did you mean 'infonce'", "unstructured_normal"]),
+    "a flag for a setting": ("train", ["--epochs", "1"], ["unknown option --epochs", "a setting is key=value"]),
+    "a misspelt flag": ("train", ["--confg", "job"], ["unknown option --confg", "did you mean '--c"]),
     "unknown nested option": ("train", ["prior/coupling=cosin"], ["prior/coupling=cosin", "did you mean 'cosine'"]),
     "unknown key of another choice": (
         "train",
@@ -193,8 +195,7 @@ def test_one_line_and_exit_code_2(name, tmp_path, monkeypatch, capfd):
     assert len(lines) == 1 and out == "", err
     for words in said:
         assert words in lines[0]
-    left = [p for p in set(tmp_path.rglob("*")) - before if p.is_file()]
-    assert left == [], "a refused run leaves no files"
+    assert set(tmp_path.rglob("*")) == before, "a refused run leaves nothing"
 
 
 def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path, capfd):

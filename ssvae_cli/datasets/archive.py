@@ -39,7 +39,7 @@ def load(path: str, samples: Sequence[str], storage: Storage) -> dict[str, np.nd
     except MemoryError as error:
         raise UserError(f"dataset.path={path}: its arrays take more memory than there is ({error})") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = "it holds Python objects" if "pickle" in str(error) else str(error).splitlines()[0]
+        reason = "it holds Python objects, or is no .npz" if "pickle" in str(error) else str(error).splitlines()[0]
         raise UserError(f"dataset.path={path}: cannot be read as an .npz of plain arrays ({reason})") from error
 
 

@@ -33,7 +33,7 @@ def evaluate(objective, pairs, split: Split, generator: torch.Generator, log_q=N
     """
     if isinstance(objective.prior, ScorePrior):
         return _from_scores(objective, pairs, split, generator)
-    values = dict.fromkeys(["error", "evidence", *BOUND_KEYS, *(f"{key}/ceiling" for key in BOUND_KEYS)])
+    values = dict.fromkeys(["elbo", "error", "evidence", *BOUND_KEYS, *(f"{key}/ceiling" for key in BOUND_KEYS)])
     if objective.decoder is None and log_q is None:
         chunks = [encoded for encoded, _ in _encoded(objective, pairs, split, generator)]
         total = sum(len(c.z) * objective.prior.elbo(objective.estimator, c).item() for c in chunks)
@@ -104,7 +104,8 @@ def _from_scores(objective, pairs, split, generator):
     log_weights = torch.stack(weights)
     values = _of_weights(log_weights, log_weights.mean(0).unflatten(0, (-1, len(own))).mean(0))
     values |= {key: torch.stack(v).mean().item() for key, v in bounds.items()}
-    return values | {f"{key}/ceiling": b.ceiling(n) for key, b in zip(BOUND_KEYS, BOUNDS)}
+    ceilings = ((key, bound.ceiling(n)) for key, bound in zip(BOUND_KEYS, BOUNDS))
+    return values | {f"{key}/ceiling": most if math.isfinite(most) else None for key, most in ceilings}
 
 
 def _log_mean_exp(rows: Tensor) -> Tensor:

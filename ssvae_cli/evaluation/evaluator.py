@@ -196,5 +196,5 @@ def _finite(z: Tensor, what: str) -> Tensor:
 
 
 def _tagged(values: dict[str, float | None], split: str) -> dict[str, float | None]:
-    """`elbo` -> `elbo/test`; a ceiling holds for its split's size and stays `mi/<bound>/ceiling`."""
-    return {k if k.endswith("/ceiling") else f"{k}/{split}": v for k, v in values.items() if k != "error"}
+    """`elbo` -> `elbo/test`."""
+    return {f"{key}/{split}": value for key, value in values.items() if key != "error"}

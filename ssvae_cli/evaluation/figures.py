@@ -84,13 +84,15 @@ def curves(history: list[dict], summary: dict) -> Figure:
         room = 0.15 * (max(shown) - min(shown)) + 0.1
         nats.set_ylim(min(shown) - room, max(shown) + room)
     nats.set(xlabel="epoch", ylabel="nats", title="ELBO and bounds of I")
-    for name in ("probe/linear/test", "probe/linear/random_init", "probe/linear/pixels"):
-        if summary.get(name) is not None:
-            _level(accuracy, name, summary[name])
+    levels = {name: summary.get(f"probe/linear/{name}") for name in ("test", "random_init", "pixels")}
+    known = sorted((value, f"probe/linear/{name}") for name, value in levels.items() if value is not None)
+    for i, (value, name) in enumerate(known):  # the lowest's words stand below its line: the next may be close
+        _level(accuracy, name, value, above=i > 0 or len(known) == 1)
     accuracy.set(xlabel="epoch", ylabel="accuracy", title="Probes")
     for axis in (nats, accuracy):
         if axis.has_data():
-            axis.legend(fontsize=7)
+            if axis.get_legend_handles_labels()[1]:  # no epoch, no curve
+                axis.legend(fontsize=7)
             axis.grid(alpha=0.3)
         else:  # data without labels have no probes
             axis.remove()
@@ -98,8 +100,8 @@ def curves(history: list[dict], summary: dict) -> Figure:
     return figure
 
 
-def _level(axis, name: str, value: float) -> None:
-    """A dashed line across, with its name and value."""
+def _level(axis, name: str, value: float, above: bool = True) -> None:
+    """A dashed line across, with its name and value above or below it."""
     axis.axhline(value, ls="--", lw=1, color="0.5")
-    place = (0.98, value)
-    axis.annotate(f"{name} {value:.3f}", place, xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=7)
+    side = {"va": "bottom" if above else "top", "ha": "right"}
+    axis.annotate(f"{name} {value:.3f}", (0.98, value), xycoords=("axes fraction", "data"), fontsize=7, **side)

@@ -44,7 +44,7 @@ def read_npz(path: str) -> Sample:
         with loaded:
             arrays = {key: loaded[key] for key in loaded.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = "it holds Python objects" if "pickle" in str(error) else str(error).splitlines()[0]
+        reason = "it holds Python objects, or is no .npz" if "pickle" in str(error) else str(error).splitlines()[0]
         raise UserError(f"data={path}: cannot be read as an .npz of plain arrays ({reason})") from error
     for key in arrays:
         require(key in ("x", "y"), f"data={path}: unknown array '{key}'; {nearest(key, ('x', 'y'))}")
