@@ -114,15 +114,15 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before_it_whole(numb
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 1.5 MiB."""
+    """A file system of 2 MiB."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1536k", "tmpfs", disk], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True)
     if mounted.returncode:
         pytest.skip("mounting a small tmpfs takes root")
     yield disk
     close_logs()
-    subprocess.run(["umount", disk], check=True)
+    subprocess.run(["umount", "-l", disk], check=True)  # lazily: TensorBoard may still hold a file
 
 
 def close_logs():
