@@ -27,9 +27,6 @@ from safetensors.torch import load_file  # noqa: E402
 from helpers import SHORT_FITS  # noqa: E402
 from ssvae_cli import checkpoint, cli, train  # noqa: E402, F401  (the children are forked with everything imported)
 
-for module, name, value in SHORT_FITS:  # a kill proves nothing about how good the fits are
-    setattr(module, name, value)
-
 SMALL = [
     "trainer.epochs=4",
     "trainer.eval_every=2",
@@ -189,6 +186,8 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    for module, name, value in SHORT_FITS:  # a kill proves nothing about how good the fits are
+        setattr(module, name, value)
     with tempfile.TemporaryDirectory() as folder:
         result = kill_test(options.kills, Path(folder), options.seed)
         if result["faults"]:

@@ -126,8 +126,10 @@ def small_disk(tmp_path):
 
 
 def close_logs():
-    """A file that is open keeps a disk from being remounted."""
-    for handler in logging.getLogger().handlers:
+    """A log that is open keeps a disk from being remounted, and would be opened again after it is gone."""
+    root = logging.getLogger()
+    for handler in [h for h in root.handlers if type(h) is logging.FileHandler]:
+        root.removeHandler(handler)
         handler.close()
 
 
