@@ -64,14 +64,14 @@ def latents(z: Tensor, y: Tensor, classes: tuple[str, ...]) -> Figure:
 
 
 def curves(history: list[dict], summary: dict) -> Figure:
-    """The ELBO and the bounds, and the probes, over the epochs of metrics.jsonl; baselines and ceilings dashed."""
+    """The ELBO and the bounds, and the probes, over the epochs of metrics.jsonl; baselines dashed."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     nats, accuracy = figure.subplots(1, 2)
     for name in sorted({key for line in history for key in line}):
         group, split = name.split("/")[0], name.split("/")[-1]
         axis = {"elbo": nats, "mi": nats, "probe": accuracy}.get(group)
         points = [(line["epoch"], line[name]) for line in history if line.get(name) is not None]
-        if axis is None or split not in ("train", "validation") or not points:
+        if axis is None or "/ceiling/" in name or split not in ("train", "validation") or not points:
             continue
         axis.plot(*zip(*points), marker="." if len(points) < 10 else None, label=name, lw=2 if group == "elbo" else 1)
     # A bound that fell far below the rest would flatten them.
