@@ -11,7 +11,7 @@ from ssvae_cli.errors import require
 from ssvae_cli.evaluation.spread import spread
 
 log = logging.getLogger(__name__)
-COMPARED = 10_000
+COMPARED = 10_000  # rows that penalties are compared on, at most
 EXACT = 4_000_000  # numbers in the features up to which float64 is quick
 CURVATURE = 0.1  # of the cross-entropy, about p (1 - p); sets the speed and not the result
 HISTORY = 20  # of L-BFGS
@@ -70,7 +70,7 @@ class LinearProbe:
         std = torch.where(std > 1e-6 * std.max(), std, torch.ones_like(std))  # dead units stay zero
         x = (x - mean) / std
         # In the features' principal axes, where neither the fit nor the penalty changes, the curvature is about known.
-        spread, axes = torch.linalg.eigh(x.T @ x / len(x))
+        variance, axes = torch.linalg.eigh(x.T @ x / len(x))
         x = x @ axes
         w, b = x.new_zeros(classes, x.shape[1]), x.new_zeros(classes)
         if start is not None:
@@ -79,7 +79,7 @@ class LinearProbe:
         fits = []
         for penalty in sorted(penalties, reverse=True):
             # Strong to weak, each from the last: the weaker, the longer the way.
-            scale = (CURVATURE * spread.clamp_min(0) + penalty).rsqrt()
+            scale = (CURVATURE * variance.clamp_min(0) + penalty).rsqrt()
             w, b = self._minimise(x, y, penalty, scale, w, b)
             raw = axes @ w.T / std[:, None]
             fits.append(Fit(penalty, torch.cat([raw, (b - mean @ raw)[None]])))
