@@ -155,7 +155,7 @@ def refuse_other_run(run: Path, config: DictConfig) -> None:
 
 
 def clear_unstarted(run: Path, job: str) -> None:
-    """Remove what Hydra laid out for a run that was refused before its first step, and what is then empty in outputs/."""
+    """Remove what Hydra laid out for a run that was refused before its first step, and empty folders of outputs/."""
     if (run / "metrics.jsonl").exists():
         return
     for name in ("config.yaml", "hydra.yaml", "overrides.yaml"):
