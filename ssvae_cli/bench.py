@@ -23,7 +23,7 @@ from ssvae_cli.build import build
 from ssvae_cli.checkpoint import atomic_write
 from ssvae_cli.errors import require
 from ssvae_cli.objective import make_objective
-from ssvae_cli.step import Step
+from ssvae_cli.step import Step, compiled
 from ssvae_cli.tracking import Stages
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         views = pairs(batch, noise)
         latents = objective.encode(*views, noise)
     slopes = [torch.randn_like(z) / z.numel() for z in latents.latents]  # a gradient of an ordinary size for the limit
-    encode = torch.compile(objective.encode) if trainer.compile else objective.encode
+    encode = compiled(objective.encode, trainer.compile)
 
     def limit() -> None:
         encoded = encode(*views, noise)

@@ -112,7 +112,7 @@ def describe(hint: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(describe(a) for a in args)
     if origin is Literal:
-        return "one of " + ", ".join(map(str, args))
+        return "one of " * (len(args) > 1) + ", ".join(map(str, args))
     if origin is tuple and not (len(args) == 2 and args[1] is Ellipsis):
         return "a list of " + ", ".join(describe(a) for a in args)
     if origin in (tuple, list):

@@ -20,7 +20,7 @@ class Trainer:
         eval_every: int,
         device: Literal["auto", "cpu", "cuda"],
         precision: Literal["float32", "bf16", "auto"],
-        compile: bool,
+        compile: bool | Literal["reduce-overhead"],
     ):
         require(epochs >= 0, f"trainer.epochs must be at least 0, got {epochs}")
         require(batch_size >= 2, f"trainer.batch_size must be at least 2 (a pair needs a negative), got {batch_size}")
