@@ -47,7 +47,7 @@ def resumed(overrides: list[str]) -> list[str]:
     given = {name_of(o) for o in overrides}
     kept = [o for o in own if name_of(o) not in given]
     # Hydra would write .hydra again, not whole at every moment: `store_overrides` does it instead.
-    return after("resume", overrides, [*kept, f"hydra.run.dir={run}", "hydra.output_subdir=null"])
+    return [*overrides, *kept, f"hydra.run.dir={run}", "hydra.output_subdir=null"]
 
 
 def swept(overrides: list[str]) -> list[str]:
@@ -61,10 +61,4 @@ def swept(overrides: list[str]) -> list[str]:
     new = [o for o in asked if o not in own and not name_of(o).startswith("hydra")]
     require(not new, f"sweep.resume={folder}: {', '.join(new)} is not of that sweep, which is: {' '.join(own)}")
     kept = [o for o in overrides if o not in own and o not in ("-m", "--multirun")]
-    return ["-m", *after("sweep.resume", kept, [*own, f"hydra.sweep.dir={folder}"])]
-
-
-def after(key: str, overrides: list[str], more: list[str]) -> list[str]:
-    """The overrides with `more` after the one about `key`: Hydra takes them in one row, which an option would part."""
-    place = max(i for i, o in enumerate(overrides) if o.startswith(f"{key}=")) + 1
-    return [*overrides[:place], *more, *overrides[place:]]
+    return ["-m", *kept, *own, f"hydra.sweep.dir={folder}"]

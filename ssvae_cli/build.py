@@ -7,6 +7,7 @@ key they came from, before anything is built. Ranges are the constructor's own b
 import inspect
 import math
 import pkgutil
+import re
 import types
 from collections.abc import Callable
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -106,6 +107,11 @@ def fits(value: Any, hint: Any) -> bool:
     return isinstance(value, hint) if inspect.isclass(hint) else True
 
 
+def choice_of(kind: type) -> str:
+    """The word that chooses a class on the command line, as a rule: WordsJoined -> words_joined."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "_", kind.__name__).lower()
+
+
 def describe(hint: Any) -> str:
     """An annotation in words: 'an integer or null', 'one of a, b', 'a list of 2 numbers'."""
     origin, args = get_origin(hint), get_args(hint)
@@ -119,7 +125,7 @@ def describe(hint: Any) -> str:
         return f"a list, each {describe(args[0])}"
     if origin is Callable:
         return "a part with its _target_"
-    return PLAIN_NAMES.get(hint, f"a {getattr(hint, '__name__', hint)} (a config group)")
+    return PLAIN_NAMES.get(hint, f"a {choice_of(hint)} (a config group)")
 
 
 def hint(value: Any, annotation: Any) -> str:

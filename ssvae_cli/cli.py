@@ -14,7 +14,7 @@ from ssvae_cli import __version__
 from ssvae_cli.again import resumed, swept
 from ssvae_cli.errors import UserError, nearest, of_machine, require
 from ssvae_cli.followers import aside, let_the_first_speak
-from ssvae_cli.mistakes import one_line, refuse_unknown_options
+from ssvae_cli.mistakes import one_line, options_first, refuse_added_keys
 from ssvae_cli.stopping import Stopped, leave
 from ssvae_cli.usage import groups
 
@@ -100,7 +100,7 @@ def hydra_main(command: str, overrides: list[str]) -> None:
     import hydra
     from omegaconf import OmegaConf
 
-    refuse_unknown_options(overrides)
+    overrides = options_first(overrides)
     OmegaConf.register_new_resolver("ssvae.groups", groups, replace=True)  # of hydra.help
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that exceptions come here instead of being printed there
     sys.argv = ["ssvae", *swept(resumed(overrides))]
@@ -110,7 +110,7 @@ def hydra_main(command: str, overrides: list[str]) -> None:
         # Hydra takes the first word for the program: leave it one.
         line = os.environ["COMP_LINE"]
         os.environ["COMP_LINE"] = re.sub(r"^(\s*\S+)\s+" + command + r"\b", r"\1", line)
-    from ssvae_cli.runs import Refused, failed_jobs, failures, sweeps
+    from ssvae_cli.runs import Refused, failures, sweeps, tell_ended, tell_failed
 
     logging.raiseExceptions = False  # a log on a full disk would print tracebacks beside the one line
     failures.clear()
@@ -129,20 +129,15 @@ def hydra_main(command: str, overrides: list[str]) -> None:
         if not sweeps:  # no job's: those are in `failures`. Composition raises nearly anything
             raise UserError(one_line(error, command, overrides)) from error
         print(f"ssvae: the launcher stopped: {type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(tell(failed_jobs(sweeps[0]), sweeps[0]) or 1)
+        tell_failed(sweeps[0])
+        sys.exit(1)
     if failures:
         raise cause_of(failures[0]) or failures[0]
     if sweeps:
-        sys.exit(tell(failed_jobs(sweeps[0]), sweeps[0]))
-
-
-def tell(failed: list[str], sweep: Path) -> int:
-    """Say what is missing from a sweep, and how to have it; the exit code."""
-    for line in failed:
-        print(f"ssvae: {line}", file=sys.stderr)
-    if failed:
-        print(f"ssvae: {len(failed)} failed; sweep.resume={sweep} runs what is missing", file=sys.stderr)
-    return int(bool(failed))
+        if tell_failed(sweeps[0]):
+            sys.exit(1)
+        if command == "train":
+            tell_ended(sweeps[0])
 
 
 def cause_of(error: BaseException | None) -> UserError | None:
@@ -169,6 +164,7 @@ def start(command: str, config) -> float | None:
     folder = Path(hydra_config.runtime.output_dir)
     sweeping = hydra_config.mode is RunMode.MULTIRUN
     try:
+        refuse_added_keys(config, hydra_config.overrides.task, hydra_config.runtime.choices)
         for key in OmegaConf.missing_keys(config):
             raise UserError(f"{key} has no default; give {key}=...")
         if sweeping and "sweep" in config:

@@ -1,27 +1,44 @@
 """What Hydra cannot compose, as one line with the nearest spelling, which Hydra leaves out."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NoReturn
 
-from ssvae_cli.again import value_of
+from ssvae_cli.again import name_of, value_of
 from ssvae_cli.errors import UserError, nearest
 
 
-def refuse_unknown_options(arguments: list[str]) -> None:
-    """Raise UserError for an option that is not Hydra's, which would print its whole usage; a unique prefix is one."""
+def options_first(arguments: list[str]) -> list[str]:
+    """The options before the settings: Hydra takes these in one row, which an option would part.
+
+    Raises UserError for an option that is not Hydra's (a unique prefix is one), or is given wrongly: Hydra would print
+    its whole usage.
+    """
     from hydra._internal.utils import get_args_parser
 
-    known = get_args_parser()._option_string_actions
+    parser = get_args_parser()
+    parser.error = refuse
+    known = parser._option_string_actions
     for argument in arguments:
         word = argument.partition("=")[0]
         if re.match(r"--?[a-zA-Z]", word) and not any(option.startswith(word) for option in known):
             raise UserError(f"unknown option {word}; a setting is key=value; {nearest(word, known)}")
+    settings = parser.parse_intermixed_args(arguments).overrides
+    return [*(a for a in arguments if a not in settings), *settings]
+
+
+def refuse(message: str) -> NoReturn:
+    """In place of argparse's own, which prints the usage."""
+    raise UserError(message)
 
 
 def one_line(error: Exception, command: str, overrides: list[str]) -> str:
     """Hydra's or OmegaConf's message as one line."""
     text = str(error)
     if override := getattr(error, "override", None):
+        if re.fullmatch(r"[\w-]+", override):
+            return f"'{override}' is no setting (key=value); ssvae {command} --help shows every group, choice and key"
         return (
             f"'{override}' is no override ({text.splitlines()[0]}); allowed: key=value, group=choice, +new=value, ~key"
         )
@@ -43,11 +60,24 @@ def one_line(error: Exception, command: str, overrides: list[str]) -> str:
         known = known_keys(found[1], command, overrides)
         whole = [key for key in known if key.endswith(f".{found[1]}")]
         return f"unknown key {found[1]}; {nearest(whole[0] if whole else found[1], whole or known)}"
+    if found := re.search(r"Ambiguous value for argument '([^=]+=(.+))'$", text, re.M):
+        return f"{found[1]}: several values are a sweep, ssvae {command} -m {found[1]}; a list is written [{found[2]}]"
     noise = ("full_key", "object_type", "Set the environment variable", "See https")
     lines = [line.strip() for line in text.splitlines()]
     said = " ".join(line for line in lines if line and not line.startswith(noise))
     names_it = type(error).__module__.startswith(("hydra", "omegaconf"))
     return said if names_it else f"{said}; given: {' '.join(overrides)}"
+
+
+def refuse_added_keys(config, overrides: list[str], groups: Iterable[str]) -> None:
+    """Raise UserError for +key=value that no part has: Hydra adds it at the top, where nothing reads it.
+
+    config: composed. groups: those of the configuration, added ones among them.
+    """
+    for override in overrides:
+        key = name_of(override)
+        if override.startswith("+") and not override.startswith("++") and "." not in key and key not in groups:
+            raise UserError(f"unknown key {key}; {nearest(key, set(config) - {key})}")
 
 
 def own_folders(overrides: list[str]) -> list[str]:

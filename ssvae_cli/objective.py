@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from ssvae_cli import ranks
-from ssvae_cli.build import build
+from ssvae_cli.build import build, choice_of
 from ssvae_cli.datasets.base import Shape
 from ssvae_cli.encoders import with_density
 from ssvae_cli.errors import nearest, require
@@ -37,17 +37,15 @@ class Objective(nn.Module):
         microbatch: int | None = None,
     ):
         super().__init__()
-        name, prior_name = estimator.name, type(prior).__name__
+        name, chosen = estimator.name, f"prior={choice_of(type(prior))}"
         serving = [s for s in prior.served_by if (s == "analytic") == (decoder is not None)]
         if decoder is not None:
             require(
-                serving != [], f"decoder=conv is the ordinary VAE and needs prior=unstructured_normal, got {prior_name}"
+                serving != [], f"decoder=conv is the ordinary VAE and needs prior=unstructured_normal, got {chosen}"
             )
             require(encoder.stochastic, "decoder=conv needs encoder.posterior=gaussian, got deterministic")
         beside = " beside decoder=conv" if decoder is not None else ""
-        require(
-            name in serving, f"estimator={name} cannot serve the prior {prior_name}{beside}; {nearest(name, serving)}"
-        )
+        require(name in serving, f"estimator={name} cannot serve {chosen}{beside}; {nearest(name, serving)}")
         stochastic = encoder.stochastic and (encoder_prime is None or encoder_prime.stochastic)
         require(
             stochastic or not getattr(estimator, "needs_density", False),

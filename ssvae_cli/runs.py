@@ -8,7 +8,9 @@ import contextlib
 import functools
 import gc
 import json
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
@@ -23,8 +25,17 @@ MAY_CHANGE = ("trainer.device", "dataset.workers")  # by a resumption, besides t
 ASKING = ("resume", "trust", "sweep.resume")  # and what asks for it
 CHECKPOINT = Path("checkpoints") / "last.pt"
 FAILED = "failed.txt"  # in a sweep's job folder until the job has come to its end: why it did not
+
+
+class Sweep(NamedTuple):
+    """A sweep's folder, and how many of its jobs had come to their end when it began."""
+
+    folder: Path
+    ended: int
+
+
 failures: list[Exception] = []  # of the single run of this process
-sweeps: list[Path] = []  # that this process began
+sweeps: list[Sweep] = []  # that this process began
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
@@ -78,7 +89,7 @@ class Guard(Callback):
             again is not None or not held,
             f"hydra.sweep.dir={sweep} already holds a sweep; give another folder, or sweep.resume={sweep}",
         )
-        sweeps.append(sweep)
+        sweeps.append(Sweep(sweep, ended_jobs(sweep)))
 
     def on_job_start(self, config: DictConfig, **kwargs) -> None:
         if config.hydra.mode != RunMode.MULTIRUN:
@@ -118,6 +129,28 @@ def failed_jobs(sweep: Path) -> list[str]:
     """A line for each job that did not come to its end: its folder, and why."""
     notes = sorted(sweep.glob(f"*/{FAILED}"), key=lambda note: (len(note.parent.name), note.parent.name))
     return [f"{note.parent} failed: {note.read_text().strip()}" for note in notes]
+
+
+def ended_jobs(sweep: Path) -> int:
+    """How many jobs of a sweep have come to their end."""
+    return sum(is_finished(summary.parent) for summary in sweep.glob("*/summary.json"))
+
+
+def tell_failed(sweep: Sweep) -> int:
+    """Say what is missing from a sweep, and how to have it; how many jobs that is."""
+    failed = failed_jobs(sweep.folder)
+    for line in failed:
+        print(f"ssvae: {line}", file=sys.stderr)
+    if failed:
+        print(f"ssvae: {len(failed)} failed; sweep.resume={sweep.folder} runs what is missing", file=sys.stderr)
+    return len(failed)
+
+
+def tell_ended(sweep: Sweep) -> None:
+    """Say that nothing is missing from a sweep, and what to do with it."""
+    ended = ended_jobs(sweep.folder)
+    word = "had ended" if ended == sweep.ended else "have ended"
+    print(f"ssvae: all jobs {word} ({ended}); ssvae report runs={sweep.folder} compares them", file=sys.stderr)
 
 
 def last_value(run: Path, name: str) -> float | None:

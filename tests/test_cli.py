@@ -1,6 +1,7 @@
 """The command: quick to answer, open to a user's own parts, and whole in a wheel."""
 
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from helpers import TINY, ssvae
+from ssvae_cli.build import choice_of
 
 REPOSITORY = Path(__file__).parents[1]
 SSVAE = [str(Path(sysconfig.get_path("scripts")) / "ssvae")]
@@ -74,6 +76,12 @@ def test_the_composed_configuration_is_shown():
     assert run("train", "--cfg", "job", "prior=mi").stdout.count("ssvae_cli.priors.mi.MI") == 1
 
 
+def test_options_may_stand_anywhere_among_the_settings(capfd):
+    assert ssvae("train", "prior=mi", "--cfg", "job", "seed=7") == 0
+    shown = capfd.readouterr().out
+    assert "seed: 7" in shown and "ssvae_cli.priors.mi.MI" in shown
+
+
 def test_a_reader_that_has_gone_ends_the_help_without_a_word():
     read, write = os.pipe()
     os.close(read)
@@ -116,7 +124,7 @@ def test_a_users_own_prior_needs_a_class_and_a_yaml_file_and_is_resumed_with_bot
     no_folder, no_trust = capfd.readouterr().err.splitlines()
     assert "prior=own is not a choice" in no_folder and "give its --config-dir again" in no_folder
     assert "prior._target_ = own_prior.Own" in no_trust and "add trust=true" in no_trust
-    assert ssvae(*again, "trust=true", *own) == 0
+    assert ssvae("train", "resume=run", *own, "trainer.epochs=2", "trust=true") == 0
 
 
 def test_the_prior_that_the_readme_adds_trains_as_printed(tmp_path, monkeypatch, capfd):
@@ -156,6 +164,21 @@ def test_the_wheel_holds_every_module_and_every_configuration(tmp_path):
     modules = {p.relative_to(REPOSITORY).as_posix() for p in (REPOSITORY / "ssvae_cli").rglob("*.py")}
     configs = {f"ssvae_cli/{p.relative_to(REPOSITORY).as_posix()}" for p in (REPOSITORY / "conf").rglob("*.yaml")}
     assert modules | configs <= names
+
+
+CHOSEN = [
+    f"{group}={path.stem}"
+    for group in ("prior", "prior/coupling")
+    for path in sorted((REPOSITORY / "conf" / group).glob("*.yaml"))
+    if path.stem != "diagonal_rbf"  # an `rbf` with a bandwidth a dimension
+]
+
+
+@pytest.mark.parametrize("choice", CHOSEN)
+def test_refusals_name_a_prior_and_a_coupling_by_the_word_that_chose_it(choice):
+    group, word = choice.split("=")
+    target = re.search(r"_target_: (\S+)", (REPOSITORY / "conf" / group / f"{word}.yaml").read_text())[1]
+    assert choice_of(pkgutil.resolve_name(target)) == word
 
 
 PARTS = {

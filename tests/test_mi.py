@@ -310,7 +310,7 @@ def test_the_command_reads_a_users_pairs_and_reports_what_diverged_as_failed(tmp
     summary = run(tmp_path, f"data={tmp_path}/pairs.npz", "estimators.nwj._target_=test_mi.Exploding")
     assert summary["mi/recommended/low"] < exact / 2 < summary["mi/recommended/high"]
     assert summary["mi/nwj/test"] is None and "diverged" in summary["mi/nwj/failure"]
-    assert summary["data/exact"] is None and summary["data/pairs"] == 1000
+    assert summary["data/exact"] is summary["data/task"] is None and summary["data/pairs"] == 1000
     out = capsys.readouterr().out
     assert "failed: diverged" in out and "recommended: 0." in out and "why: " in out
     lines = [json.loads(text) for text in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
@@ -328,6 +328,13 @@ def test_ten_pairs_are_enough_to_run_and_too_few_to_pretend(tmp_path):
     summary = run(tmp_path, "task.samples=10")
     assert summary["mi/gaussian_copula/test"] is None
     assert summary["mi/entropies/test"] is None
+
+
+def test_without_data_the_task_is_named_with_its_information_before_the_table(tmp_path, capfd):
+    summary = run(tmp_path, "task.samples=10", "zero_check=false")
+    assert summary["data/task"] == "gaussian"
+    said = capfd.readouterr().err
+    assert said.index("task=gaussian, I is 2.000 nats: 10 pairs, x [20], y [20]") < said.index("estimator 1/")
 
 
 # 6. Mistakes.

@@ -111,7 +111,7 @@ def test_a_coupling_that_needs_the_table_is_refused_above_the_memory():
     prior = InfoNCEPrior(coupling=MLP(latent_dim=8, hidden=[256]), direction="both")
     prior.require_memory(64, device)
     with pytest.raises(
-        UserError, match=r"trainer.batch_size=1000000: the coupling MLP .* allowed: a smaller batch, or"
+        UserError, match=r"trainer.batch_size=1000000: prior/coupling=mlp .* allowed: a smaller batch, or"
     ):
         prior.require_memory(10**6, device)
     InfoNCEPrior(coupling=Bilinear(latent_dim=8), direction="both").require_memory(10**6, device)

@@ -59,6 +59,22 @@ def test_the_end_of_a_sweep_says_what_failed_and_how_to_go_on(tmp_path, capfd):
     assert f"2 failed; sweep.resume={sweep}" in lines[2]
 
 
+def test_the_end_of_a_whole_sweep_names_what_to_do_next_and_resuming_it_says_that_nothing_was_missing(
+    tmp_path, monkeypatch, capfd
+):
+    from ssvae_cli import train as module
+
+    monkeypatch.setattr(module, "train", lambda config, folder, choices: (folder / "summary.json").write_text("{}"))
+    sweep = tmp_path / "sweep"
+    for arguments, word in (
+        (["-m", "seed=0,1", f"hydra.sweep.dir={sweep}"], "have ended"),
+        ([f"sweep.resume={sweep}"], "had ended"),
+    ):
+        assert ssvae("train", *arguments) == 0
+        last = capfd.readouterr().err.splitlines()[-1]
+        assert last == f"ssvae: all jobs {word} (2); ssvae report runs={sweep} compares them"
+
+
 def test_a_traceback_is_in_the_log_of_its_own_job(tmp_path, monkeypatch):
     from ssvae_cli import train as module
 

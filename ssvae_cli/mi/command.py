@@ -47,7 +47,10 @@ def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     methods = the_methods(cfg, parts)
     if share_a_coordinate(parts.whole):
         log.warning("x and y share a coordinate: I is infinite, and the numbers below tell how many pairs there are")
-    log.info("%d pairs, x [%d], y [%d]", len(sample.x), sample.x.shape[1], sample.y.shape[1])
+    chosen = choices["task"] if cfg.data is None else None
+    source = f"task={chosen}" if chosen else f"data={cfg.data}"
+    known = "" if sample.exact is None else f", I is {sample.exact:.3f} nats"
+    log.info("%s%s: %d pairs, x [%d], y [%d]", source, known, len(sample.x), sample.x.shape[1], sample.y.shape[1])
 
     estimates, curves = [], {}
     with open(run / "metrics.jsonl", "w") as metrics, Stages("estimator", len(methods)) as stages:
@@ -64,7 +67,7 @@ def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
                 metrics.flush()
 
     best = recommend(estimates)
-    summary = report.summary(estimates, best, sample) | {"seed": cfg.seed}
+    summary = report.summary(estimates, best, sample) | {"data/task": chosen, "seed": cfg.seed}
     text = json.dumps(summary, indent=2) + "\n"
     atomic_write(run / "summary.json", lambda path: path.write_text(text))
     (run / "figures").mkdir(exist_ok=True)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ssvae_cli import memory, ranks
+from ssvae_cli.build import choice_of
 from ssvae_cli.couplings import Coupling, Factored
 from ssvae_cli.errors import require
 from ssvae_cli.scores import DenseScores, FreshScores, RankScores, Scores, TiledScores, Tiles
@@ -80,10 +81,11 @@ class ScorePrior(Prior):
         if isinstance(self.coupling, Factored):
             return  # in tiles
         need, have = 4 * batch**2 * self.coupling.kept, memory.capacity(device)
+        chosen = f"prior/coupling={choice_of(type(self.coupling))}"
         require(
             need <= have,
-            f"trainer.batch_size={batch}: the coupling {type(self.coupling).__name__} needs all scores of a batch at "
-            f"once, {need / 2**30:.1f} GiB of {have / 2**30:.1f}; allowed: a smaller batch, or a coupling that is an "
+            f"trainer.batch_size={batch}: {chosen} needs all scores of a batch at once, "
+            f"{need / 2**30:.1f} GiB of {have / 2**30:.1f}; allowed: a smaller batch, or a coupling that is an "
             "inner product or a distance: cosine, bilinear, bilinear_bias, separable, rbf, diagonal_rbf, student, "
             "laplace",
         )
