@@ -177,6 +177,11 @@ def start(command: str, config) -> float | None:
                 runs.refuse_other_run(folder, config)
                 config.resume = str(folder)
         elif config.get("resume") is not None:
+            run, epochs = Path(config.resume), config.trainer.epochs
+            if runs.has_ended(run, epochs):
+                log = logging.getLogger("ssvae_cli")
+                log.info("%s has ended, after epoch %d; trainer.epochs=N goes on to epoch N", run, epochs)
+                return None
             runs.store_overrides(folder, config, hydra_config.overrides.task)
         job(config, folder, dict(hydra_config.runtime.choices))
     except (Stopped, KeyboardInterrupt) as stopped:

@@ -125,6 +125,14 @@ def is_finished(folder: Path) -> bool:
     return (folder / "summary.json").exists() and not (folder / FAILED).exists()
 
 
+def has_ended(run: Path, epochs: int) -> bool:
+    """Whether a run has come to the end of so many epochs, its closing table whole."""
+    with contextlib.suppress(OSError, ValueError):
+        json.loads((run / "summary.json").read_text())
+        return last_value(run, "epoch") == epochs
+    return False
+
+
 def failed_jobs(sweep: Path) -> list[str]:
     """A line for each job that did not come to its end: its folder, and why."""
     notes = sorted(sweep.glob(f"*/{FAILED}"), key=lambda note: (len(note.parent.name), note.parent.name))

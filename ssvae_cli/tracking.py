@@ -40,13 +40,14 @@ class Tracker:
         says of a tag beside its curve.
 
         TensorBoard's file is made again from the lines that are kept: a killed run may have left it cut short or ahead.
+        The closing table of a run that goes on is taken away: it would pass for that of the longer run.
         """
         self.run, self._meanings = run, meanings or {}
         self._metrics = open(run / "metrics.jsonl", "ab")
         there = self.bytes_written
         require(there >= kept_bytes, f"{run}/metrics.jsonl has lost lines: {there} bytes of the {kept_bytes} saved")
         self._metrics.truncate(kept_bytes)
-        for old in run.glob("events.out.tfevents.*"):
+        for old in [*run.glob("events.out.tfevents.*"), *run.glob("summary.json")]:
             old.unlink()
         self._writer = SummaryWriter(run)
         self._writer.add_custom_scalars(LAYOUT)
@@ -88,14 +89,17 @@ class Tracker:
         self._writer.add_figure(f"figures/{name}", figure, step, close=False)
 
     def summary(self, values: dict, choices: dict, step: int) -> None:
-        """summary.json, and hparams in the run's own event file: add_hparams would make a child run."""
-        text = json.dumps({k: plain(v) for k, v in values.items()}, indent=2) + "\n"
-        atomic_write(self.run / "summary.json", lambda path: path.write_text(text))
+        """hparams in the run's own event file (add_hparams would make a child run), and summary.json at the very last:
+        a run that has it has ended.
+        """
         numbers = {k: float(v) for k, v in values.items() if isinstance(v, (int, float)) and "/" in k}
         for event in hparams(choices, dict.fromkeys(numbers, 0.0)):
             self._writer.file_writer.add_summary(event)
         for name, value in numbers.items():
             self._scalar(name, value, step)
+        self._writer.flush()
+        text = json.dumps({k: plain(v) for k, v in values.items()}, indent=2) + "\n"
+        atomic_write(self.run / "summary.json", lambda path: path.write_text(text))
 
     def close(self) -> None:
         self._writer.close()

@@ -167,10 +167,10 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     step = trainer.epochs * steps_per_epoch
     for name, figure in [*evaluator.figures(), ("curves", curves(tracker.history(), summary))]:
         tracker.figure(name, figure, step)
-    tracker.summary(summary, hyperparameters(cfg, choices), step)
-    tracker.close()
     weights = {k: v.contiguous() for k, v in objective.encoder.state_dict().items()}
     checkpoint.atomic_write(run / "encoder.safetensors", lambda path: path.write_bytes(to_safetensors(weights)))
+    tracker.summary(summary, hyperparameters(cfg, choices), step)
+    tracker.close()
     closing_table(summary)
     log.info("run: %s", run)
     log.info("tensorboard --logdir %s", run)

@@ -16,6 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from helpers import ssvae, train
 from ssvae_cli import checkpoint
+from ssvae_cli.evaluation.evaluator import Evaluator
 from ssvae_cli.optimizers import Optimization
 from ssvae_cli.tracking import Tracker
 
@@ -118,6 +119,31 @@ def test_a_longer_run_goes_on_from_the_shorter_and_can_itself_be_resumed(run):
     before = (run / "metrics.jsonl").read_bytes()
     assert ssvae("train", f"resume={run}") == 0
     assert (run / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_run_that_has_ended_says_so_and_is_left_as_it_is(run, capfd):
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.name != "train.log" and p.is_file()}
+    assert ssvae("train", f"resume={run}") == 0
+    assert capfd.readouterr().err == f"{run} has ended, after epoch 1; trainer.epochs=N goes on to epoch N\n"
+    assert {p: p.read_bytes() for p in before} == before
+
+
+@pytest.mark.parametrize("left", [None, '{"elbo/te'], ids=["none", "cut short"])
+def test_a_run_without_a_whole_closing_table_reads_test_again(left, run):
+    whole = summary(run)
+    (run / "summary.json").unlink() if left is None else (run / "summary.json").write_text(left)
+    assert ssvae("train", f"resume={run}") == 0
+    assert same(summary(run), whole)
+
+
+def test_the_closing_table_of_a_shorter_run_is_not_taken_for_the_longer_ones(run, monkeypatch):
+    shorter = summary(run)
+    with monkeypatch.context() as patch:
+        patch.setattr(Evaluator, "test", lambda self: os.kill(os.getpid(), signal.SIGTERM))
+        assert ssvae("train", f"resume={run}", "trainer.epochs=2") == 143
+    assert not (run / "summary.json").exists()
+    assert ssvae("train", f"resume={run}") == 0
+    assert summary(run)["elbo/test"] != shorter["elbo/test"]
 
 
 @pytest.mark.parametrize(
