@@ -1,6 +1,7 @@
 """What is read from a run: probes against scikit-learn, geometry and the ELBO against closed forms."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from sklearn.preprocessing import StandardScaler
 
 from ssvae_cli.errors import UserError
 from ssvae_cli.evaluation import linear_probe
+from ssvae_cli.evaluation.both_sides import Estimate
 from ssvae_cli.evaluation.density import fit_density
+from ssvae_cli.evaluation.evaluator import warn_above_zero
 from ssvae_cli.evaluation.geometry import alignment, effective_rank, uniformity
 from ssvae_cli.evaluation.knn import knn_accuracy
 from ssvae_cli.evaluation.linear_probe import LinearProbe, accuracy
@@ -147,6 +150,17 @@ def test_a_fresh_density_reads_the_entropy_of_a_known_q(shape):
 
     surprise = -fit_density(q(20_000), q(5_000), space)(q(10_000))
     assert abs(surprise.mean().item() - entropy) < 4 * surprise.std().item() / 100 + 0.02
+
+
+@pytest.mark.parametrize(
+    "views, value, error, warned",
+    [(1, 0.31, 0.1, True), (1, 0.29, 0.1, False), (1, -2.0, 0.1, False), (2, 2.0, 0.1, False)],
+)
+def test_an_elbo_above_zero_by_three_errors_is_warned_of_under_an_unstructured_prior(
+    views, value, error, warned, caplog
+):
+    warn_above_zero(SimpleNamespace(views=views), Estimate(value, error))
+    assert (f"elbo/test reads {value:.2f} nats where -KL(Q || P) is at most 0" in caplog.text) is warned
 
 
 def test_evaluating_leaves_the_random_numbers_of_training_alone():

@@ -18,6 +18,7 @@ from ssvae_cli.priors.gaussian import Gaussian
 from ssvae_cli.scores import DenseScores, EnumeratedScores
 from ssvae_cli.verify import sweep
 from ssvae_cli.verify.check import Check
+from ssvae_cli.verify.figure import identities
 
 
 def minus_the_entropies(self, prior, encoded):
@@ -86,6 +87,18 @@ def test_every_identity_holds_and_is_told_as_table_json_and_pictures(tmp_path, c
     assert [line.split("  ")[0] for line in err.splitlines()[:3]] == ["part 1/3", "part 2/3", "part 3/3"]
     assert "bilinear: b rho - b^2/2" in out and "FAILS" not in out
     assert all((tmp_path / name).stat().st_size > 10_000 for name in ("identities.png", "negatives.png"))
+
+
+def test_the_picture_has_a_readable_label_and_a_dot_in_sight_for_every_check():
+    estimates = [0.0, 1e-3, 1e9, math.inf, math.nan]
+    checks = [Check("(5)", f"claim {i}", expected=0.0, estimate=e, slack=1e-2) for i, e in enumerate(estimates)]
+    labels, dots = [], []
+    for axis in identities(checks).axes:
+        low, high = axis.get_xlim()
+        labels += axis.get_yticklabels()
+        dots += [low <= x <= high for x, _ in axis.collections[0].get_offsets()]
+    assert [label.get_text() for label in labels] == [f"claim {i}   (5)" for i in range(5)]
+    assert min(label.get_fontsize() for label in labels) >= 10 and dots == [True] * 5
 
 
 @pytest.mark.parametrize("name", MUTATIONS)

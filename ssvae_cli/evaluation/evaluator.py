@@ -170,11 +170,7 @@ class Evaluator:
         log_q = None if isinstance(prior, ScorePrior) else [fit_density(*side, prior.space) for side in zip(*fitting)]
         values = self._elbo("test", log_q)
         of_elbo = Estimate(values["elbo"], values["error"])
-        if prior.views == 1 and of_elbo.value > 3 * of_elbo.error:
-            log.warning(
-                "elbo/test reads %.2f nats where -KL(Q || P) is at most 0 (Eq. 9): the density of z was not learned; "
-                "kl/test is by another classifier", of_elbo.value,
-            )  # fmt: skip
+        warn_above_zero(prior, of_elbo)
         return _tagged(values, "test") | both_sides(prior, of_elbo, *fitting, self.latents("test"))
 
     @torch.no_grad()
@@ -187,6 +183,15 @@ class Evaluator:
             "geometry/uniformity": uniformity(z),
             "geometry/rank": effective_rank(z),
         }
+
+
+def warn_above_zero(prior, of_elbo: Estimate) -> None:
+    """Warn where an unstructured prior's ELBO, -KL(Q || P), lies above 0 by three errors."""
+    if prior.views == 1 and of_elbo.value > 3 * of_elbo.error:
+        log.warning(
+            "elbo/test reads %.2f nats where -KL(Q || P) is at most 0 (Eq. 9): the density of z was not learned; "
+            "kl/test is by another classifier", of_elbo.value,
+        )  # fmt: skip
 
 
 def _finite(z: Tensor, what: str) -> Tensor:

@@ -8,7 +8,7 @@ from ssvae_cli.verify.check import Check
 from ssvae_cli.verify.sweep import DIM, INFORMATION, Curve
 
 LABELS = {"eq3": "(3), N negatives and the positive", "infonce": "K-way InfoNCE, K = N + 1", "limit": "leave-one-out"}
-LEAST = 1e-18  # drawn for an error of exactly 0
+LEAST, MOST = 1e-18, 1e2  # drawn for an error of exactly 0; for one beyond, or no number
 
 
 def curves_of_n(curves: list[Curve]) -> Figure:
@@ -27,20 +27,18 @@ def curves_of_n(curves: list[Curve]) -> Figure:
 
 
 def identities(checks: list[Check]) -> Figure:
-    """A row a check: how far it is off, before what is allowed."""
-    made = Figure(figsize=(12, 1 + 0.19 * len(checks)), layout="constrained")
-    axis = made.subplots()
-    rows = range(len(checks))[::-1]
-    wrong = [max(c.excess, LEAST) if math.isfinite(c.excess) else 1e3 for c in checks]
-    axis.barh(rows, [c.tolerance for c in checks], left=LEAST, color="0.9", label="allowed")
-    colours = ["tab:green" if c.holds else "tab:red" for c in checks]
-    axis.scatter(wrong, rows, c=colours, s=14, zorder=3)
-    axis.set_yticks(rows, [f"{c.claim}   {c.equation}" for c in checks], fontsize=7)
-    axis.set(
-        xscale="log",
-        xlim=(LEAST / 2, 1e2),
-        ylim=(-1, len(checks)),
-        xlabel="nats off the exact value (grey: what is allowed)",
-    )
-    axis.grid(alpha=0.3, axis="x")
+    """A row a check, in two columns: how far it is off, before what is allowed."""
+    half = math.ceil(len(checks) / 2)
+    made = Figure(figsize=(16, 1 + 0.26 * half), layout="constrained")
+    for axis, column in zip(made.subplots(1, 2), (checks[:half], checks[half:])):
+        rows = range(half)[::-1][: len(column)]
+        wrong = [max(LEAST, min(MOST, c.excess)) for c in column]  # min takes MOST beside NaN
+        axis.barh(rows, [c.tolerance for c in column], left=LEAST, color="0.9")
+        axis.scatter(
+            wrong, rows, c=["tab:green" if c.holds else "tab:red" for c in column], s=25, zorder=3, clip_on=False
+        )
+        axis.set_yticks(rows, [f"{c.claim}   {c.equation}" for c in column], fontsize=10)
+        axis.set(xscale="log", xlim=(LEAST / 2, MOST), ylim=(-1, half))
+        axis.grid(alpha=0.3, axis="x")
+    made.supxlabel("nats off the exact value (grey: what is allowed)")
     return made
