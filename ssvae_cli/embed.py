@@ -26,7 +26,8 @@ def embed(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Path:
     """Write embeddings.npz, or encoder.<export>, into `folder`; returns the file.
 
     embeddings.npz holds, for every split, features_<split> [N, F] (what probes read), z_<split> [N, D] (the posterior's
-    mean) and, where the data have them, y_<split> [N] and factors_<split> [N, ...], all of clean samples.
+    mean) and, where the data have them, y_<split> [N], factors_<split> [N, ...] and row_<split> [N] (where each sample
+    stands in its array of the user's .npz), all of clean samples.
     """
     require(
         cfg.export is None or cfg.export in EXPORTS,
@@ -55,7 +56,8 @@ def embeddings(loaded: Loaded) -> dict[str, np.ndarray]:
             x = loaded.pairs.clean(batch)
             rows.append((loaded.objective.features(x), loaded.objective.posterior(x).mean))
         features, z = (torch.cat(side) for side in zip(*rows))
-        held = {"features": features, "z": z, "y": split.y if (split.y >= 0).any() else None, "factors": split.factors}
+        held = {"features": features, "z": z, "y": split.y if (split.y >= 0).any() else None,
+                "factors": split.factors, "row": split.row}  # fmt: skip
         arrays |= {f"{key}_{name}": t.float().cpu().numpy() if t.is_floating_point() else t.cpu().numpy()
                    for key, t in held.items() if t is not None}  # fmt: skip
     return arrays

@@ -1,6 +1,6 @@
 """`ssvae embed`: the trained encoder's features as arrays, and the encoder for programs that know no ssvae.
 
-1. The arrays are what the run's own encoder makes of its clean samples.
+1. The arrays are what the run's own encoder makes of its clean samples; rows of a user's file are told.
 2. An exported encoder gives the same from raw bytes, for any batch size.
 """
 
@@ -12,7 +12,10 @@ import torch
 
 from helpers import ssvae, train
 from ssvae_cli import checkpoint
+from ssvae_cli.datasets.base import Split
 from ssvae_cli.loading import load_run
+
+SPLITS = ("train", "validation", "test")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,7 @@ def loaded(run):
 def test_the_arrays_are_the_trained_encoders_features_and_means(run, loaded, tmp_path):
     assert ssvae("embed", f"run={run}", f"hydra.run.dir={tmp_path}") == 0
     arrays = np.load(tmp_path / "embeddings.npz", allow_pickle=False)
-    assert {f"{k}_{s}" for k in ("features", "z", "y") for s in ("train", "validation", "test")} == set(arrays.files)
+    assert {f"{k}_{s}" for k in ("features", "z", "y") for s in SPLITS} == set(arrays.files)
     test = loaded.data.test
     with torch.no_grad():
         x = loaded.pairs.clean(test)
@@ -48,10 +51,24 @@ def test_other_data_of_the_same_shape_are_embedded_and_of_another_shape_refused(
     out = f"hydra.run.dir={tmp_path}/out"
     assert ssvae("embed", f"run={run}", "dataset=npz", f"dataset.path={tmp_path}/same.npz", out) == 0
     arrays = np.load(tmp_path / "out" / "embeddings.npz")
-    assert sum(len(arrays[f"z_{s}"]) for s in ("train", "validation", "test")) == 30 and "y_test" not in arrays
+    assert sum(len(arrays[f"z_{s}"]) for s in SPLITS) == 30 and "y_test" not in arrays
     capfd.readouterr()
     assert ssvae("embed", f"run={run}", "dataset=npz", f"dataset.path={tmp_path}/other.npz") == 2
     assert "one x is [1, 9, 9], and the run was trained on [1, 8, 8]" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("memory_gb", [4, 0], ids=["held", "streamed"])
+def test_the_rows_of_a_file_come_back_with_their_features(memory_gb, run, loaded, tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (30, 8, 8), np.uint8)
+    np.savez(tmp_path / "own.npz", x=x)
+    own = ["dataset=npz", f"dataset.path={tmp_path}/own.npz", f"dataset.memory_gb={memory_gb}", "dataset.workers=0"]
+    assert ssvae("embed", f"run={run}", *own, f"hydra.run.dir={tmp_path}") == 0
+    arrays = np.load(tmp_path / "embeddings.npz")
+    rows, z = (np.concatenate([arrays[f"{key}_{s}"] for s in SPLITS]) for key in ("row", "z"))
+    assert sorted(rows) == list(range(30)) != list(rows)
+    with torch.no_grad():
+        clean = loaded.pairs.clean(Split(torch.from_numpy(x[rows])[:, None], torch.full((30,), -1)))
+        assert np.allclose(z, loaded.objective.encoder(clean).mean, atol=1e-5)
 
 
 def test_an_unfinished_run_is_embedded_with_a_word_of_how_far_it_came(run, tmp_path, capfd):

@@ -20,6 +20,7 @@ class Split:
     sequences. y: int64 [N], -1 where a sample has no label. x_prime: the partner that the data bring along, [N, ...],
     of a shape of its own perhaps. factors: what is known to lie behind x, float32 [N, F], or [N, T, F] for sequences,
     in the columns of `Data.factors`. y and factors are for evaluation and for pairs that say they are an oracle.
+    row: int64 [N], where each sample stands in its array of the user's file.
     of: the split that these are rows of, None where they are a split of their own.
     """
 
@@ -27,6 +28,7 @@ class Split:
     y: Tensor
     x_prime: Tensor | None = None
     factors: Tensor | None = None
+    row: Tensor | None = None
     of: "Split | None" = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:

@@ -71,7 +71,14 @@ def read_npz(
     labels, classes = _labels(path, parts)
     known, factors = _factors(path, parts, names)
     splits = {
-        part: Streamed(held["x"], labels[part], held.get("x2"), storage.processes, known.get(part))
+        part: Streamed(
+            held["x"],
+            labels[part],
+            held.get("x2"),
+            storage.processes,
+            known.get(part),
+            row=torch.arange(len(held["x"])),
+        )
         for part, held in samples.items()
     }
     cut = split_up(path, splits, validation=validation, test=test, limit=limit)

@@ -55,6 +55,7 @@ class Streamed:
     source_prime: Source | None
     workers: int
     factors: Tensor | None = None
+    row: Tensor | None = None
     device: torch.device = torch.device("cpu")
 
     def __len__(self) -> int:
@@ -81,13 +82,14 @@ class Streamed:
     def rows(self, rows: Tensor | slice) -> "Streamed":
         """Those samples, in that order."""
         rows = np.arange(len(self))[rows if isinstance(rows, slice) else rows.cpu().numpy()]
-        prime, known, at = self.source_prime, self.factors, torch.from_numpy(rows)
+        prime, known, row, at = self.source_prime, self.factors, self.row, torch.from_numpy(rows)
         return replace(
             self,
             source=self.source.rows(rows),
             y=self.y[at],
             source_prime=None if prime is None else prime.rows(rows),
             factors=None if known is None else known[at],
+            row=None if row is None else row[at],
         )
 
     def to(self, device: torch.device) -> "Streamed":
@@ -107,7 +109,8 @@ class Streamed:
     def of(self, sides: Iterable[Tensor], rows: Tensor | slice = slice(None)) -> Split:
         """A split in memory of x and perhaps x', which are those of `rows`."""
         x, x_prime = (*sides, None)[:2]
-        return Split(x, self.y[rows], x_prime=x_prime, factors=None if self.factors is None else self.factors[rows])
+        factors, row = (None if known is None else known[rows] for known in (self.factors, self.row))
+        return Split(x, self.y[rows], x_prime=x_prime, factors=factors, row=row)
 
     def batches(self, size: int, order: Tensor | None = None) -> Iterator[Split]:
         """As `Split.batches`. Raises UserError naming a file that cannot be read."""
