@@ -179,5 +179,5 @@ def test_a_checkpoint_of_another_kind_of_model_is_refused_with_a_line(run, capfd
     state = checkpoint.load(run)
     state["objective"].popitem()
     checkpoint.save(run, state)
-    assert ssvae("train", f"resume={run}") == 2
+    assert ssvae("train", f"resume={run}", "trainer.epochs=2") == 2
     assert "does not fit" in capfd.readouterr().err
