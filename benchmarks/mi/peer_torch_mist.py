@@ -14,6 +14,7 @@ from torch_mist.utils import estimate_mi
 
 NAMES = ("infonce", "nwj", "js", "smile", "mine")
 HIDDEN = {"separable": [WIDTH, WIDTH], "joint": [WIDTH]}  # separable: the last is the width of the product
+HELD = {"separable": 0.2, "joint": 0.1}  # the parts to stop by and to read on, as for ssvae
 
 
 def estimate(x, y, *, name: str, critic: str, seed: int, steps: int = STEPS) -> float:
@@ -28,7 +29,8 @@ def estimate(x, y, *, name: str, critic: str, seed: int, steps: int = STEPS) -> 
         neg_samples=0 if name == "infonce" else -1,
     )
     rows = torch.randperm(len(x))
-    train, validation, test = rows.split([len(x) * 6 // 10, len(x) * 2 // 10, len(x) * 2 // 10])
+    held = int(HELD[critic] * len(x))
+    train, validation, test = rows.split([len(x) - 2 * held, held, held])
     return estimate_mi(
         data={"x": x[train], "y": y[train]},
         valid_data={"x": x[validation], "y": y[validation]},

@@ -32,11 +32,10 @@ if __name__ == "__main__":
         import torch
 
         torch.set_num_threads(1)
-        parts = ours.parts_of(x, y, 0)
         cases = [(name, critic) for critic in ours.CRITIC for name in ours.NAMES[critic]]
 
         def run(name, critic, steps):
-            return ours.by_critic(parts, name=name, critic=critic, seed=0, steps=steps)
+            return ours.by_critic(ours.parts_of(x, y, 0, critic), name=name, critic=critic, seed=0, steps=steps)
 
     elif library == "torch-mist":
         import peer_torch_mist as peer
