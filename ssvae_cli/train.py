@@ -23,6 +23,7 @@ from ssvae_cli.evaluation.elbo import BOUNDS
 from ssvae_cli.evaluation.evaluator import Evaluator
 from ssvae_cli.evaluation.figures import curves
 from ssvae_cli.objective import make_objective
+from ssvae_cli.progress import Progress
 from ssvae_cli.step import Step
 from ssvae_cli.stopping import SafePoint
 from ssvae_cli.tracking import Display, Tracker, closing_table
@@ -62,80 +63,53 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     untrained = copy.deepcopy(objective)
     watch = Watch(objective, device)
     evaluator = Evaluator(objective=objective, pairs=pairs, probe=probe, data=data)
-    order = torch.Generator().manual_seed(cfg.seed)
-    noise = torch.Generator(device).manual_seed(cfg.seed)
-    learn = Step(objective=objective, pairs=pairs, optimization=optimization, noise=noise, compile=trainer.compile)
+    kept = {"config": OmegaConf.to_yaml(cfg, resolve=True), "shapes": pairs.shapes(data)}
+    progress = Progress(run, objective=objective, optimization=optimization, seed=cfg.seed, device=device, kept=kept)
+    learn = Step(
+        objective=objective, pairs=pairs, optimization=optimization, noise=progress.noise, compile=trainer.compile
+    )
 
-    # Where a resumed run goes on: after `first` epochs and `done` steps of the next, whose ELBOs sum to `total`.
-    first, done, total, train_s, kept_bytes = 0, 0, torch.zeros((), device=device), 0.0, 0
     if cfg.resume is not None:
-        state = checkpoint.load(Path(cfg.resume))
-        with checkpoint.fitting(run):
-            objective.load_state_dict(state["objective"])
-            optimization.optimizer.load_state_dict(state["optimizer"])
-            order.set_state(state["order"])
-            checkpoint.set_random_state(state["random"], device)
-            first, done, total = state["epoch"], state["step"], state["total"].to(device)
-            train_s, kept_bytes = state["train_s"], state["metrics_bytes"]
-            if state["device"] == device.type:
-                noise.set_state(state["noise"])
-            else:  # another kind of generator: other views from here on
-                noise.manual_seed(cfg.seed + first + 1)
-        log.info("resumed %s after epoch %d, step %d", run, first, done)
-    tracker = Tracker(run, kept_bytes=kept_bytes, meanings=meanings(objective.estimator))
+        progress.load()
+        log.info("resumed %s after epoch %d, step %d", run, progress.epoch, progress.step)
+    tracker = Tracker(run, kept_bytes=progress.metrics_bytes, meanings=meanings(objective.estimator))
 
     def healthy() -> None:
         watch.check(steps_per_epoch, f"the last good checkpoint is {run / checkpoint.LAST}")
 
-    def save(epoch: int, step: int, shuffler: torch.Tensor, seconds: float) -> None:
-        """A checkpoint after `epoch` epochs and `step` steps of the next; shuffler: `order` before its shuffle."""
+    def save() -> None:
         healthy()
-        checkpoint.save(
-            run,
-            {
-                "config": OmegaConf.to_yaml(cfg, resolve=True),
-                "shapes": pairs.shapes(data),
-                "objective": objective.state_dict(),
-                "optimizer": optimization.optimizer.state_dict(),
-                "order": shuffler,
-                "noise": noise.get_state(),
-                "random": checkpoint.random_state(device),
-                "epoch": epoch,
-                "step": step,
-                "device": device.type,
-                "total": total,
-                "train_s": seconds,
-                "metrics_bytes": tracker.bytes_written,
-            },
-        )
+        progress.save(tracker.bytes_written)
 
-    started = first, done
+    started = progress.epoch, progress.step
     if cfg.resume is None and ranks.first():
-        save(0, 0, order.get_state(), 0.0)  # from here on the run can be resumed
-    with SafePoint() as safe, Display(trainer.epochs, first) as display:
-        for epoch in range(first, trainer.epochs):
+        save()  # from here on the run can be resumed
+    with SafePoint() as safe, Display(trainer.epochs, progress.epoch) as display:
+        for epoch in range(progress.epoch, trainer.epochs):
             began = time.perf_counter()
             ranks.share_random_state()
             objective.train()
-            shuffler = order.get_state()
-            shuffled = torch.randperm(len(data.train), generator=order)[: steps_per_epoch * trainer.batch_size]
+            shuffled = progress.shuffle(len(data.train))[: steps_per_epoch * trainer.batch_size]
             with ranks.shared(trainer.batch_size) as mine:  # this process's rows of every batch
-                rows = shuffled.view(steps_per_epoch, -1)[done:, mine]
-                for i, batch in enumerate(data.train.batches(rows.shape[1], rows.flatten()), start=done):
+                rows = shuffled.view(steps_per_epoch, -1)[progress.step :, mine]
+                for batch in data.train.batches(rows.shape[1], rows.flatten()):
                     if safe.asked and ranks.first():  # without the first, torchrun ends the others
-                        save(epoch, i, shuffler, train_s + time.perf_counter() - began)
+                        progress.train_s += time.perf_counter() - began
+                        save()
                         safe.leave()
-                    watch.step(epoch * steps_per_epoch + i)
-                    elbo, norm = learn(batch, epoch * steps_per_epoch + i)
+                    step = epoch * steps_per_epoch + progress.step
+                    watch.step(step)
+                    elbo, norm = learn(batch, step)
                     watch.gradient(norm)
-                    if (epoch, i) == started:
+                    if (epoch, progress.step) == started:
                         display.first_step(time.perf_counter() - began, compiled=trainer.compile)
-                    total += elbo
-                    if device.type == "cpu" or i % CHECK_EVERY == 0:
+                    progress.total += elbo
+                    progress.step += 1
+                    if device.type == "cpu" or progress.step % CHECK_EVERY == 0:
                         healthy()
-            values = {"elbo/train": (total / steps_per_epoch).item(), "gradient/norm": norm.item()}
-            train_s += time.perf_counter() - began
-            done, total = 0, torch.zeros((), device=device)
+            values = {"elbo/train": (progress.total / steps_per_epoch).item(), "gradient/norm": norm.item()}
+            progress.train_s += time.perf_counter() - began
+            progress.end_epoch()
             if not ranks.first():
                 continue  # the first process evaluates, logs and saves
             values["optimizer/lr"] = optimization.rate((epoch + 1) * steps_per_epoch - 1)
@@ -143,7 +117,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
                 values |= evaluator.validation()
             tracker.scalars((epoch + 1) * steps_per_epoch, epoch + 1, values)
             display.epoch(epoch + 1, values)
-            save(epoch + 1, 0, order.get_state(), train_s)
+            save()
         if safe.asked and ranks.first():
             safe.leave()
 
@@ -156,8 +130,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     summary = evaluator.test() | {
         "probe/linear/random_init": evaluator.linear_probe_on_test(untrained),
         "probe/linear/pixels": evaluator.linear_probe_on_test(None),
-        "time/train_s": train_s,
-        "throughput/images_per_s": seen / train_s if train_s else None,
+        "time/train_s": progress.train_s,
+        "throughput/images_per_s": seen / progress.train_s if progress.train_s else None,
         "data/log_n_test": math.log(len(data.test)),
         "data/mi_true": pairs.mi(data),
         "seed": cfg.seed,
