@@ -83,7 +83,7 @@ def test_ksg_agrees_with_a_plain_loop():
     u, v = ((side - side.mean(0)) / side.std(0) for side in (x, y))
     terms = []
     for i in range(60):
-        near_x, near_y = ((side - side[i]).abs().max(1).values for side in (u, v))
+        near_x, near_y = ((side - side[i]).norm(dim=1) for side in (u, v))
         reach = torch.maximum(near_x, near_y).sort().values[3]  # place 0 is the pair itself
         inside = [(near < reach).sum().item() for near in (near_x, near_y)]
         terms.append(digamma(3) + digamma(60) - digamma(inside[0]) - digamma(inside[1]))

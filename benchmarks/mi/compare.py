@@ -74,14 +74,62 @@ def table(folder: Path) -> None:
     for tasks in (sorted(GAUSSIAN_TASKS, key=lambda t: (t[0] == "c", int(t.split("-")[1]))), OWN_TASKS):
         text += ["| | " + " | ".join(tasks) + " |", "|---" * (len(tasks) + 1) + "|"]
         for method in sorted(errors, key=lambda m: (list(SCRIPTS).index(m[0]), m[3] > STEPS, m[2], m[1])):
-            cells = [cell(errors[method][task]) for task in tasks]
+            cells = [cell(errors[method].get(task, [])) for task in tasks]
             if any(cells):
                 library, estimator, critic, steps = method
                 name = f"{library} `{estimator}`" + (f", {critic}" if critic != "none" else "")
                 text.append(f"| {name}{f', {steps} steps' if steps > STEPS else ''} | " + " | ".join(cells) + " |")
         text.append("")
+    text += [*shared(errors), "", *best(errors)]
     (HERE / "table.md").write_text("\n".join(text))
     print(*text, sep="\n")
+
+
+def shared(errors) -> list[str]:
+    """Each estimator that ssvae shares with a peer, of the same critic and steps: on how many tasks its error is larger
+    by more than two standard errors of the difference; a failure counts as an infinite error."""
+    text = ["| shared estimator | tasks | ssvae nearer | within two standard errors | peer nearer |", "|---" * 5 + "|"]
+    for peer in list(SCRIPTS)[1:]:
+        for library, estimator, critic, steps in sorted(errors):
+            ours = errors.get(("ssvae", estimator, critic, steps), {})
+            theirs = errors[library, estimator, critic, steps]
+            if library != peer or not ours:
+                continue
+            counts = {"ours": 0, "even": 0, "theirs": []}
+            for task in ours.keys() & theirs.keys():
+                (a, a_error), (b, b_error) = size(ours[task]), size(theirs[task])
+                gap = 2 * (a_error**2 + b_error**2) ** 0.5
+                if b - a > gap or b == float("inf") > a:
+                    counts["ours"] += 1
+                elif a - b > gap:
+                    counts["theirs"].append(task)
+                else:
+                    counts["even"] += 1
+            far = ", ".join(counts["theirs"]) or 0
+            row = f"| {peer} `{estimator}`, {critic} | {len(ours.keys() & theirs.keys())} | {counts['ours']} | "
+            text.append(row + f"{counts['even']} | {far} |")
+    return text
+
+
+def best(errors) -> list[str]:
+    """The smallest mean error of ssvae and of all peers on each Gaussian and cubed task, chosen with I known."""
+    text = ["| task | ssvae's best | the peers' best |", "|---|---|---|"]
+    for task in sorted(GAUSSIAN_TASKS, key=lambda t: (t[0] == "c", int(t.split("-")[1]))):
+        sides = {True: [], False: []}
+        for (library, estimator, _, steps), tasks in errors.items():
+            if task in tasks and steps <= STEPS:
+                sides[library == "ssvae"].append((size(tasks[task])[0], f"{library} `{estimator}`"))
+        cells = [f"{min(side)[0]:.2f}, {min(side)[1]}" if side else "" for side in (sides[True], sides[False])]
+        text.append(f"| {task} | " + " | ".join(cells) + " |")
+    return text
+
+
+def size(errors: list[float]) -> tuple[float, float]:
+    """(mean absolute error, its standard error over seeds); infinite where a run failed."""
+    sizes = [abs(e) if e == e else float("inf") for e in errors]
+    if float("inf") in sizes:
+        return float("inf"), 0.0
+    return mean(sizes), stdev(sizes) / len(sizes) ** 0.5 if len(sizes) > 1 else 0.0
 
 
 def cell(errors: list[float]) -> str:

@@ -3,7 +3,7 @@
 With SAMPLES alone, it writes its own tasks' samples.
 
 Its estimators as they are: standardised data, the best of the values read on its held-out part. It has a concat critic
-alone.
+alone; `cca` and `ksg` have none, the latter with its first number of neighbours.
 """
 
 import sys
@@ -20,8 +20,15 @@ NAMES = {
     "nwj": estimators.NWJEstimator,
 }
 
+UNTRAINED = {
+    "cca": lambda: estimators.CCAMutualInformationEstimator(),
+    "ksg": lambda: estimators.KSGEnsembleFirstEstimator(neighborhoods=(5,)),
+}
+
 
 def estimate(x, y, *, name: str, seed: int, steps: int = STEPS) -> float:
+    if name in UNTRAINED:
+        return UNTRAINED[name]().estimate(x, y)
     return NAMES[name](
         batch_size=BATCH,
         max_n_steps=steps,
@@ -42,10 +49,11 @@ if __name__ == "__main__":
                 save(samples, task, seed, BENCHMARK_TASKS[task].mutual_information, x, y)
         sys.exit()
     results = Results(*sys.argv[2:])
-    for seed, tasks in RUNS:
-        for task in tasks:
-            x, y, mi = load(samples, task, seed)
-            for name in NAMES:
-                line = {"library": "benchmark-mi", "task": task, "mi": mi, "seed": seed, "estimator": name}
-                line |= {"critic": "concat", "steps": STEPS}
-                results.run(lambda: float(estimate(x, y, name=name, seed=seed)), **line)  # noqa: B023
+    for names, critic, steps in ((NAMES, "concat", STEPS), (UNTRAINED, "none", 0)):
+        for seed, tasks in RUNS:
+            for task in tasks:
+                x, y, mi = load(samples, task, seed)
+                for name in names:
+                    line = {"library": "benchmark-mi", "task": task, "mi": mi, "seed": seed, "estimator": name}
+                    line |= {"critic": critic, "steps": steps}
+                    results.run(lambda: float(estimate(x, y, name=name, seed=seed)), **line)  # noqa: B023
