@@ -118,9 +118,16 @@ def make_objective(cfg: DictConfig, shape: Shape, shape_prime: Shape) -> Objecti
         f"encoder_prime=shared: g' cannot share g's weights, as one x is {list(shape)} and one x' {list(shape_prime)}; "
         "give encoder_prime=separate, or an encoder of another kind",
     )
+    encoder = build(cfg.encoder, "encoder", shape=shape, space=prior.space)
+    if prime is not None:
+        encoder_prime = build(prime, "encoder_prime", shape=shape_prime, space=prior.space)
+        dim, dim_prime = cfg.encoder.latent_dim, prime.latent_dim
+        require(
+            dim == dim_prime, f"z and z' live in one space: encoder_prime.latent_dim must be {dim}, got {dim_prime}"
+        )
     return Objective(
-        encoder=build(cfg.encoder, "encoder", shape=shape, space=prior.space),
-        encoder_prime=None if prime is None else build(prime, "encoder_prime", shape=shape_prime, space=prior.space),
+        encoder=encoder,
+        encoder_prime=None if prime is None else encoder_prime,
         prior=prior,
         estimator=build(cfg.estimator, "estimator"),
         decoder=None if decoder is None else build(decoder, "decoder", shape=shape, latent_dim=cfg.encoder.latent_dim),

@@ -125,6 +125,11 @@ CASES = {
         ["decoder=conv", "posterior=gaussian"],
     ),
     "views of vectors": ("train", ["dataset=gaussian", "pairs=natural"], ["need images", "are [10]", "pairs=noise"]),
+    "latents of two lengths": (
+        "train",
+        ["encoder_prime=mlp", "encoder_prime.latent_dim=8"],
+        ["encoder_prime.latent_dim must be 64, got 8"],
+    ),
     "convolutions over vectors": ("train", ["dataset=gaussian", "encoder=convnet"], ["one x is [10]", "encoder=mlp"]),
     "nothing known of the law": ("train", ["pairs=latent"], ["pairs=latent", "conditional", "dataset=gaussian"]),
     "no partner in the data": ("train", ["pairs=identity"], ["pairs=identity", "dataset=paired"]),

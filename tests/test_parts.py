@@ -50,6 +50,11 @@ def test_every_encoder_takes_small_images_to_features_and_a_posterior(kind, post
     assert encoder.stochastic == (not torch.equal(posterior.sample(), posterior.sample()))
 
 
+@pytest.mark.parametrize("kind", ["causal_conv", "convnet", "gru", "mlp", "resnet18", "separate", "torchvision"])
+def test_the_second_encoder_has_latents_of_the_firsts_length(kind):
+    assert composed(f"encoder_prime={kind}", "encoder.latent_dim=7").encoder_prime.latent_dim == 7
+
+
 def test_a_model_torchvision_does_not_have_is_refused_with_the_nearest():
     from ssvae_cli.build import build
 
