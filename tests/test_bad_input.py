@@ -128,7 +128,7 @@ CASES = {
     "latents of two lengths": (
         "train",
         ["encoder_prime=mlp", "encoder_prime.latent_dim=8"],
-        ["encoder_prime.latent_dim must be 64, got 8"],
+        ["encoder_prime.latent_dim must be 64, as encoder's, got 8"],
     ),
     "convolutions over vectors": ("train", ["dataset=gaussian", "encoder=convnet"], ["one x is [10]", "encoder=mlp"]),
     "nothing known of the law": ("train", ["pairs=latent"], ["pairs=latent", "conditional", "dataset=gaussian"]),
