@@ -122,9 +122,7 @@ def make_objective(cfg: DictConfig, shape: Shape, shape_prime: Shape) -> Objecti
     if prime is not None:
         encoder_prime = build(prime, "encoder_prime", shape=shape_prime, space=prior.space)
         dim, dim_prime = cfg.encoder.latent_dim, prime.latent_dim
-        require(
-            dim == dim_prime, f"z and z' live in one space: encoder_prime.latent_dim must be {dim}, got {dim_prime}"
-        )
+        require(dim == dim_prime, f"encoder_prime.latent_dim must be {dim}, as encoder's, got {dim_prime}")
     return Objective(
         encoder=encoder,
         encoder_prime=None if prime is None else encoder_prime,
