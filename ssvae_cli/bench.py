@@ -129,7 +129,7 @@ def share_of_matrix_rate(part: Callable[[], None], seconds: float, device: torch
 def show(values: dict, parts: list[str]) -> None:
     """The table: a part a line."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("", "images/s", "share of limit"):
+    for heading in ("", "images/s", "times the limit"):
         table.add_column(heading, justify="right" if heading else "left")
     for name in ("limit", "pairs", "objective", "step"):
         if name in parts:

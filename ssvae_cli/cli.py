@@ -167,6 +167,8 @@ def start(command: str, config) -> float | None:
         refuse_added_keys(config, hydra_config.overrides.task, hydra_config.runtime.choices)
         for key in OmegaConf.missing_keys(config):
             raise UserError(f"{key} has no default; give {key}=...")
+        trust = config.get("trust", False)
+        require(isinstance(trust, bool), f"trust must be true or false, got {trust}")
         if sweeping and "sweep" in config:
             if runs.is_finished(folder):
                 logging.getLogger("ssvae_cli").info("%s is there already", folder)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.scale import SymmetricalLogScale
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 CURVES = ("elbo/validation", "probe/linear/validation")
 AGAINST = ("elbo/test", "probe/linear/test")
+WIDE = 20.0  # nats between means that one linear axis does not show
 NOT_OURS = ("seed", "resume", "trust", "trainer.device")  # keys that do not make another configuration
 
 
@@ -189,6 +191,7 @@ def pictures(groups: list[Group]) -> Iterable[tuple[str, Figure]]:
                 axis.fill_between(epochs, low, high, alpha=0.2, color=line.get_color(), lw=0)
         axis.set(xlabel="epoch", ylabel="nats" if metric.startswith("elbo") else "accuracy")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        spread_out(axis.yaxis, [mean for _, points in lines for _, mean, _ in points])
         axis.legend(fontsize=7)
         axis.grid(alpha=0.3)
         yield f"{metric} over the epochs", figure
@@ -200,9 +203,18 @@ def pictures(groups: list[Group]) -> Iterable[tuple[str, Figure]]:
         for label, (x, dx), (y, dy) in points:
             axis.errorbar(x, y, xerr=dx, yerr=dy, fmt="o", capsize=2, label=label)
         axis.set(xlabel=f"{AGAINST[0]}, nats", ylabel=AGAINST[1])
+        spread_out(axis.xaxis, [x for _, (x, _), _ in points])
         axis.legend(fontsize=7)
         axis.grid(alpha=0.3)
         yield " against ".join(reversed(AGAINST)), figure
+
+
+def spread_out(axis, values: list[float]) -> None:
+    """A logarithmic scale on both sides of 0, where one prior's ELBO is far from the others'."""
+    if values and max(values) - min(values) > WIDE:
+        axis.axes.set(**{f"{axis.axis_name}scale": SymmetricalLogScale(axis, linthresh=1, subs=[2, 5])})
+        axis.set_major_formatter(ScalarFormatter())
+        axis.set_minor_formatter(ScalarFormatter())
 
 
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:80rem;margin:2rem auto;padding:0 1rem;color:#222}

@@ -150,7 +150,10 @@ def tell_failed(sweep: Sweep) -> int:
     for line in failed:
         print(f"ssvae: {line}", file=sys.stderr)
     if failed:
-        print(f"ssvae: {len(failed)} failed; sweep.resume={sweep.folder} runs what is missing", file=sys.stderr)
+        print(
+            f"ssvae: {len(failed)} failed; ssvae train sweep.resume={sweep.folder} runs what is missing",
+            file=sys.stderr,
+        )
     return len(failed)
 
 
@@ -241,5 +244,5 @@ def refuse_other_config(run: Path, saved: str, now: DictConfig) -> None:
     if changed:
         raise UserError(
             f"resume={run}: the configuration differs: {'; '.join(changed)}; "
-            f"allowed to change: trainer.epochs upward, {', '.join(MAY_CHANGE)}"
+            f"allowed to change: trainer.epochs upward, {', '.join(MAY_CHANGE)}, trust"
         )

@@ -123,12 +123,16 @@ def log_area(dim: int) -> float:
     return math.log(2) + 0.5 * dim * math.log(math.pi) - math.lgamma(0.5 * dim)
 
 
+def cholesky(matrix: Tensor) -> Tensor:
+    """The lower factor of [D, D]; NaN where there is none, for the watch to see: an error would wait for the device."""
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    return torch.where(failed > 0, math.nan, factor)
+
+
 def _factor(moments: Tensor) -> tuple[Tensor, Tensor]:
     """(the Cholesky factor of a covariance, [D, D], kept positive definite; the log of its determinant, [])."""
     ridge = RIDGE * moments.diagonal().mean().detach() + torch.finfo(moments.dtype).tiny
-    factor = torch.linalg.cholesky(
-        moments + ridge * torch.eye(len(moments), dtype=moments.dtype, device=moments.device)
-    )
+    factor = cholesky(moments + ridge * torch.eye(len(moments), dtype=moments.dtype, device=moments.device))
     return factor, factor.diagonal().log().sum()
 
 

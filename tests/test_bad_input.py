@@ -56,6 +56,7 @@ CASES = {
         ["allowed: encoder.backbone.hidden"],
     ),
     "added key": ("train", ["+trainer.epoch=3"], ["trainer.epoch", "did you mean 'epochs'"]),
+    "trust that is no truth": ("train", ["trust=maybe"], ["trust must be true or false, got maybe"]),
     "added key at the top": ("train", ["+sed=1"], ["unknown key sed", "did you mean 'seed'"]),
     "bad syntax": ("train", ["trainer.epochs=[3"], ["trainer.epochs"]),
     "no equals sign": ("train", ["prior"], ["'prior' is no setting (key=value)", "ssvae train --help"]),

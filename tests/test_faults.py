@@ -83,8 +83,11 @@ def test_a_number_that_is_not_finite_stops_at_its_step_and_names_the_term(spoil,
     assert all(t.isfinite().all() for t in state["objective"].values())
 
 
-def test_a_rate_that_diverges_is_a_line_and_no_traceback(tmp_path, capfd):
-    assert ssvae("train", *TINY, "optimizer.lr=1e30", f"hydra.run.dir={tmp_path}/run") == 2
+@pytest.mark.parametrize("rate", ["1e9", "1e30"])
+@pytest.mark.parametrize("prior", ["infonce", "gaussian", "linear_dynamics"])
+def test_a_rate_that_diverges_is_a_line_and_no_traceback(prior, rate, tmp_path, capfd):
+    """With an explicit prior a covariance has no Cholesky factor then."""
+    assert ssvae("train", *TINY, f"prior={prior}", f"optimizer.lr={rate}", f"hydra.run.dir={tmp_path}/run") == 2
     err = capfd.readouterr().err
     assert "not finite" in err.strip().splitlines()[-1] and "Traceback" not in err
 

@@ -10,9 +10,10 @@ import json
 import statistics
 
 import pytest
+from matplotlib.figure import Figure
 
 from helpers import ssvae
-from ssvae_cli.report import cell, mean_and_deviation
+from ssvae_cli.report import cell, mean_and_deviation, spread_out
 
 
 def a_run(folder, overrides, config, **summary):
@@ -90,3 +91,11 @@ def test_bad_input_is_one_line(overrides, said, sweep, tmp_path, monkeypatch, ca
 def test_a_single_run_has_no_deviation():
     assert mean_and_deviation([1.5]) == (1.5, None) and cell((1.5, None)) == "1.5000"
     assert mean_and_deviation([None]) is None and cell(None) == "–"
+
+
+@pytest.mark.parametrize("far, scale", [(-5.0, "linear"), (-32.0, "symlog")])
+def test_elbos_far_apart_stand_on_a_logarithmic_axis(far, scale):
+    axis = Figure().subplots()
+    axis.plot([far, 2.6, 2.0])
+    spread_out(axis.yaxis, [far, 2.6, 2.0])
+    assert axis.get_yscale() == scale and axis.get_xscale() == "linear"

@@ -162,7 +162,7 @@ def test_another_configuration_is_refused_naming_the_key_and_what_may_change(ove
     said = capfd.readouterr().err.strip()
     assert (
         line in said
-        and "allowed to change: trainer.epochs upward, trainer.device, dataset.workers" in said
+        and "allowed to change: trainer.epochs upward, trainer.device, dataset.workers, trust" in said
         and "\n" not in said
     )
     assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 STEPS, BATCH, LR, CHECK_EVERY, PATIENCE = 300, 256, 3e-3, 50, 3  # of each fit; LR and what follows, of the critic
 MOST = 20_000  # samples of P
 SCORED = 4096  # test pairs that are scored against each other
+FAR = 5  # standard errors between the two sides that want a word
 
 
 class Estimate(NamedTuple):
@@ -65,6 +66,8 @@ def both_sides(prior, elbo: Estimate, train, validation, test) -> dict[str, floa
         "Eq. %d on test, nats: %s - KL %.3f (%s) = %.3f, the ELBO %.3f: apart by %.3f, %.1f standard errors",
         23 if about_i else 9, words, kl.value, source, left, elbo.value, residual, residual / error,
     )  # fmt: skip
+    if abs(residual) > FAR * error:
+        log.info("so far apart, one of the three was fitted too little: see 'What the numbers mean' in README.md")
     return dict(zip(KEYS, (about_i and about_i.value, kl.value, source, residual, residual / error)))
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ssvae_cli.errors import require
 from ssvae_cli.priors.base import ExplicitPrior
+from ssvae_cli.spaces import cholesky
 
 
 class LinearDynamics(ExplicitPrior):
@@ -60,11 +61,11 @@ class LinearDynamics(ExplicitPrior):
         a, b, s = self.parameters_of_the_step()
         u, e = (self.space.sample(self.mean.new_empty(count, dim), generator) for _ in range(2))
         z = self.mean + torch.linalg.solve_triangular(self.white.tril(), u.T, upper=False).T
-        return z, z @ a.T + b + e @ torch.linalg.cholesky(s).T
+        return z, z @ a.T + b + e @ cholesky(s).T
 
     def _k(self) -> Tensor:
         one = torch.eye(len(self.pull), dtype=self.pull.dtype, device=self.pull.device)
-        return torch.linalg.cholesky(one + self.pull @ self.pull.T)
+        return cholesky(one + self.pull @ self.pull.T)
 
 
 def _log_det(triangular: Tensor) -> Tensor:
