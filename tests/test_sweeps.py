@@ -56,7 +56,7 @@ def test_the_end_of_a_sweep_says_what_failed_and_how_to_go_on(tmp_path, capfd):
     lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("ssvae: ")]
     assert len(lines) == 3
     assert f"{sweep}/0 failed: UserError: optimizer.lr must be above 0, got -1" in lines[0]
-    assert f"2 failed; sweep.resume={sweep}" in lines[2]
+    assert f"2 failed; ssvae train sweep.resume={sweep}" in lines[2]
 
 
 def test_the_end_of_a_whole_sweep_names_what_to_do_next_and_resuming_it_says_that_nothing_was_missing(
