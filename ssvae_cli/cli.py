@@ -16,7 +16,7 @@ from ssvae_cli.errors import UserError, nearest, of_machine, require
 from ssvae_cli.followers import aside, let_the_first_speak
 from ssvae_cli.mistakes import one_line, options_first, refuse_added_keys
 from ssvae_cli.stopping import Stopped, leave
-from ssvae_cli.usage import groups
+from ssvae_cli.usage import groups, keys
 
 # A command: its configuration is conf/<name>.yaml, its job a function of (config, folder, choices).
 COMMANDS = {
@@ -101,7 +101,8 @@ def hydra_main(command: str, overrides: list[str]) -> None:
     from omegaconf import OmegaConf
 
     overrides = options_first(overrides)
-    OmegaConf.register_new_resolver("ssvae.groups", groups, replace=True)  # of hydra.help
+    for resolver in (groups, keys):  # of hydra.help
+        OmegaConf.register_new_resolver(f"ssvae.{resolver.__name__}", resolver, replace=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that exceptions come here instead of being printed there
     sys.argv = ["ssvae", *swept(resumed(overrides))]
     sys.argv += aside(overrides)

@@ -1,9 +1,15 @@
-"""What `ssvae COMMAND --help` lists of the groups that the command has."""
+"""What `ssvae COMMAND --help` lists: the groups that the command has, and its keys with what they mean."""
 
+import json
 import os
+import re
 import textwrap
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
 
 WIDTH = 100
+LINE = re.compile(r"(?P<indent> *)(?P<key>\w+):(?P<value>.*?)(?: +# (?P<meaning>.*))?$")
 
 
 def groups() -> str:
@@ -20,6 +26,66 @@ def groups() -> str:
     for group, places in sorted(chosen.items()):
         many = f"@{os.path.commonprefix(list(places))}NAME" if len(places) > 1 else ""
         words = dict.fromkeys([*places.values(), *loader.get_group_options(group)])
-        listed.append(textwrap.fill(", ".join(words), WIDTH, initial_indent=f"  {group + many:<16} ",
-                                    subsequent_indent=" " * 19, break_on_hyphens=False))  # fmt: skip
-    return "\n".join(listed)
+        listed.append(folded(f"{group + many:<16} {', '.join(words)}", 19))
+    return "\n".join(listed) or "  none"
+
+
+def keys(*, _root_) -> str:
+    """A line a key of the configuration at hand: as it is typed, then what its YAML file says of it.
+
+    _root_: the configuration, which OmegaConf hands over. $ is doubled, as the template wants it.
+    """
+    from omegaconf import OmegaConf
+
+    plain = OmegaConf.to_container(_root_)
+    hydra = plain.pop("hydra")
+    folders = [folder_of(source) for source in hydra["runtime"]["config_sources"]]
+    meant = meanings(hydra["job"]["config_name"], "", folders)
+    for group, choice in hydra["runtime"]["choices"].items():
+        if choice and not group.startswith("hydra"):
+            group, _, package = group.partition("@")
+            meant |= meanings(f"{group}/{choice}", package or group.replace("/", "."), folders)
+    groups = hydra["runtime"]["choices"]  # null ones are listed with their choices
+    listed = {f"{key}={value}": meant.get(key, "") for key, value in settings(plain) if key not in groups}
+    column = max(len(setting) for setting in listed if len(setting) < WIDTH // 2)
+    lines = (folded(f"{setting:<{column}}  {meaning}", column + 4) for setting, meaning in listed.items())
+    return "\n".join(lines).replace("$", "$$")
+
+
+def folded(text: str, indent: int) -> str:
+    """A paragraph whose first line is set in by 2, the others by `indent`."""
+    return textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent=" " * indent, break_on_hyphens=False)
+
+
+def settings(config: dict, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted key, value as it is typed) of every key that is a user's to set."""
+    for key, value in config.items():
+        if isinstance(value, dict) and value:
+            yield from settings(value, f"{prefix}{key}.")
+        elif not key.startswith("_"):
+            text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":")).replace('"', "")
+            yield f"{prefix}{key}", text
+
+
+def folder_of(source: dict) -> Path:
+    """Where a source of Hydra's search path keeps its files."""
+    return Path(str(files(source["path"]))) if source["schema"] == "pkg" else Path(source["path"])
+
+
+def meanings(name: str, package: str, folders: list[Path]) -> dict[str, str]:
+    """{dotted key: the comment on its line} of one YAML file in its package, and of the files that it is based on."""
+    path = next((p for p in (folder / f"{name}.yaml" for folder in folders) if p.is_file()), None)
+    if path is None:
+        return {}
+    text, found = path.read_text(), {}
+    if text.startswith("# @package _global_"):
+        package = ""
+    for base in re.findall(r"^  - (\w+)$", text, re.M):
+        found |= meanings(Path(name).with_name(base).as_posix(), package, folders)
+    parents: list[tuple[int, str]] = []  # (indent, key) of the lines that enclose the next
+    for line in filter(None, map(LINE.fullmatch, text.splitlines())):
+        indent = len(line["indent"])
+        parents = [*(p for p in parents if p[0] < indent), (indent, line["key"])]
+        if line["meaning"]:
+            found[".".join(filter(None, [package, *(key for _, key in parents)]))] = line["meaning"]
+    return found

@@ -68,8 +68,19 @@ def test_help_lists_the_groups_of_the_command_what_is_chosen_first():
     folded = " ".join(done.stdout.split())
     others = sorted(path.stem for path in (REPOSITORY / "conf" / "prior").glob("*.yaml") if path.stem != "mi")
     assert f"prior mi, {', '.join(others)} " in folded and "encoder/frame mlp, convnet " in folded
-    assert "batch_size: 256" in done.stdout
     assert "spiral" not in folded and "spiral" in run("mi", "--help").stdout
+
+
+def test_help_lists_each_key_as_it_is_typed_with_what_its_yaml_says_of_it(tmp_path):
+    own = tmp_path / "prior" / "own.yaml"
+    own.parent.mkdir()
+    own.write_text("# @package _global_\nprior:\n  _target_: own.Own\n  parts:\n    step: 0.5   # how far z' goes\n")
+    done = run("train", "--config-dir", str(tmp_path), "prior=own", "trainer=gpu", "--help")
+    folded = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert "prior.parts.step=0.5 how far z' goes" in folded
+    assert "trainer.device=cuda auto, cpu, cuda" in folded  # of the file that gpu.yaml is based on
+    assert "estimator.latent_dim=${encoder.latent_dim}" in " ".join(run("train", "prior=vmf", "--help").stdout.split())
+    assert "_target_" not in done.stdout
 
 
 def test_the_composed_configuration_is_shown():
