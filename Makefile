@@ -9,7 +9,7 @@ train: $(STAMP)
 	$(VENV)/bin/ssvae train prior=infonce $(ARGS)
 
 test: $(STAMP)
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 bench-check: $(STAMP)
 	$(VENV)/bin/python benchmarks/check.py benchmarks/ratios.json

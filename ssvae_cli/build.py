@@ -67,7 +67,7 @@ def check(config: dict, key: str, given: set[str] = frozenset()) -> None:
         elif known and name in hints:
             require(
                 fits(value, hints[name]),
-                f"{here} must be {describe(hints[name])}, got {value!r}{hint(value, hints[name])}",
+                f"{here} must be {describe(hints[name])}, got {typed(value)}{hint(value, hints[name])}",
             )
     if not config.get("_partial_"):
         missing = [
@@ -105,6 +105,12 @@ def fits(value: Any, hint: Any) -> bool:
     if origin is Callable:
         return False  # a part, and those have a _target_
     return isinstance(value, hint) if inspect.isclass(hint) else True
+
+
+def typed(value: Any) -> str:
+    """A value as YAML has it, for an error line."""
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else repr(value)
 
 
 def choice_of(kind: type) -> str:

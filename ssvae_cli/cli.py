@@ -87,7 +87,7 @@ def run(arguments: list[str]) -> None:
         return
     if arguments[0] in ("-sc", "--shell-completion"):
         arguments = ["train", *arguments]  # the script that is installed serves every command
-    if arguments[0] == "--version":
+    if "--version" in arguments:
         print(f"ssvae {__version__}")
         return
     command, *overrides = arguments
@@ -164,6 +164,7 @@ def start(command: str, config) -> float | None:
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     sweeping = hydra_config.mode is RunMode.MULTIRUN
+    searching = sweeping and not hydra_config.sweeper._target_.endswith(".BasicSweeper")
     try:
         refuse_added_keys(config, hydra_config.overrides.task, hydra_config.runtime.choices)
         for key in OmegaConf.missing_keys(config):
@@ -173,7 +174,7 @@ def start(command: str, config) -> float | None:
         if sweeping and "sweep" in config:
             if runs.is_finished(folder):
                 logging.getLogger("ssvae_cli").info("%s is there already", folder)
-                return runs.last_value(folder, config.sweep.metric)
+                return runs.metric_of(folder, config.sweep.metric) if searching else None
             if config.sweep.resume is not None:
                 runs.refuse_untrusted(config, folder, trust=config.trust)
             if (folder / runs.CHECKPOINT).exists():  # sweep.resume, or a scheduler that starts the job again
@@ -202,4 +203,4 @@ def start(command: str, config) -> float | None:
         if config.get("resume") is None:
             runs.clear_unstarted(folder, hydra_config.job.name)
         raise told from error
-    return runs.last_value(folder, config.sweep.metric) if sweeping and "sweep" in config else None
+    return runs.metric_of(folder, config.sweep.metric) if searching and "sweep" in config else None

@@ -52,7 +52,9 @@ def one_line(error: Exception, command: str, overrides: list[str]) -> str:
         return f"{group}={choice} is not a choice; {nearest(choice, listed.split())}{hint}"
     if found := re.search(r"Could not override '([^']+)'\.\s*No match in the defaults list", text):
         if found[1] in known_groups():
-            return f"{found[1]} belongs to other choices of {found[1].rsplit('/', 1)[0]} than the one that was made"
+            parent, _, part = found[1].rpartition("/")
+            choices = ", ".join(having(parent, part))
+            return f"{found[1]} is no part of the choice of {parent}; those that have it: {choices}"
         return f"unknown group {found[1]}; {nearest(found[1], known_groups())}"
     if found := re.search(r"Could not override '([^']+)'", text):
         if found[1] in known_groups():
@@ -87,10 +89,20 @@ def own_folders(overrides: list[str]) -> list[str]:
 
 def known_groups() -> list[str]:
     """The config groups of this package."""
+    return sorted({p.parent.relative_to(conf()).as_posix() for p in conf().rglob("*.yaml")} - {"."})
+
+
+def conf() -> Path:
+    """Where this package's configuration is."""
     from importlib.resources import files
 
-    conf = Path(str(files("ssvae_cli.conf")))
-    return sorted({p.parent.relative_to(conf).as_posix() for p in conf.rglob("*.yaml")} - {"."})
+    return Path(str(files("ssvae_cli.conf")))
+
+
+def having(group: str, part: str) -> list[str]:
+    """The choices of a group that bring a part of their own, as infonce of prior its coupling."""
+    choices = sorted((conf() / group).glob("*.yaml"))
+    return [path.stem for path in choices if re.search(rf"^  - {part}: ", path.read_text(), re.M)]
 
 
 def known_keys(wrong: str, command: str, overrides: list[str]) -> list[str]:

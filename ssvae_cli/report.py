@@ -98,12 +98,12 @@ def report(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> list[Group
 def find_runs(folder: Path) -> list[Run]:
     """Every finished run at or below a folder; those that were stopped are named. Raises UserError where none is."""
     require(folder.is_dir(), f"runs={folder}: no such folder; give the folder of a run or of a sweep")
-    finished = sorted(path.parent for path in folder.rglob("summary.json"))
-    started = {path.parent for path in folder.rglob("metrics.jsonl")}
-    for stopped in sorted(started - set(finished)):
+    started = sorted(path.parent for path in folder.rglob("metrics.jsonl"))
+    finished = [run for run in started if (run / "summary.json").exists()]
+    for stopped in (run for run in started if run not in finished):
         log.warning("%s is not finished, and left out; ssvae train resume=%s goes on", stopped, stopped)
-    require(finished != [], f"runs={folder}: no finished run below it (none has a summary.json)")
-    return [read(path) for path in finished]
+    require(finished != [], f"runs={folder}: no finished run of ssvae train below it")
+    return [read(run) for run in finished]
 
 
 def read(folder: Path) -> Run:
@@ -127,7 +127,8 @@ def grouped(runs: list[Run]) -> list[Group]:
     shared = set.intersection(*(set(run.overrides) for run in runs))
     groups: list[Group] = []
     for alike in settings.values():
-        own = [o for o in alike[0].overrides if o not in shared and o.split("=")[0] not in NOT_OURS]
+        last = {o.split("=")[0]: o for o in alike[0].overrides}  # the last of a key is in force
+        own = [o for key, o in last.items() if o not in shared and key not in NOT_OURS]
         label = " ".join(own) or "default"
         used = [g.label for g in groups]
         groups.append(Group(label if label not in used else f"{label} ({alike[0].folder})", alike))

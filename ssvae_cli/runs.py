@@ -17,7 +17,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from ssvae_cli.errors import UserError, of_machine, require
+from ssvae_cli.errors import UserError, nearest, of_machine, require
 from ssvae_cli.followers import follows
 from ssvae_cli.trust import refuse_untrusted
 
@@ -129,7 +129,7 @@ def has_ended(run: Path, epochs: int) -> bool:
     """Whether a run has come to the end of so many epochs, its closing table whole."""
     with contextlib.suppress(OSError, ValueError):
         json.loads((run / "summary.json").read_text())
-        return last_value(run, "epoch") == epochs
+        return last_line(run).get("epoch") == epochs
     return False
 
 
@@ -164,10 +164,18 @@ def tell_ended(sweep: Sweep) -> None:
     print(f"ssvae: all jobs {word} ({ended}); ssvae report runs={sweep.folder} compares them", file=sys.stderr)
 
 
-def last_value(run: Path, name: str) -> float | None:
-    """A run's number of that name on the last line of its metrics, for a sweeper that searches."""
-    with contextlib.suppress(OSError, IndexError, KeyError):
-        return json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])[name]
+def last_line(run: Path) -> dict:
+    """A run's metrics after its last epoch; {} where there are none."""
+    with contextlib.suppress(OSError, IndexError):
+        return json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    return {}
+
+
+def metric_of(run: Path, name: str) -> float | None:
+    """What a sweeper that searches is told of an ended run. Raises UserError for a name that its metrics lack."""
+    known = last_line(run)
+    require(name in known, f"sweep.metric={name}: no such number in metrics.jsonl; {nearest(name, known)}")
+    return known[name]
 
 
 def spread(job: int) -> None:

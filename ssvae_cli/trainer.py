@@ -18,7 +18,7 @@ class Trainer:
         batch_size: int,
         microbatch: int | None,
         eval_every: int,
-        device: Literal["auto", "cpu", "cuda"],
+        device: str,
         precision: Literal["float32", "bf16", "auto"],
         compile: bool | Literal["reduce-overhead"],
     ):

@@ -1,16 +1,18 @@
 import os
 import shutil
 
+# Tests that run side by side have a thread each. Before torch counts its threads; subprocesses inherit it.
+os.environ["OMP_NUM_THREADS"] = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
+
 import pytest
-import torch
 
 from helpers import train
-
-torch.set_num_threads(int(os.environ.setdefault("OMP_NUM_THREADS", "2")))  # and those of subprocesses
 
 
 @pytest.fixture(autouse=True)
 def seeded():
+    import torch
+
     torch.manual_seed(0)
 
 

@@ -156,8 +156,15 @@ CASES = {
     "a group of another choice": (
         "train",
         ["pairs=natural", "pairs/then=noise"],
-        ["pairs/then", "other choices of pairs"],
+        ["pairs/then is no part of the choice of pairs", "context, halves, latent, patches, peers"],
     ),
+    "a coupling for an explicit prior": (
+        "train",
+        ["prior=gaussian", "prior/coupling=bilinear"],
+        ["prior/coupling is no part", "those that have it: energy, infonce, mi"],
+    ),
+    "a value of null": ("train", ["trainer.compile=null"], ["trainer.compile", "true or false", "got null"]),
+    "a device by another name": ("train", ["trainer.device=gpu"], ["trainer.device", "one of auto, cpu, cuda"]),
     "unknown pairs to follow": ("train", ["pairs=halves", "pairs/then=naturel"], ["did you mean 'natural'"]),
     "correlation of one": (
         "train",

@@ -66,6 +66,12 @@ def test_where_p_is_q_the_kl_is_zero_and_said_to_be_exact():
     assert found["kl/test"] == 0 and found["kl/source"] == "exact: P is Q"
 
 
+def test_a_classifier_that_stays_where_it_started_is_said_to_have_found_nothing(monkeypatch):
+    monkeypatch.setattr(both_sides, "STEPS", 0)
+    found = both_sides.both_sides(scored(InfoNCE), Estimate(0.0, 0.01), *SPLITS)
+    assert found["kl/test"] == 0 and found["kl/source"] == "classifier: found no difference"
+
+
 def test_the_information_is_bounded_from_below_and_closely():
     found = both_sides.information(*SPLITS)
     assert INFORMATION - 0.1 < found.value < INFORMATION + 4 * found.error

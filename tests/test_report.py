@@ -30,7 +30,8 @@ def a_run(folder, overrides, config, **summary):
 def sweep(tmp_path):
     for i, (prior, seed) in enumerate((p, s) for p in ("infonce", "<mi>") for s in (0, 1, 2)):
         config = {"seed": seed, "prior": {"_target_": prior}, "decoder": None}
-        a_run(tmp_path / "sweep" / str(i), [f"prior={prior}", f"seed={seed}", "trainer.epochs=2"], config,
+        twice = ["trainer.epochs=1", f"seed={seed}", "trainer.epochs=2", "prior=vmf", f"prior={prior}"]
+        a_run(tmp_path / "sweep" / str(i), twice, config,
               **{"elbo/test": 2.0 + 0.1 * i, "probe/linear/test": 0.9, "kl/test": None})  # fmt: skip
     config = {"seed": 0, "prior": {"_target_": "normal"}, "decoder": {"width": 8}}
     a_run(tmp_path / "sweep" / "6", ["decoder=conv", "trainer.epochs=2"], config,
@@ -76,11 +77,14 @@ def test_a_stopped_run_is_named_and_left_out(sweep, tmp_path, capfd):
         "none given": ([], "runs has no default"),
         "nowhere": (["runs=nowhere"], "no such folder"),
         "no run": (["runs=."], "no finished run"),
+        "of another command": (["runs=../mi"], "no finished run of ssvae train"),
         "unknown metric": (["runs={sweep}", "metrics=[elbo/tst]"], "did you mean 'elbo/test'"),
     }.values(),
 )
 def test_bad_input_is_one_line(overrides, said, sweep, tmp_path, monkeypatch, capfd):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "mi").mkdir()
+    (tmp_path / "mi" / "summary.json").write_text('{"mi/infonce/test": 1.0}')
     monkeypatch.chdir(tmp_path / "empty")
     assert ssvae("report", *(o.format(sweep=sweep) for o in overrides)) == 2
     line = capfd.readouterr().err.strip()

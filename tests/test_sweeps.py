@@ -22,6 +22,7 @@ from omegaconf import OmegaConf
 
 from helpers import TINY, ssvae
 from ssvae_cli import runs
+from ssvae_cli.errors import UserError
 
 ONE = [*TINY, "trainer.epochs=1", "dataset.limit=400", "probe.penalties=[0.1]"]
 QUICK = [*ONE, "prior=unstructured_normal", "decoder=conv"]  # no fits to its numbers, for processes of its own
@@ -190,7 +191,13 @@ def test_optuna_is_told_the_probe_on_validation(tmp_path):
     sweep = tmp_path / "sweep"
     assert ssvae("train", "-m", *search, *ONE, "optimizer.lr=interval(0.0001,0.01)", f"hydra.sweep.dir={sweep}") == 0
     best = OmegaConf.load(sweep / "optimization_results.yaml")
-    assert best.best_value == max(runs.last_value(sweep / n, "probe/linear/validation") for n in ("0", "1"))
+    assert best.best_value == max(runs.metric_of(sweep / n, "probe/linear/validation") for n in ("0", "1"))
+
+
+def test_a_search_by_a_number_that_no_run_has_is_refused_with_the_nearest(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "probe/linear/validation": 0.9}\n')
+    with pytest.raises(UserError, match="sweep.metric=probe/linear/test: .* did you mean 'probe/linear/validation'"):
+        runs.metric_of(tmp_path, "probe/linear/test")
 
 
 def batch_script() -> str:

@@ -77,7 +77,7 @@ def test_the_summary_has_every_key_and_sound_values(run):
     assert summary["mi/infonce/test"] <= summary["mi/infonce/ceiling/test"] == pytest.approx(math.log(397))
     assert summary["evidence/test"] == summary["elbo/test"], "a deterministic encoder's bound is tight (Eq. 19)"
     assert summary["elbo/test"] >= summary["mi/dv/test"] >= summary["mi/nwj/test"]
-    assert summary["kl/source"] == "classifier"
+    assert summary["kl/source"].startswith("classifier")
 
 
 @pytest.mark.parametrize(

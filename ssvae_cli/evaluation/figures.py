@@ -1,7 +1,9 @@
 """Pictures of a run, as matplotlib figures."""
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 MOST_NAMED = 20  # classes in a legend
@@ -12,18 +14,29 @@ def pair_grid(x: Tensor, x_prime: Tensor) -> Figure:
     sides = {"x": _frames(x), "x'": _frames(x_prime)}
     heights = [views.shape[2] / views.shape[3] if views.ndim == 4 else 1.0 for views in sides.values()]
     figure = Figure(figsize=(0.6 * len(x), 0.58 * sum(heights) + 0.15), layout="constrained")
-    axes = figure.subplots(2, len(x), squeeze=False, height_ratios=heights)
+    grid = figure.add_gridspec(2, len(x), height_ratios=heights)
     for row, (name, views) in enumerate(sides.items()):
-        axes[row, 0].set_ylabel(name, rotation=0, ha="right", va="center")
-        for axis, view in zip(axes[row], views):
-            if view.ndim == 3:
-                shown = view if len(view) == 3 else view[:1]
-                axis.imshow(shown.permute(1, 2, 0).squeeze(-1).clamp(0, 1).numpy(), cmap="gray", vmin=0, vmax=1)
-            else:
+        if views.ndim == 4:  # one picture of all: an axis each would take a second to draw
+            axes = [figure.add_subplot(grid[row, :])]
+            axes[0].imshow(_side_by_side(views), cmap="gray", vmin=0, vmax=1)
+            axes[0].spines[:].set_visible(False)
+        else:
+            axes = [figure.add_subplot(grid[row, i]) for i in range(len(views))]
+            for axis, view in zip(axes, views):
                 axis.plot(view.reshape(len(view), -1).numpy(), lw=0.7)
                 axis.set_ylim(views.min().item() - 0.1, views.max().item() + 0.1)
+        for axis in axes:
             axis.set(xticks=[], yticks=[])
+        axes[0].set_ylabel(name, rotation=0, ha="right", va="center")
     return figure
+
+
+def _side_by_side(views: Tensor) -> np.ndarray:
+    """Images [B, C, H, W] as one, [H, B * (W + gap), 3] in colour, else the first channel alone; white between them."""
+    shown = views if views.shape[1] == 3 else views[:, :1]
+    gap = max(1, views.shape[3] // 12)
+    framed = torch.nn.functional.pad(shown.clamp(0, 1), (0, gap), value=1.0)
+    return framed.permute(2, 0, 3, 1).flatten(1, 2).squeeze(-1).numpy()
 
 
 def _frames(views: Tensor) -> Tensor:
@@ -82,7 +95,11 @@ def curves(history: list[dict], summary: dict) -> Figure:
         _level(nats, "data/mi_true", summary["data/mi_true"])
     if shown:
         room = 0.15 * (max(shown) - min(shown)) + 0.1
-        nats.set_ylim(min(shown) - room, max(shown) + room)
+        low, high = min(shown) - room, max(shown) + room
+        nats.set_ylim(low, high)
+        for line in nats.get_lines():
+            if max(line.get_ydata()) < low:
+                line.set_label(f"{line.get_label()}, below")
     nats.set(xlabel="epoch", ylabel="nats", title="ELBO and bounds of I")
     levels = {name: summary.get(f"probe/linear/{name}") for name in ("test", "random_init", "pixels")}
     known = sorted((value, f"probe/linear/{name}") for name, value in levels.items() if value is not None)
@@ -94,6 +111,7 @@ def curves(history: list[dict], summary: dict) -> Figure:
             if axis.get_legend_handles_labels()[1]:  # no epoch, no curve
                 axis.legend(fontsize=7)
             axis.grid(alpha=0.3)
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         else:  # data without labels have no probes
             axis.remove()
             nats.set_subplotspec(figure.add_gridspec(1, 1)[0])
