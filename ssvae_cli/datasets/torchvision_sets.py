@@ -8,7 +8,7 @@ where the files are missing, damaged or cannot be fetched.
 import gzip
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
@@ -53,85 +53,61 @@ class Kept(NamedTuple):
         return Storage(self.memory_gb, self.workers)
 
 
-def mnist(
-    *,
-    root: str,
-    download: bool,
-    validation: int,
-    limit: int | None = None,
-    memory_gb: float = 4.0,
-    workers: int | None = None,
-) -> Data:
+def torchvision_set(read: Callable[[str, bool], tuple[Part, Part, tuple[str, ...]]]) -> Callable[..., Data]:
+    """The data set that read(root, download) -> (train, test, classes) reads, with what every one of them takes."""
+
+    def dataset(
+        *,
+        root: str,
+        download: bool,
+        validation: int,
+        limit: int | None = None,
+        memory_gb: float = 4.0,
+        workers: int | None = None,
+    ) -> Data:
+        return _made(*read(root, download), Kept(validation, limit, memory_gb, workers))
+
+    dataset.__name__, dataset.__doc__ = read.__name__, read.__doc__
+    return dataset
+
+
+@torchvision_set
+def mnist(root, download):
     """70,000 handwritten digits, 28x28 (LeCun et al. 1998)."""
-    return _idx_set(datasets.MNIST, "mnist", root, download, Kept(validation, limit, memory_gb, workers), DIGITS)
+    return *_idx_set(datasets.MNIST, "mnist", root, download), DIGITS
 
 
-def fashion_mnist(
-    *,
-    root: str,
-    download: bool,
-    validation: int,
-    limit: int | None = None,
-    memory_gb: float = 4.0,
-    workers: int | None = None,
-) -> Data:
+@torchvision_set
+def fashion_mnist(root, download):
     """70,000 pieces of clothing, 28x28 (Xiao et al. 2017)."""
-    return _idx_set(datasets.FashionMNIST, "fashion_mnist", root, download, Kept(validation, limit, memory_gb, workers))
+    return *_idx_set(datasets.FashionMNIST, "fashion_mnist", root, download), tuple(datasets.FashionMNIST.classes)
 
 
-def kmnist(
-    *,
-    root: str,
-    download: bool,
-    validation: int,
-    limit: int | None = None,
-    memory_gb: float = 4.0,
-    workers: int | None = None,
-) -> Data:
+@torchvision_set
+def kmnist(root, download):
     """70,000 cursive Japanese characters, 28x28 (Clanuwat et al. 2018)."""
-    return _idx_set(datasets.KMNIST, "kmnist", root, download, Kept(validation, limit, memory_gb, workers))
+    return *_idx_set(datasets.KMNIST, "kmnist", root, download), tuple(datasets.KMNIST.classes)
 
 
-def cifar10(
-    *,
-    root: str,
-    download: bool,
-    validation: int,
-    limit: int | None = None,
-    memory_gb: float = 4.0,
-    workers: int | None = None,
-) -> Data:
+@torchvision_set
+def cifar10(root, download):
     """60,000 photographs of ten kinds of object, 32x32 (Krizhevsky 2009)."""
-    return _cifar(datasets.CIFAR10, "cifar10", root, download, Kept(validation, limit, memory_gb, workers))
+    return _cifar(datasets.CIFAR10, "cifar10", root, download)
 
 
-def cifar100(
-    *,
-    root: str,
-    download: bool,
-    validation: int,
-    limit: int | None = None,
-    memory_gb: float = 4.0,
-    workers: int | None = None,
-) -> Data:
+@torchvision_set
+def cifar100(root, download):
     """60,000 photographs of a hundred kinds of object, 32x32 (Krizhevsky 2009)."""
-    return _cifar(datasets.CIFAR100, "cifar100", root, download, Kept(validation, limit, memory_gb, workers))
+    return _cifar(datasets.CIFAR100, "cifar100", root, download)
 
 
-def svhn(
-    *,
-    root: str,
-    download: bool,
-    validation: int,
-    limit: int | None = None,
-    memory_gb: float = 4.0,
-    workers: int | None = None,
-) -> Data:
+@torchvision_set
+def svhn(root, download):
     """99,289 house numbers, one digit in the middle of each, 32x32 (Netzer et al. 2011); without its `extra` part."""
     files = [(name, md5) for _, name, md5 in (datasets.SVHN.split_list[part] for part in ("train", "test"))]
     with _errors("svhn", root, download, files) as place:
-        train, test = (datasets.SVHN(place, split=part, download=download) for part in ("train", "test"))
-    return _made(*(Part(s.data, s.labels) for s in (train, test)), DIGITS, Kept(validation, limit, memory_gb, workers))
+        parts = [datasets.SVHN(place, split=part, download=download) for part in ("train", "test")]
+    return *(Part(s.data, s.labels) for s in parts), DIGITS
 
 
 def stl10(
@@ -163,28 +139,21 @@ def stl10(
     )
 
 
-def _idx_set(
-    cls,
-    name: str,
-    root: str,
-    download: bool,
-    kept: Kept,
-    classes: tuple[str, ...] | None = None,
-) -> Data:
+def _idx_set(cls, name: str, root: str, download: bool) -> list[Part]:
+    """Train and test of a data set in MNIST's format."""
     files = [(f"{cls.__name__}/raw/{Path(archive).stem}", None) for archive, _ in cls.resources]
     with _errors(name, root, download, files) as base, _unpacked(base, [path for path, _ in files]) as place:
-        train, test = (cls(place, train=part, download=download) for part in (True, False))
-    parts = (Part(s.data.numpy()[:, None], s.targets.numpy()) for s in (train, test))
-    return _made(*parts, classes or tuple(cls.classes), kept)
+        sets = [cls(place, train=part, download=download) for part in (True, False)]
+    return [Part(s.data.numpy()[:, None], s.targets.numpy()) for s in sets]
 
 
-def _cifar(cls, name: str, root: str, download: bool, kept: Kept) -> Data:
+def _cifar(cls, name: str, root: str, download: bool) -> tuple[Part, Part, tuple[str, ...]]:
     listed = [*cls.train_list, *cls.test_list, (cls.meta["filename"], cls.meta["md5"])]
     files = [(f"{cls.base_folder}/{file}", md5) for file, md5 in listed]
     with _errors(name, root, download, files) as place:
         train, test = (cls(place, train=part, download=download) for part in (True, False))
     parts = (Part(s.data.transpose(0, 3, 1, 2), np.asarray(s.targets)) for s in (train, test))
-    return _made(*parts, tuple(train.classes), kept)
+    return *parts, tuple(train.classes)
 
 
 def _made(train: Part, test: Part, classes: tuple[str, ...], kept: Kept, unlabelled: np.ndarray | None = None) -> Data:
