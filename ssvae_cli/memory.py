@@ -1,10 +1,13 @@
-"""How much memory there is, and how much was used."""
+"""How much memory there is, how much was used, and what becomes of what was freed."""
 
+import ctypes
 import os
 import resource
 import sys
 
 import torch
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt(3)
 
 
 def capacity(device: torch.device) -> int:
@@ -20,3 +23,14 @@ def peak(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def keep_freed(device: torch.device) -> None:
+    """Let the C library keep what tensors on a CPU free, where it is glibc, so that the next step has it again.
+
+    Otherwise it gives tensors above 32 MiB back to the system at once, which clears every page of them anew.
+    """
+    libc = ctypes.CDLL(None) if device.type == "cpu" and sys.platform == "linux" else None
+    if hasattr(libc, "gnu_get_libc_version"):
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, -1)

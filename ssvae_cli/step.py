@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ssvae_cli import ranks
+from ssvae_cli import memory, ranks
 
 
 class Step:
@@ -13,6 +13,7 @@ class Step:
     backward, in the mode that it names."""
 
     def __init__(self, *, objective: nn.Module, pairs, optimization, noise: torch.Generator, compile: bool | str):
+        memory.keep_freed(noise.device)
         self.pairs, self.optimization, self.noise = pairs, optimization, noise
         self.forward = compiled(objective, compile)
         if compile:
