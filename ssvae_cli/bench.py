@@ -137,6 +137,7 @@ def show(values: dict, parts: list[str]) -> None:
             table.add_row({"step": "training step"}.get(name, name), f"{rate:,.0f}", f"{share:.2f}")
     console = Console(width=100)
     console.print(table)
+    console.print("limit: forward, backward and update of the same encoders on one batch that is there already")
     console.print(f"peak memory {values['memory/peak_gib']:.2f} GiB, batch {values['batch_size']}, {values['device']}")
     if values["matrix_rate/share"] is not None:
         console.print(f"the limit runs at {values['matrix_rate/share']:.2f} of the matrix rate")

@@ -17,6 +17,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ssvae_cli.errors import UserError, nearest, require
+from ssvae_cli.mistakes import known_groups
 
 HYDRA_KEYS = {"_target_", "_partial_"}  # its others are for programs, and no key of a part
 PLAIN_NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a word", type(None): "null"}
@@ -67,7 +68,7 @@ def check(config: dict, key: str, given: set[str] = frozenset()) -> None:
         elif known and name in hints:
             require(
                 fits(value, hints[name]),
-                f"{here} must be {describe(hints[name])}, got {typed(value)}{hint(value, hints[name])}",
+                f"{here} must be {describe(hints[name])}, got {typed(value)}{hint(value, hints[name], here)}",
             )
     if not config.get("_partial_"):
         missing = [
@@ -134,8 +135,10 @@ def describe(hint: Any) -> str:
     return PLAIN_NAMES.get(hint, f"a {choice_of(hint)} (a config group)")
 
 
-def hint(value: Any, annotation: Any) -> str:
-    """'; did you mean X?' where a choice is close to what was given."""
+def hint(value: Any, annotation: Any, key: str) -> str:
+    """'; did you mean X?' where a choice is close to what was given, or where a group's choice was given to a key."""
+    if isinstance(value, str) and (group := key.replace(".", "/")) in known_groups():
+        return f"; did you mean {group}={value}?"
     choices = [a for a in [annotation, *get_args(annotation)] if get_origin(a) is Literal]
     options = [str(o) for c in choices for o in get_args(c)]
     line = nearest(str(value), options)

@@ -98,6 +98,7 @@ def run(arguments: list[str]) -> None:
 def hydra_main(command: str, overrides: list[str]) -> None:
     """Hand `overrides` to Hydra, with errors of composition turned into one line each."""
     import hydra
+    from hydra.errors import ConfigCompositionException
     from omegaconf import OmegaConf
 
     overrides = options_first(overrides)
@@ -111,7 +112,7 @@ def hydra_main(command: str, overrides: list[str]) -> None:
         # Hydra takes the first word for the program: leave it one.
         line = os.environ["COMP_LINE"]
         os.environ["COMP_LINE"] = re.sub(r"^(\s*\S+)\s+" + command + r"\b", r"\1", line)
-    from ssvae_cli.runs import Refused, failures, sweeps, tell_ended, tell_failed
+    from ssvae_cli.runs import Refused, clear_unbegun, failures, sweeps, tell_ended, tell_failed
 
     logging.raiseExceptions = False  # a log on a full disk would print tracebacks beside the one line
     failures.clear()
@@ -127,7 +128,10 @@ def hydra_main(command: str, overrides: list[str]) -> None:
     except Exception as error:
         if user_error := cause_of(error):
             raise user_error from None
-        if not sweeps:  # no job's: those are in `failures`. Composition raises nearly anything
+        composing = isinstance(error, ConfigCompositionException)  # of all jobs, before the first begins
+        if not sweeps or composing:  # no job's: those are in `failures`. Composition raises nearly anything
+            if sweeps:
+                clear_unbegun(sweeps[0].folder)
             raise UserError(one_line(error, command, overrides)) from error
         print(f"ssvae: the launcher stopped: {type(error).__name__}: {error}", file=sys.stderr)
         tell_failed(sweeps[0])

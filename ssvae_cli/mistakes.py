@@ -53,8 +53,9 @@ def one_line(error: Exception, command: str, overrides: list[str]) -> str:
     if found := re.search(r"Could not override '([^']+)'\.\s*No match in the defaults list", text):
         if found[1] in known_groups():
             parent, _, part = found[1].rpartition("/")
-            choices = ", ".join(having(parent, part))
-            return f"{found[1]} is no part of the choice of {parent}; those that have it: {choices}"
+            if not parent:
+                return f"{found[1]} is no group of ssvae {command}; ssvae {command} --help lists those that are"
+            return f"the {parent} that was chosen has no {found[1]}; these have: {', '.join(having(parent, part))}"
         return f"unknown group {found[1]}; {nearest(found[1], known_groups())}"
     if found := re.search(r"Could not override '([^']+)'", text):
         if found[1] in known_groups():
@@ -64,6 +65,8 @@ def one_line(error: Exception, command: str, overrides: list[str]) -> str:
         return f"unknown key {found[1]}; {nearest(whole[0] if whole else found[1], whole or known)}"
     if found := re.search(r"Ambiguous value for argument '([^=]+=(.+))'$", text, re.M):
         return f"{found[1]}: several values are a sweep, ssvae {command} -m {found[1]}; a list is written [{found[2]}]"
+    if "Config group override must be" in text:
+        return f"a group takes the name of a choice, ssvae {command} --help lists them; given: {' '.join(overrides)}"
     noise = ("full_key", "object_type", "Set the environment variable", "See https")
     lines = [line.strip() for line in text.splitlines()]
     said = " ".join(line for line in lines if line and not line.startswith(noise))

@@ -213,11 +213,24 @@ def clear_unstarted(run: Path, job: str) -> None:
     for name in ("config.yaml", "hydra.yaml", "overrides.yaml"):
         (run / ".hydra" / name).unlink(missing_ok=True)
     (run / f"{job}.log").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        (run / ".hydra").rmdir()
+    remove_empty(run)
+
+
+def clear_unbegun(sweep: Path) -> None:
+    """Remove what Hydra laid out for a sweep none of whose jobs could be composed."""
+    if not any(path.is_dir() for path in sweep.glob("*")):
+        (sweep / "multirun.yaml").unlink(missing_ok=True)
+        remove_empty(sweep)
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder, and those of outputs/ above it, as far as they are empty."""
     outputs = Path.cwd() / "outputs"
     with contextlib.suppress(OSError):  # a folder that is not empty stays
-        (run / ".hydra").rmdir()
-        run.rmdir()
-        for parent in run.parents:
+        folder.rmdir()
+        for parent in folder.absolute().parents:
             if not parent.is_relative_to(outputs):
                 break
             parent.rmdir()

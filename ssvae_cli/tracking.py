@@ -205,6 +205,10 @@ def closing_table(values: dict) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in values.items():
         if isinstance(value, (int, float)) and math.isfinite(value) and "/" in name:
-            unit = "nats" if name.split("/")[0] in ("elbo", "mi", "kl", "evidence", "data") else ""
+            unit = (
+                "nats"
+                if name.split("/")[0] in ("elbo", "mi", "kl", "evidence", "data") or name == "eq23/residual"
+                else ""
+            )
             table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value), unit)
     Console(width=100 if not sys.stdout.isatty() else None).print(table)

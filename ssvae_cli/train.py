@@ -71,7 +71,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
 
     if cfg.resume is not None:
         progress.load()
-        log.info("resumed %s after epoch %d, step %d", run, progress.epoch, progress.step)
+        log.info("resumed %s after epoch %d and %d steps of the next", run, progress.epoch, progress.step)
     tracker = Tracker(run, kept_bytes=progress.metrics_bytes, meanings=meanings(objective.estimator))
 
     def healthy() -> None:

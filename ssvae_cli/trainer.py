@@ -35,7 +35,7 @@ class Trainer:
 def device_of(name: str, key: str) -> torch.device:
     """auto (a GPU where there is one), cpu or cuda, as torch knows it. Raises UserError for a GPU that is not there."""
     found = torch.cuda.is_available()
-    require(name in ("auto", "cpu", "cuda"), f"{key} must be one of auto, cpu, cuda, got {name}")
+    require(name in ("auto", "cpu", "cuda"), f"{key} must be one of auto, cpu, cuda, got {name!r}")
     require(name != "cuda" or found, f"{key}=cuda, but no GPU was found; allowed here: auto, cpu")
     if not found or name == "cpu":
         return torch.device("cpu")

@@ -156,12 +156,25 @@ CASES = {
     "a group of another choice": (
         "train",
         ["pairs=natural", "pairs/then=noise"],
-        ["pairs/then is no part of the choice of pairs", "context, halves, latent, patches, peers"],
+        ["the pairs that was chosen has no pairs/then", "context, halves, latent, patches, peers"],
     ),
     "a coupling for an explicit prior": (
         "train",
         ["prior=gaussian", "prior/coupling=bilinear"],
-        ["prior/coupling is no part", "those that have it: energy, infonce, mi"],
+        ["has no prior/coupling; these have: energy, infonce, mi"],
+    ),
+    "a dot for a slash": ("train", ["prior.coupling=bilinear"], ["did you mean prior/coupling=bilinear?"]),
+    "null for a group": ("train", ["prior=null"], ["a group takes the name of a choice", "given: prior=null"]),
+    "a group of another command": ("mi", ["prior=infonce"], ["prior is no group of ssvae mi", "ssvae mi --help"]),
+    "a misspelt choice of a sweep": (
+        "train",
+        ["-m", "prior=infonce,mii", "seed=0,1"],
+        ["prior=mii", "did you mean 'mi'"],
+    ),
+    "a misspelt key of a sweep": (
+        "train",
+        ["-m", "trainer.epoch=1,2"],
+        ["trainer.epoch", "did you mean 'trainer.epochs'"],
     ),
     "a value of null": ("train", ["trainer.compile=null"], ["trainer.compile", "true or false", "got null"]),
     "a device by another name": ("train", ["trainer.device=gpu"], ["trainer.device", "one of auto, cpu, cuda"]),
