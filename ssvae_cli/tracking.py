@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 DPI = 150  # of pictures
 RGBA = 4  # channels of their pixels
+IN_NATS = ("elbo", "mi", "kl", "evidence", "data")  # groups of numbers
 
 LAYOUT = {
     "ELBO": {"nats": ["Multiline", ["elbo/train", "elbo/validation"]]},
@@ -205,10 +206,6 @@ def closing_table(values: dict) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in values.items():
         if isinstance(value, (int, float)) and math.isfinite(value) and "/" in name:
-            unit = (
-                "nats"
-                if name.split("/")[0] in ("elbo", "mi", "kl", "evidence", "data") or name == "eq23/residual"
-                else ""
-            )
+            unit = "nats" if name == "eq23/residual" or name.split("/")[0] in IN_NATS else ""
             table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value), unit)
     Console(width=100 if not sys.stdout.isatty() else None).print(table)
