@@ -123,10 +123,10 @@ def known_keys(wrong: str, command: str, overrides: list[str]) -> list[str]:
             config = compose(command, overrides=[*chosen, *paths])
         except Exception:  # the choices are themselves what is wrong
             config = compose(command, overrides=paths)
-    parent, _, _ = wrong.rpartition(".")
-    node = OmegaConf.select(config, parent) if parent else config
-    if not isinstance(node, DictConfig):
-        node, parent = config, ""
+    parent, node = wrong, None
+    while not isinstance(node, DictConfig):  # up to what there is
+        parent = parent.rpartition(".")[0]
+        node = OmegaConf.select(config, parent) if parent else config
     beside = [f"{parent}.{key}".lstrip(".") for key in node if not key.startswith("_")]
     plain = OmegaConf.to_container(config)
     return beside + [f"{group}.{wrong}" for group, keys in plain.items() if isinstance(keys, dict) and wrong in keys]

@@ -45,6 +45,7 @@ CASES = {
     "unknown command": ("trian", [], ["unknown command 'trian'", "did you mean 'train'"]),
     "unknown key": ("train", ["trainer.epoch=3"], ["trainer.epoch", "did you mean 'trainer.epochs'"]),
     "unknown top-level key": ("train", ["sed=3"], ["sed", "did you mean 'seed'"]),
+    "a key misspelt in its middle": ("train", ["prior.couplng.temperature=1"], ["did you mean 'prior.coupling'"]),
     "key without its group": ("train", ["epochs=3"], ["unknown key epochs", "did you mean 'trainer.epochs'"]),
     "unknown option": ("train", ["prior=infonc"], ["prior=infonc", "did you mean 'infonce'", "unstructured_normal"]),
     "a flag for a setting": ("train", ["--epochs", "1"], ["unknown option --epochs", "a setting is key=value"]),
