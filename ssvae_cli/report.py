@@ -191,7 +191,7 @@ def pictures(groups: list[Group]) -> Iterable[tuple[str, Figure]]:
                 low, high = ([m + s * d for m, d in zip(means, deviations)] for s in (-1, 1))
                 axis.fill_between(epochs, low, high, alpha=0.2, color=line.get_color(), lw=0)
         axis.set(xlabel="epoch", ylabel="nats" if metric.startswith("elbo") else "accuracy")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
         spread_out(axis.yaxis, [mean for _, points in lines for _, mean, _ in points])
         axis.legend(fontsize=7)
         axis.grid(alpha=0.3)

@@ -111,7 +111,7 @@ def curves(history: list[dict], summary: dict) -> Figure:
             if axis.get_legend_handles_labels()[1]:  # no epoch, no curve
                 axis.legend(fontsize=7)
             axis.grid(alpha=0.3)
-            axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
         else:  # data without labels have no probes
             axis.remove()
             nats.set_subplotspec(figure.add_gridspec(1, 1)[0])
