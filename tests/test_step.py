@@ -111,7 +111,7 @@ def pages(times):  # that the system cleared for so many tensors of 64 MiB, one 
 
 anew = pages(8)
 keep_freed(torch.device("cpu"))
-pages(8)
+pages(24)  # until the small pieces between them are used up
 print(pages(8) / anew)
 """
 
