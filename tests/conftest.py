@@ -5,14 +5,13 @@ import shutil
 os.environ["OMP_NUM_THREADS"] = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
 
 import pytest
+import torch
 
 from helpers import train
 
 
 @pytest.fixture(autouse=True)
 def seeded():
-    import torch
-
     torch.manual_seed(0)
 
 

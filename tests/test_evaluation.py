@@ -16,6 +16,7 @@ from ssvae_cli.evaluation import linear_probe
 from ssvae_cli.evaluation.both_sides import Estimate
 from ssvae_cli.evaluation.density import fit_density
 from ssvae_cli.evaluation.evaluator import warn_above_zero
+from ssvae_cli.evaluation.figures import curves
 from ssvae_cli.evaluation.geometry import alignment, effective_rank, uniformity
 from ssvae_cli.evaluation.knn import knn_accuracy
 from ssvae_cli.evaluation.linear_probe import LinearProbe, accuracy
@@ -167,3 +168,10 @@ def test_evaluating_leaves_the_random_numbers_of_training_alone():
     before = torch.get_rng_state()
     fit_density(torch.zeros(600, 2), torch.zeros(100, 2), SPACES["euclidean"])
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_bound_that_lies_below_the_picture_is_named_as_such():
+    history = [{"epoch": 1, "elbo/validation": 1.0, "mi/dv/validation": 0.9, "mi/nwj/validation": -900.0}]
+    nats = curves(history, {}).axes[0]
+    labels = [line.get_label() for line in nats.get_lines()]
+    assert labels == ["elbo/validation", "mi/dv/validation", "mi/nwj/validation, below"]

@@ -31,7 +31,7 @@ from ssvae_cli.runs import flatten
 from ssvae_cli.tracking import Tracker
 
 BY_HAND = "SSVAE_FUZZ" in os.environ
-EXAMPLES = int(os.environ.get("SSVAE_FUZZ", 120))
+EXAMPLES = int(os.environ.get("SSVAE_FUZZ", 200))
 LIMIT_S = 300  # a run takes one or two, on a machine that has nothing else to do
 CONF = Path(__file__).parents[1] / "conf"
 ONE_STEP = [
