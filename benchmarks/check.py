@@ -19,7 +19,7 @@ ALLOWED = 0.15  # that a ratio may fall
 STEP, OBJECTIVE, PAIRS = "step/share_of_limit", "objective/share_of_limit", "pairs/share_of_limit"
 CONFIGURATIONS = {  # name: (overrides, the ratios that are held)
     "digits": ([], (STEP,)),
-    "photographs": (["dataset=sprites", "pairs=natural", "pairs.size=32", "trainer.batch_size=128"], (STEP, PAIRS)),
+    "photographs": (["dataset=sprites", "pairs=simclr", "pairs.size=32", "trainer.batch_size=128"], (STEP, PAIRS)),
     "scores in tiles": (["encoder=mlp", "trainer.batch_size=4608"], (STEP, OBJECTIVE)),
 }
 SHORT = ["trainer.device=cpu", "bench.rounds=9", "bench.seconds=0.3"]

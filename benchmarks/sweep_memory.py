@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from ssvae_cli import cli, runs
+from ssvae_cli.cli import main as cli
+from ssvae_cli.cli import sweeps as runs
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--jobs", type=int, default=20)

@@ -18,13 +18,15 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
-from ssvae_cli import memory
-from ssvae_cli.build import build
-from ssvae_cli.checkpoint import atomic_write
+from ssvae_cli.datasets.base import CONTRACT as DATA
+from ssvae_cli.device import keep_freed, peak
 from ssvae_cli.errors import require
+from ssvae_cli.files import write_json
+from ssvae_cli.instantiate.build import build
 from ssvae_cli.objective import make_objective
-from ssvae_cli.step import Step, compiled
-from ssvae_cli.tracking import Stages
+from ssvae_cli.tracking.console import Stages
+from ssvae_cli.pairs.base import make_pairs
+from ssvae_cli.training.step import Forward, compiled
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +38,14 @@ def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     trainer = build(cfg.trainer, "trainer")
     device, batch_size = trainer.device, trainer.batch_size
     torch.manual_seed(cfg.seed)
-    data = build(cfg.dataset, "dataset").to(device)
-    pairs = build(cfg.pairs, "pairs")
-    pairs.attach(data)
+    keep_freed(device)
+    data = build(cfg.dataset, "dataset", DATA).to(device)
+    pairs = make_pairs(cfg.pairs, data)
     objective = make_objective(cfg, *pairs.shapes(data)).to(device).train()
     objective.prior.require_memory(batch_size, device)
     optimization = build(cfg.optimizer, "optimizer").attach([objective], 10**6)
     noise = torch.Generator(device).manual_seed(cfg.seed)
-    learn = Step(objective=objective, pairs=pairs, optimization=optimization, noise=noise, compile=trainer.compile)
+    forward = Forward(objective, pairs, noise, compile=trainer.compile)
     rows = torch.randint(len(data.train), (batch_size,), generator=torch.Generator().manual_seed(cfg.seed))
     batch = next(iter(data.train.batches(batch_size, rows)))
     with torch.no_grad():
@@ -64,11 +66,12 @@ def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     def only_objective() -> None:
         given = [z.detach().requires_grad_() for z in latents.latents]
         encoded = latents._replace(**dict(zip(("z", "z_prime"), given)))
-        (-objective.prior.elbo(objective.estimator, encoded)).backward()
+        (-objective.elbo(encoded)).backward()
         optimization.optimizer.zero_grad(set_to_none=True)
 
     def step() -> None:
-        learn(next(iter(data.train.batches(batch_size, rows))), 0)
+        (-forward(next(iter(data.train.batches(batch_size, rows))))).backward()
+        optimization.step(0)
 
     parts = {"limit": limit, "pairs": only_pairs, "step": step}
     if objective.decoder is None:
@@ -90,7 +93,7 @@ def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         values[f"{name}/share_of_limit"] = medians["limit"] / median
         values[f"{name}/first_s"] = first[name]
     values |= {
-        "memory/peak_gib": memory.peak(device) / 2**30,
+        "memory/peak_gib": peak(device) / 2**30,
         "matrix_rate/share": share_of_matrix_rate(limit, medians["limit"], device) if on_gpu else None,
         "batch_size": batch_size,
         "device": torch.cuda.get_device_name(device)
@@ -98,7 +101,7 @@ def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         else f"cpu, {torch.get_num_threads()} threads",
         "torch": torch.__version__,
     }
-    atomic_write(run / "bench.json", lambda path: path.write_text(json.dumps(values, indent=2) + "\n"))
+    write_json(run / "bench.json", values)
     show(values, list(parts))
     log.info("json: %s", run / "bench.json")
     return values

@@ -26,7 +26,7 @@ class ConvDecoder(nn.Module):
         likelihood: Literal["bernoulli", "gaussian"],
     ):
         super().__init__()
-        require(width >= 1, f"decoder.width must be at least 1, got {width}")
+        require(width >= 1, f"width must be at least 1, got {width}")
         require_images(shape, "decoder=conv")
         channels, height, side = shape
         self.size = (height, side)

@@ -10,10 +10,10 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from ssvae_cli.checkpoint import atomic_write
 from ssvae_cli.datasets.base import Split
-from ssvae_cli.errors import UserError, nearest, require
-from ssvae_cli.loading import Loaded, load_run
+from ssvae_cli.errors import UserError, allowed, require
+from ssvae_cli.files import atomic_write
+from ssvae_cli.load_run import Loaded, load_run
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def embed(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Path:
     """
     require(
         cfg.export is None or cfg.export in EXPORTS,
-        f"export={cfg.export} is not a choice; {nearest(str(cfg.export), [*EXPORTS, 'null'])}",
+        f"export={cfg.export} is not a choice; {allowed(str(cfg.export), [*EXPORTS, 'null'])}",
     )
     loaded = load_run(cfg.run, device=cfg.device, trust=cfg.trust, dataset=cfg.dataset)
     path = folder / ("embeddings.npz" if cfg.export is None else f"encoder.{cfg.export}")

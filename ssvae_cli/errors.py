@@ -1,22 +1,25 @@
 """A user's mistake is one line: what is wrong, what was given, what is allowed, the nearest spelling."""
 
+import contextlib
 import difflib
 import errno
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class UserError(Exception):
     """A mistake in what was asked for. The command shows its message alone and exits with code 2."""
 
 
+class PartError(UserError):
+    """A user's own class or file broke its contract or raised; its traceback belongs in the run's log."""
+
+
 DISK = {errno.EACCES, errno.EDQUOT, errno.ENAMETOOLONG, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
-
-
 MEMORY = re.compile("allocate memory|out of memory|calculation overflowed", re.I)
 
 
-def of_machine(error: BaseException) -> BaseException:
+def machine_error(error: BaseException) -> BaseException:
     """A UserError where the disk or the memory of the machine is what failed; any other fault as it is."""
     if isinstance(error, OSError) and error.errno in DISK:
         return UserError(f"{error.filename or 'a file of the run'} cannot be written ({error.strerror})")
@@ -31,9 +34,41 @@ def require(condition: bool, message: str) -> None:
         raise UserError(message)
 
 
-def nearest(word: str, allowed: Iterable[str]) -> str:
+def require_seed(seed: object) -> None:
+    """Raise UserError unless `seed` is what every random generator here takes."""
+    valid = isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**63
+    require(valid, f"seed must be an integer of at least 0, got {seed!r}")
+
+
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """The choice whose spelling is close to `word`, if one is."""
+    close = difflib.get_close_matches(word, sorted(map(str, choices)), n=1, cutoff=0.5)
+    return close[0] if close else None
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """'; did you mean 'X'?', or nothing where no choice is close."""
+    close = nearest(word, choices)
+    return f"; did you mean '{close}'?" if close else ""
+
+
+def allowed(word: str, choices: Iterable[str]) -> str:
     """The end of an error line: what is allowed, and the closest spelling to `word` if one is close."""
-    allowed = sorted(str(a) for a in allowed)
-    close = difflib.get_close_matches(word, allowed, n=1, cutoff=0.5)
-    hint = f"; did you mean '{close[0]}'?" if close else ""
-    return f"allowed: {', '.join(allowed)}{hint}"
+    choices = sorted(map(str, choices))
+    return f"allowed: {', '.join(choices)}{did_you_mean(word, choices)}"
+
+
+@contextlib.contextmanager
+def setting_of(key: str, names: Iterable[str]) -> Iterator[None]:
+    """Inside, a UserError that speaks of the settings `names` of a part gets the part's key in front of them.
+
+    A part does not know where it stands in the configuration. It says 'std must be above 0, got -1', and under
+    `pairs.noise` that reads 'pairs.noise.std must be above 0, got -1'. A setting is recognised as the first word, as
+    `name=value`, and after give, lower or raise.
+    """
+    try:
+        yield
+    except UserError as error:
+        setting = "|".join(map(re.escape, names)) or "(?!)"
+        spoken_of = rf"(^|\b(?:give|lower|raise) |(?<![\w./])(?=\w+(?:\.\w+)*=))({setting})\b"
+        raise type(error)(re.sub(spoken_of, rf"\1{key}.\2", str(error))) from error.__cause__

@@ -1,57 +1,56 @@
 """The objective: encoders, prior, estimator and decoder make one number, the ELBO in nats."""
 
+import pkgutil
 from typing import Literal
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from ssvae_cli import ranks
-from ssvae_cli.build import build, choice_of
 from ssvae_cli.datasets.base import Shape
-from ssvae_cli.encoders import with_density
-from ssvae_cli.errors import nearest, require
+from ssvae_cli.decoders import ConvDecoder
+from ssvae_cli.distributed.collectives import all_reduce_mean
+from ssvae_cli.encoders.base import CONTRACT as ENCODER
+from ssvae_cli.encoders.base import with_density
+from ssvae_cli.errors import UserError, allowed, require
+from ssvae_cli.estimators.base import CONTRACT as ESTIMATOR
+from ssvae_cli.estimators.base import Estimator
+from ssvae_cli.instantiate.build import build
+from ssvae_cli.instantiate.groups import conf
+from ssvae_cli.instantiate.types import choice_of
+from ssvae_cli.priors.base import CONTRACT as PRIOR
 from ssvae_cli.priors.base import Encoded, Prior
 
 Precision = Literal["float32", "bf16", "auto"]
+VAE = "decoder=conv is the ordinary VAE"
 
 
 class Objective(nn.Module):
     """L = E_Q [log P(z, z') - log Q(z) - log Q(z')], up to log P_true(x) + log P_true(x') (Eqs. 17, 20).
 
     With an explicit decoder it is the ordinary VAE's ELBO (Eq. 1), E log P(x|z) - KL(Q(z|x) || P(z)), log P(x)
-    included; the two are never compared. precision: the encoders', auto: bf16 on a device that multiplies in it, else
-    float32; scores are always float32. microbatch: how many rows the encoders see at once, None for all.
-    Raises UserError for parts that do not belong together.
+    included, its KL in closed form and no estimator needed; the two kinds of ELBO are never compared.
+    precision: the encoders', auto: bf16 where the hardware supports it, else float32; scores are always float32.
+    microbatch: how many rows the encoders see at once, None for all. Raises UserError for parts that do not fit.
     """
 
     def __init__(
         self,
         *,
-        encoder,
-        encoder_prime,
+        encoder: nn.Module,
+        encoder_prime: nn.Module | None,
         prior: Prior,
-        estimator,
-        decoder=None,
+        estimator: Estimator | None,
+        decoder: ConvDecoder | None = None,
         precision: Precision = "float32",
         microbatch: int | None = None,
     ):
         super().__init__()
-        name, chosen = estimator.name, f"prior={choice_of(type(prior))}"
-        serving = [s for s in prior.served_by if (s == "analytic") == (decoder is not None)]
+        encoders = {"encoder": encoder} | ({"encoder_prime": encoder_prime} if encoder_prime is not None else {})
         if decoder is not None:
-            require(
-                serving != [], f"decoder=conv is the ordinary VAE and needs prior=unstructured_normal, got {chosen}"
-            )
-            require(encoder.stochastic, "decoder=conv needs encoder.posterior=gaussian, got deterministic")
-        beside = " beside decoder=conv" if decoder is not None else ""
-        require(name in serving, f"estimator={name} cannot serve {chosen}{beside}; {nearest(name, serving)}")
-        stochastic = encoder.stochastic and (encoder_prime is None or encoder_prime.stochastic)
-        require(
-            stochastic or not getattr(estimator, "needs_density", False),
-            f"estimator={name} needs a stochastic posterior, got encoder.posterior=deterministic; "
-            f"allowed: {', '.join(with_density(prior.space)) or 'none on this space'}",
-        )
+            require_vae(encoder, prior, estimator)
+        else:
+            require_match(encoders, prior, estimator)
         self.encoder = encoder
         self.encoder_prime = encoder if encoder_prime is None else encoder_prime
         self.encoder.microbatch = self.encoder_prime.microbatch = microbatch
@@ -82,24 +81,69 @@ class Objective(nn.Module):
         with self._autocast(x):
             return self.encoder.features(x).float()
 
-    def forward(self, x: Tensor, x_prime: Tensor, unit: Tensor | None = None, generator=None) -> Tensor:
-        """The ELBO of a batch of pairs in nats, []; the loss is its negative.
+    def elbo(self, encoded: Encoded, unit: Tensor | None = None) -> Tensor:
+        """The ELBO of an encoded batch in nats, []; unit: x in [0, 1], [B, C, H, W], for an explicit decoder."""
+        if self.decoder is None:
+            return self.prior.elbo(self.estimator, encoded)
+        kl = all_reduce_mean(self.prior.posterior_kl(encoded.posterior))
+        return all_reduce_mean(self.decoder.log_likelihood(unit, encoded.z)) - kl
 
-        unit: [B, C, H, W], x in [0, 1], what an explicit decoder is asked to explain.
-        """
-        encoded = self.encode(x, x_prime, generator)
-        elbo = self.prior.elbo(self.estimator, encoded)
-        if self.decoder is not None:
-            elbo = elbo + ranks.mean(self.decoder.log_likelihood(unit, encoded.z))
-        return elbo
+    def forward(self, x: Tensor, x_prime: Tensor, unit: Tensor | None = None, generator=None) -> Tensor:
+        """The ELBO of a batch of pairs in nats, []; the loss is its negative."""
+        return self.elbo(self.encode(x, x_prime, generator), unit)
+
+    @property
+    def is_stochastic(self) -> bool:
+        """Whether Q(z|x) or Q(z'|x') is a density, and not a delta."""
+        return self.encoder.stochastic or self.encoder_prime.stochastic
 
     def _autocast(self, x: Tensor) -> torch.autocast:
-        bf16 = self.precision == "bf16" or (self.precision == "auto" and multiplies_bf16(x.device))
+        bf16 = self.precision == "bf16" or (self.precision == "auto" and supports_bf16(x.device))
         return torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=bf16)
 
 
+def require_vae(encoder: nn.Module, prior: Prior, estimator: Estimator | None) -> None:
+    """Raise UserError unless these parts make an ordinary VAE."""
+    chosen = choice_of(type(prior))
+    require(
+        hasattr(prior, "posterior_kl"),
+        f"{VAE}, whose KL needs a closed form: it needs prior=unstructured_normal, got prior={chosen}",
+    )
+    require(
+        estimator is None,
+        f"{VAE} and has its KL in closed form, so that estimator={getattr(estimator, 'name', '')} has nothing to "
+        "estimate; allowed: analytic",
+    )
+    require(encoder.stochastic, f"{VAE} and needs encoder.posterior=gaussian, got deterministic")
+
+
+def require_match(encoders: dict[str, nn.Module], prior: Prior, estimator: Estimator | None) -> None:
+    """Raise UserError unless the estimator estimates what the prior needs, of such latents."""
+    name = "analytic" if estimator is None else estimator.name
+    if estimator is None or not serves(prior, type(estimator)):
+        line = f"estimator={name} cannot serve prior={choice_of(type(prior))}"
+        raise UserError(f"{line}; {allowed(name, serving_choices(prior))}")
+    delta = next((key for key, encoder in encoders.items() if not encoder.stochastic), None)
+    require(
+        delta is None or not estimator.needs_density,
+        f"estimator={name} needs a stochastic posterior, got {delta}.posterior=deterministic; "
+        f"allowed: {', '.join(with_density(prior.space)) or 'none on this space'}",
+    )
+
+
+def serves(prior: Prior, estimator: type[Estimator]) -> bool:
+    """Whether a class of estimators estimates the prior's quantity in the space of its latents."""
+    return prior.quantity in estimator.estimates and prior.space.name in estimator.spaces
+
+
+def serving_choices(prior: Prior) -> list[str]:
+    """The choices of estimator=... that serve a prior."""
+    targets = {path.stem: OmegaConf.load(path).get("_target_") for path in (conf() / "estimator").glob("*.yaml")}
+    return [name for name, target in targets.items() if target and serves(prior, pkgutil.resolve_name(target))]
+
+
 @torch.compiler.assume_constant_result
-def multiplies_bf16(device: torch.device) -> bool:
+def supports_bf16(device: torch.device) -> bool:
     """Whether the device has instructions for products of bfloat16: GPUs from Ampere on, CPUs with AVX-512 bf16 or AMX.
 
     Others emulate them, at a fraction of float32's speed.
@@ -111,24 +155,29 @@ def multiplies_bf16(device: torch.device) -> bool:
 
 def make_objective(cfg: DictConfig, shape: Shape, shape_prime: Shape) -> Objective:
     """The objective that a composed configuration describes, for one x and one x' of these shapes."""
-    prior = build(cfg.prior, "prior")
-    prime, decoder = cfg.encoder_prime, cfg.decoder
+    dim = cfg.encoder.get("latent_dim")
+    whole = isinstance(dim, int) and not isinstance(dim, bool) and 1 <= dim < 2**63
+    require(whole, f"encoder.latent_dim, the dimension of z, must be an integer of at least 1, got {dim!r}")
+    prior = build(cfg.prior, "prior", PRIOR, latent_dim=dim)
+    prime = cfg.encoder_prime
     require(
         prime is not None or prior.views == 1 or shape == shape_prime,
         f"encoder_prime=shared: g' cannot share g's weights, as one x is {list(shape)} and one x' {list(shape_prime)}; "
-        "give encoder_prime=separate, or an encoder of another kind",
+        "give encoder_prime=separate, or an encoder of another kind by encoder@encoder_prime=...",
     )
-    encoder = build(cfg.encoder, "encoder", shape=shape, space=prior.space)
+    encoder = build(cfg.encoder, "encoder", ENCODER, shape=shape, space=prior.space)
+    encoder_prime = None
     if prime is not None:
-        encoder_prime = build(prime, "encoder_prime", shape=shape_prime, space=prior.space)
-        dim, dim_prime = cfg.encoder.latent_dim, prime.latent_dim
-        require(dim == dim_prime, f"encoder_prime.latent_dim must be {dim}, as encoder's, got {dim_prime}")
+        prime = OmegaConf.masked_copy(prime, [key for key in prime if key != "latent_dim"])
+        offered = {"shape": shape_prime, "space": prior.space, "latent_dim": dim}
+        encoder_prime = build(prime, "encoder_prime", ENCODER, **offered)
+    offered = {"shape": shape, "latent_dim": dim}
     return Objective(
         encoder=encoder,
-        encoder_prime=None if prime is None else encoder_prime,
+        encoder_prime=encoder_prime,
         prior=prior,
-        estimator=build(cfg.estimator, "estimator"),
-        decoder=None if decoder is None else build(decoder, "decoder", shape=shape, latent_dim=cfg.encoder.latent_dim),
+        estimator=None if cfg.estimator is None else build(cfg.estimator, "estimator", ESTIMATOR, latent_dim=dim),
+        decoder=None if cfg.decoder is None else build(cfg.decoder, "decoder", **offered),
         precision=cfg.trainer.precision,
         microbatch=cfg.trainer.microbatch,
     )

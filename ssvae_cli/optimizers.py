@@ -16,10 +16,10 @@ class Optimization:
     """
 
     def __init__(self, *, lr: float, weight_decay: float, warmup: float, clip: float | None):
-        require(lr > 0, f"optimizer.lr must be above 0, got {lr}")
-        require(weight_decay >= 0, f"optimizer.weight_decay must be at least 0, got {weight_decay}")
-        require(0 <= warmup < 1, f"optimizer.warmup is a share of all steps, in [0, 1), got {warmup}")
-        require(clip is None or clip > 0, f"optimizer.clip must be above 0 or null, got {clip}")
+        require(lr > 0, f"lr must be above 0, got {lr}")
+        require(weight_decay >= 0, f"weight_decay must be at least 0, got {weight_decay}")
+        require(0 <= warmup < 1, f"warmup is a share of all steps, in [0, 1), got {warmup}")
+        require(clip is None or clip > 0, f"clip must be above 0 or null, got {clip}")
         self.lr, self.weight_decay, self.warmup, self.clip = lr, weight_decay, warmup, clip
 
     def make(self, groups: list[dict]) -> torch.optim.Optimizer:
@@ -68,7 +68,7 @@ class AdamW(Optimization):
         betas: tuple[float, float] = (0.9, 0.999),
     ):
         super().__init__(lr=lr, weight_decay=weight_decay, warmup=warmup, clip=clip)
-        require(all(0 <= b < 1 for b in betas), f"optimizer.betas must lie in [0, 1), got {list(betas)}")
+        require(all(0 <= b < 1 for b in betas), f"betas must lie in [0, 1), got {list(betas)}")
         self.betas = tuple(betas)
 
     def make(self, groups):
@@ -80,7 +80,7 @@ class SGD(Optimization):
 
     def __init__(self, *, lr: float, weight_decay: float, warmup: float, clip: float | None, momentum: float = 0.9):
         super().__init__(lr=lr, weight_decay=weight_decay, warmup=warmup, clip=clip)
-        require(0 <= momentum < 1, f"optimizer.momentum must lie in [0, 1), got {momentum}")
+        require(0 <= momentum < 1, f"momentum must lie in [0, 1), got {momentum}")
         self.momentum = momentum
 
     def make(self, groups):

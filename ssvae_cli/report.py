@@ -19,8 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from ssvae_cli.errors import nearest, require
-from ssvae_cli.runs import flatten
+from ssvae_cli.errors import allowed, require
+from ssvae_cli.run_folder import flatten
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def report(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> list[Group
     runs = [run for name in given for run in find_runs(Path(name))]
     known = sorted({key for run in runs for key in run.summary})
     for metric in cfg.metrics:
-        require(metric in known, f"metrics: no run has {metric}; {nearest(metric, known)}")
+        require(metric in known, f"metrics: no run has {metric}; {allowed(metric, known)}")
     groups = grouped(runs)
     kinds = {
         "SSVAEs": [g for g in groups if not g.runs[0].is_ordinary_vae],

@@ -8,7 +8,7 @@ from unittest import mock
 
 from hydra.core.global_hydra import GlobalHydra
 
-from ssvae_cli import cli
+from ssvae_cli.cli import main as cli
 from ssvae_cli.evaluation import both_sides, density, evaluator
 
 TINY = [

@@ -25,7 +25,8 @@ from PIL import Image  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
 from helpers import SHORT_FITS  # noqa: E402
-from ssvae_cli import checkpoint, cli, train  # noqa: E402, F401  (the children are forked with everything imported)
+from ssvae_cli.cli import main as cli
+from ssvae_cli.training import checkpoint
 
 SMALL = [
     "trainer.epochs=4",

@@ -10,10 +10,10 @@ from PIL import Image
 
 from helpers import ssvae
 from ssvae_cli.datasets.base import Factor
+from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.datasets.npz import npz
 from ssvae_cli.datasets.paired import paired
 from ssvae_cli.datasets.sequences import sequences
-from ssvae_cli.datasets.streaming import Streamed
 from ssvae_cli.errors import UserError
 
 RNG = np.random.default_rng(0)

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from ssvae_cli.couplings import Bilinear
+from ssvae_cli.critics import Bilinear
+from ssvae_cli.distributions.von_mises_fisher import log_normaliser, mean_cosine, sample
 from ssvae_cli.evaluation import both_sides, density
 from ssvae_cli.evaluation.both_sides import Estimate
 from ssvae_cli.priors.base import ExplicitPrior
@@ -15,7 +16,6 @@ from ssvae_cli.priors.infonce import InfoNCE
 from ssvae_cli.priors.mi import MI
 from ssvae_cli.priors.unstructured import UnstructuredLaplace
 from ssvae_cli.priors.vmf import VMF
-from ssvae_cli.von_mises_fisher import log_normaliser, mean_cosine, sample
 
 RHO, B, DIM = 0.8, 0.5, 2
 INFORMATION = -0.5 * DIM * math.log(1 - RHO**2)
@@ -39,9 +39,9 @@ def small_fits(monkeypatch):
 
 
 def scored(kind, direction="forward"):
-    coupling = Bilinear(latent_dim=DIM)
-    coupling.weight.data = B * torch.eye(DIM)
-    return kind(coupling=coupling, direction=direction)
+    critic = Bilinear(latent_dim=DIM)
+    critic.weight.data = B * torch.eye(DIM)
+    return kind(critic=critic, direction=direction)
 
 
 OF_GAUSSIAN = DIM * (-0.5 * math.log(1 - 0.3**2) - (1 - 0.3 * RHO) / (1 - 0.3**2) + 1)
@@ -113,7 +113,7 @@ def test_resampled_pairs_come_from_the_prior(kind, direction):
     prior, (z, z_prime) = scored(kind, direction), normals(1000, 3)
     torch.manual_seed(0)
     drawn = torch.cat([prior.samplers((z, z_prime))[0](torch.empty(4000, 1)) for _ in range(5)])
-    f = prior.coupling(z, z_prime).exp()
+    f = prior.critic(z, z_prime).exp()
     over = {"forward": f.sum(1, keepdim=True), "backward": f.sum(0)}[direction] if kind is InfoNCE else f.sum()
     weights = (f / over) / (f / over).sum()
     product = z @ z_prime.T

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from helpers import TINY, ssvae
-from ssvae_cli.build import choice_of
+from ssvae_cli.instantiate.types import choice_of
 
 REPOSITORY = Path(__file__).parents[1]
 SSVAE = [str(Path(sysconfig.get_path("scripts")) / "ssvae")]
@@ -112,7 +112,7 @@ class Own(ScorePrior):
 '''
 OWN_YAML = """
 defaults:
-  - coupling: bilinear
+  - critic: bilinear
   - override /estimator@_global_.estimator: limit
   - _self_
 _target_: own_prior.Own
@@ -179,14 +179,14 @@ def test_the_wheel_holds_every_module_and_every_configuration(tmp_path):
 
 CHOSEN = [
     f"{group}={path.stem}"
-    for group in ("prior", "prior/coupling")
+    for group in ("prior", "prior/critic")
     for path in sorted((REPOSITORY / "conf" / group).glob("*.yaml"))
     if path.stem != "diagonal_rbf"  # an `rbf` with a bandwidth a dimension
 ]
 
 
 @pytest.mark.parametrize("choice", CHOSEN)
-def test_refusals_name_a_prior_and_a_coupling_by_the_word_that_chose_it(choice):
+def test_refusals_name_a_prior_and_a_critic_by_the_word_that_chose_it(choice):
     group, word = choice.split("=")
     target = re.search(r"_target_: (\S+)", (REPOSITORY / "conf" / group / f"{word}.yaml").read_text())[1]
     assert choice_of(pkgutil.resolve_name(target)) == word
@@ -210,7 +210,7 @@ def test_every_choice_composes_and_every_part_of_it_is_buildable(choice):
     from hydra import compose, initialize_config_module
     from omegaconf import OmegaConf
 
-    from ssvae_cli.build import check
+    from ssvae_cli.instantiate.build import check
 
     mandatory = {"dataset=folder": ["dataset.root=somewhere"]}
     mandatory |= {f"dataset={name}": ["dataset.path=some.npz"] for name in ("npz", "paired", "sequences")}

@@ -45,7 +45,7 @@ def test_a_deterministic_encoder_without_a_density_is_warned_of_and_offered_nois
 def test_noise_a_full_rank_and_a_prior_of_scores_are_not_warned_of(caplog):
     warn_of_degeneracy(objective(gaussian(), stochastic=True), (latents(3), latents(3)), 64)
     warn_of_degeneracy(objective(gaussian()), (latents(6), latents(6)), 64)
-    scores = InfoNCE(coupling=torch.nn.Identity(), direction="both")
+    scores = InfoNCE(critic=torch.nn.Identity(), direction="both")
     warn_of_degeneracy(objective(scores), (latents(3), latents(3)), 64)
     assert caplog.text == ""
 

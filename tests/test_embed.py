@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from helpers import ssvae, train
-from ssvae_cli import checkpoint
 from ssvae_cli.datasets.base import Split
-from ssvae_cli.loading import load_run
+from ssvae_cli.load_run import load_run
+from ssvae_cli.training import checkpoint
 
 SPLITS = ("train", "validation", "test")
 

@@ -9,6 +9,9 @@ import math
 import pytest
 import torch
 
+from ssvae_cli.distributions.spaces import SPACES, log_area
+from ssvae_cli.distributions.von_mises_fisher import log_normaliser, mean_cosine
+from ssvae_cli.distributions.von_mises_fisher import sample as vmf_sample
 from ssvae_cli.encoders.posteriors import Gaussian, PowerSpherical
 from ssvae_cli.errors import UserError
 from ssvae_cli.estimators.aggregate import Aggregate
@@ -18,9 +21,6 @@ from ssvae_cli.estimators.kde import KDE
 from ssvae_cli.estimators.knn import KNN
 from ssvae_cli.estimators.logdet import LogDet
 from ssvae_cli.estimators.telescoping import Telescoping
-from ssvae_cli.spaces import SPACES, log_area
-from ssvae_cli.von_mises_fisher import log_normaliser, mean_cosine
-from ssvae_cli.von_mises_fisher import sample as vmf_sample
 
 EUCLIDEAN, SPHERE, BOX = SPACES.values()
 SKEW = torch.tensor([[2.0, 0, 0], [1, 0.5, 0], [0, 1, 1]], dtype=torch.float64)

@@ -11,14 +11,14 @@ import math
 import pytest
 import torch
 
-from ssvae_cli.couplings import Bilinear
+from ssvae_cli.critics import Bilinear
 from ssvae_cli.estimators.base import meaning
 from ssvae_cli.estimators.dv import DV
 from ssvae_cli.estimators.eq3 import Eq3
 from ssvae_cli.estimators.infonce import InfoNCE
 from ssvae_cli.estimators.interpolated import Interpolated
 from ssvae_cli.estimators.js import JS
-from ssvae_cli.estimators.limit import Limit
+from ssvae_cli.estimators.leave_one_out import LeaveOneOut
 from ssvae_cli.estimators.mine import MINE
 from ssvae_cli.estimators.nwj import NWJ
 from ssvae_cli.estimators.queue import Queue
@@ -26,9 +26,10 @@ from ssvae_cli.estimators.smile import SMILE
 from ssvae_cli.estimators.tuba import TUBA
 from ssvae_cli.priors.base import Encoded
 from ssvae_cli.priors.infonce import InfoNCE as InfoNCEPrior
-from ssvae_cli.scores import DenseScores, FreshScores
+from ssvae_cli.scores.dense import DenseScores
+from ssvae_cli.scores.fresh import FreshScores
 
-ALL = [InfoNCE(), Limit(), DV(), NWJ(), Eq3(), TUBA(), Interpolated(alpha=0.3), MINE(decay=0.9), JS(), SMILE(clip=5.0)]
+ALL = [InfoNCE(), LeaveOneOut(), DV(), NWJ(), Eq3(), TUBA(), Interpolated(alpha=0.3), MINE(decay=0.9), JS(), SMILE(clip=5.0)]
 
 
 @pytest.mark.parametrize("scale", [0.1, 1.0, 100.0, 1e4])
@@ -39,7 +40,7 @@ def test_infonce_never_exceeds_log_k(scale):
 
 
 def test_leave_one_out_is_no_bound_and_exceeds_log_k():
-    assert Limit()(DenseScores(100 * torch.eye(16))) > 10 * math.log(16)
+    assert LeaveOneOut()(DenseScores(100 * torch.eye(16))) > 10 * math.log(16)
 
 
 @pytest.mark.parametrize("estimator", ALL, ids=lambda e: e.name)
@@ -154,7 +155,7 @@ def test_the_queue_scores_against_past_latents_first_in_first_out():
     assert sorted(past[0][:, 0].tolist()) == [0, 1, 1, 2, 2], "the oldest goes first"
     assert torch.equal(past[1], -past[0])
     assert estimator.eval().past(Encoded(z(9), z(9), None, None)) is None, "evaluation neither reads nor moves the bank"
-    prior = InfoNCEPrior(coupling=Bilinear(latent_dim=2), direction="forward")
+    prior = InfoNCEPrior(critic=Bilinear(latent_dim=2), direction="forward")
     (scores,) = prior.scores(torch.randn(3, 2), torch.randn(3, 2), past)
     assert scores.candidates == 8
 

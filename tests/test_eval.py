@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from helpers import ssvae, train
-from ssvae_cli.couplings import Separable
+from ssvae_cli.critics import Separable
 from ssvae_cli.estimators.infonce import InfoNCE
 from ssvae_cli.estimators.nwj import NWJ
 from ssvae_cli.evaluation.fresh_critics import fresh_bounds

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
+from ssvae_cli.distributions.spaces import SPACES
 from ssvae_cli.errors import UserError
 from ssvae_cli.evaluation import linear_probe
 from ssvae_cli.evaluation.both_sides import Estimate
@@ -20,7 +21,6 @@ from ssvae_cli.evaluation.figures import curves
 from ssvae_cli.evaluation.geometry import alignment, effective_rank, uniformity
 from ssvae_cli.evaluation.knn import knn_accuracy
 from ssvae_cli.evaluation.linear_probe import LinearProbe, accuracy
-from ssvae_cli.spaces import SPACES
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_on_many_rows_penalties_are_compared_on_a_part_of_them_and_test_is_read_
     expected, _ = probe().choose(train, validation)
     monkeypatch.setattr(linear_probe, "COMPARED", 250)
     chosen, _ = probe(penalties=[expected.penalty]).choose(train, validation)
-    some = [side[linear_probe.spread(1000, 250)] for side in train]
+    some = [side[linear_probe.evenly_spaced(1000, 250)] for side in train]
     (part,) = probe().fit(*some, 10, [4 * expected.penalty])
     assert chosen.penalty == pytest.approx(expected.penalty) and chosen.weights.equal(part.weights)
     assert probe().test(train, validation, test, chosen) == probe().test(train, validation, test, expected)

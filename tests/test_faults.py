@@ -16,12 +16,12 @@ import pytest
 import torch
 
 from helpers import TINY, ssvae
-from ssvae_cli import checkpoint
-from ssvae_cli.couplings import Cosine
+from ssvae_cli.critics import Cosine
 from ssvae_cli.encoders.posteriors import Deterministic
 from ssvae_cli.errors import UserError
 from ssvae_cli.estimators.infonce import InfoNCE
 from ssvae_cli.optimizers import Optimization
+from ssvae_cli.training import checkpoint
 
 STEP = 4  # the second of the second epoch, counted from 1 on the command line
 

@@ -25,10 +25,11 @@ from omegaconf import OmegaConf
 
 import helpers
 from helpers import ssvae
-from ssvae_cli import checkpoint, train
+from ssvae_cli import train
 from ssvae_cli.evaluation import both_sides, density, evaluator
-from ssvae_cli.runs import flatten
-from ssvae_cli.tracking import Tracker
+from ssvae_cli.run_folder import flatten
+from ssvae_cli.tracking.tracker import Tracker
+from ssvae_cli.training import checkpoint
 
 BY_HAND = "SSVAE_FUZZ" in os.environ
 EXAMPLES = int(os.environ.get("SSVAE_FUZZ", 200))

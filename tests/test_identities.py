@@ -10,16 +10,17 @@ import math
 import pytest
 import torch
 
-from ssvae_cli.couplings import RBF, Bilinear
+from ssvae_cli.critics import RBF, Bilinear
 from ssvae_cli.estimators.classifier import Classifier
 from ssvae_cli.estimators.dv import DV
 from ssvae_cli.estimators.infonce import InfoNCE as KWay
-from ssvae_cli.estimators.limit import Limit
+from ssvae_cli.estimators.leave_one_out import LeaveOneOut
 from ssvae_cli.estimators.nwj import NWJ
 from ssvae_cli.priors.base import Encoded
 from ssvae_cli.priors.gaussian import Gaussian
 from ssvae_cli.priors.infonce import InfoNCE
-from ssvae_cli.scores import DenseScores, EnumeratedScores
+from ssvae_cli.scores.dense import DenseScores
+from ssvae_cli.verify.enumerated import EnumeratedScores
 
 
 def random_table(seed, n=7, m=7):
@@ -31,7 +32,7 @@ def random_table(seed, n=7, m=7):
 
 def prior_table(joint, log_f):
     """log P(z, z') of the shipped InfoNCE prior on the alphabet, [n, m]."""
-    prior = InfoNCE(coupling=torch.nn.Identity(), direction="forward")
+    prior = InfoNCE(critic=torch.nn.Identity(), direction="forward")
     ratio = prior.log_ratio(EnumeratedScores(log_f, joint)).reshape(joint.shape)
     return ratio + joint.sum(1, keepdim=True).log() + joint.sum(0).log()
 
@@ -44,7 +45,7 @@ def test_information_minus_kl_equals_the_infonce_limit(seed, shape):
     information = (joint * (joint / independent).log()).sum()
     kl = (joint * (joint.log() - prior_table(joint, log_f))).sum()
     assert kl > 0.01  # the identity is not trivially 0 = 0
-    for estimator in (Limit(), KWay()):
+    for estimator in (LeaveOneOut(), KWay()):
         assert abs(information - kl - estimator(EnumeratedScores(log_f, joint))) < 1e-12
 
 
@@ -69,13 +70,13 @@ def test_the_optimal_critic_gives_the_information_under_every_bound(seed):
 @pytest.mark.parametrize("seed", range(5))
 def test_limit_is_at_least_dv_is_at_least_nwj_for_one_f(seed):
     scores = EnumeratedScores(*reversed(random_table(seed)))
-    assert Limit()(scores) >= DV()(scores) >= NWJ()(scores)
+    assert LeaveOneOut()(scores) >= DV()(scores) >= NWJ()(scores)
 
 
 def test_a_pair_that_never_occurs_adds_nothing():
     joint = torch.tensor([[0.5, 0.0], [0.0, 0.5]], dtype=torch.float64)
     log_f = torch.tensor([[0.0, -math.inf], [-math.inf, 0.0]], dtype=torch.float64)
-    assert abs(Limit()(EnumeratedScores(log_f, joint)) - math.log(2)) < 1e-12
+    assert abs(LeaveOneOut()(EnumeratedScores(log_f, joint)) - math.log(2)) < 1e-12
 
 
 def normal_pairs(n, dim, rho, generator):
@@ -97,9 +98,9 @@ def batches(score, estimator, dim, rho, count=60, size=1500):
 
 def bilinear(b):
     def score(z, z_prime):
-        coupling = Bilinear(latent_dim=z.shape[1]).double()
-        coupling.weight.data = b * torch.eye(z.shape[1], dtype=torch.float64)
-        return coupling(z, z_prime).detach()
+        critic = Bilinear(latent_dim=z.shape[1]).double()
+        critic.weight.data = b * torch.eye(z.shape[1], dtype=torch.float64)
+        return critic(z, z_prime).detach()
 
     return score
 
@@ -122,14 +123,14 @@ def optimal(rho):
 RHO, B, S = 0.6, 0.4, 1.3
 RBF_FORM = -(1 - RHO) / S**2 - math.log(S / math.sqrt(S**2 + 1)) + 1 / (2 * (S**2 + 1))
 CLOSED_FORMS = {
-    "I by the optimal critic, limit": (optimal(RHO), Limit(), 1, -0.5 * math.log(1 - RHO**2)),
+    "I by the optimal critic, limit": (optimal(RHO), LeaveOneOut(), 1, -0.5 * math.log(1 - RHO**2)),
     "I by the optimal critic, infonce": (optimal(RHO), KWay(), 1, -0.5 * math.log(1 - RHO**2)),
     "I by the optimal critic, dv": (optimal(RHO), DV(), 1, -0.5 * math.log(1 - RHO**2)),
-    "bilinear, one dimension": (bilinear(B), Limit(), 1, B * RHO - B**2 / 2),
-    "bilinear, three dimensions": (bilinear(B), Limit(), 3, 3 * (B * RHO - B**2 / 2)),
+    "bilinear, one dimension": (bilinear(B), LeaveOneOut(), 1, B * RHO - B**2 / 2),
+    "bilinear, three dimensions": (bilinear(B), LeaveOneOut(), 3, 3 * (B * RHO - B**2 / 2)),
     "bilinear, energy": (bilinear(B), DV(), 1, B * RHO + 0.5 * math.log(1 - B**2)),
-    "rbf, one dimension": (rbf(S), Limit(), 1, RBF_FORM),
-    "rbf, three dimensions": (rbf(S), Limit(), 3, 3 * RBF_FORM),
+    "rbf, one dimension": (rbf(S), LeaveOneOut(), 1, RBF_FORM),
+    "rbf, three dimensions": (rbf(S), LeaveOneOut(), 3, 3 * RBF_FORM),
 }
 
 
@@ -143,7 +144,7 @@ def test_large_samples_agree_with_the_closed_form(name):
 
 
 def test_infonce_with_the_best_bilinear_f_stays_below_the_information():
-    mean, error = batches(bilinear(RHO), Limit(), 1, RHO)
+    mean, error = batches(bilinear(RHO), LeaveOneOut(), 1, RHO)
     assert abs(mean - RHO**2 / 2) < 4 * error + 2e-3
     assert mean + 4 * error < -0.5 * math.log(1 - RHO**2)
 

@@ -15,7 +15,7 @@ from helpers import ssvae
 from ssvae_cli.estimators.base import ScoreEstimator
 from ssvae_cli.mi.reading import Reading
 from ssvae_cli.mi.recommend import Estimate, recommend
-from ssvae_cli.tasks import Gaussian
+from ssvae_cli.mi.tasks import Gaussian
 
 
 def gaussian(*, samples):

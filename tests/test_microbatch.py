@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from ssvae_cli.couplings import Cosine
-from ssvae_cli.encoders import Encoder
+from ssvae_cli.critics import Cosine
+from ssvae_cli.encoders.base import Encoder
 from ssvae_cli.estimators.infonce import InfoNCE
 from ssvae_cli.objective import Objective
 from ssvae_cli.priors.infonce import InfoNCE as InfoNCEPrior
@@ -34,7 +34,7 @@ def objective(*, norm=False, dropout=0.0, posterior="gaussian"):
         projector=[],
         posterior=posterior,
     )
-    prior = InfoNCEPrior(coupling=Cosine(temperature=0.2), direction="both")
+    prior = InfoNCEPrior(critic=Cosine(temperature=0.2), direction="both")
     return Objective(encoder=encoder, encoder_prime=None, prior=prior, estimator=InfoNCE()).double()
 
 

@@ -20,7 +20,7 @@ from ssvae_cli.pairs.halves import Halves
 from ssvae_cli.pairs.latent import Latent
 from ssvae_cli.pairs.noise import Noise
 from ssvae_cli.pairs.patches import Patches
-from ssvae_cli.pairs.peers import Peers
+from ssvae_cli.pairs.supervised import Supervised
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -113,7 +113,7 @@ def test_probes_read_the_last_window_and_its_factors_where_it_ends():
 def test_peers_are_other_images_of_the_class_each_as_often():
     x, y = numbered(7, 1, 2, 2), torch.tensor([0, 1, 0, 1, 0, 1, 0])
     images = data(x, y)
-    pairs = Peers(then=Raw())
+    pairs = Supervised(then=Raw())
     pairs.attach(images)
     rows = torch.arange(7).repeat(3000)
     first, second = pairs(images.train.rows(rows), generator())
@@ -129,7 +129,7 @@ def test_peers_are_other_images_of_the_class_each_as_often():
 def test_peers_come_from_the_batchs_own_split():
     y = torch.zeros(4, dtype=torch.long)
     images = Data(*(split(numbered(4, 1, 2, 2) + 100_000 * part, y) for part in range(3)))
-    pairs = Peers(then=Raw())
+    pairs = Supervised(then=Raw())
     pairs.attach(images)
     for part, held in enumerate(images.splits.values()):
         batch = next(held.batches(4)).rows(torch.tensor([2, 0]))
@@ -137,7 +137,7 @@ def test_peers_come_from_the_batchs_own_split():
 
 
 def test_peers_say_that_they_are_an_oracle(caplog):
-    Peers(then=Identity()).attach(data(numbered(4, 1, 2, 2), torch.zeros(4, dtype=torch.long)))
+    Supervised(then=Identity()).attach(data(numbered(4, 1, 2, 2), torch.zeros(4, dtype=torch.long)))
     assert "labels" in caplog.text and "oracle" in caplog.text
 
 
@@ -170,10 +170,10 @@ def test_halves_then_augment_augments_each_half():
 
 
 def test_makers_follow_one_another():
-    """Peers, then halves: the top of one image, the bottom of another of its class."""
+    """Supervised, then halves: the top of one image, the bottom of another of its class."""
     x, y = numbered(4, 1, 4, 4), torch.tensor([0, 0, 1, 1])
     images = data(x, y)
-    pairs = Peers(then=Halves(first="top", then=Raw()))
+    pairs = Supervised(then=Halves(first="top", then=Raw()))
     pairs.attach(images)
     assert pairs.shapes(images) == ((1, 2, 4), (1, 2, 4))
     first, second = pairs(next(images.train.batches(4)), generator())
@@ -202,7 +202,7 @@ def test_what_probes_read_is_normalised_by_what_follows():
 def test_features_of_several_parts_are_their_mean():
     from functools import partial
 
-    from ssvae_cli.encoders import Encoder
+    from ssvae_cli.encoders.base import Encoder
     from ssvae_cli.encoders.convnet import ConvNet
 
     backbone = partial(ConvNet, width=4, stages=1, stride=1)
@@ -225,8 +225,8 @@ REFUSED = {
         data(torch.zeros(4, 8, 2)),
         "sequences of 8 steps are shorter than pairs.window=6 and pairs.ahead=3",
     ),
-    "one image of a class": (Peers(then=Identity()), data(BYTES, LABELS), "alone of class 1"),
-    "peers without labels": (Peers(then=Identity()), data(BYTES), "needs a label"),
+    "one image of a class": (Supervised(then=Identity()), data(BYTES, LABELS), "alone of class 1"),
+    "peers without labels": (Supervised(then=Identity()), data(BYTES), "needs a label"),
     "latent without a conditional": (Latent(then=Identity()), data(BYTES), "conditional"),
     "augmenting the windows of a series": (
         Context(window=2, ahead=1, then=natural()),
@@ -276,7 +276,7 @@ def photographs(root):
 def streamed(root, pairs):
     from hydra import compose, initialize_config_module
 
-    from ssvae_cli.build import build
+    from ssvae_cli.instantiate.build import build
 
     with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
         config = compose("train", overrides=[*photographs(root), f"pairs={pairs}"])
@@ -304,7 +304,7 @@ CHOICES = sorted(p.relative_to(CONF).with_suffix("").as_posix() for p in (CONF /
 def test_every_choice_of_pairs_can_be_built(choice):
     from hydra import compose, initialize_config_module
 
-    from ssvae_cli.build import build
+    from ssvae_cli.instantiate.build import build
 
     group, name = choice.rsplit("/", 1)
     chain = [f"pairs={name}"] if group == "pairs" else ["pairs=halves", f"{group}={name}"]

@@ -1,18 +1,18 @@
-"""Encoders, posteriors, decoders, couplings, optimizer: what their docstrings claim."""
+"""Encoders, posteriors, decoders, critics, optimizer: what their docstrings claim."""
 
 import math
 
 import pytest
 import torch
+from ssvae_cli.estimators.entropy import logdet_bias
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
-from ssvae_cli import couplings
+from ssvae_cli import critics as critics
 from ssvae_cli.decoders import ConvDecoder
 from ssvae_cli.encoders.convnet import ConvNet
 from ssvae_cli.encoders.posteriors import Gaussian
 from ssvae_cli.errors import UserError
 from ssvae_cli.estimators.classifier import Classifier, cross_entropy
-from ssvae_cli.estimators.entropy import logdet_bias
 from ssvae_cli.optimizers import AdamW
 from ssvae_cli.priors.base import Encoded
 from ssvae_cli.priors.unstructured import UnstructuredNormal
@@ -38,7 +38,7 @@ def test_a_stride_of_2_halves_the_image_before_all_else():
 @pytest.mark.parametrize("posterior", ["deterministic", "gaussian"])
 @pytest.mark.parametrize("kind", ["convnet", "mlp", "resnet18", "torchvision"])
 def test_every_encoder_takes_small_images_to_features_and_a_posterior(kind, posterior, shape):
-    from ssvae_cli.build import build
+    from ssvae_cli.instantiate.build import build
 
     names = ["encoder.backbone.name=resnet18"] if kind == "torchvision" else []
     config = composed(f"encoder={kind}", f"encoder.posterior={posterior}", "encoder.latent_dim=16", *names)
@@ -56,7 +56,7 @@ def test_the_second_encoder_has_latents_of_the_firsts_length(kind):
 
 
 def test_a_model_torchvision_does_not_have_is_refused_with_the_nearest():
-    from ssvae_cli.build import build
+    from ssvae_cli.instantiate.build import build
 
     config = composed("encoder=torchvision", "encoder.backbone.name=resnet81")
     with pytest.raises(UserError, match="did you mean 'resnet18'"):
@@ -109,55 +109,55 @@ def test_a_decoders_log_likelihood_is_torchs_summed_over_pixels(likelihood, shap
     assert torch.allclose(decoder.log_likelihood(x, z), pixels.log_prob(x).flatten(1).sum(1), rtol=1e-4)
 
 
-COUPLINGS = {
-    "bilinear": lambda: couplings.Bilinear(latent_dim=6),
-    "cosine": lambda: couplings.Cosine(temperature=0.2, learn_temperature=True),
-    "rbf": lambda: couplings.RBF(bandwidth=0.7),
-    "diagonal_rbf": lambda: couplings.RBF(bandwidth=0.7, latent_dim=6),
-    "bilinear_bias": lambda: couplings.BilinearBias(latent_dim=6, hidden=[8]),
-    "laplace": lambda: couplings.Laplace(scale=0.7),
-    "student": lambda: couplings.Student(df=3.0, scale=0.7),
-    "mlp": lambda: couplings.MLP(latent_dim=6, hidden=[16, 16]),
-    "separable": lambda: couplings.Separable(latent_dim=6, hidden=[16], embedding_dim=8),
+CRITICS = {
+    "bilinear": lambda: critics.Bilinear(latent_dim=6),
+    "cosine": lambda: critics.Cosine(temperature=0.2, learn_temperature=True),
+    "rbf": lambda: critics.RBF(bandwidth=0.7),
+    "diagonal_rbf": lambda: critics.RBF(bandwidth=0.7, latent_dim=6),
+    "bilinear_bias": lambda: critics.BilinearBias(latent_dim=6, hidden=[8]),
+    "laplace": lambda: critics.Laplace(scale=0.7),
+    "student": lambda: critics.Student(df=3.0, scale=0.7),
+    "mlp": lambda: critics.MLP(latent_dim=6, hidden=[16, 16]),
+    "separable": lambda: critics.Separable(latent_dim=6, hidden=[16], embedding_dim=8),
 }
 
 
-@pytest.mark.parametrize("name", COUPLINGS)
+@pytest.mark.parametrize("name", CRITICS)
 def test_a_table_holds_the_score_of_every_pair(name):
     torch.manual_seed(1)
-    coupling = COUPLINGS[name]().double()
+    critic = CRITICS[name]().double()
     z, z_prime = torch.randn(5, 6, dtype=torch.float64), torch.randn(7, 6, dtype=torch.float64)
-    table = coupling(z, z_prime)
+    table = critic(z, z_prime)
     assert table.shape == (5, 7)
     for i in range(5):
-        row = coupling.paired(z[i].expand(7, 6), z_prime)
+        row = critic.paired(z[i].expand(7, 6), z_prime)
         assert torch.allclose(table[i], row, rtol=1e-10, atol=1e-10)
 
 
-def test_couplings_by_hand():
+def test_critics_by_hand():
     z, z_prime = torch.tensor([[3.0, 4.0]]), torch.tensor([[4.0, 3.0]])
-    assert couplings.Cosine(temperature=0.5)(z, z_prime).item() == pytest.approx(2 * 24 / 25)
-    assert couplings.RBF(bandwidth=2.0)(z, z_prime).item() == pytest.approx(-2 / 8)
-    assert couplings.Laplace(scale=0.5)(z, z_prime).item() == pytest.approx(-4.0)
-    assert couplings.Student(df=2.0, scale=1.0)(z, z_prime).item() == pytest.approx(-1.5 * math.log(2))
-    diagonal = couplings.RBF(bandwidth=1.0, latent_dim=2)
+    assert critics.Cosine(temperature=0.5)(z, z_prime).item() == pytest.approx(2 * 24 / 25)
+    assert critics.RBF(bandwidth=2.0)(z, z_prime).item() == pytest.approx(-2 / 8)
+    assert critics.Laplace(scale=0.5)(z, z_prime).item() == pytest.approx(-4.0)
+    assert critics.Student(df=2.0, scale=1.0)(z, z_prime).item() == pytest.approx(-1.5 * math.log(2))
+    diagonal = critics.RBF(bandwidth=1.0, latent_dim=2)
     diagonal.log_bandwidth.data = torch.tensor([0.0, math.log(2.0)])
     assert diagonal(z, z_prime).item() == pytest.approx(-0.5 * (1 + 1 / 4))
-    bilinear = couplings.Bilinear(latent_dim=2)
+    bilinear = critics.Bilinear(latent_dim=2)
     bilinear.weight.data = torch.tensor([[0.0, 1.0], [0.0, 0.0]])
     assert bilinear(z, z_prime).item() == pytest.approx(9.0)  # z_1 z'_2, not z_2 z'_1
 
 
-@pytest.mark.parametrize("name", COUPLINGS)
+@pytest.mark.parametrize("name", CRITICS)
 def test_scores_stay_in_float32_under_autocast(name):
-    coupling = COUPLINGS[name]()
+    critic = CRITICS[name]()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert coupling(torch.randn(4, 6).bfloat16(), torch.randn(4, 6).bfloat16()).dtype == torch.float32
+        assert critic(torch.randn(4, 6).bfloat16(), torch.randn(4, 6).bfloat16()).dtype == torch.float32
 
 
 def test_rbf_distances_far_from_the_origin_keep_their_digits():
     z = torch.randn(8, 4)
-    near, far = (couplings.RBF(bandwidth=1.0)(z + shift, z + shift) for shift in (0.0, 100.0))
+    near, far = (critics.RBF(bandwidth=1.0)(z + shift, z + shift) for shift in (0.0, 100.0))
     assert torch.allclose(near, far, atol=1e-3)
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from ssvae_cli.distributions.spaces import log_area
+from ssvae_cli.distributions.von_mises_fisher import log_normaliser, mean_cosine, sample
 from ssvae_cli.errors import UserError
 from ssvae_cli.priors.conditional import Laplace, Student
 from ssvae_cli.priors.gaussian import Gaussian
@@ -20,8 +22,6 @@ from ssvae_cli.priors.mixture import Mixture
 from ssvae_cli.priors.shared_latent import SharedLatent
 from ssvae_cli.priors.unstructured import UnstructuredLaplace, UnstructuredNormal, UnstructuredSphere
 from ssvae_cli.priors.vmf import VMF
-from ssvae_cli.spaces import log_area
-from ssvae_cli.von_mises_fisher import log_normaliser, mean_cosine, sample
 
 COUNT = 200_000
 

@@ -15,14 +15,14 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from helpers import ssvae, train
-from ssvae_cli import checkpoint
 from ssvae_cli.evaluation.evaluator import Evaluator
 from ssvae_cli.optimizers import Optimization
-from ssvae_cli.tracking import Tracker
+from ssvae_cli.tracking.tracker import Tracker
+from ssvae_cli.training import checkpoint
 
 SMALL = ["trainer.epochs=3", "trainer.eval_every=3"]  # of 3 steps each
 STATEFUL = {
-    "generators": ["encoder.posterior=gaussian", "estimator=limit"],
+    "generators": ["encoder.posterior=gaussian", "estimator=leave_one_out"],
     "bank": ["estimator=queue", "estimator.size=500"],
     "moving average": ["prior=mi", "estimator=mine"],
     "classifier": ["prior=unstructured_normal"],
@@ -151,9 +151,9 @@ def test_the_closing_table_of_a_shorter_run_is_not_taken_for_the_longer_ones(run
     [
         ("seed=3", "seed was 0, now 3"),
         ("trainer.epochs=0", "trainer.epochs was 1, now 0"),
-        ("prior.coupling.temperature=0.3", "prior.coupling.temperature was"),
+        ("prior.critic.temperature=0.3", "prior.critic.temperature was"),
         ("+encoder.backbone.extra=1", "encoder.backbone.extra was None, now 1"),
-        ("prior/coupling=rbf", "prior.coupling._target_ was"),
+        ("prior/critic=rbf", "prior.critic._target_ was"),
     ],
 )
 def test_another_configuration_is_refused_naming_the_key_and_what_may_change(override, line, run, capfd):

@@ -1,7 +1,7 @@
 """Scores: every form answers as the dense table does.
 
 1. In tiles: value and gradient of every estimator, 1e-5 relative in float32, 1e-10 in float64.
-2. Memory does not grow with the square of the batch; a coupling that cannot be tiled is refused where it would.
+2. Memory does not grow with the square of the batch; a critic that cannot be tiled is refused where it would.
 """
 
 import copy
@@ -11,16 +11,17 @@ import sys
 import pytest
 import torch
 
-from ssvae_cli import tiles
-from ssvae_cli.couplings import MLP, RBF, Bilinear, BilinearBias, Cosine, Laplace, Separable, Student
+from ssvae_cli.critics import MLP, RBF, Bilinear, BilinearBias, Cosine, Laplace, Separable, Student
 from ssvae_cli.errors import UserError
 from ssvae_cli.priors import base
 from ssvae_cli.priors.infonce import InfoNCE as InfoNCEPrior
 from ssvae_cli.priors.mi import MI
-from ssvae_cli.scores import DenseScores, TiledScores
+from ssvae_cli.scores import tile_sums as tiles
+from ssvae_cli.scores.dense import DenseScores
+from ssvae_cli.scores.tiled import TiledScores
 from test_estimators import ALL
 
-COUPLINGS = {
+CRITICS = {
     "bilinear": lambda: Bilinear(latent_dim=6),
     "bilinear_bias": lambda: BilinearBias(latent_dim=6, hidden=[8]),
     "cosine": lambda: Cosine(temperature=0.2, learn_temperature=True),
@@ -32,14 +33,14 @@ COUPLINGS = {
 }
 
 
-def value_and_gradients(tiled, monkeypatch, estimator, coupling, direction, past, dtype):
-    """Of one prior's ELBO on one batch, with respect to z, z' and the coupling."""
+def value_and_gradients(tiled, monkeypatch, estimator, critic, direction, past, dtype):
+    """Of one prior's ELBO on one batch, with respect to z, z' and the critic."""
     monkeypatch.setattr(base, "TILED_ABOVE", 0 if tiled else 10**9)
     monkeypatch.setitem(tiles.SIDE, "cpu", 4)  # 11 rows: three tiles, the last not full
     numbers = torch.Generator().manual_seed(1)
     z, z_prime = (torch.randn(11, 6, dtype=dtype, generator=numbers).requires_grad_() for _ in range(2))
     past = [torch.randn(5, 6, dtype=dtype, generator=numbers) for _ in range(2)] if past else None
-    prior = MI(coupling=copy.deepcopy(coupling).to(dtype), direction=direction)
+    prior = MI(critic=copy.deepcopy(critic).to(dtype), direction=direction)
     estimator = copy.deepcopy(estimator).to(dtype)
     scored = prior.scores(z, z_prime, past)
     assert {type(s) for s in scored} == {TiledScores if tiled else DenseScores}
@@ -52,25 +53,25 @@ def value_and_gradients(tiled, monkeypatch, estimator, coupling, direction, past
 )
 @pytest.mark.parametrize("estimator", ALL, ids=lambda e: e.name)
 def test_tiles_give_the_value_and_the_gradient_of_the_dense_table(estimator, dtype, tolerance, monkeypatch):
-    for coupling in (Cosine(temperature=0.2), RBF(bandwidth=1.5)):
+    for critic in (Cosine(temperature=0.2), RBF(bandwidth=1.5)):
         for direction, past in [("both", False), ("forward", False), ("backward", True), ("both", True)]:
-            case = (monkeypatch, estimator, coupling, direction, past, dtype)
+            case = (monkeypatch, estimator, critic, direction, past, dtype)
             tiled, dense = value_and_gradients(True, *case), value_and_gradients(False, *case)
             assert abs(tiled[0] - dense[0]) <= tolerance  # a difference of terms of order one
             for one, other in zip(tiled[1:], dense[1:]):
-                assert (one - other).norm() <= tolerance * other.norm().clamp_min(0.1), (coupling, direction, past)
+                assert (one - other).norm() <= tolerance * other.norm().clamp_min(0.1), (critic, direction, past)
 
 
-@pytest.mark.parametrize("name", COUPLINGS)
+@pytest.mark.parametrize("name", CRITICS)
 def test_every_inner_product_and_distance_can_be_tiled(name, monkeypatch):
-    case = (monkeypatch, ALL[0], COUPLINGS[name](), "both", False, torch.float64)
+    case = (monkeypatch, ALL[0], CRITICS[name](), "both", False, torch.float64)
     for tiled, dense in zip(value_and_gradients(True, *case), value_and_gradients(False, *case)):
         assert (tiled - dense).norm() <= 1e-10 * dense.norm().clamp_min(1e-3)
 
 
 def test_tiles_stay_in_float32_under_autocast(monkeypatch):
     monkeypatch.setattr(base, "TILED_ABOVE", 0)
-    prior = InfoNCEPrior(coupling=Cosine(temperature=0.2), direction="both")
+    prior = InfoNCEPrior(critic=Cosine(temperature=0.2), direction="both")
     z, z_prime = torch.randn(9, 6), torch.randn(9, 6)
     with torch.autocast("cpu", torch.bfloat16):
         scores = prior.scores(z, z_prime)[0]
@@ -80,12 +81,12 @@ def test_tiles_stay_in_float32_under_autocast(monkeypatch):
 
 MEASURE = """
 import torch
-from ssvae_cli.couplings import Cosine
+from ssvae_cli.critics import Cosine
 from ssvae_cli.estimators.infonce import InfoNCE
 from ssvae_cli.priors.infonce import InfoNCE as Prior
 from ssvae_cli.memory import peak
 B, cpu = {batch}, torch.device("cpu")
-prior = Prior(coupling=Cosine(temperature=0.1), direction="both")
+prior = Prior(critic=Cosine(temperature=0.1), direction="both")
 z, z_prime = (torch.randn(B, 128).requires_grad_() for _ in range(2))
 def step(n):
     scored = prior.scores(z[:n], z_prime[:n])
@@ -106,12 +107,12 @@ def test_a_batch_of_8192_takes_a_small_part_of_the_memory_of_its_table():
     assert float(done.stdout) < 128, "MiB above the embeddings"
 
 
-def test_a_coupling_that_needs_the_table_is_refused_above_the_memory():
+def test_a_critic_that_needs_the_table_is_refused_above_the_memory():
     device = torch.device("cpu")
-    prior = InfoNCEPrior(coupling=MLP(latent_dim=8, hidden=[256]), direction="both")
+    prior = InfoNCEPrior(critic=MLP(latent_dim=8, hidden=[256]), direction="both")
     prior.require_memory(64, device)
     with pytest.raises(
-        UserError, match=r"trainer.batch_size=1000000: prior/coupling=mlp .* allowed: a smaller batch, or"
+        UserError, match=r"trainer.batch_size=1000000: prior/critic=mlp .* allowed: a smaller batch, or"
     ):
         prior.require_memory(10**6, device)
-    InfoNCEPrior(coupling=Bilinear(latent_dim=8), direction="both").require_memory(10**6, device)
+    InfoNCEPrior(critic=Bilinear(latent_dim=8), direction="both").require_memory(10**6, device)

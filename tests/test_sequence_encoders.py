@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from helpers import train
-from ssvae_cli.build import build
 from ssvae_cli.errors import UserError
+from ssvae_cli.instantiate.build import build
 
 
 def made(kind, shape, *overrides):

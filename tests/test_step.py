@@ -14,16 +14,16 @@ import pytest
 import torch
 
 from ssvae_cli import objective as module
-from ssvae_cli.couplings import Cosine
+from ssvae_cli.critics import Cosine
 from ssvae_cli.datasets.base import Split
-from ssvae_cli.encoders import Encoder
+from ssvae_cli.encoders.base import Encoder
 from ssvae_cli.encoders.mlp import MLP
 from ssvae_cli.estimators.infonce import InfoNCE
 from ssvae_cli.objective import Objective
 from ssvae_cli.optimizers import SGD, AdamW
 from ssvae_cli.pairs.noise import Noise
 from ssvae_cli.priors.infonce import InfoNCE as InfoNCEPrior
-from ssvae_cli.step import Step
+from ssvae_cli.training.step import Step
 
 DATA = Split(x=torch.randn(32, 6, generator=torch.Generator().manual_seed(0)), y=torch.zeros(32, dtype=torch.int64))
 
@@ -32,7 +32,7 @@ def make(precision="float32"):
     torch.manual_seed(0)
     backbone = lambda shape: MLP(shape=shape, hidden=[16])  # noqa: E731
     encoder = Encoder(shape=(6,), backbone=backbone, latent_dim=4, projector=[], posterior="deterministic")
-    prior = InfoNCEPrior(coupling=Cosine(temperature=0.2), direction="both")
+    prior = InfoNCEPrior(critic=Cosine(temperature=0.2), direction="both")
     return Objective(encoder=encoder, encoder_prime=None, prior=prior, estimator=InfoNCE(), precision=precision)
 
 

@@ -16,15 +16,15 @@ import torch
 from PIL import Image
 
 from helpers import ssvae
-from ssvae_cli.datasets import streaming
 from ssvae_cli.datasets.folder import folder
-from ssvae_cli.datasets.images import ImageFiles
-from ssvae_cli.datasets.places import Places
-from ssvae_cli.datasets.streaming import Streamed
+from ssvae_cli.datasets.io import streaming
+from ssvae_cli.datasets.io.images import ImageFiles
+from ssvae_cli.datasets.io.shared_buffers import SharedBuffers
+from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.errors import UserError
 from ssvae_cli.pairs.halves import Halves
 from ssvae_cli.pairs.noise import Noise
-from ssvae_cli.pairs.peers import Peers
+from ssvae_cli.pairs.supervised import Supervised
 
 COUNT = 40
 
@@ -74,7 +74,7 @@ def test_no_batch_is_written_over_while_it_or_a_view_of_it_is_held(hold, root):
 
 
 def test_batches_that_are_dropped_share_few_places():
-    places = Places([((2,), np.dtype(np.uint8)), ((3, 1), np.dtype(np.float32))], size=4, count=3)
+    places = SharedBuffers([((2,), np.dtype(np.uint8)), ((3, 1), np.dtype(np.float32))], size=4, count=3)
     pixels, numbers = places.lend(places.free.pop(), 2)
     assert pixels.shape == (2, 2) and numbers.shape == (2, 3, 1) and numbers.dtype == torch.float32
     assert (len(places.free), places.lent) == (2, 1)
@@ -109,7 +109,7 @@ def run(root, place, *overrides):
 
 
 def test_a_run_on_a_stream_is_the_run_on_resident_data_stopped_and_resumed_or_not(root, tmp_path, monkeypatch):
-    from ssvae_cli import checkpoint
+    from ssvae_cli.training import checkpoint
 
     assert run(root, tmp_path / "resident") == 0
     save = checkpoint.save
@@ -198,7 +198,7 @@ def test_pairs_in_turn_take_streams_and_peers_of_a_stream_are_refused_in_a_line(
     halves = Halves(first="top", then=Noise(std=0.1))
     assert halves.shapes(data) == ((3, 4, 8), (3, 4, 8))
     with pytest.raises(UserError, match="in memory; raise dataset.memory_gb"):
-        Peers(then=Noise(std=0.1)).attach(data)
+        Supervised(then=Noise(std=0.1)).attach(data)
 
 
 @pytest.mark.parametrize("wrong", [{"memory_gb": -1.0}, {"workers": -1}])

@@ -21,7 +21,7 @@ import torch
 from omegaconf import OmegaConf
 
 from helpers import TINY, ssvae
-from ssvae_cli import runs
+from ssvae_cli.cli import sweeps as runs
 from ssvae_cli.errors import UserError
 
 ONE = [*TINY, "trainer.epochs=1", "dataset.limit=400", "probe.penalties=[0.1]"]
@@ -150,7 +150,7 @@ def test_jobs_take_the_gpus_in_turn(count, given, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     monkeypatch.setattr(torch.cuda, "set_device", taken.append)
     for job in range(5):
-        runs.spread(job)
+        runs.assign_gpu(job)
     assert taken == given
 
 

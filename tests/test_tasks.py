@@ -11,7 +11,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import multivariate_t
 
-from ssvae_cli.tasks import Additive, Gaussian, Spiral, Student
+from ssvae_cli.mi.tasks import Additive, Gaussian, Spiral, Student
 
 
 def test_gaussian_draws_the_correlation_that_its_mi_means():

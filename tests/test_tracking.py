@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from ssvae_cli.tracking import Stages
+from ssvae_cli.tracking.console import Stages
 
 
 @pytest.fixture

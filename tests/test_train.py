@@ -89,8 +89,8 @@ def test_the_summary_has_every_key_and_sound_values(run):
         ["prior=unstructured_normal"],
         ["decoder=conv"],
         ["prior=unstructured_normal", "decoder=conv", "decoder.likelihood=gaussian"],
-        ["encoder.posterior=gaussian", "encoder_prime=separate", "estimator=limit"],
-        ["prior=mi", "prior/coupling=mlp", "estimator=nwj", "encoder_prime=mlp"],
+        ["encoder.posterior=gaussian", "encoder_prime=separate", "estimator=leave_one_out"],
+        ["prior=mi", "prior/critic=mlp", "estimator=nwj", "encoder_prime=mlp"],
     ],
     ids=" ".join,
 )
@@ -120,7 +120,7 @@ def test_resume_ends_in_the_same_bits_as_a_run_never_stopped(overrides, tmp_path
     whole, halved = tmp_path / "whole", tmp_path / "halved"
     # One learning-rate schedule: the halved run is stopped, not shortened.
     summary = train(whole, *overrides, "trainer.epochs=4")
-    from ssvae_cli import checkpoint
+    from ssvae_cli.training import checkpoint
 
     save = checkpoint.save
 

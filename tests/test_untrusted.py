@@ -21,9 +21,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from helpers import TINY, ssvae
-from ssvae_cli import checkpoint
 from ssvae_cli.errors import UserError
-from ssvae_cli.trust import is_layer, refuse_untrusted
+from ssvae_cli.instantiate.trust import is_layer, refuse_untrusted
+from ssvae_cli.training import checkpoint
 
 
 class Mark:
@@ -167,8 +167,8 @@ def test_layers_and_optimizers_of_torch_are_allowed():
 
 def test_an_edited_configuration_is_refused_before_anything_is_built(run, capfd):
     path = run / ".hydra" / "overrides.yaml"
-    OmegaConf.save([*OmegaConf.load(path), "prior.coupling._target_=os.system", "+prior.coupling.command=true"], path)
-    assert "prior.coupling._target_ = os.system" in refused(capfd, "train", f"resume={run}")
+    OmegaConf.save([*OmegaConf.load(path), "prior.critic._target_=os.system", "+prior.critic.command=true"], path)
+    assert "prior.critic._target_ = os.system" in refused(capfd, "train", f"resume={run}")
 
 
 @pytest.mark.parametrize(

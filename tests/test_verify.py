@@ -11,13 +11,14 @@ from ssvae_cli.estimators.dv import DV
 from ssvae_cli.estimators.entropy import EntropyEstimator
 from ssvae_cli.estimators.eq3 import Eq3
 from ssvae_cli.estimators.infonce import InfoNCE
-from ssvae_cli.estimators.limit import Limit
+from ssvae_cli.estimators.leave_one_out import LeaveOneOut
 from ssvae_cli.estimators.nwj import NWJ
 from ssvae_cli.priors.base import ScorePrior
 from ssvae_cli.priors.gaussian import Gaussian
-from ssvae_cli.scores import DenseScores, EnumeratedScores
-from ssvae_cli.verify import sweep
+from ssvae_cli.scores.dense import DenseScores
 from ssvae_cli.verify.check import Check
+from ssvae_cli.verify.command import sweep
+from ssvae_cli.verify.enumerated import EnumeratedScores
 from ssvae_cli.verify.figure import identities
 
 
@@ -47,17 +48,17 @@ def the_other_direction(self, forward, backward):
     return [backward() if self.direction == "forward" else forward()]
 
 
-ENUMERATED, K_WAY, LEAVE_ONE_OUT = EnumeratedScores.__init__, InfoNCE.forward, Limit.forward
+ENUMERATED, K_WAY, LEAVE_ONE_OUT = EnumeratedScores.__init__, InfoNCE.forward, LeaveOneOut.forward
 MUTATIONS = {
     "a sign: minus the entropies": [(EntropyEstimator, "forward", minus_the_entropies)],
-    "a sign: plus the log-partition": [(Limit, "forward", plus_the_partition)],
+    "a sign: plus the log-partition": [(LeaveOneOut, "forward", plus_the_partition)],
     "a sign: r of the gaussian prior": [(Gaussian, "correlation", property(lambda self: -torch.tanh(self.fixed)))],
     "log N dropped from (3)": [(Eq3, "forward", without_log_n)],
     "log N dropped from the partition": [(DenseScores, "log_partition", mean_as_a_sum)],
     "Z(z) dropped": [(ScorePrior, "log_ratio", lambda self, scores: scores.positives)],
     "an axis swapped: sums over z for sums over z'": [(EnumeratedScores, "__init__", columns_for_rows)],
     "an axis swapped: backward for forward": [(ScorePrior, "_directed", the_other_direction)],
-    "bounds swapped: K-way and leave-one-out": [(InfoNCE, "forward", LEAVE_ONE_OUT), (Limit, "forward", K_WAY)],
+    "bounds swapped: K-way and leave-one-out": [(InfoNCE, "forward", LEAVE_ONE_OUT), (LeaveOneOut, "forward", K_WAY)],
     "bounds swapped: dv and nwj": [(DV, "forward", NWJ.forward), (NWJ, "forward", DV.forward)],
 }  # fmt: skip
 

@@ -9,17 +9,18 @@ from unittest import mock
 
 import torch
 
-from ssvae_cli import ranks
-from ssvae_cli.couplings import Bilinear, Cosine
+from ssvae_cli.critics import Bilinear, Cosine
 from ssvae_cli.datasets.base import Split
-from ssvae_cli.encoders import Encoder
+from ssvae_cli.distributed.batch_norm import synchronise_batch_norm
+from ssvae_cli.distributed.collectives import average_gradients, init_process_group, is_rank_zero, sharded, world_size
+from ssvae_cli.encoders.base import Encoder
 from ssvae_cli.encoders.convnet import ConvNet
 from ssvae_cli.estimators.aggregate import Aggregate
 from ssvae_cli.estimators.classifier import Classifier
 from ssvae_cli.estimators.dv import DV
 from ssvae_cli.estimators.infonce import InfoNCE
 from ssvae_cli.estimators.js import JS
-from ssvae_cli.estimators.limit import Limit
+from ssvae_cli.estimators.leave_one_out import LeaveOneOut
 from ssvae_cli.estimators.mine import MINE
 from ssvae_cli.estimators.nwj import NWJ
 from ssvae_cli.estimators.queue import Queue
@@ -37,8 +38,8 @@ from ssvae_cli.priors.mi import MI
 BATCH, LATENT = 21, 6  # two processes do not divide it
 
 
-def scored(prior, estimator, coupling=None, posterior="deterministic"):
-    return prior(coupling=coupling or Cosine(temperature=0.3), direction="both"), estimator, posterior
+def scored(prior, estimator, critic=None, posterior="deterministic"):
+    return prior(critic=critic or Cosine(temperature=0.3), direction="both"), estimator, posterior
 
 
 CASES = {
@@ -46,7 +47,7 @@ CASES = {
     "infonce in tiles": lambda: scored(InfoNCEPrior, InfoNCE(), Bilinear(latent_dim=LATENT)),
     "infonce, gaussian posterior": lambda: scored(InfoNCEPrior, InfoNCE(), posterior="gaussian"),
     "queue": lambda: scored(InfoNCEPrior, Queue(size=30, latent_dim=LATENT)),
-    "limit": lambda: scored(InfoNCEPrior, Limit()),
+    "limit": lambda: scored(InfoNCEPrior, LeaveOneOut()),
     "nwj": lambda: scored(MI, NWJ()),
     "js": lambda: scored(MI, JS()),
     "dv": lambda: scored(Energy, DV()),
@@ -78,7 +79,7 @@ def step(name: str) -> dict[str, torch.Tensor]:
         posterior=posterior,
     )
     objective = Objective(encoder=encoder, encoder_prime=None, prior=prior, estimator=estimator).double()
-    objective = ranks.synchronise_batch_norm(objective, torch.device("cpu")).train()
+    objective = synchronise_batch_norm(objective, torch.device("cpu")).train()
     jitter = Jitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, probability=0.8)
     crop = Crop(scale=(0.3, 1.0), ratio=(0.75, 1.33))
     none = dict.fromkeys(["affine", "grayscale", "blur", "solarize", "size"])
@@ -89,19 +90,19 @@ def step(name: str) -> dict[str, torch.Tensor]:
     tiled_above = mock.patch.object(base, "TILED_ABOVE", 0 if "tiles" in name else 10**9)
     for i in range(2):
         objective.zero_grad()
-        with tiled_above, ranks.shared(BATCH) as mine:
+        with tiled_above, sharded(BATCH) as mine:
             views = pairs(Split(images[i, mine], torch.zeros(mine.stop - mine.start)), noise)
             elbo = objective(*(v.double() for v in views), generator=noise)
             (-elbo).backward()
             parameters = dict(objective.named_parameters())
-            ranks.average_gradients(list(parameters.values()))
+            average_gradients(list(parameters.values()))
         values[f"elbo {i}"] = elbo.detach()
     values |= {f"gradient of {k}": p.grad for k, p in parameters.items()}
     return values | {k: b.clone() for k, b in objective.named_buffers()}
 
 
 if __name__ == "__main__":
-    ranks.join(torch.device("cpu"))
+    init_process_group(torch.device("cpu"))
     found = {name: step(name) for name in CASES}
-    if ranks.first():
-        torch.save(found, Path(sys.argv[1]) / f"{ranks.count()}.pt")
+    if is_rank_zero():
+        torch.save(found, Path(sys.argv[1]) / f"{world_size()}.pt")

@@ -24,8 +24,8 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from ssvae_cli.datasets.images import ImageFiles
-from ssvae_cli.datasets.streaming import Streamed
+from ssvae_cli.datasets.io.images import ImageFiles
+from ssvae_cli.datasets.io.streaming import Streamed
 
 BATCH = 256
 

@@ -8,9 +8,9 @@ import sys
 import torch
 from recipe import configuration, measure
 
-from ssvae_cli.build import build
+from ssvae_cli.instantiate.build import build
 from ssvae_cli.objective import make_objective
-from ssvae_cli.step import Step
+from ssvae_cli.training.step import Step
 
 
 def main(folder: str, images: str, epochs: str, encoder: str, precision: str) -> None:

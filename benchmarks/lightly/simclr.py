@@ -12,7 +12,7 @@ from lightly.transforms import SimCLRTransform
 from PIL import Image
 from recipe import WORKERS, configuration, measure
 
-from ssvae_cli.build import build
+from ssvae_cli.instantiate.build import build
 
 
 class InMemory(torch.utils.data.Dataset):
@@ -44,7 +44,7 @@ def main(folder: str, images: str, epochs: str, encoder: str, precision: str) ->
         num_workers=WORKERS,
     )
     network = build(cfg.encoder, "encoder", shape=(3, 32, 32))
-    criterion = NTXentLoss(temperature=cfg.prior.coupling.temperature)
+    criterion = NTXentLoss(temperature=cfg.prior.critic.temperature)
     optimizer = torch.optim.AdamW(network.parameters(), lr=cfg.optimizer.lr, weight_decay=cfg.optimizer.weight_decay)
 
     def epoch():

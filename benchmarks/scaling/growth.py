@@ -1,6 +1,6 @@
 """Cost against batch size, latent dimension, negatives, images and processes: CPU seconds and peak memory.
 
-One thread a process, and its own time: a machine's other work does not count. d = 128, float32, cosine coupling.
+One thread a process, and its own time: a machine's other work does not count. d = 128, float32, cosine critic.
 
 usage: growth.py OUT.json            everything, each point in a process of its own, so that its peak memory is its own
        growth.py --point KIND N ...  one point, as a line of JSON
@@ -19,11 +19,12 @@ from pathlib import Path
 import torch
 from hydra import compose, initialize_config_module
 
-from ssvae_cli import memory, ranks
-from ssvae_cli.build import build
-from ssvae_cli.couplings import Cosine
+from ssvae_cli import device as memory
+from ssvae_cli.critics import Cosine
 from ssvae_cli.datasets.base import Split
+from ssvae_cli.distributed.collectives import init_process_group, is_rank_zero, sharded
 from ssvae_cli.estimators.infonce import InfoNCE
+from ssvae_cli.instantiate.build import build
 from ssvae_cli.priors import base
 from ssvae_cli.priors.infonce import InfoNCE as Prior
 
@@ -65,7 +66,7 @@ def cost(step: Callable[[], object], times: int = 5) -> dict[str, float]:
 
 def objective(z, z_prime, past=None) -> Callable[[], None]:
     """Value and gradient of the symmetric InfoNCE objective."""
-    prior = Prior(coupling=Cosine(temperature=0.1), direction="both")
+    prior = Prior(critic=Cosine(temperature=0.1), direction="both")
 
     def step():
         sides = [side.detach().requires_grad_() for side in (z, z_prime)]
@@ -122,7 +123,7 @@ def partition(sources: int) -> dict:
     """The partition of `elbo/test`: 1024 anchors against fresh views of all sources, encoded."""
     z, z_prime = torch.randn(2, 1024, 128)
     fresh, own = tuple(torch.randn(2, sources, 128)), torch.arange(1024)
-    prior = Prior(coupling=Cosine(temperature=0.1), direction="both")
+    prior = Prior(critic=Cosine(temperature=0.1), direction="both")
 
     def ratios():
         with torch.no_grad():
@@ -134,9 +135,9 @@ def partition(sources: int) -> dict:
 def processes(count: int) -> dict:
     """One of `count` processes that share a batch of 4096."""
     base.TILED_ABOVE = 0
-    ranks.join(CPU)
+    init_process_group(CPU)
     for total in (64, 4096):
-        with ranks.shared(total) as mine:
+        with sharded(total) as mine:
             found = cost(objective(*torch.randn(2, mine.stop - mine.start, 128)))
     return {"count": count} | found
 
@@ -176,7 +177,7 @@ def main() -> None:
         kind, *sizes = sys.argv[2:]
         torch.set_num_threads(1)
         found = {"kind": kind} | globals()[kind](*map(int, sizes))
-        if ranks.first():
+        if is_rank_zero():
             print(json.dumps(found))
         return
     if sys.argv[1] == "--clock":

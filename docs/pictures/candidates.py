@@ -6,8 +6,8 @@ import torch
 from matplotlib.figure import Figure
 
 from ssvae_cli.estimators.infonce import InfoNCE
-from ssvae_cli.estimators.limit import Limit
-from ssvae_cli.scores import DenseScores
+from ssvae_cli.estimators.leave_one_out import LeaveOneOut
+from ssvae_cli.scores.dense import DenseScores
 
 DIM, CANDIDATES, PAIRS = 20, [2**k for k in range(2, 12)], 8192
 
@@ -33,7 +33,7 @@ def curve(estimator, mi: float) -> list[float]:
 if __name__ == "__main__":
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     for axis, mi in zip(figure.subplots(1, 3), (2.0, 6.0, 10.0)):
-        for name, estimator, style in (("K-way InfoNCE", InfoNCE(), "o-"), ("leave-one-out", Limit(), "s-")):
+        for name, estimator, style in (("K-way InfoNCE", InfoNCE(), "o-"), ("leave-one-out", LeaveOneOut(), "s-")):
             values = curve(estimator, mi)
             axis.plot(CANDIDATES, values, style, ms=3, lw=1.2, label=name)
             print(f"I = {mi:g}, N = 64, {name}: {values[CANDIDATES.index(64)]:.1f}")

@@ -5,8 +5,8 @@ import sys
 import torch
 from hydra import compose, initialize_config_module
 
-from ssvae_cli.build import build
 from ssvae_cli.evaluation.figures import pair_grid
+from ssvae_cli.instantiate.build import build
 
 SHOWN = 12
 

@@ -35,10 +35,10 @@ def balls(
     Each ball's state is stationary, s_(t+1) = A s_t + noise, so the truth is a linear dynamical system. distractors:
     grey balls of the same motion, which no factor tells of. seed: of the data, whatever the run's.
     """
-    require(1 <= balls <= len(COLOURS), f"dataset.balls must lie between 1 and {len(COLOURS)}, got {balls}")
-    require(distractors >= 0, f"dataset.distractors must be at least 0, got {distractors}")
-    require(steps >= 2, f"dataset.steps must be at least 2, got {steps}")
-    require(size >= 8, f"dataset.size must be at least 8 pixels, got {size}")
+    require(1 <= balls <= len(COLOURS), f"balls must lie between 1 and {len(COLOURS)}, got {balls}")
+    require(distractors >= 0, f"distractors must be at least 0, got {distractors}")
+    require(steps >= 2, f"steps must be at least 2, got {steps}")
+    require(size >= 8, f"size must be at least 8 pixels, got {size}")
     colours = torch.tensor([*COLOURS[:balls], *[GREY] * distractors])
 
     def make(count: int, generator: torch.Generator) -> Split:

@@ -8,8 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from ssvae_cli.errors import require
+from ssvae_cli.instantiate.build import Contract
 
 Shape = tuple[int, ...]  # of one sample: (C, H, W), (D,), (T, ...)
+CONTRACT = Contract(
+    ("train", "validation", "test"),
+    "a data set is a function or class that gives Data(train, validation, test) of ssvae_cli.datasets, each a Split",
+)
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,7 @@ def hold_out_rows(total: int, count: int) -> tuple[Tensor, Tensor]:
     require(total >= 2, f"training needs at least 2 images, one of them for validation, got {total}")
     require(
         1 <= count < total,
-        f"dataset.validation must lie between 1 and {total - 1}, one less than the training images, got {count}",
+        f"validation must lie between 1 and {total - 1}, one less than the training images, got {count}",
     )
     held, kept = draw(total, count)
     return kept, held
@@ -141,7 +146,7 @@ def limit_rows(total: int, limit: int | None) -> Tensor:
     """`limit` of `total` rows; the draw for a smaller limit is part of the draw for a larger one."""
     require(
         limit is None or 1 <= limit <= total,
-        f"dataset.limit must lie between 1 and {total}, the images there are to train on, or be null; got {limit}",
+        f"limit must lie between 1 and {total}, the images there are to train on, or be null; got {limit}",
     )
     return draw(total, total if limit is None else limit)[0]
 

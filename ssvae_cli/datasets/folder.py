@@ -9,11 +9,11 @@ from typing import Literal
 import torch
 
 from ssvae_cli.datasets.base import Data, Split, hold_out_rows, limit_rows
-from ssvae_cli.datasets.files import OnError, load, shape_of
-from ssvae_cli.datasets.images import KINDS, ImageFiles, is_image, require_size
-from ssvae_cli.datasets.storage import Storage
-from ssvae_cli.datasets.streaming import Streamed
-from ssvae_cli.errors import nearest, require
+from ssvae_cli.datasets.io.image_files import OnError, load, shape_of
+from ssvae_cli.datasets.io.images import KINDS, ImageFiles, is_image, require_size
+from ssvae_cli.datasets.io.storage import Storage
+from ssvae_cli.datasets.io.streaming import Streamed
+from ssvae_cli.errors import allowed, require
 
 OWN_VALIDATION = ("validation", "val")
 SHOWN = 20  # names in an error line, at most
@@ -44,7 +44,7 @@ def folder(
     require_size(size)
     storage = Storage(memory_gb, workers)
     base = Path(root).expanduser()
-    require(base.is_dir(), f"dataset.root={root}: no such folder; it should hold train/ and test/")
+    require(base.is_dir(), f"root={root}: no such folder; it should hold train/ and test/")
     classes = _classes(base / "train")
     train, test = (_files(base / part, classes) for part in ("train", "test"))
     own = next((base / name for name in OWN_VALIDATION if (base / name).is_dir()), None)
@@ -54,7 +54,7 @@ def folder(
     else:
         require(
             validation is None,
-            f"dataset.validation must be null, as {own} is there to be used instead; got {validation}",
+            f"validation must be null, as {own} is there to be used instead; got {validation}",
         )
         held_out = _files(own, classes)
     train = [train[i] for i in limit_rows(len(train), limit)]
@@ -75,7 +75,7 @@ def _classes(part: Path) -> tuple[str, ...]:
     held = sorted(p.name for p in part.parent.iterdir())[:SHOWN]
     require(
         part.is_dir(),
-        f"{part}: no such folder; dataset.root should hold train/ and test/, and holds: {', '.join(held)}",
+        f"{part}: no such folder; root should hold train/ and test/, and holds: {', '.join(held)}",
     )
     names = tuple(sorted(p.name for p in part.iterdir() if p.is_dir() and not p.name.startswith(".")))
     require(names != (), f"{part}: no classes; it should hold a folder of images for every class")
@@ -87,7 +87,7 @@ def _files(part: Path, classes: tuple[str, ...]) -> Files:
     files = []
     for name in _classes(part):
         close = difflib.get_close_matches(name, classes, n=SHOWN, cutoff=0.0)
-        require(name in classes, f"{part / name}: train has no such class; {nearest(name, close)}")
+        require(name in classes, f"{part / name}: train has no such class; {allowed(name, close)}")
         found = sorted(path for path in (part / name).rglob("*") if is_image(path))
         require(found != [], f"{part / name}: no images; allowed: {', '.join(KINDS)}")
         files += [(path, classes.index(name)) for path in found]

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from ssvae_cli.datasets.base import Data, Factor, Split
 from ssvae_cli.datasets.synthetic import InvertibleNetwork, make_splits, unlabelled
+from ssvae_cli.distributed.collectives import draw_rows
 from ssvae_cli.errors import require
-from ssvae_cli.ranks import draw
 
 
 class Partner(nn.Module):
@@ -22,7 +22,7 @@ class Partner(nn.Module):
     def forward(self, batch: Split, generator: torch.Generator) -> Tensor:
         """A fresh x' for every sample, [B, D]."""
         z = batch.factors
-        noise = draw(torch.randn, *z.shape, device=z.device, generator=generator)
+        noise = draw_rows(torch.randn, *z.shape, device=z.device, generator=generator)
         return self.transform(self.correlation * z + math.sqrt(1 - self.correlation**2) * noise)
 
 
@@ -50,8 +50,8 @@ def gaussian(
     t is the identity, the cube, or a random invertible network of `layers`; none changes the mutual information,
     I(x; x') = -dim/2 log(1 - correlation^2) nats. Factors: z. seed: of the data, whatever the run's.
     """
-    require(dim >= 1, f"dataset.dim must be at least 1, got {dim}")
-    require(-1 < correlation < 1, f"dataset.correlation must lie between -1 and 1, got {correlation}")
+    require(dim >= 1, f"dim must be at least 1, got {dim}")
+    require(-1 < correlation < 1, f"correlation must lie between -1 and 1, got {correlation}")
     t = {
         "none": nn.Identity,
         "cubic": Cubic,

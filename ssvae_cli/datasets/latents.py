@@ -11,12 +11,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ssvae_cli import von_mises_fisher
 from ssvae_cli.datasets.base import Data, Factor, Split
 from ssvae_cli.datasets.synthetic import InvertibleNetwork, make_splits, unlabelled
+from ssvae_cli.distributed.collectives import draw_rows
+from ssvae_cli.distributions import von_mises_fisher
+from ssvae_cli.distributions.spaces import SPACES, log_area
 from ssvae_cli.errors import require
-from ssvae_cli.ranks import draw
-from ssvae_cli.spaces import SPACES, log_area
 
 Space = Literal["sphere", "box", "normal"]
 Kind = Literal["vmf", "laplace", "normal"]
@@ -42,7 +42,7 @@ class Neighbour(nn.Module):
         """z' given z, [B, D]."""
         if self.kind == "vmf":
             return von_mises_fisher.sample(z, torch.tensor(self.scale**-2), generator)
-        u = draw(torch.rand, *z.shape, dtype=torch.float64, device=z.device, generator=generator)
+        u = draw_rows(torch.rand, *z.shape, dtype=torch.float64, device=z.device, generator=generator)
         below, inverse = DISTRIBUTIONS[self.kind]
         if self.space == "box":
             low, high = below(-z.double() / self.scale), below((1 - z.double()) / self.scale)
@@ -92,21 +92,21 @@ def latents(
     of length 1; normal z alone. Factors: z. I(x; x') is known for vmf on the sphere and for normal z and z' without
     dependence. Raises UserError where space, conditional and blocks do not fit together.
     """
-    allowed = SERVING[space]
+    fitting = SERVING[space]
     require(
-        conditional in allowed,
-        f"dataset.conditional={conditional} is none on the {space}; allowed with dataset.space={space}: "
-        f"{', '.join(allowed)}",
+        conditional in fitting,
+        f"conditional={conditional} is none on the {space}; allowed with space={space}: "
+        f"{', '.join(fitting)}",
     )
     least = 2 if space == "sphere" else 1
-    require(dim >= least, f"dataset.dim must be at least {least} for dataset.space={space}, got {dim}")
-    require(scale > 0, f"dataset.scale must be above 0, got {scale}")
-    require(0 <= content < dim, f"dataset.content must lie between 0 and {dim - 1}, one less than dim; got {content}")
-    require(content == 0 or space != "sphere", "dataset.content needs dataset.space=normal or box, got sphere")
-    require(0 <= dependence < 1, f"dataset.dependence must lie in [0, 1), got {dependence}")
+    require(dim >= least, f"dim must be at least {least} for space={space}, got {dim}")
+    require(scale > 0, f"scale must be above 0, got {scale}")
+    require(0 <= content < dim, f"content must lie between 0 and {dim - 1}, one less than dim; got {content}")
+    require(content == 0 or space != "sphere", "content needs space=normal or box, got sphere")
+    require(0 <= dependence < 1, f"dependence must lie in [0, 1), got {dependence}")
     require(
         dependence == 0 or (content > 0 and space == "normal"),
-        f"dataset.dependence={dependence} needs dataset.space=normal and dataset.content of at least 1",
+        f"dependence={dependence} needs space=normal and content of at least 1",
     )
     network = InvertibleNetwork(dim=dim, layers=layers, seed=seed)
     mixing = torch.randn(dim - content, content, generator=torch.Generator().manual_seed(seed + 1))

@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssvae_cli.datasets.archive import load
-from ssvae_cli.datasets.arrays import images_or_vectors
 from ssvae_cli.datasets.base import Data, Factor, Split, draw, hold_out, limited
-from ssvae_cli.datasets.rows import Rows
-from ssvae_cli.datasets.storage import Storage
-from ssvae_cli.datasets.streaming import Streamed
-from ssvae_cli.errors import nearest, require
+from ssvae_cli.datasets.io.arrays import images_or_vectors
+from ssvae_cli.datasets.io.npz_file import load
+from ssvae_cli.datasets.io.rows import Rows
+from ssvae_cli.datasets.io.storage import Storage
+from ssvae_cli.datasets.io.streaming import Streamed
+from ssvae_cli.errors import allowed, require
 
 PARTS = ("_train", "_test", "_validation")
 UNLABELLED = -1
@@ -94,15 +94,15 @@ def split_up(
         require(total >= 3, f"{place}: at least 3 samples are needed, one for train, validation and test, got {total}")
         test = max(1, total // 10) if test is None else test
         require(
-            1 <= test <= total - 2, f"dataset.test must lie between 1 and {total - 2} of {total} samples, got {test}"
+            1 <= test <= total - 2, f"test must lie between 1 and {total - 2} of {total} samples, got {test}"
         )
         tested, rest = draw(total, test)
         train, tests = splits[""].rows(rest), splits[""].rows(tested)
     else:
-        require(test is None, f"dataset.test must be null, as {place} has its own x_test; got {test}")
+        require(test is None, f"test must be null, as {place} has its own x_test; got {test}")
         train, tests = splits["_train"], splits["_test"]
     if "_validation" in splits:
-        require(validation is None, f"dataset.validation must be null, as {place} has its own; got {validation}")
+        require(validation is None, f"validation must be null, as {place} has its own; got {validation}")
         held = splits["_validation"]
     else:
         train, held = hold_out(train, max(1, len(train) // 10) if validation is None else validation)
@@ -114,7 +114,7 @@ def _parts(path: str, arrays: dict[str, np.ndarray], needed: dict[str, Reader]) 
     optional = ("y", "factors")
     known = [f"{name}{part}" for name in (*needed, *optional) for part in ("", *PARTS)]
     for key in arrays:
-        require(key in known, f"{path}: unknown array '{key}'; {nearest(key, [*known, NAMES])}")
+        require(key in known, f"{path}: unknown array '{key}'; {allowed(key, [*known, NAMES])}")
     of = {name: {part for part in ("", *PARTS) if f"{name}{part}" in arrays} for name in (*needed, *optional)}
     held = ", ".join(sorted(arrays)) or "nothing"
     for name in needed:

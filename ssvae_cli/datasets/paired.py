@@ -5,14 +5,14 @@ from typing import Literal
 
 import torch
 
-from ssvae_cli.datasets.arrays import images_or_vectors
 from ssvae_cli.datasets.base import Data
-from ssvae_cli.datasets.files import OnError, load, shape_of
-from ssvae_cli.datasets.images import KINDS, ImageFiles, is_image, require_size
+from ssvae_cli.datasets.io.arrays import images_or_vectors
+from ssvae_cli.datasets.io.image_files import OnError, load, shape_of
+from ssvae_cli.datasets.io.images import KINDS, ImageFiles, is_image, require_size
+from ssvae_cli.datasets.io.storage import Storage
+from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.datasets.npz import read_npz, split_up
-from ssvae_cli.datasets.storage import Storage
-from ssvae_cli.datasets.streaming import Streamed
-from ssvae_cli.errors import UserError, nearest, require
+from ssvae_cli.errors import UserError, did_you_mean, require
 
 UNLABELLED = -1
 FOLDERS = ("x", "x2")
@@ -43,7 +43,7 @@ def paired(
         require_size(value, key)
     storage = Storage(memory_gb, workers)
     base = Path(path).expanduser()
-    require(base.exists(), f"dataset.path={path}: no such file or folder")
+    require(base.exists(), f"path={path}: no such file or folder")
     if not base.is_dir():
         readers = {"x": images_or_vectors, "x2": images_or_vectors}
         return read_npz(path, readers, validation=validation, test=test, limit=limit, storage=storage)
@@ -73,8 +73,7 @@ def _partners(base: Path) -> tuple[list[Path], list[Path]]:
     for here, there, folder in ((0, 1, "x2"), (1, 0, "x")):
         lonely = sorted(found[here].keys() - found[there].keys())
         if lonely:
-            hint = nearest(lonely[0], found[there].keys() - found[here].keys())
-            close = hint[hint.index("; did") :] if "; did" in hint else ""
+            close = did_you_mean(lonely[0], found[there].keys() - found[here].keys())
             more = f"; so have {len(lonely) - 1} others" if len(lonely) > 1 else ""
             raise UserError(f"{found[here][lonely[0]]} has no partner of that name in {base / folder}{more}{close}")
     return [found[0][name] for name in found[0]], [found[1][name] for name in found[0]]

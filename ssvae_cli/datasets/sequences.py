@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from ssvae_cli.datasets.arrays import pixels, vectors
 from ssvae_cli.datasets.base import Data
+from ssvae_cli.datasets.io.arrays import pixels, vectors
+from ssvae_cli.datasets.io.rows import Rows
+from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.npz import read_npz
-from ssvae_cli.datasets.rows import Rows
-from ssvae_cli.datasets.storage import Storage
 from ssvae_cli.errors import require
 
 

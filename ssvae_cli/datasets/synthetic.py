@@ -21,15 +21,15 @@ def make_splits(
 
     Raises UserError where they take more than memory_gb: what is made is held, and not streamed.
     """
-    require(seed >= 0, f"dataset.seed must be at least 0, got {seed}")
+    require(seed >= 0, f"seed must be at least 0, got {seed}")
     for name, count in counts.items():
-        require(count >= 1, f"dataset.{name} must be at least 1, got {count}")
+        require(count >= 1, f"{name} must be at least 1, got {count}")
     one = make(1, torch.Generator().manual_seed(seed))
     need = sum(counts.values()) * sum(held.nbytes for held in (one.x, one.factors)) / 2**30
     require(
         need <= memory_gb,
         f"data that are made on the fly are held in memory, and these would take {need:.3g} GiB where "
-        f"dataset.memory_gb={memory_gb:g}; lower dataset.train, or raise dataset.memory_gb",
+        f"memory_gb={memory_gb:g}; lower train, or raise memory_gb",
     )
     splits = {}
     for place, (name, count) in enumerate(counts.items()):
@@ -49,7 +49,7 @@ class InvertibleNetwork(nn.Module):
 
     def __init__(self, *, dim: int, layers: int, seed: int):
         super().__init__()
-        require(layers >= 0, f"dataset.layers must be at least 0, got {layers}")
+        require(layers >= 0, f"layers must be at least 0, got {layers}")
         generator = torch.Generator().manual_seed(seed)
         square = torch.randn(layers, dim, dim, generator=generator, dtype=torch.float64)
         self.register_buffer("weights", torch.linalg.qr(square).Q.float())

@@ -20,9 +20,9 @@ from torchvision import datasets
 from torchvision.datasets.utils import check_integrity
 
 from ssvae_cli.datasets.base import Data, hold_out_rows, limit_rows
-from ssvae_cli.datasets.rows import Rows
-from ssvae_cli.datasets.storage import Storage
-from ssvae_cli.datasets.streaming import Streamed
+from ssvae_cli.datasets.io.rows import Rows
+from ssvae_cli.datasets.io.storage import Storage
+from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.errors import UserError, require
 
 DIGITS = tuple("0123456789")
@@ -177,16 +177,16 @@ def _split(x: list[np.ndarray], y: np.ndarray, storage: Storage) -> Streamed:
 def _errors(name: str, root: str, download: bool, files: Files) -> Iterator[Path]:
     """root as a path; what torchvision raises inside becomes one line that names the file and what to do."""
     base = Path(root).expanduser()
-    remedy = f"give the folder that holds {name}, or dataset.download=true to fetch it"
-    require(download or base.is_dir(), f"dataset.root={root}: no such folder; {remedy}")
+    remedy = f"give the folder that holds {name}, or download=true to fetch it"
+    require(download or base.is_dir(), f"root={root}: no such folder; {remedy}")
     try:
         yield base
     except FAULTS as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".: ")
         if download:
-            raise UserError(f"dataset.root={root}: {name} could not be fetched or read ({reason})") from error
+            raise UserError(f"root={root}: {name} could not be fetched or read ({reason})") from error
         what = _missing_or_damaged(base, files) or f"{name} could not be read ({reason})"
-        raise UserError(f"dataset.root={root}: {what}; {remedy}") from error
+        raise UserError(f"root={root}: {what}; {remedy}") from error
 
 
 def _missing_or_damaged(base: Path, files: Files) -> str | None:

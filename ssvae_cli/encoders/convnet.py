@@ -14,9 +14,9 @@ class ConvNet(nn.Module):
 
     def __init__(self, *, shape: Shape, width: int, stages: int, stride: int):
         super().__init__()
-        require(width >= 1, f"encoder.backbone.width must be at least 1, got {width}")
-        require(stages >= 1, f"encoder.backbone.stages must be at least 1, got {stages}")
-        require(stride in (1, 2), f"encoder.backbone.stride must be 1 or 2, got {stride}")
+        require(width >= 1, f"width must be at least 1, got {width}")
+        require(stages >= 1, f"stages must be at least 1, got {stages}")
+        require(stride in (1, 2), f"stride must be 1 or 2, got {stride}")
         require_images(shape, "encoder=convnet")
         channels, height, side = shape
         layers: list[nn.Module] = []

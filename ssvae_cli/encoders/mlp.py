@@ -5,7 +5,7 @@ import math
 from torch import Tensor, nn
 
 from ssvae_cli.datasets.base import Shape
-from ssvae_cli.errors import require
+from ssvae_cli.layers import require_widths
 
 
 class MLP(nn.Module):
@@ -13,9 +13,7 @@ class MLP(nn.Module):
 
     def __init__(self, *, shape: Shape, hidden: list[int]):
         super().__init__()
-        require(
-            len(hidden) > 0 and min(hidden) >= 1, f"encoder.backbone.hidden must be widths of at least 1, got {hidden}"
-        )
+        require_widths("hidden", hidden)
         layers: list[nn.Module] = []
         width = math.prod(shape)
         for out in hidden:

@@ -8,10 +8,10 @@ import math
 import torch
 from torch import Tensor
 
-from ssvae_cli.couplings import full_precision
-from ssvae_cli.ranks import draw
-from ssvae_cli.spaces import Euclidean, Sphere
-from ssvae_cli.streams import own_stream
+from ssvae_cli.distributed.collectives import draw_rows
+from ssvae_cli.distributions.seeding import own_stream
+from ssvae_cli.distributions.spaces import Euclidean, Sphere
+from ssvae_cli.layers import full_precision
 
 
 class Deterministic:
@@ -49,7 +49,7 @@ class Gaussian:
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """z = mean + std * noise, [B, D], float32; gradients reach mean and std."""
-        noise = draw(torch.randn, *self.mean.shape, device=self.mean.device, generator=generator)
+        noise = draw_rows(torch.randn, *self.mean.shape, device=self.mean.device, generator=generator)
         return self.mean + self.log_std.exp() * noise
 
     def log_prob(self, z: Tensor) -> Tensor:

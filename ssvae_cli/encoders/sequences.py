@@ -1,16 +1,15 @@
 """Encoders of a window of steps: a frame encoder reads every step, a causal network what they say up to the last."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssvae_cli.datasets.base import Shape
-from ssvae_cli.encoders import Encoder
+from ssvae_cli.distributions.spaces import SPACES, Space
+from ssvae_cli.encoders.base import BACKBONE, Encoder
 from ssvae_cli.errors import require
-from ssvae_cli.spaces import SPACES
 
 
 class SequenceEncoder(Encoder):
@@ -25,16 +24,18 @@ class SequenceEncoder(Encoder):
         latent_dim: int,
         projector: list[int],
         posterior: Literal["deterministic", "gaussian", "power_spherical"],
-        space=SPACES["euclidean"],
+        space: type[Space] = SPACES["euclidean"],
     ):
         require(
             len(shape) in (2, 4),
             f"encoder=gru and encoder=causal_conv are for sequences, [T, D] or [T, C, H, W] each, and one x is "
             f"{list(shape)} here; pairs=context makes windows of sequences, encoder=mlp takes any shape",
         )
+        network = frame(shape=tuple(shape[1:]))
+        BACKBONE.require(network, "frame")
         super().__init__(
             shape=shape,
-            backbone=partial(backbone, frame=frame),
+            backbone=lambda shape: backbone(frame=network),
             latent_dim=latent_dim,
             projector=projector,
             posterior=posterior,
@@ -48,10 +49,10 @@ class Causal(nn.Module):
     What `over_time` says of a step depends on no later one.
     """
 
-    def __init__(self, *, shape: Shape, frame: Callable[..., nn.Module], width: int):
+    def __init__(self, *, frame: nn.Module, width: int):
         super().__init__()
-        require(width >= 1, f"encoder.backbone.width must be at least 1, got {width}")
-        self.frame = frame(shape=tuple(shape[1:]))
+        require(width >= 1, f"width must be at least 1, got {width}")
+        self.frame = frame
         self.out_dim = width
 
     def over_time(self, h: Tensor) -> Tensor:
@@ -69,9 +70,9 @@ class Causal(nn.Module):
 class GRU(Causal):
     """Gated recurrent units over the steps, as in CPC (van den Oord et al. 2018)."""
 
-    def __init__(self, *, shape: Shape, frame: Callable[..., nn.Module], width: int, layers: int):
-        super().__init__(shape=shape, frame=frame, width=width)
-        require(layers >= 1, f"encoder.backbone.layers must be at least 1, got {layers}")
+    def __init__(self, *, frame: nn.Module, width: int, layers: int):
+        super().__init__(frame=frame, width=width)
+        require(layers >= 1, f"layers must be at least 1, got {layers}")
         self.gru = nn.GRU(self.frame.out_dim, width, layers, batch_first=True)
 
     def over_time(self, h: Tensor) -> Tensor:
@@ -84,10 +85,10 @@ class CausalConv(Causal):
     After `layers` of them a step sees 1 + (kernel - 1)(2^layers - 1) steps.
     """
 
-    def __init__(self, *, shape: Shape, frame: Callable[..., nn.Module], width: int, layers: int, kernel: int):
-        super().__init__(shape=shape, frame=frame, width=width)
-        require(layers >= 1, f"encoder.backbone.layers must be at least 1, got {layers}")
-        require(kernel >= 2, f"encoder.backbone.kernel must be at least 2, got {kernel}")
+    def __init__(self, *, frame: nn.Module, width: int, layers: int, kernel: int):
+        super().__init__(frame=frame, width=width)
+        require(layers >= 1, f"layers must be at least 1, got {layers}")
+        require(kernel >= 2, f"kernel must be at least 2, got {kernel}")
         self.enter = nn.Linear(self.frame.out_dim, width)
         self.layers = nn.ModuleList(nn.Conv1d(width, width, kernel, dilation=2**i) for i in range(layers))
 

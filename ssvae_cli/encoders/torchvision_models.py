@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from ssvae_cli.datasets.base import Shape, require_images
-from ssvae_cli.errors import UserError, nearest, require
+from ssvae_cli.errors import UserError, allowed, require
 
 
 class TorchvisionModel(nn.Module):
@@ -14,13 +14,13 @@ class TorchvisionModel(nn.Module):
     def __init__(self, *, shape: Shape, name: str, small_stem: bool):
         super().__init__()
         require_images(shape, "encoder=torchvision")
-        allowed = models.list_models(module=models)
-        require(name in allowed, f"encoder.backbone.name={name} is no model of torchvision; {nearest(name, allowed)}")
+        names = models.list_models(module=models)
+        require(name in names, f"name={name} is no model of torchvision; {allowed(name, names)}")
         self.model = models.get_model(name, weights=None)
         if small_stem:
             require(
                 isinstance(self.model, models.ResNet),
-                f"encoder.backbone.small_stem=true is for ResNets, got {name}; allowed: false",
+                f"small_stem=true is for ResNets, got {name}; allowed: false",
             )
             self.model.conv1 = nn.Conv2d(3, self.model.conv1.out_channels, 3, 1, 1, bias=False)
             self.model.maxpool = nn.Identity()
@@ -41,7 +41,7 @@ class TorchvisionModel(nn.Module):
             size = "x".join(map(str, shape))
             first = (str(error).splitlines() or ["no reason given"])[0]
             raise UserError(
-                f"encoder.backbone.name cannot take images of {size} ({first}); try encoder=resnet18"
+                f"name cannot take images of {size} ({first}); try encoder=resnet18"
             ) from None
         self.train(training)
         return width

@@ -2,7 +2,7 @@
 
 import math
 
-from ssvae_cli.estimators.entropy import EntropyEstimator
+from ssvae_cli.estimators.base import EntropyEstimator
 
 
 class Aggregate(EntropyEstimator):
@@ -16,5 +16,5 @@ class Aggregate(EntropyEstimator):
     name = "aggregate"
     needs_density = True  # of Q(z|x)
 
-    def entropy(self, z, posterior, space, side):
+    def forward(self, z, *, posterior, space, side):
         return math.log(len(z)) - posterior.log_prob_table(z).logsumexp(1).mean()

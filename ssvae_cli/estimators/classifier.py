@@ -6,9 +6,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from ssvae_cli.couplings import mlp
-from ssvae_cli.errors import require
-from ssvae_cli.estimators.entropy import EntropyEstimator, logdet_bias
+from ssvae_cli.estimators.base import EntropyEstimator
+from ssvae_cli.estimators.logdet import logdet_bias
+from ssvae_cli.layers import mlp, require_widths
 
 
 class Classifier(EntropyEstimator):
@@ -27,10 +27,10 @@ class Classifier(EntropyEstimator):
 
     def __init__(self, *, latent_dim: int, hidden: list[int], outputs: int = 1):
         super().__init__()
-        require(len(hidden) > 0 and min(hidden) > 0, f"estimator.hidden widths must be at least 1, got {list(hidden)}")
+        require_widths("hidden", hidden)
         self.networks = nn.ModuleList(mlp([latent_dim, *hidden, outputs]) for _ in range(2))
 
-    def entropy(self, z, posterior, space, side):
+    def forward(self, z, *, posterior, space, side):
         network = self.networks[side]
         u, log_jacobian = space.standardiser(z)(z)
         frozen = {name: p.detach() for name, p in network.named_parameters()}

@@ -12,6 +12,7 @@ class DV(ScoreEstimator):
     """
 
     name = "dv"
+    estimates = frozenset({"mi", "energy"})
     bound = "lower"
 
     def forward(self, scores):

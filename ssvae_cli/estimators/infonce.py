@@ -13,6 +13,7 @@ class InfoNCE(ScoreEstimator):
     """
 
     name = "infonce"
+    estimates = frozenset({"infonce", "mi"})
     bound = "lower"
 
     def forward(self, scores):

@@ -18,11 +18,12 @@ class Interpolated(ScoreEstimator):
     """
 
     name = "interpolated"
+    estimates = frozenset({"mi"})
     bound = "lower"
 
     def __init__(self, *, alpha: float):
         super().__init__()
-        require(0 <= alpha <= 1, f"estimator.alpha must lie in [0, 1], got {alpha}")
+        require(0 <= alpha <= 1, f"alpha must lie in [0, 1], got {alpha}")
         self.alpha = alpha
 
     def forward(self, scores):

@@ -2,7 +2,7 @@
 
 from torch.nn.functional import softplus
 
-from ssvae_cli.estimators.base import ScoreEstimator, of_value
+from ssvae_cli.estimators.base import ScoreEstimator, straight_through
 from ssvae_cli.estimators.nwj import saturated_exp
 
 
@@ -16,11 +16,12 @@ class JS(ScoreEstimator):
     """
 
     name = "js"
+    estimates = frozenset({"mi"})
     bound = "lower"
 
     def forward(self, scores):
         value = 1 + scores.mean(scores.positives) - saturated_exp(scores.log_partition_all())
-        return of_value(value, jensen_shannon(scores))
+        return straight_through(value, jensen_shannon(scores))
 
 
 def jensen_shannon(scores):

@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor
 
-from ssvae_cli.estimators.entropy import EntropyEstimator
-from ssvae_cli.spaces import Euclidean
-from ssvae_cli.von_mises_fisher import log_normaliser
+from ssvae_cli.distributions.spaces import Euclidean
+from ssvae_cli.distributions.von_mises_fisher import log_normaliser
+from ssvae_cli.estimators.base import EntropyEstimator
 
 
 class KDE(EntropyEstimator):
@@ -21,7 +21,7 @@ class KDE(EntropyEstimator):
 
     name = "kde"
 
-    def entropy(self, z, posterior, space, side):
+    def forward(self, z, *, posterior, space, side):
         if space.name == "sphere":
             return -_leave_one_out(_von_mises_fisher_kernel(z))
         u, log_jacobian = Euclidean.standardiser(z)(z)

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ssvae_cli.distributions.spaces import Euclidean, log_area
 from ssvae_cli.errors import require
-from ssvae_cli.estimators.entropy import EntropyEstimator
-from ssvae_cli.spaces import Euclidean, log_area
+from ssvae_cli.estimators.base import EntropyEstimator
 
 
 class KNN(EntropyEstimator):
@@ -24,12 +24,12 @@ class KNN(EntropyEstimator):
 
     def __init__(self, *, k: int):
         super().__init__()
-        require(k >= 1, f"estimator.k must be at least 1, got {k}")
+        require(k >= 1, f"k must be at least 1, got {k}")
         self.k = k
 
-    def entropy(self, z, posterior, space, side):
+    def forward(self, z, *, posterior, space, side):
         count, dim = z.shape
-        require(self.k < count, f"estimator.k must be below the batch's {count} samples, got {self.k}")
+        require(self.k < count, f"k must be below the batch's {count} samples, got {self.k}")
         evenly = (torch.digamma(z.new_tensor(float(count))) - torch.digamma(z.new_tensor(float(self.k)))).item()
         if space.name == "sphere":
             chord = self._distance(z)

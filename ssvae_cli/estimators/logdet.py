@@ -2,8 +2,10 @@
 
 import math
 
-from ssvae_cli.estimators.entropy import EntropyEstimator, logdet_bias
-from ssvae_cli.spaces import Euclidean
+import torch
+
+from ssvae_cli.distributions.spaces import Euclidean
+from ssvae_cli.estimators.base import EntropyEstimator
 
 
 class LogDet(EntropyEstimator):
@@ -15,7 +17,17 @@ class LogDet(EntropyEstimator):
     """
 
     name = "logdet"
+    spaces = frozenset({"euclidean"})
 
-    def entropy(self, z, posterior, space, side):
+    def forward(self, z, *, posterior, space, side):
         _, log_jacobian = Euclidean.standardiser(z)(z)
         return 0.5 * z.shape[1] * math.log(2 * math.pi * math.e) - log_jacobian.mean() - logdet_bias(*z.shape)
+
+
+def logdet_bias(count: int, dim: int) -> float:
+    """E 1/2 log det of the sample covariance of `count` normal samples, less that of their covariance, nats.
+
+    Wishart's: sum_i [digamma((n - i) / 2) - log((n - 1) / 2)] / 2, i = 1..D (Ahmed & Gokhale 1989).
+    """
+    free = (count - torch.arange(1, dim + 1, dtype=torch.float64)).clamp_min(1)
+    return 0.5 * (torch.digamma(free / 2) - math.log((count - 1) / 2)).sum().item()

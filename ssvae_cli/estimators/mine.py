@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.errors import require
-from ssvae_cli.estimators.base import ScoreEstimator, of_value
+from ssvae_cli.estimators.base import ScoreEstimator, straight_through
 
 
 class MINE(ScoreEstimator):
@@ -16,11 +16,12 @@ class MINE(ScoreEstimator):
     """
 
     name = "mine"
+    estimates = frozenset({"mi", "energy"})
     bound = "lower"
 
     def __init__(self, *, decay: float):
         super().__init__()
-        require(0 <= decay < 1, f"estimator.decay must lie in [0, 1), got {decay}")
+        require(0 <= decay < 1, f"decay must lie in [0, 1), got {decay}")
         self.decay = decay
         self.register_buffer("log_average", torch.tensor(-torch.inf))
 
@@ -30,7 +31,7 @@ class MINE(ScoreEstimator):
         if self.training:
             self.log_average.copy_(average)
         ratio = (log_partition - average).clamp_max(10.0)  # a batch far above the average pulls, but not beyond e^10
-        return of_value(positives - log_partition, positives - ratio.exp())
+        return straight_through(positives - log_partition, positives - ratio.exp())
 
     def _average(self, log_partition: Tensor) -> Tensor:
         if torch.isneginf(self.log_average):

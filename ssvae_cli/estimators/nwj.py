@@ -21,6 +21,7 @@ class NWJ(ScoreEstimator):
     """
 
     name = "nwj"
+    estimates = frozenset({"mi", "energy"})
     bound = "lower"
 
     def forward(self, scores):

@@ -2,9 +2,9 @@
 
 import torch
 
+from ssvae_cli.distributed.collectives import all_gather
 from ssvae_cli.errors import require
 from ssvae_cli.estimators.infonce import InfoNCE
-from ssvae_cli.ranks import everyone
 
 
 class Queue(InfoNCE):
@@ -16,25 +16,28 @@ class Queue(InfoNCE):
     """
 
     name = "queue"
+    keeps_past = True
 
     def __init__(self, *, size: int, latent_dim: int):
         super().__init__()
-        require(size >= 1, f"estimator.size must be at least 1, got {size}")
+        require(size >= 1, f"size must be at least 1, got {size}")
         self.register_buffer("bank", torch.zeros(2, size, latent_dim))
         self.register_buffer("filled", torch.tensor(0))
         self.register_buffer("place", torch.tensor(0))
 
-    @torch.no_grad()
-    def past(self, encoded):
+    def past(self):
         if not self.training:
             return None
         kept = self.bank[:, : int(self.filled)].clone()
-        size, fresh = (
-            self.bank.shape[1],
-            torch.stack([everyone(encoded.z), everyone(encoded.z_prime)])[:, -self.bank.shape[1] :],
-        )
+        return kept[0], kept[1]
+
+    @torch.no_grad()
+    def remember(self, encoded):
+        if not self.training:
+            return
+        size = self.bank.shape[1]
+        fresh = torch.stack([all_gather(z) for z in encoded.latents])[:, -size:]
         rows = (self.place + torch.arange(fresh.shape[1], device=fresh.device)) % size
         self.bank[:, rows] = fresh.to(self.bank)
         self.place.copy_((self.place + fresh.shape[1]) % size)
         self.filled.copy_((self.filled + fresh.shape[1]).clamp_max(size))
-        return kept[0], kept[1]

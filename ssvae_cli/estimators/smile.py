@@ -1,7 +1,7 @@
 """SMILE: Donsker-Varadhan with a clipped partition."""
 
 from ssvae_cli.errors import require
-from ssvae_cli.estimators.base import ScoreEstimator, of_value
+from ssvae_cli.estimators.base import ScoreEstimator, straight_through
 from ssvae_cli.estimators.js import jensen_shannon
 
 
@@ -14,13 +14,14 @@ class SMILE(ScoreEstimator):
     """
 
     name = "smile"
+    estimates = frozenset({"mi", "energy"})
     bound = "none"
 
     def __init__(self, *, clip: float):
         super().__init__()
-        require(clip > 0, f"estimator.clip must be above 0, got {clip}")
+        require(clip > 0, f"clip must be above 0, got {clip}")
         self.clip = clip
 
     def forward(self, scores):
         value = scores.mean(scores.positives) - scores.log_partition_all(clip=self.clip)
-        return of_value(value, jensen_shannon(scores))
+        return straight_through(value, jensen_shannon(scores))

@@ -19,7 +19,7 @@ class Telescoping(Classifier):
     name = "telescoping"
 
     def __init__(self, *, bridges: int, **common):
-        require(bridges >= 1, f"estimator.bridges must be at least 1, got {bridges}")
+        require(bridges >= 1, f"bridges must be at least 1, got {bridges}")
         super().__init__(outputs=bridges, **common)
         self.bridges = bridges
 

@@ -16,6 +16,7 @@ class TUBA(ScoreEstimator):
     """
 
     name = "tuba"
+    estimates = frozenset({"mi", "energy"})
     bound = "lower"
 
     def __init__(self):

@@ -5,9 +5,8 @@ import logging
 import torch
 from torch import Tensor
 
-from ssvae_cli.encoders import with_density
-from ssvae_cli.priors.base import ScorePrior
-from ssvae_cli.spaces import RIDGE
+from ssvae_cli.distributions.spaces import RIDGE
+from ssvae_cli.encoders.base import with_density
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +26,10 @@ def dead_units(z: Tensor) -> list[int]:
 def warn_of_degeneracy(objective, latents: tuple[Tensor, ...], inputs: int) -> None:
     """A warning by name where a deterministic encoder's z cannot have a density; inputs: the numbers in one x.
 
-    Under a prior of scores nothing is lost: its ELBO holds no entropy.
+    Where the ELBO holds no entropy, under a prior of scores, nothing is lost.
     """
     prior = objective.prior
-    if isinstance(prior, ScorePrior):
+    if not prior.needs_densities:
         return
     noise = " or ".join(f"encoder.posterior={name}" for name in with_density(prior.space))
     remedy = f"a smaller encoder.latent_dim, or noise: {noise}" if noise else "a smaller encoder.latent_dim"
@@ -41,5 +40,5 @@ def warn_of_degeneracy(objective, latents: tuple[Tensor, ...], inputs: int) -> N
         units = f"; dead units: {', '.join(map(str, dead))}" if dead else ""
         log.warning(
             "H(%s) = -inf: %s has %d dimensions and its samples a numerical rank of %d%s, so that its entropy and the "
-            "ELBO are finite by rounding alone; try %s", name, name, dim, rank, units, remedy,
+            "ELBO are finite only through numerical error; try %s", name, name, dim, rank, units, remedy,
         )  # fmt: skip

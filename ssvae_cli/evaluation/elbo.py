@@ -1,113 +1,138 @@
-"""The ELBO, the MI bounds and the evidence of a trained objective, evaluated the same way for every run.
+"""The ELBO, bounds of I and the evidence, evaluated the same way for every run.
 
-Positives are pairs of views; the partition averages over fresh views of all n sources of the split, the
-anchor's own with its weight 1/n. At most ANCHORS pairs, evenly spread, are scored against all n sources.
+Positives are pairs of views; the partition averages over fresh views of all n sources of the split, the anchor's own
+with its weight 1/n.
 """
 
+import logging
 import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ssvae_cli.datasets.base import Split
+from ssvae_cli.errors import require
 from ssvae_cli.estimators.dv import DV
 from ssvae_cli.estimators.infonce import InfoNCE
 from ssvae_cli.estimators.nwj import NWJ
-from ssvae_cli.evaluation.spread import spread
-from ssvae_cli.priors.base import ScorePrior
+from ssvae_cli.evaluation.degeneracy import warn_of_degeneracy
+from ssvae_cli.evaluation.densities import RatioFit
+from ssvae_cli.evaluation.estimate import Estimate
+from ssvae_cli.evaluation.reading import CHUNK, Reading
+from ssvae_cli.evaluation.rows import evenly_spaced
+from ssvae_cli.priors.base import Encoded
 
-ANCHORS = 1024
-EVIDENCE_SAMPLES = 16  # posterior samples a pair, for the evidence; one is enough when Q(z|x) is a delta
-CHUNK = 512
+log = logging.getLogger(__name__)
+
 BOUNDS = (InfoNCE(), DV(), NWJ())
-BOUND_KEYS = [f"mi/{b.name}" for b in BOUNDS]
+LogDensity = Callable[[Tensor], Tensor]  # [B, D] -> [B], nats
 
 
-@torch.no_grad()
-def evaluate(objective, pairs, split: Split, generator: torch.Generator, log_q=None) -> dict[str, float | None]:
-    """`elbo`, its `error`, `evidence`, `mi/<bound>` and their ceilings, in nats; null where a number does not apply.
+class Views(NamedTuple):
+    """The marginals as fresh views of all sources, and as densities where they were fitted."""
 
-    error: the ELBO's standard error over pairs. split: n sources on the objective's device. log_q: for an explicit
-    prior, log Q of each of its latents, functions [B, D] -> [B]; without them the ELBO is the training
-    estimator's, and there is no evidence.
+    sources: tuple[Tensor, ...]
+    own: Tensor
+    densities: Sequence[LogDensity] = ()
+
+    def log_prob(self, side: int, z: Tensor) -> Tensor:
+        return self.densities[side](z)
+
+
+class ELBO:
+    """`elbo`, `evidence` (Eq. 14), the bounds `mi/infonce`, `mi/dv`, `mi/nwj` and their ceilings, in nats.
+
+    For a prior whose ELBO holds entropies, those of test are of densities fitted to train; on validation its ELBO is
+    the training estimator's, without evidence. anchors: pairs, at most, that are scored against all n sources.
+    evidence_samples: of the posteriors of each pair, where these are stochastic. density: how densities are fitted.
     """
-    if isinstance(objective.prior, ScorePrior):
-        return _from_scores(objective, pairs, split, generator)
-    values = dict.fromkeys(["elbo", "error", "evidence", *BOUND_KEYS, *(f"{key}/ceiling" for key in BOUND_KEYS)])
-    if objective.decoder is None and log_q is None:
-        chunks = [encoded for encoded, _ in _encoded(objective, pairs, split, generator)]
-        total = sum(len(c.z) * objective.prior.elbo(objective.estimator, c).item() for c in chunks)
-        return values | {"elbo": total / len(split)}
-    rows = []
-    for encoded, unit in _encoded(objective, pairs, split, generator):
-        samples = [encoded.latents, *(_again(encoded, generator) for _ in range(_repeats(objective) - 1))]
-        rows.append(torch.stack([_log_weight(objective, encoded, unit, latents, log_q) for latents in samples]))
-    log_weights = torch.cat(rows, dim=1)
-    return values | _of_weights(log_weights, log_weights.mean(0))
+
+    def __init__(self, *, anchors: int, evidence_samples: int, density: RatioFit):
+        require(anchors >= 1, f"anchors must be at least 1, got {anchors}")
+        require(evidence_samples >= 1, f"evidence_samples must be at least 1, got {evidence_samples}")
+        self.anchors, self.evidence_samples, self.density = anchors, evidence_samples, density
+
+    @torch.no_grad()
+    def __call__(self, reading: Reading, split: str) -> dict[str, float | None]:
+        prior, decoder = reading.objective.prior, reading.objective.decoder
+        if decoder is not None:
+            values = self._of_decoder(reading, split)
+        elif not prior.needs_densities:
+            values = self._of_pairs(reading, split, ())
+        elif split == "test":
+            values = self._of_pairs(reading, split, self._densities(reading))
+        else:
+            values = self._of_estimator(reading, split)
+        names = [f"mi/{bound.name}" for bound in BOUNDS]
+        keys = ["elbo", "evidence", *names, *(f"{name}/ceiling" for name in names)]
+        return {f"{key}/{split}": values.get(key) for key in keys}
+
+    def _densities(self, reading: Reading) -> list[LogDensity]:
+        fitting = [reading.fitting_latents(split) for split in ("train", "validation")]
+        warn_of_degeneracy(reading.objective, fitting[0], math.prod(reading.shape))
+        return [self.density.density(*side, reading.objective.prior.space) for side in zip(*fitting)]
+
+    def _of_estimator(self, reading: Reading, split: str) -> dict[str, float]:
+        """The training estimator's ELBO, a chunk at a time."""
+        data = reading.data.splits[split]
+        chunks = [encoded for encoded, _ in _encoded(reading, data, reading.generator())]
+        return {"elbo": sum(len(c.z) * reading.objective.elbo(c).item() for c in chunks) / len(data)}
+
+    def _of_decoder(self, reading: Reading, split: str) -> dict[str, float]:
+        """The ordinary VAE: log P(x, z) / Q(z|x), whose mean is its ELBO (Eq. 1)."""
+        objective, generator, rows = reading.objective, reading.generator(), []
+        for encoded, unit in _encoded(reading, reading.data.splits[split], generator):
+            samples = self._samples_of(encoded, objective, generator)
+            log_p = [objective.prior.log_prob(z) + objective.decoder.log_likelihood(unit, z) for (z,) in samples]
+            rows.append(torch.stack([p - encoded.posterior.log_prob(z) for p, (z,) in zip(log_p, samples)]))
+        log_weights = torch.cat(rows, dim=1)
+        return self._of_weights(reading, split, log_weights, log_weights.mean(0))
+
+    def _of_pairs(self, reading: Reading, split: str, densities: Sequence[LogDensity]) -> dict[str, float | None]:
+        data, generator, prior = reading.data.splits[split], reading.generator(), reading.objective.prior
+        n = len(data)
+        own = evenly_spaced(n, n if densities else self.anchors, generator.device)
+        sources = () if densities else self._samples(reading, data, generator)[0]
+        ratios, bounds = [], {f"mi/{bound.name}": [] for bound in BOUNDS}
+        for latents in self._samples(reading, data.rows(own), generator):
+            held_out = prior.read(latents, Views(sources, own, densities))
+            ratios.append(held_out.log_ratio)
+            for bound in BOUNDS if held_out.scores else ():
+                bounds[f"mi/{bound.name}"].append(torch.stack([bound(s) for s in held_out.scores]).mean())
+        log_ratio = torch.stack(ratios)  # [samples, directions, pairs]
+        values = self._of_weights(reading, split, log_ratio.flatten(1), log_ratio.mean(0).mean(0))
+        values |= {key: torch.stack(v).mean().item() for key, v in bounds.items() if v}
+        ceilings = {f"mi/{bound.name}/ceiling": bound.ceiling(n) for bound in BOUNDS if bounds[f"mi/{bound.name}"]}
+        return values | {key: most for key, most in ceilings.items() if math.isfinite(most)}
+
+    def _of_weights(self, reading: Reading, split: str, log_weights: Tensor, of_pairs: Tensor) -> dict[str, float]:
+        """log_weights: [K, B], K samples of the posteriors; of_pairs: [B], the ELBO of each pair of views."""
+        elbo = reading.estimates[f"elbo/{split}"] = Estimate.of_mean(of_pairs)
+        most = reading.objective.prior.largest_elbo
+        if split == "test" and reading.objective.decoder is None and elbo.value > most + 3 * elbo.error:
+            log.warning(
+                "elbo/test reads %.2f nats where it is at most %g under this prior: the density of z was not learned; "
+                "kl/test is by another classifier", elbo.value, most,
+            )  # fmt: skip
+        evidence = log_weights.logsumexp(0) - math.log(len(log_weights))
+        return {"elbo": elbo.value, "evidence": evidence.mean().item()}
+
+    def _samples(self, reading: Reading, data: Split, generator: torch.Generator) -> list[tuple[Tensor, ...]]:
+        """Latents of every pair of views, [n, D] each; several times from the same posteriors."""
+        drawn = [self._samples_of(e, reading.objective, generator) for e, _ in _encoded(reading, data, generator)]
+        return [tuple(torch.cat(side) for side in zip(*sample)) for sample in zip(*drawn)]
+
+    def _samples_of(self, encoded: Encoded, objective, generator: torch.Generator) -> list[tuple[Tensor, ...]]:
+        """The latents at hand, and further samples where the posteriors are stochastic."""
+        more = self.evidence_samples - 1 if objective.is_stochastic else 0
+        return [encoded.latents, *(tuple(q.sample(generator) for q in encoded.posteriors) for _ in range(more))]
 
 
-def _of_weights(log_weights: Tensor, of_pairs: Tensor) -> dict[str, float]:
-    """log_weights: [K, B], K samples of the posteriors; of_pairs: [B], the ELBO of each pair of views."""
-    return {
-        "elbo": of_pairs.mean().item(),
-        "error": of_pairs.std().item() / math.sqrt(len(of_pairs)) if len(of_pairs) > 1 else math.nan,
-        "evidence": _log_mean_exp(log_weights).mean().item(),
-    }
-
-
-def _log_weight(objective, encoded, unit, latents, log_q) -> Tensor:
-    """log of P(x, x', z, z') / Q(z, z'|x, x') up to log P_true, [B]; its mean is the ELBO (Eqs. 1, 17)."""
-    log_p = objective.prior.log_prob(*latents)
-    if objective.decoder is None:
-        return log_p - sum(log(z) for log, z in zip(log_q, latents))
-    (z,) = latents
-    return log_p + objective.decoder.log_likelihood(unit, z) - encoded.posterior.log_prob(z)
-
-
-def _encoded(objective, pairs, split, generator):
+def _encoded(reading: Reading, data: Split, generator: torch.Generator) -> Iterator[tuple[Encoded, Tensor]]:
     """One pair of views of every source, encoded, and the first view in [0, 1]; a chunk at a time."""
-    chunks = math.ceil(len(split) / CHUNK)
-    for batch in split.batches(math.ceil(len(split) / chunks)):  # about equal: estimators read a chunk at a time
-        view, view_prime = pairs(batch, generator)
-        yield objective.encode(view, view_prime, generator), pairs.to_unit(view)
-
-
-def _again(encoded, generator) -> tuple[Tensor, ...]:
-    return tuple(posterior.sample(generator) for posterior in encoded.posteriors)
-
-
-def _repeats(objective) -> int:
-    stochastic = objective.encoder.stochastic or objective.encoder_prime.stochastic
-    return EVIDENCE_SAMPLES if stochastic else 1
-
-
-def _samples(objective, pairs, split, generator) -> list[tuple[Tensor, Tensor]]:
-    """(z, z') of every pair of views, [n, D] each: EVIDENCE_SAMPLES times from one pair of posteriors each."""
-    drawn: list[list[tuple[Tensor, ...]]] = []
-    for encoded, _ in _encoded(objective, pairs, split, generator):
-        drawn.append([encoded.latents, *(_again(encoded, generator) for _ in range(_repeats(objective) - 1))])
-    return [tuple(torch.cat(side) for side in zip(*sample)) for sample in zip(*drawn)]
-
-
-def _from_scores(objective, pairs, split, generator):
-    n = len(split)
-    own = spread(n, ANCHORS, generator.device)
-    fresh = _samples(objective, pairs, split, generator)[0]
-    samples = _samples(objective, pairs, split.rows(own), generator)
-    weights = []  # log P(z, z') / Q(z) Q(z'), a row a sample: [K, directions * B]
-    bounds: dict[str, list[Tensor]] = {key: [] for key in BOUND_KEYS}
-    for z, z_prime in samples:
-        scored = objective.prior.fresh_scores(z, z_prime, fresh, own)
-        weights.append(torch.cat([objective.prior.log_ratio(s) for s in scored]))
-        for bound in BOUNDS:
-            bounds[f"mi/{bound.name}"].append(torch.stack([bound(s) for s in scored]).mean())
-    log_weights = torch.stack(weights)
-    values = _of_weights(log_weights, log_weights.mean(0).unflatten(0, (-1, len(own))).mean(0))
-    values |= {key: torch.stack(v).mean().item() for key, v in bounds.items()}
-    ceilings = ((key, bound.ceiling(n)) for key, bound in zip(BOUND_KEYS, BOUNDS))
-    return values | {f"{key}/ceiling": most if math.isfinite(most) else None for key, most in ceilings}
-
-
-def _log_mean_exp(rows: Tensor) -> Tensor:
-    """[K, B] -> [B]."""
-    return rows.logsumexp(0) - math.log(len(rows))
+    chunks = math.ceil(len(data) / CHUNK)
+    for batch in data.batches(math.ceil(len(data) / chunks)):  # of about one size: estimators read a chunk at a time
+        view, view_prime = reading.pairs(batch, generator)
+        yield reading.objective.encode(view, view_prime, generator), reading.pairs.to_unit(view)

@@ -1,5 +1,7 @@
 """How much of the known factors behind x a representation holds."""
 
+import logging
+
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -9,7 +11,48 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from ssvae_cli.evaluation.linear_probe import LinearProbe
+from ssvae_cli.evaluation.reading import SPLITS, Reading
+
+log = logging.getLogger(__name__)
+
 ALPHAS = np.logspace(-3, 3, 7)  # of the ridge, chosen by leave-one-out on train
+
+
+class Factors:
+    """How well the data's known factors are read from features and from z, on test; null where there are none.
+
+    `factors/r2` from features and `factors/r2_z` from z by ridge regression, `factors/mcc` of single latents; those that
+    are categories by a linear probe, `factors/accuracy`. Each is a mean over factors. probe: for categories.
+    """
+
+    def __init__(self, *, probe: LinearProbe):
+        self.probe = probe
+
+    @torch.no_grad()
+    def __call__(self, reading: Reading, split: str) -> dict[str, float | None]:
+        if split != "test":
+            return {}
+        values = dict.fromkeys(["factors/r2/test", "factors/r2_z/test", "factors/mcc/test", "factors/accuracy/test"])
+        columns = reading.data.factors
+        known = {part: reading.factors(part) for part in SPLITS} if columns else {}
+        numbers = [i for i, factor in enumerate(columns) if factor.classes is None]
+        if numbers:
+            true = {part: factors[:, numbers] for part, factors in known.items()}
+            for key, x in {"factors/r2/test": reading.features, "factors/r2_z/test": reading.codes}.items():
+                each = linear_r2(x("train"), true["train"], x("test"), true["test"])
+                log.info("%s  %s", key, "  ".join(f"{columns[i].name} {r2:.3f}" for i, r2 in zip(numbers, each)))
+                values[key] = float(each.mean())
+            values["factors/mcc/test"] = mean_correlation(reading.codes("test"), true["test"])
+        accuracies = []
+        for i in sorted(set(range(len(columns))) - set(numbers)):
+            labelled = [(reading.features(part), known[part][:, i].long()) for part in SPLITS]
+            chosen, _ = self.probe.choose(*labelled[:2])
+            accuracies.append(self.probe.test(*labelled, chosen))
+            log.info("factors/accuracy/test  %s %.3f", columns[i].name, accuracies[-1])
+        if accuracies:
+            values["factors/accuracy/test"] = sum(accuracies) / len(accuracies)
+        return values
 
 
 def linear_r2(x: Tensor, factors: Tensor, x_test: Tensor, factors_test: Tensor) -> np.ndarray:

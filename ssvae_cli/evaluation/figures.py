@@ -1,12 +1,30 @@
 """Pictures of a run, as matplotlib figures."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
+from ssvae_cli.evaluation.reading import Reading
+
 MOST_NAMED = 20  # classes in a legend
+SHOWN_PAIRS = 16
+SHOWN_SCORES = 64
+
+
+@torch.no_grad()
+def pictures(reading: Reading) -> Iterator[tuple[str, Figure]]:
+    """What training saw: a grid of validation pairs and, under a critic, their scores; the latents of test."""
+    objective, generator = reading.objective.eval(), reading.generator()
+    views = reading.pairs(next(reading.data.validation.batches(SHOWN_SCORES)), generator)
+    yield "pairs", pair_grid(*(reading.pairs.to_unit(view[:SHOWN_PAIRS]).cpu() for view in views))
+    scores = objective.prior.score_table(objective.encode(*views, generator).latents)
+    if scores is not None:
+        yield "scores", score_matrix(scores.cpu())
+    yield "latents", latents(reading.latents("test")[0].cpu(), reading.labels("test").cpu(), reading.data.classes)
 
 
 def pair_grid(x: Tensor, x_prime: Tensor) -> Figure:

@@ -4,7 +4,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ssvae_cli.evaluation.reading import Reading
+
 MOST = 4096  # embeddings compared with each other
+
+
+class Geometry:
+    """`geometry/alignment`, `uniformity` and `rank` of z; without a partner there is no alignment."""
+
+    @torch.no_grad()
+    def __call__(self, reading: Reading, split: str) -> dict[str, float | None]:
+        latents = reading.latents(split)
+        return {
+            "geometry/alignment": alignment(*latents) if len(latents) == 2 else None,
+            "geometry/uniformity": uniformity(latents[0]),
+            "geometry/rank": effective_rank(latents[0]),
+        }
 
 
 def alignment(z: Tensor, z_prime: Tensor) -> float:

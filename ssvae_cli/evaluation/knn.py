@@ -3,22 +3,36 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-CHUNK = 512
+from ssvae_cli.errors import require
+from ssvae_cli.evaluation.reading import CHUNK, Reading
 
 
-def knn_accuracy(
-    x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor, *, k: int = 20, temperature: float = 0.07
-) -> float:
-    """Share of `x_test` [M, F] whose k neighbours in `x` [N, F] vote for its label; votes exp(cos / temperature).
+class KNN:
+    """`probe/knn`: accuracy of a vote of the k nearest training features; null where there are no labels.
 
-    Rows labelled below 0 are left out.
+    temperature: of the votes, exp(cos / temperature).
     """
-    x, y = F.normalize(x[y >= 0]), y[y >= 0]
-    x_test, y_test = x_test[y_test >= 0], y_test[y_test >= 0]
-    right = 0
-    for chunk, labels in zip(F.normalize(x_test).split(CHUNK), y_test.split(CHUNK)):
-        similarity, neighbours = (chunk @ x.T).topk(min(k, len(x)), dim=1)
-        votes = x.new_zeros(len(chunk), int(y.max()) + 1)
-        votes.scatter_add_(1, y[neighbours], (similarity / temperature).softmax(1))
-        right += votes.argmax(1).eq(labels).sum().item()
-    return right / len(x_test)
+
+    def __init__(self, *, k: int, temperature: float):
+        require(k >= 1, f"k must be at least 1, got {k}")
+        require(temperature > 0, f"temperature must be above 0, got {temperature}")
+        self.k, self.temperature = k, temperature
+
+    def __call__(self, reading: Reading, split: str) -> dict[str, float | None]:
+        value = None
+        if reading.has_labels("train", "validation", split):
+            rows = (f(part) for part in ("train", split) for f in (reading.features, reading.labels))
+            value = self.accuracy(*rows)
+        return {f"probe/knn/{split}": value}
+
+    def accuracy(self, x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor) -> float:
+        """Share of `x_test` [M, F] whose neighbours in `x` [N, F] vote for its label; labels below 0 are left out."""
+        x, y = F.normalize(x[y >= 0]), y[y >= 0]
+        x_test, y_test = x_test[y_test >= 0], y_test[y_test >= 0]
+        right = 0
+        for chunk, labels in zip(F.normalize(x_test).split(CHUNK), y_test.split(CHUNK)):
+            similarity, neighbours = (chunk @ x.T).topk(min(self.k, len(x)), dim=1)
+            votes = x.new_zeros(len(chunk), int(y.max()) + 1)
+            votes.scatter_add_(1, y[neighbours], (similarity / self.temperature).softmax(1))
+            right += votes.argmax(1).eq(labels).sum().item()
+        return right / len(x_test)

@@ -1,6 +1,7 @@
 """The linear probe: a logistic regression to convergence, its penalty chosen on validation."""
 
 import logging
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -8,10 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssvae_cli.errors import require
-from ssvae_cli.evaluation.spread import spread
+from ssvae_cli.evaluation.reading import SPLITS, Reading
+from ssvae_cli.evaluation.rows import evenly_spaced
 
 log = logging.getLogger(__name__)
-COMPARED = 10_000  # rows that penalties are compared on, at most
 EXACT = 4_000_000  # numbers in the features up to which float64 is quick
 CURVATURE = 0.1  # of the cross-entropy, about p (1 - p); sets the speed and not the result
 HISTORY = 20  # of L-BFGS
@@ -28,27 +29,49 @@ class Fit(NamedTuple):
 
 
 class LinearProbe:
-    """Multinomial logistic regression on standardised features, with an L2 penalty on the weights.
+    """`probe/linear`: multinomial logistic regression on standardised features, an L2 penalty on the weights.
 
-    penalties: of mean cross-entropy + penalty / 2 |W|^2; the best on validation is used, and for test the fit is
-    repeated on train and validation together. tolerance: the largest entry of the gradient at which a fit ends.
+    Null where there are no labels. On test the baselines of the reading are probed too, `probe/linear/random_init` and
+    `probe/linear/pixels`. penalties: of mean cross-entropy + penalty / 2 |W|^2; the best on validation is used, and for
+    test the fit is repeated on train and validation together. compared: rows, at most, that penalties are compared on.
+    tolerance: the largest entry of the gradient at which a fit ends.
     """
 
-    def __init__(self, *, penalties: list[float], max_iterations: int, tolerance: float):
+    def __init__(self, *, penalties: list[float], max_iterations: int, tolerance: float, compared: int):
         given = list(penalties)
-        require(len(given) > 0 and min(given) > 0, f"probe.penalties must all be above 0, got {given}")
-        require(max_iterations >= 1, f"probe.max_iterations must be at least 1, got {max_iterations}")
-        require(tolerance > 0, f"probe.tolerance must be above 0, got {tolerance}")
+        require(len(given) > 0 and min(given) > 0, f"penalties must all be above 0, got {given}")
+        require(max_iterations >= 1, f"max_iterations must be at least 1, got {max_iterations}")
+        require(tolerance > 0, f"tolerance must be above 0, got {tolerance}")
+        require(compared >= 1, f"compared must be at least 1, got {compared}")
         self.penalties, self.max_iterations, self.tolerance = given, max_iterations, tolerance
+        self.compared = compared
+
+    def __call__(self, reading: Reading, split: str) -> dict[str, float | None]:
+        baselines = dict(reading.baselines()) if split == "test" else {}
+        values = dict.fromkeys([f"probe/linear/{name}" for name in (split, *baselines)])
+        if not reading.has_labels("train", "validation", split):
+            return values
+
+        def labelled(features: Callable[[str], Tensor]) -> list[Labelled]:
+            return [(features(part), reading.labels(part)) for part in (SPLITS if split == "test" else SPLITS[:2])]
+
+        rows = labelled(reading.features)
+        chosen, right = reading.once((self, "choice"), lambda: self.choose(*rows[:2]))
+        values[f"probe/linear/{split}"] = self.test(*rows, chosen) if split == "test" else right
+        for name, features in baselines.items():
+            if features is not None:
+                rows = labelled(features)
+                values[f"probe/linear/{name}"] = self.test(*rows, self.choose(*rows[:2])[0])
+        return values
 
     def choose(self, train: Labelled, validation: Labelled) -> tuple[Fit, float]:
         """(the fit with the penalty that is best on validation, its accuracy there).
 
-        The fits are to at most COMPARED rows of train, evenly spread, each with a penalty raised by as much as the
+        The fits are to at most `compared` rows of train, evenly spread, each with a penalty raised by as much as the
         rows are fewer: |W|^2 then weighs against one row's cross-entropy what it does on all.
         """
         x, y = (side[train[1] >= 0] for side in train)
-        classes, part = _classes(train, validation), spread(len(x), COMPARED, x.device)
+        classes, part = _classes(train, validation), evenly_spaced(len(x), self.compared, x.device)
         fewer = len(x) / len(part)
         fits = self.fit(x[part], y[part], classes, [penalty * fewer for penalty in self.penalties])
         scores = [accuracy(fit.weights, *validation) for fit in fits]

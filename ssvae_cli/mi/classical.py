@@ -5,14 +5,14 @@ import math
 import torch
 from torch import Tensor
 
-from ssvae_cli.mi.data import Pairs
-from ssvae_cli.mi.reading import Reading
+from ssvae_cli.evaluation.estimate import Estimate
+from ssvae_cli.evaluation.samples import Pairs
 
 MOST_NEIGHBOURS = 10_000  # pairs: the distances of all to all
 EXACT = "donot_use_mm_for_euclid_dist"  # by products, equal points would lie apart
 
 
-def ksg(pairs: Pairs, k: int = 3) -> Reading:
+def ksg(pairs: Pairs, k: int = 3) -> Estimate:
     """psi(k) + psi(N) - E [ psi(n_x + 1) + psi(n_y + 1) ], n_x those nearer in x than the k-th neighbour is.
 
     Distances are Euclidean in x and in y, of a pair the larger of the two; at most 10,000 pairs are used. Relation to
@@ -30,7 +30,7 @@ def ksg(pairs: Pairs, k: int = 3) -> Reading:
         inside = [(near < reach).sum(1).double().clamp_min(1) for near in (near_x, near_y)]  # itself makes n + 1
         local.append(-torch.digamma(inside[0]) - torch.digamma(inside[1]))
     constant = torch.digamma(x.new_tensor([k, count])).sum()
-    return Reading.of_mean(torch.cat(local) + constant)
+    return Estimate.of_mean(torch.cat(local) + constant)
 
 
 def share_a_coordinate(pairs: Pairs) -> bool:
@@ -42,7 +42,7 @@ def share_a_coordinate(pairs: Pairs) -> bool:
     return torch.linalg.svdvals(spans[0].T @ spans[1])[0].item() > 1 - 1e-6
 
 
-def gaussian_copula(pairs: Pairs) -> Reading:
+def gaussian_copula(pairs: Pairs) -> Estimate:
     """-1/2 log |R| / (|R_x| |R_y|), R the correlations of the normal scores; the sample's bias taken out.
 
     Relation to I: equal where a Gaussian copula ties x to y; elsewhere none, and a dependence without correlation is
@@ -52,7 +52,7 @@ def gaussian_copula(pairs: Pairs) -> Reading:
     x, y = (side.double() - side.double().mean(0) for side in pairs)
     count = len(x)
     if count < x.shape[1] + y.shape[1] + 2:
-        return Reading(math.nan, math.nan)  # the covariance is singular
+        return Estimate(math.nan, math.nan)  # the covariance is singular
 
     def log_density(z: Tensor) -> tuple[Tensor, float]:
         """(log N(z; 0, S) without its constant, [N]; what log |S| falls short of on average, by Wishart's law)."""
@@ -64,4 +64,4 @@ def gaussian_copula(pairs: Pairs) -> Reading:
         return -0.5 * within - lower.diagonal().log().sum(), short
 
     (both, short), (left, short_x), (right, short_y) = map(log_density, (torch.cat([x, y], 1), x, y))
-    return Reading.of_mean(both - left - right - 0.5 * (short - short_x - short_y))
+    return Estimate.of_mean(both - left - right - 0.5 * (short - short_x - short_y))

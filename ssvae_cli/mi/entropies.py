@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssvae_cli.errors import require
-from ssvae_cli.mi.data import Pairs, Parts
-from ssvae_cli.mi.reading import Reading
-from ssvae_cli.mi.training import Curve, Training
+from ssvae_cli.evaluation.estimate import Estimate
+from ssvae_cli.evaluation.fit import Curve, Fit
+from ssvae_cli.evaluation.samples import Pairs, Parts
 
 SHRINKAGES = (0.0, 0.01, 0.03, 0.1, 0.3, 0.6, 0.9)  # of a covariance towards the identity
 
@@ -79,28 +79,28 @@ class Entropies:
     Stratos 2020.
     """
 
-    def __init__(self, *, hidden: int, components: int, training: Training):
-        require(hidden >= 1, f"entropies.hidden must be at least 1, got {hidden}")
-        require(components >= 1, f"entropies.components must be at least 1, got {components}")
+    def __init__(self, *, hidden: int, components: int, training: Fit):
+        require(hidden >= 1, f"hidden must be at least 1, got {hidden}")
+        require(components >= 1, f"components must be at least 1, got {components}")
         self.hidden, self.components, self.training = hidden, components, training
 
-    def fit_and_read(self, parts: Parts, generator: torch.Generator) -> tuple[Reading, Curve]:
+    def fit_and_read(self, parts: Parts, generator: torch.Generator) -> tuple[Estimate, Curve]:
         """The value on test, a term a pair; the curve is of both densities on validation, each chosen apart.
 
         NaN where there are fewer training pairs than coordinates.
         """
         if len(parts.train.x) < sum(side.shape[1] for side in parts.train) + 2:
-            return Reading(math.nan, math.nan), Curve([0], [0.0], 0)
+            return Estimate(math.nan, math.nan), Curve([0], [0.0], 0)
         swap = parts.train.x.shape[1] < parts.train.y.shape[1]
-        sides = [Pairs(p.y, p.x) if swap else p for p in parts[1:]]
+        sides = [Pairs(p.y, p.x) if swap else p for p in parts]
         given, given_curve = self._fit(*sides, generator)
         alone, alone_curve = self._fit(*(Pairs(p.x[:, :0], p.y) for p in sides), generator)
-        return Reading.of_mean(given - alone), difference(given_curve, alone_curve)
+        return Estimate.of_mean(given - alone), difference(given_curve, alone_curve)
 
     def _fit(self, train: Pairs, validation: Pairs, test: Pairs, generator: torch.Generator) -> tuple[Tensor, Curve]:
         """(log p(y_i | x_i) on test, [B]; the mean of it on validation over training)."""
         density = self._start(train, validation)
-        curve = self.training.fit(
+        curve = self.training(
             density,
             lambda batch: density(*batch).mean(),
             train,

@@ -3,27 +3,27 @@
 import math
 from typing import NamedTuple
 
-from ssvae_cli.mi.reading import Reading
+from ssvae_cli.evaluation.estimate import Estimate
 
 
-class Estimate(NamedTuple):
+class Line(NamedTuple):
     """A line of the table. shuffled: the same on shuffled pairs, None where that was not asked for."""
 
     name: str
     relation: str  # of its expectation to I
     ceiling: float  # the most it can read, nats
-    reading: Reading
+    estimate: Estimate
     step: int | None  # of training, as validation chose it
-    shuffled: Reading | None
+    shuffled: Estimate | None
 
     @property
     def failure(self) -> str | None:
-        return self.reading.failure()
+        return self.estimate.failure()
 
     @property
     def at_ceiling(self) -> bool:
         """Within a nat of its ceiling, where a bound flattens."""
-        return self.failure is None and self.reading.value > self.ceiling - 1
+        return self.failure is None and self.estimate.value > self.ceiling - 1
 
     @property
     def finds_what_is_not_there(self) -> bool:
@@ -48,7 +48,7 @@ class Recommended(NamedTuple):
     why: str
 
 
-def recommend(estimates: list[Estimate]) -> Recommended:
+def recommend(estimates: list[Line]) -> Recommended:
     """The difference of entropies, unless it failed or K-way InfoNCE, a lower bound of low variance, lies above it.
 
     The other bounds on scores are not asked: beyond a few nats they need e^I pairs, and their errors do not show it.
@@ -56,8 +56,8 @@ def recommend(estimates: list[Estimate]) -> Recommended:
     standing = {e.name: e for e in estimates if e.failure is None and not e.finds_what_is_not_there}
     entropies, infonce = standing.get("entropies"), standing.get("infonce")
     if entropies and infonce:
-        apart = infonce.reading.value - entropies.reading.value
-        if apart > 2 * math.hypot(infonce.reading.error, entropies.reading.error):
+        apart = infonce.estimate.value - entropies.estimate.value
+        if apart > 2 * math.hypot(infonce.estimate.error, entropies.estimate.error):
             return _interval(
                 infonce, "infonce, a lower bound, lies above the difference of entropies: I is at least this"
             )
@@ -70,6 +70,6 @@ def recommend(estimates: list[Estimate]) -> Recommended:
     return Recommended(math.nan, math.nan, math.nan, "no estimate stands: more pairs are needed")
 
 
-def _interval(estimate: Estimate, why: str) -> Recommended:
-    value, error = estimate.reading
+def _interval(line: Line, why: str) -> Recommended:
+    value, error = line.estimate
     return Recommended(*(max(0.0, v) for v in (value, value - 1.96 * error, value + 1.96 * error)), why)

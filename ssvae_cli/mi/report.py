@@ -6,20 +6,20 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from ssvae_cli.mi.recommend import Estimate, Recommended
-from ssvae_cli.mi.training import Curve
-from ssvae_cli.tasks import Sample
-from ssvae_cli.tracking import plain
+from ssvae_cli.evaluation.fit import Curve
+from ssvae_cli.mi.recommend import Line, Recommended
+from ssvae_cli.mi.tasks import Sample
+from ssvae_cli.tracking.tracker import plain
 
 
-def summary(estimates: list[Estimate], best: Recommended, sample: Sample) -> dict:
+def summary(lines: list[Line], best: Recommended, sample: Sample) -> dict:
     """Flat, as JSON; what failed, or does not apply, is null."""
     values = {"mi/recommended": best.value, "mi/recommended/low": best.low, "mi/recommended/high": best.high}
     values["mi/recommended/why"] = best.why
-    for e in estimates:
+    for e in lines:
         values |= {
-            f"mi/{e.name}/test": None if e.failure else e.reading.value,
-            f"mi/{e.name}/error": None if e.failure else e.reading.error,
+            f"mi/{e.name}/test": None if e.failure else e.estimate.value,
+            f"mi/{e.name}/error": None if e.failure else e.estimate.error,
             f"mi/{e.name}/failure": e.failure,
             f"mi/{e.name}/ceiling": e.ceiling,
             f"mi/{e.name}/relation": e.relation,
@@ -31,8 +31,8 @@ def summary(estimates: list[Estimate], best: Recommended, sample: Sample) -> dic
     return {key: plain(value) for key, value in values.items()}
 
 
-def table(estimates: list[Estimate], best: Recommended, exact: float | None) -> None:
-    """The estimates and the recommended value, on standard output."""
+def table(lines: list[Line], best: Recommended, exact: float | None) -> None:
+    """The lines and the recommended value, on standard output."""
     shown = Table(box=None, pad_edge=False)
     for name, justify in {
         "estimator": "left",
@@ -45,11 +45,11 @@ def table(estimates: list[Estimate], best: Recommended, exact: float | None) -> 
         "note": "left",
     }.items():
         shown.add_column(name, justify=justify)
-    for e in estimates:
+    for e in lines:
         shown.add_row(
             e.name,
-            "failed" if e.failure else f"{e.reading.value:.3f}",
-            "" if e.failure else f"{e.reading.error:.3f}",
+            "failed" if e.failure else f"{e.estimate.value:.3f}",
+            "" if e.failure else f"{e.estimate.error:.3f}",
             e.relation,
             f"{e.ceiling:.2f}" if e.ceiling < float("inf") else "",
             "" if e.step is None else str(e.step),
@@ -67,12 +67,12 @@ def table(estimates: list[Estimate], best: Recommended, exact: float | None) -> 
         console.print(f"exact: {exact:.3f} nats")
 
 
-def curves(estimates: list[Estimate], learned: dict[str, Curve], best: Recommended, exact: float | None) -> Figure:
+def curves(lines: list[Line], learned: dict[str, Curve], best: Recommended, exact: float | None) -> Figure:
     """Left: validation over training, a dot at the step that was chosen. Right: what was read on test."""
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    standing = [e for e in estimates if e.failure is None]
-    top = max([e.reading.value + 2 * e.reading.error for e in standing] + [exact or 0.0, best.high, 0.1])
+    standing = [e for e in lines if e.failure is None]
+    top = max([e.estimate.value + 2 * e.estimate.error for e in standing] + [exact or 0.0, best.high, 0.1])
     bottom = -0.15 * top
     for name, curve in learned.items():
         if max(curve.values) < bottom:
@@ -80,11 +80,11 @@ def curves(estimates: list[Estimate], learned: dict[str, Curve], best: Recommend
         (line,) = left.plot(curve.steps, curve.values, lw=1.2, label=name)
         left.plot(curve.chosen, curve.values[curve.steps.index(curve.chosen)], "o", ms=4, color=line.get_color())
     left.set(xlabel="step", ylabel="validation, nats", title="Learning curves", ylim=(bottom, 1.15 * top))
-    for place, e in enumerate(estimates):
+    for place, e in enumerate(lines):
         if e.failure:
             right.annotate("failed", (0.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=8)
             continue
-        right.errorbar(e.reading.value, place, xerr=1.96 * e.reading.error, fmt="o", ms=4, capsize=3, color="C0")
+        right.errorbar(e.estimate.value, place, xerr=1.96 * e.estimate.error, fmt="o", ms=4, capsize=3, color="C0")
         if e.ceiling < 1.3 * top:
             right.plot([e.ceiling] * 2, [place - 0.35, place + 0.35], color="C3", lw=2)
     if best.value == best.value:
@@ -92,7 +92,7 @@ def curves(estimates: list[Estimate], learned: dict[str, Curve], best: Recommend
     if exact is not None:
         left.axhline(exact, color="0.3", ls="--", lw=1, label="exact")
         right.axvline(exact, color="0.3", ls="--", lw=1, label="exact")
-    right.set_yticks(range(len(estimates)), [e.name for e in estimates])
+    right.set_yticks(range(len(lines)), [e.name for e in lines])
     right.set(xlabel="nats", title="Read on test (red: ceiling)", xlim=(-0.1 * top, 1.3 * top))
     right.invert_yaxis()
     named = {label: handle for axis in (left, right) for handle, label in zip(*axis.get_legend_handles_labels())}

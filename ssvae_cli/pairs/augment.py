@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, Shape, Split
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, setting_of
 from ssvae_cli.pairs.base import Pairs, other_side
 from ssvae_cli.pairs.colour import Blur, Grayscale, Jitter, Noise, Solarize
 from ssvae_cli.pairs.geometry import Affine, Crop
@@ -35,11 +35,12 @@ class Augment(Pairs):
         std: float,
         size: int | None,
     ):
-        require(std > 0, f"pairs.std must be above 0, got {std}")
-        require(size is None or size >= 4, f"pairs.size must be at least 4 or null, got {size}")
+        require(std > 0, f"std must be above 0, got {std}")
+        require(size is None or size >= 4, f"size must be at least 4 or null, got {size}")
         self.resample = Resample(crop=crop, flip=flip, affine=affine, size=size)
-        operations = (jitter, grayscale, blur, solarize, noise)
-        self.colour = [o for o in operations if o is not None and getattr(o, "probability", 1) > 0]
+        operations = {"jitter": jitter, "grayscale": grayscale, "blur": blur, "solarize": solarize, "noise": noise}
+        self.named = {k: o for k, o in operations.items() if o is not None and getattr(o, "probability", 1) > 0}
+        self.colour = list(self.named.values())
         self.mean, self.std = mean, std
 
     def attach(self, data: Data) -> None:
@@ -49,8 +50,9 @@ class Augment(Pairs):
                 f"pairs of augmented views need images of 1 or 3 channels, and these data are {list(shape)}; "
                 "pairs=noise serves any shape",
             )
-            for operation in self.colour:  # what an operation refuses, it refuses here
-                operation.draw((1, shape[0], *self.resample.out(shape[1:])), torch.Generator())
+            for name, operation in self.named.items():  # what an operation refuses, it refuses here
+                with setting_of(name, vars(operation)):
+                    operation.draw((1, shape[0], *self.resample.out(shape[1:])), torch.Generator())
 
     def shapes(self, data: Data) -> tuple[Shape, Shape]:
         return tuple((shape[0], *self.resample.out(shape[1:])) for shape in self._sides(data))

@@ -1,10 +1,17 @@
 """What a pair generator is to the rest of the program."""
 
 import torch
+from omegaconf import DictConfig
 from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, Shape, Split
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, setting_of
+from ssvae_cli.instantiate.build import Contract, build
+
+CONTRACT = Contract(
+    ("attach", "shapes", "clean", "to_unit"),
+    "a pair generator derives from Pairs of ssvae_cli.pairs, and gives (x, x') when called with (batch, generator)",
+)
 
 
 class Pairs:
@@ -72,3 +79,11 @@ class Identity(Pairs):
 
     def __call__(self, batch: Split, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         return self.normalise(batch.x), self.normalise(batch.x_prime)
+
+
+def make_pairs(config: DictConfig, data: Data) -> Pairs:
+    """The pair generator of a configuration, attached to the data. Raises UserError where the two do not fit."""
+    pairs = build(config, "pairs", CONTRACT)
+    with setting_of("pairs", config):
+        pairs.attach(data)
+    return pairs

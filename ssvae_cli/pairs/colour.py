@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ssvae_cli.distributed.collectives import draw_rows
 from ssvae_cli.errors import require
 from ssvae_cli.pairs.geometry import require_probability, uniform
-from ssvae_cli.ranks import draw
 
 GREY = (0.2989, 0.587, 0.114)  # ITU-R 601-2 luma, as torchvision and PIL have it
 
@@ -101,9 +101,9 @@ class Jitter:
 
     def __init__(self, *, brightness: float, contrast: float, saturation: float, hue: float, probability: float):
         for name, value in {"brightness": brightness, "contrast": contrast, "saturation": saturation}.items():
-            require(0 <= value <= 1, f"pairs.jitter.{name} must lie in [0, 1], got {value}")
-        require(0 <= hue <= 0.5, f"pairs.jitter.hue must lie in [0, 0.5], got {hue}")
-        require_probability(probability, "pairs.jitter.probability")
+            require(0 <= value <= 1, f"{name} must lie in [0, 1], got {value}")
+        require(0 <= hue <= 0.5, f"hue must lie in [0, 0.5], got {hue}")
+        require_probability(probability, "probability")
         self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue
         self.probability = probability
 
@@ -129,7 +129,7 @@ class Grayscale:
     """Some samples lose their colour."""
 
     def __init__(self, *, probability: float):
-        require_probability(probability, "pairs.grayscale.probability")
+        require_probability(probability, "probability")
         self.probability = probability
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -143,16 +143,16 @@ class Blur:
     """Some samples are blurred, each with its own sigma in pixels."""
 
     def __init__(self, *, kernel: int, sigma: tuple[float, float], probability: float):
-        require(kernel >= 3 and kernel % 2 == 1, f"pairs.blur.kernel must be odd and at least 3, got {kernel}")
-        require(0 < sigma[0] <= sigma[1], f"pairs.blur.sigma must be 0 < low <= high, got {list(sigma)}")
-        require_probability(probability, "pairs.blur.probability")
+        require(kernel >= 3 and kernel % 2 == 1, f"kernel must be odd and at least 3, got {kernel}")
+        require(0 < sigma[0] <= sigma[1], f"sigma must be 0 < low <= high, got {list(sigma)}")
+        require_probability(probability, "probability")
         self.kernel, self.sigma, self.probability = kernel, sigma, probability
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
         side = min(shape[2:])
         require(
             self.kernel < 2 * side,
-            f"pairs.blur.kernel must be below {2 * side} for images of {side} pixels, got {self.kernel}",
+            f"kernel must be below {2 * side} for images of {side} pixels, got {self.kernel}",
         )
         sigma = uniform(shape[0], *self.sigma, generator)
         return sigma, uniform(shape[0], 0, 1, generator) < self.probability
@@ -165,8 +165,8 @@ class Solarize:
     """Some samples are inverted where they are bright."""
 
     def __init__(self, *, threshold: float, probability: float):
-        require_probability(threshold, "pairs.solarize.threshold")
-        require_probability(probability, "pairs.solarize.probability")
+        require_probability(threshold, "threshold")
+        require_probability(probability, "probability")
         self.threshold, self.probability = threshold, probability
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -180,11 +180,11 @@ class Noise:
     """Gaussian noise, independent in every pixel; the result stays in [0, 1]."""
 
     def __init__(self, *, std: float):
-        require(std >= 0, f"pairs.noise.std must be at least 0, got {std}")
+        require(std >= 0, f"std must be at least 0, got {std}")
         self.std = std
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
-        return (draw(torch.randn, *shape, device=generator.device, generator=generator),)
+        return (draw_rows(torch.randn, *shape, device=generator.device, generator=generator),)
 
     def __call__(self, x: Tensor, drawn: Tensor) -> Tensor:
         return torch.add(x, drawn, alpha=self.std).clamp_(0, 1)

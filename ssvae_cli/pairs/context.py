@@ -7,11 +7,11 @@ import torch
 from ssvae_cli.datasets.base import Data, Split
 from ssvae_cli.errors import require
 from ssvae_cli.pairs.base import Pairs, other_side
+from ssvae_cli.pairs.chain import Chain
 from ssvae_cli.pairs.geometry import uniform
-from ssvae_cli.pairs.maker import Maker
 
 
-class Context(Maker):
+class Context(Chain):
     """x is `window` consecutive steps of a sequence, from a random start; x' the step `ahead` steps after the last.
 
     x: [B, window, ...], for a recurrent or causal g; x': [B, ...], for a frame encoder g'. Probes read g of the last
@@ -20,8 +20,8 @@ class Context(Maker):
 
     def __init__(self, *, window: int, ahead: int, then: Pairs):
         super().__init__(then=then)
-        require(window >= 1, f"pairs.window must be at least 1 step, got {window}")
-        require(ahead >= 1, f"pairs.ahead must be at least 1 step, got {ahead}")
+        require(window >= 1, f"window must be at least 1 step, got {window}")
+        require(ahead >= 1, f"ahead must be at least 1 step, got {ahead}")
         self.window, self.ahead = window, ahead
 
     def check(self, data: Data) -> None:
@@ -33,7 +33,7 @@ class Context(Maker):
         steps = data.shape[0]
         require(
             self.window + self.ahead <= steps,
-            f"sequences of {steps} steps are shorter than pairs.window={self.window} and pairs.ahead={self.ahead} "
+            f"sequences of {steps} steps are shorter than window={self.window} and ahead={self.ahead} "
             f"together; allowed: a sum of at most {steps}",
         )
 

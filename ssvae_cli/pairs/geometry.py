@@ -5,15 +5,15 @@ import math
 import torch
 from torch import Tensor
 
+from ssvae_cli.distributed.collectives import draw_rows
 from ssvae_cli.errors import require
-from ssvae_cli.ranks import draw
 
 ATTEMPTS = 10  # boxes drawn a sample before the fallback, as torchvision does
 
 
 def uniform(n: int, low: float, high: float, generator: torch.Generator, *shape: int) -> Tensor:
     """[n, *shape], uniform between low and high, on the generator's device; n: the samples."""
-    return low + (high - low) * draw(torch.rand, n, *shape, device=generator.device, generator=generator)
+    return low + (high - low) * draw_rows(torch.rand, n, *shape, device=generator.device, generator=generator)
 
 
 MOST_SHRINKING = 16  # each pixel of a view averages the square of it
@@ -28,8 +28,8 @@ class Crop:
     """A box of random area and shape, resized: the parameters of torchvision's RandomResizedCrop."""
 
     def __init__(self, *, scale: tuple[float, float], ratio: tuple[float, float]):
-        require(0 < scale[0] <= scale[1] <= 1, f"pairs.crop.scale must be 0 < low <= high <= 1, got {list(scale)}")
-        require(0 < ratio[0] <= ratio[1], f"pairs.crop.ratio must be 0 < low <= high, got {list(ratio)}")
+        require(0 < scale[0] <= scale[1] <= 1, f"scale must be 0 < low <= high <= 1, got {list(scale)}")
+        require(0 < ratio[0] <= ratio[1], f"ratio must be 0 < low <= high, got {list(ratio)}")
         self.scale, self.ratio = scale, ratio
 
     def draw(self, n: int, height: int, width: int, generator: torch.Generator) -> Tensor:
@@ -56,14 +56,14 @@ class Affine:
     """
 
     def __init__(self, *, degrees: float, translate: float, scale: tuple[float, float], shear: float):
-        require(0 <= degrees <= 180, f"pairs.affine.degrees must lie in [0, 180], got {degrees}")
-        require(0 <= translate <= 1, f"pairs.affine.translate is a share of the side, in [0, 1], got {translate}")
-        require(0 < scale[0] <= scale[1], f"pairs.affine.scale must be 0 < low <= high, got {list(scale)}")
-        require(0 <= shear < 90, f"pairs.affine.shear must lie in [0, 90), got {shear}")
+        require(0 <= degrees <= 180, f"degrees must lie in [0, 180], got {degrees}")
+        require(0 <= translate <= 1, f"translate is a share of the side, in [0, 1], got {translate}")
+        require(0 < scale[0] <= scale[1], f"scale must be 0 < low <= high, got {list(scale)}")
+        require(0 <= shear < 90, f"shear must lie in [0, 90), got {shear}")
         self.degrees, self.translate, self.scale, self.shear = degrees, translate, scale, shear
         require(
             self.shrinks <= MOST_SHRINKING,
-            f"pairs.affine may shrink an image to 1/{MOST_SHRINKING}, but scale={list(scale)} with shear={shear} "
+            f"affine may shrink an image to 1/{MOST_SHRINKING}, but scale={list(scale)} with shear={shear} "
             f"can shrink it to 1/{self.shrinks:.3g}; raise scale or lower shear",
         )
 

@@ -9,12 +9,12 @@ from torch import Tensor
 from ssvae_cli.datasets.base import Data, Split, require_images
 from ssvae_cli.errors import require
 from ssvae_cli.pairs.base import Pairs, other_side
-from ssvae_cli.pairs.maker import Maker
+from ssvae_cli.pairs.chain import Chain
 
 AXES = {"top": -2, "left": -1}
 
 
-class Halves(Maker):
+class Halves(Chain):
     """x is one half, x' the opposite one; of an odd number of rows or columns the middle one is in neither.
 
     first: x is the top (x' the bottom) or the left (x' the right). Probes read g of x's half alone, as there.
@@ -27,7 +27,7 @@ class Halves(Maker):
     def check(self, data: Data) -> None:
         require_images(data.shape, "pairs=halves", "pairs=context is for sequences, pairs=noise for any shape")
         side = data.shape[self.axis]
-        require(side >= 2, f"pairs.first={self.first}: images of {list(data.shape)} have no halves to take")
+        require(side >= 2, f"first={self.first}: images of {list(data.shape)} have no halves to take")
 
     def make(self, batch: Split, generator: torch.Generator) -> Split:
         other = other_side(batch)

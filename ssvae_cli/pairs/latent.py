@@ -7,10 +7,10 @@ import torch
 from ssvae_cli.datasets.base import Data, Split
 from ssvae_cli.errors import require
 from ssvae_cli.pairs.base import Identity
-from ssvae_cli.pairs.maker import Maker
+from ssvae_cli.pairs.chain import Chain
 
 
-class Latent(Maker):
+class Latent(Chain):
     """x as it is, and a fresh x' from P(x'|x): `Data.conditional`, which knows the factors behind x."""
 
     def check(self, data: Data) -> None:

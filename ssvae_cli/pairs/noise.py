@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, Shape, Split
+from ssvae_cli.distributed.collectives import draw_rows
 from ssvae_cli.errors import require
 from ssvae_cli.pairs.base import Pairs, other_side
-from ssvae_cli.ranks import draw
 
 
 class Noise(Pairs):
@@ -16,7 +16,7 @@ class Noise(Pairs):
     """
 
     def __init__(self, *, std: float):
-        require(std > 0, f"pairs.std must be above 0, got {std}; without noise x and x' would be one")
+        require(std > 0, f"std must be above 0, got {std}; without noise x and x' would be one")
         self.noise = std
 
     def shapes(self, data: Data) -> tuple[Shape, Shape]:
@@ -27,4 +27,4 @@ class Noise(Pairs):
         return tuple(self._noisy(self.normalise(x), generator) for x in (batch.x, other_side(batch)))
 
     def _noisy(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        return x + self.noise * draw(torch.randn, *x.shape, device=x.device, generator=generator)
+        return x + self.noise * draw_rows(torch.randn, *x.shape, device=x.device, generator=generator)

@@ -8,11 +8,11 @@ from torch import Tensor
 from ssvae_cli.datasets.base import Data, Split, require_images
 from ssvae_cli.errors import require
 from ssvae_cli.pairs.base import Pairs, other_side
+from ssvae_cli.pairs.chain import Chain
 from ssvae_cli.pairs.geometry import uniform
-from ssvae_cli.pairs.maker import Maker
 
 
-class Patches(Maker):
+class Patches(Chain):
     """x and x' are two different patches of a grid that is spread over the image, drawn afresh each time.
 
     grid: patches a side. overlap: the share of a patch's side that it has in common with the next; 0 lays them side by
@@ -21,8 +21,8 @@ class Patches(Maker):
 
     def __init__(self, *, grid: int, overlap: float, then: Pairs):
         super().__init__(then=then)
-        require(grid >= 2, f"pairs.grid must be at least 2 patches a side, got {grid}")
-        require(0 <= overlap < 1, f"pairs.overlap must lie in [0, 1), got {overlap}")
+        require(grid >= 2, f"grid must be at least 2 patches a side, got {grid}")
+        require(0 <= overlap < 1, f"overlap must lie in [0, 1), got {overlap}")
         self.grid, self.overlap = grid, overlap
 
     def check(self, data: Data) -> None:
@@ -30,7 +30,7 @@ class Patches(Maker):
         small, most = min(data.shape[1:]), 1 + (min(data.shape[1:]) - 1) / (1 - self.overlap)
         require(
             self._side(small) >= 1,
-            f"pairs.grid={self.grid}: the grid is larger than the images, {'x'.join(map(str, data.shape[1:]))}; "
+            f"grid={self.grid}: the grid is larger than the images, {'x'.join(map(str, data.shape[1:]))}; "
             f"at overlap {self.overlap:g} at most {int(most)} patches fit a side",
         )
 

@@ -17,7 +17,7 @@ class Resample:
     """
 
     def __init__(self, *, crop: Crop | None, flip: float, affine: Affine | None, size: int | None):
-        require_probability(flip, "pairs.flip")
+        require_probability(flip, "flip")
         self.crop, self.flip, self.affine, self.size = crop, flip, affine, size
 
     def out(self, size: tuple[int, int]) -> tuple[int, int]:

@@ -1,26 +1,35 @@
-"""What a prior answers: its latent space, which estimators serve it, and its ELBO on an encoded batch."""
+"""What a prior answers: its latent space, what has to be estimated, its ELBO in training and on held-out latents."""
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from ssvae_cli import memory, ranks
-from ssvae_cli.build import choice_of
-from ssvae_cli.couplings import Coupling, Factored
+from ssvae_cli.critics import Critic, Factored
+from ssvae_cli.device import capacity
+from ssvae_cli.distributed.collectives import all_gather_encoded
+from ssvae_cli.distributions.spaces import SPACES, Space, SpaceName
 from ssvae_cli.errors import require
-from ssvae_cli.scores import DenseScores, FreshScores, RankScores, Scores, TiledScores, Tiles
-from ssvae_cli.spaces import SPACES, SpaceName
+from ssvae_cli.instantiate.build import Contract
+from ssvae_cli.instantiate.types import choice_of
+from ssvae_cli.scores.fresh import FreshScores
+from ssvae_cli.scores.in_batch import Direction, by_direction, in_batch_scores
+from ssvae_cli.scores.protocol import Scores
 
-TILED_ABOVE = 4096 * 4096  # scores; below, one table is as fast and simpler to compile
-
-Direction = Literal["forward", "backward", "both"]
+Quantity = Literal["infonce", "mi", "energy", "entropy"]
+Sampler = Callable[[Tensor], Tensor]  # like: [B, F] -> B samples of P, their sides joined
+CONTRACT = Contract(
+    ("quantity", "space", "views", "elbo", "read"),
+    "a prior derives from ExplicitPrior or ScorePrior of ssvae_cli.priors; a ScorePrior also names its `quantity`, "
+    "infonce, mi or energy, by which estimators are matched to it",
+)
 RESAMPLED = 1024  # candidates among which a partner is drawn
 
 
 class NoSamples(NotImplementedError):
-    """P cannot be sampled: its KL is not estimated by a classifier."""
+    """P cannot be sampled, so its KL is not estimated by a classifier."""
 
 
 class Encoded(NamedTuple):
@@ -42,129 +51,169 @@ class Encoded(NamedTuple):
         return (self.posterior,) if self.z_prime is None else (self.posterior, self.posterior_prime)
 
 
+class Marginals(Protocol):
+    """Q(z) and Q(z') as evaluation knows them. A prior asks for what its ELBO needs of them."""
+
+    sources: tuple[Tensor, ...]  # fresh latents of all n sources, [n, D] each
+    own: Tensor  # [B], the row of sources that each anchor comes from
+
+    def log_prob(self, side: int, z: Tensor) -> Tensor:
+        """log Q of one side's latents, [B, D] -> [B], nats."""
+
+
+class HeldOut(NamedTuple):
+    """What a prior reads from held-out latents.
+
+    log_ratio: log P(z, z') / (Q(z) Q(z')) of each pair, [directions, B]; its mean is the ELBO (Eqs. 17, 20, 30).
+    scores: from which bounds of I are read; none where P has no critic.
+    """
+
+    log_ratio: Tensor
+    scores: Sequence[Scores] = ()
+
+
 class Prior(nn.Module):
-    """P(z, z') or P(z). Subclasses say which estimators serve them and how their ELBO is had."""
+    """P(z, z') or P(z). Subclasses name the quantity that their estimators estimate, and give the ELBO."""
 
-    served_by: tuple[str, ...]  # names of estimators; any other is refused
-    views = 2  # 1 for an unstructured prior
-    space = SPACES["euclidean"]
+    quantity: Quantity
+    views = 2  # how many latents P is over; 1 for an unstructured prior
+    space: type[Space] = SPACES["euclidean"]
+    needs_densities = False  # whether the ELBO holds the entropies of Q(z) and Q(z')
+    largest_elbo = math.inf  # known without any data, nats
 
-    def require_memory(self, batch: int, device: torch.device) -> None:
-        """Raise UserError where a step on so large a batch cannot fit."""
-
-    def elbo(self, estimator: Callable, encoded: Encoded) -> Tensor:
+    def elbo(self, estimator: nn.Module, encoded: Encoded) -> Tensor:
         """The ELBO in nats up to log P_true(x) + log P_true(x'), []; its gradient is the estimator's."""
         raise NotImplementedError
 
-    def samplers(self, latents: tuple[Tensor, ...]) -> list[Callable[[Tensor], Tensor]]:
-        """Functions like [B, F] -> B samples of P, the sides joined; several where the ELBO is a mean over priors.
+    def read(self, latents: tuple[Tensor, ...], marginals: Marginals) -> HeldOut:
+        """The terms of the ELBO of held-out latents, [B, D] each."""
+        raise NotImplementedError
+
+    def samplers(self, latents: tuple[Tensor, ...]) -> list[Sampler]:
+        """Samplers of P; several where the ELBO is a mean over priors, none where P is Q. Raises NoSamples.
 
         latents: samples of Q, (z, z') or (z,), [N, D] each, to which a prior made of Q is resampled.
         """
         raise NoSamples
 
+    def log_joint(self, latents: tuple[Tensor, ...]) -> Tensor | None:
+        """log P of the joined latents where those lie in a space of their own, R^(2 D), [B]; None elsewhere."""
+        return None
+
+    def log_ratio_by_moments(self, latents: tuple[Tensor, ...]) -> Callable[[Tensor], Tensor] | None:
+        """log Q / P if Q(z) and Q(z') had no more than these latents' moments: where a classifier starts, if given."""
+        return None
+
+    def score_table(self, latents: tuple[Tensor, ...]) -> Tensor | None:
+        """log f of all combinations, [B, B]; None where P has no critic."""
+        return None
+
+    def require_memory(self, batch: int, device: torch.device) -> None:
+        """Raise UserError where a step on so large a batch cannot fit."""
+
 
 class ScorePrior(Prior):
-    """A prior known through the scores log f(z, z') of a coupling, in one direction or in both.
+    """A prior known through the scores log f(z, z') of a critic, in one direction or in both.
 
-    forward normalises over z' given z, backward over z given z'; `both` is the usual symmetric loss,
-    the mean of two priors' ELBOs. space: where the encoder's output lives.
+    forward normalises over z' given z, backward over z given z'; `both` is the usual symmetric loss, the mean of two
+    priors' ELBOs. space: where the encoder's output lives.
     """
 
-    def __init__(self, *, coupling: Coupling, direction: Direction, space: SpaceName = "euclidean"):
+    def __init__(self, *, critic: Critic, direction: Direction, space: SpaceName = "euclidean"):
         super().__init__()
-        self.coupling = coupling
+        self.critic = critic
         self.direction = direction
         self.space = SPACES[space]
 
-    def require_memory(self, batch, device):
-        if isinstance(self.coupling, Factored):
-            return  # in tiles
-        need, have = 4 * batch**2 * self.coupling.kept, memory.capacity(device)
-        chosen = f"prior/coupling={choice_of(type(self.coupling))}"
-        require(
-            need <= have,
-            f"trainer.batch_size={batch}: {chosen} needs all scores of a batch at once, "
-            f"{need / 2**30:.1f} GiB of {have / 2**30:.1f}; allowed: a smaller batch, or a coupling that is an "
-            "inner product or a distance: cosine, bilinear, bilinear_bias, separable, rbf, diagonal_rbf, student, "
-            "laplace",
+    def elbo(self, estimator, encoded):
+        scored = in_batch_scores(self.critic, *encoded.latents, self.direction, estimator.past())
+        estimator.remember(encoded)
+        values = [estimator(scores) for scores in scored]
+        return sum(values) / len(values)
+
+    def read(self, latents, marginals):
+        z, z_prime = latents
+        sources, sources_prime = marginals.sources
+        positives = self.critic.paired(z, z_prime)
+        scored = self._directed(
+            lambda: FreshScores(positives, self.critic(z, sources_prime), marginals.own),
+            lambda: FreshScores(positives, self.critic(sources, z_prime).T, marginals.own),
         )
-
-    def scores(self, z: Tensor, z_prime: Tensor, past: tuple[Tensor, Tensor] | None = None) -> list[Scores]:
-        """In-batch scores of z, z': [B, D], one a direction; `past` latents, [M, D] each, are more candidates."""
-        others, others_prime = (ranks.everyone_mine_first(side) for side in (z, z_prime))
-        if past is not None:
-            others, others_prime = (torch.cat(side) for side in zip((others, others_prime), past))
-        tiled = isinstance(self.coupling, Factored) and len(z) * len(others) > TILED_ABOVE
-        answer = self._tiled if tiled else self._dense
-        scored = answer(z, z_prime, others, others_prime)
-        return scored if ranks.share() is None else [RankScores(s) for s in scored]
-
-    def _dense(self, z, z_prime, others, others_prime) -> list[Scores]:
-        """The anchors z against others', and z' against others: the pairs come first among these."""
-        table = self.coupling(z, others_prime)
-        alone = others.shape == z.shape
-        return self._directed(
-            lambda: DenseScores(table), lambda: DenseScores((table if alone else self.coupling(others, z_prime)).T)
-        )
-
-    def _tiled(self, z, z_prime, others, others_prime) -> list[Scores]:
-        if others.shape == z.shape:  # one pass over the tiles serves both directions
-            sides = {"forward": {"rows"}, "backward": {"columns"}, "both": {"rows", "columns"}}[self.direction]
-            tiles = self._tiles(z, z_prime, sides)
-            return self._directed(lambda: TiledScores(tiles, "rows"), lambda: TiledScores(tiles, "columns"))
-        return self._directed(
-            lambda: TiledScores(self._tiles(z, others_prime, {"rows"}), "rows"),
-            lambda: TiledScores(self._tiles(others, z_prime, {"columns"}), "columns"),
-        )
-
-    def _tiles(self, z, z_prime, sides) -> Tiles:
-        return Tiles(self.coupling, z, z_prime, sides=sides)
-
-    def fresh_scores(self, z: Tensor, z_prime: Tensor, sources: tuple[Tensor, Tensor], own: Tensor) -> list[Scores]:
-        """Scores of z, z': [B, D] against fresh views of all n sources (z and z' sides, [n, D] each)."""
-        positives = self.coupling.paired(z, z_prime)
-        return self._directed(
-            lambda: FreshScores(positives, self.coupling(z, sources[1]), own),
-            lambda: FreshScores(positives, self.coupling(sources[0], z_prime).T, own),
-        )
+        return HeldOut(torch.stack([self.log_ratio(scores) for scores in scored]), scored)
 
     def log_ratio(self, scores: Scores) -> Tensor:
         """log P(z, z') / (Q(z) Q(z')) of each pair, [B]: log f - log Z(z). Its mean is the ELBO (Eq. 30)."""
         return scores.positives - scores.log_partition(positive=False)
 
-    def _directed(self, forward: Callable[[], Scores], backward: Callable[[], Scores]) -> list[Scores]:
-        made = {"forward": [forward], "backward": [backward], "both": [forward, backward]}
-        return [make() for make in made[self.direction]]
+    def score_table(self, latents):
+        return self.critic(*latents)
 
-    def elbo(self, estimator, encoded):
-        scored = self.scores(encoded.z, encoded.z_prime, estimator.past(encoded))
-        values = [estimator(scores) for scores in scored]
-        return sum(values) / len(values)
+    def require_memory(self, batch, device):
+        if isinstance(self.critic, Factored):
+            return  # in tiles
+        need, have = 4 * batch**2 * self.critic.kept, capacity(device)
+        require(
+            need <= have,
+            f"trainer.batch_size={batch}: prior/critic={choice_of(type(self.critic))} needs all scores of a batch at "
+            f"once, {need / 2**30:.1f} GiB of {have / 2**30:.1f}; allowed: a smaller batch, or a critic that is an "
+            "inner product or a distance: cosine, bilinear, bilinear_bias, separable, rbf, diagonal_rbf, student, "
+            "laplace",
+        )
+
+    def _directed(self, forward: Callable, backward: Callable) -> list:
+        return by_direction(self.direction, forward, backward)
 
 
 class ExplicitPrior(Prior):
     """A prior with a density. The ELBO is E log P(z, z') + H(z) + H(z') (Eq. 17); the entropies are estimated."""
 
-    served_by = ("classifier", "telescoping", "aggregate", "logdet", "kde", "knn")
+    quantity = "entropy"
+    needs_densities = True
 
     def log_prob(self, z: Tensor, z_prime: Tensor) -> Tensor:
         """log P(z, z'), [B, D] each -> [B], nats. An unstructured prior's takes z alone."""
         raise NotImplementedError
 
+    def log_marginal(self, z: Tensor) -> Tensor:
+        """log P(z) about where a classifier starts: the space's reference, [B, D] -> [B], nats."""
+        return self.space.log_prob(z)
+
     def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
         """`count` samples of (z, z'), [count, dim] each; of (z,) under an unstructured prior."""
         raise NoSamples
+
+    def elbo(self, estimator, encoded):
+        encoded = all_gather_encoded(encoded)
+        value = self.log_prob(*encoded.latents).mean()
+        for side, (z, posterior) in enumerate(zip(encoded.latents, encoded.posteriors)):
+            value = value + estimator(z, posterior=posterior, space=self.space, side=side)
+        return value
+
+    def read(self, latents, marginals):
+        log_q = (marginals.log_prob(side, z) for side, z in enumerate(latents))
+        return HeldOut((self.log_prob(*latents) - sum(log_q))[None])
 
     def samplers(self, latents):
         dim = latents[0].shape[1]
         return [lambda like: torch.cat(self.sample(len(like), dim), 1).to(like)]
 
-    def elbo(self, estimator, encoded):
-        return estimator(self, ranks.everyones(encoded))
+    def log_joint(self, latents):
+        return self.log_prob(*latents) if self.space is SPACES["euclidean"] else None
+
+    def log_ratio_by_moments(self, latents):
+        to_reference = [self.space.standardiser(z.double()) for z in latents]
+
+        def log_ratio(joined: Tensor) -> Tensor:
+            total = 0
+            for move, z in zip(to_reference, joined.chunk(len(to_reference), 1)):
+                u, log_jacobian = move(z.double())
+                total = total + (self.space.log_prob(u) + log_jacobian).to(z) - self.log_marginal(z)
+            return total
+
+        return log_ratio
 
 
-def some(rows: Tensor, count: int = RESAMPLED) -> Tensor:
-    """`count` of the rows, [N, D] -> [count, D]: each once before any twice."""
+def draw_distinct(rows: Tensor, count: int = RESAMPLED) -> Tensor:
+    """`count` of the rows, [N, D] -> [count, D]: none comes twice before each has come once."""
     order = torch.cat([torch.randperm(len(rows), device=rows.device) for _ in range(-(-count // len(rows)))])
     return rows[order[:count]]

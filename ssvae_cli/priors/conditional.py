@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ssvae_cli.distributions import laplace
+from ssvae_cli.distributions.seeding import own_stream
+from ssvae_cli.distributions.spaces import SPACES
 from ssvae_cli.errors import require
 from ssvae_cli.priors.base import ExplicitPrior
-from ssvae_cli.spaces import SPACES
-from ssvae_cli.streams import own_stream
 
 
 class Conditional(ExplicitPrior):
@@ -20,11 +21,9 @@ class Conditional(ExplicitPrior):
     mass between two ends, and its samples. scale: of the step, or where its learning starts, one a dimension.
     """
 
-    served_by = ("classifier", "telescoping", "aggregate", "kde", "knn")
-
     def __init__(self, *, latent_dim: int, scale: float, learn: bool, space: Literal["euclidean", "box"]):
         super().__init__()
-        require(scale > 0, f"prior.scale must be above 0, got {scale}")
+        require(scale > 0, f"scale must be above 0, got {scale}")
         self.log_scale = nn.Parameter(torch.full((latent_dim,), math.log(scale)), requires_grad=learn)
         self.space = SPACES[space]
 
@@ -67,8 +66,7 @@ class Laplace(Conditional):
         return torch.log(-0.5 * (torch.expm1(-below) + torch.expm1(-above)))
 
     def draw(self, like, generator):
-        sign, size = torch.rand((2, *like.shape), dtype=like.dtype, device=like.device, generator=generator)
-        return torch.where(sign < 0.5, -1.0, 1.0) * -torch.log1p(-size)
+        return laplace.sample(like, generator)
 
 
 class Student(Conditional):
@@ -76,7 +74,7 @@ class Student(Conditional):
 
     def __init__(self, *, df: float, **common):
         super().__init__(**common)
-        require(df > 0, f"prior.df must be above 0, got {df}")
+        require(df > 0, f"df must be above 0, got {df}")
         self.df = df
         self.log_constant = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - 0.5 * math.log(df * math.pi)
 

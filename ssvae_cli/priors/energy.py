@@ -2,7 +2,7 @@
 
 import torch
 
-from ssvae_cli.priors.base import ScorePrior, some
+from ssvae_cli.priors.base import ScorePrior, draw_distinct
 
 
 class Energy(ScorePrior):
@@ -12,7 +12,7 @@ class Energy(ScorePrior):
     has of its own); f is the model. Symmetric in z and z', so `direction` changes nothing but the candidates.
     """
 
-    served_by = ("dv", "mine", "smile", "nwj", "tuba")
+    quantity = "energy"
 
     def log_ratio(self, scores):
         """log f - log Z of each pair, [B]."""
@@ -22,8 +22,8 @@ class Energy(ScorePrior):
         """Pairs of Q(z) Q(z') with a probability as f: resampling."""
 
         def sample(like):
-            z, z_prime = (some(side) for side in latents)
-            picked = self.coupling(z, z_prime).flatten().softmax(0).multinomial(len(like), replacement=True)
+            z, z_prime = (draw_distinct(side) for side in latents)
+            picked = self.critic(z, z_prime).flatten().softmax(0).multinomial(len(like), replacement=True)
             return torch.cat([z[picked // len(z_prime)], z_prime[picked % len(z_prime)]], 1)
 
         return [sample]

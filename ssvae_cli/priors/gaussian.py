@@ -30,10 +30,10 @@ class Gaussian(ExplicitPrior):
         covariance: Literal["correlation", "full"] | list[list[float]],
     ):
         super().__init__()
-        require(-1 < correlation < 1, f"prior.correlation must lie between -1 and 1, both excluded, got {correlation}")
+        require(-1 < correlation < 1, f"correlation must lie between -1 and 1, both excluded, got {correlation}")
         require(
             learn or covariance != "full",
-            "prior.covariance=full has nothing to fix it to; give prior.learn=true, the matrix, or correlation",
+            "covariance=full has nothing to fix it to; give learn=true, the matrix, or correlation",
         )
         self.covariance = "correlation" if covariance == "correlation" else "full"
         if self.covariance == "full":
@@ -79,10 +79,10 @@ def _checked(covariance: list[list[float]], size: int) -> Tensor:
     rows = [len(row) for row in covariance]
     require(
         rows == [size] * size,
-        f"prior.covariance must be {size} rows of {size} numbers, z's and z''s coordinates, got rows of {rows}",
+        f"covariance must be {size} rows of {size} numbers, z's and z''s coordinates, got rows of {rows}",
     )
     matrix = torch.tensor(covariance, dtype=torch.float64)
-    require(torch.equal(matrix, matrix.T), "prior.covariance must be symmetric, and is not")
+    require(torch.equal(matrix, matrix.T), "covariance must be symmetric, and is not")
     least = torch.linalg.eigvalsh(matrix)[0].item()
-    require(least > 0, f"prior.covariance must be positive definite, but its least eigenvalue is {least:.3g}")
+    require(least > 0, f"covariance must be positive definite, but its least eigenvalue is {least:.3g}")
     return matrix.float()

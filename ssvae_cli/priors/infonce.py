@@ -2,7 +2,7 @@
 
 import torch
 
-from ssvae_cli.priors.base import ScorePrior, some
+from ssvae_cli.priors.base import ScorePrior, draw_distinct
 
 
 class InfoNCE(ScorePrior):
@@ -12,7 +12,7 @@ class InfoNCE(ScorePrior):
     and f is the model: it is the prior, and stays part of it after training.
     """
 
-    served_by = ("infonce", "limit", "eq3", "queue")
+    quantity = "infonce"
 
     def samplers(self, latents):
         """The anchor from Q, its partner among Q's with a probability as f: resampling."""
@@ -23,11 +23,11 @@ class InfoNCE(ScorePrior):
             return anchors, candidates[picked]
 
         def forward(like):
-            anchors, candidates = some(z, len(like)), some(z_prime)
-            return torch.cat(resample(anchors, candidates, self.coupling(anchors, candidates)), 1)
+            anchors, candidates = draw_distinct(z, len(like)), draw_distinct(z_prime)
+            return torch.cat(resample(anchors, candidates, self.critic(anchors, candidates)), 1)
 
         def backward(like):
-            anchors, candidates = some(z_prime, len(like)), some(z)
-            return torch.cat(resample(anchors, candidates, self.coupling(candidates, anchors).T)[::-1], 1)
+            anchors, candidates = draw_distinct(z_prime, len(like)), draw_distinct(z)
+            return torch.cat(resample(anchors, candidates, self.critic(candidates, anchors).T)[::-1], 1)
 
         return self._directed(lambda: forward, lambda: backward)

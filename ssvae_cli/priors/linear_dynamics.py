@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ssvae_cli.distributions.spaces import cholesky
 from ssvae_cli.errors import require
 from ssvae_cli.priors.base import ExplicitPrior
-from ssvae_cli.spaces import cholesky
 
 
 class LinearDynamics(ExplicitPrior):
@@ -21,7 +21,7 @@ class LinearDynamics(ExplicitPrior):
 
     def __init__(self, *, latent_dim: int, stationary: bool, persistence: float):
         super().__init__()
-        require(0 <= persistence < 1, f"prior.persistence must lie in [0, 1), got {persistence}")
+        require(0 <= persistence < 1, f"persistence must lie in [0, 1), got {persistence}")
         one, strength = torch.eye(latent_dim), persistence / math.sqrt(1 - persistence**2)
         self.stationary = stationary
         self.mean = nn.Parameter(torch.zeros(latent_dim))

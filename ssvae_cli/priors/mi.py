@@ -10,7 +10,7 @@ class MI(ScorePrior):
     it is discarded after training and belongs to no model.
     """
 
-    served_by = ("infonce", "eq3", "queue", "nwj", "tuba", "interpolated", "dv", "mine", "js", "smile")
+    quantity = "mi"
 
     def samplers(self, latents):
         """None: P is Q."""

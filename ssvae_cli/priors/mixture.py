@@ -18,8 +18,8 @@ class Mixture(ExplicitPrior):
 
     def __init__(self, *, latent_dim: int, components: int, spread: float):
         super().__init__()
-        require(components >= 1, f"prior.components must be at least 1, got {components}")
-        require(spread > 0, f"prior.spread must be above 0, got {spread}")
+        require(components >= 1, f"components must be at least 1, got {components}")
+        require(spread > 0, f"spread must be above 0, got {spread}")
         centres = spread * torch.randn(components, latent_dim)
         self.logits = nn.Parameter(torch.zeros(components))
         self.means = nn.ParameterList([centres.clone(), centres.clone()])

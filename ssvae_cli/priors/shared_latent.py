@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ssvae_cli.distributions import laplace
 from ssvae_cli.errors import require
 from ssvae_cli.priors.base import ExplicitPrior
 
@@ -19,8 +20,8 @@ class SharedLatent(ExplicitPrior):
 
     def __init__(self, *, latent_dim: int, scale: float, noise: float, learn: bool):
         super().__init__()
-        require(scale > 0, f"prior.scale must be above 0, got {scale}")
-        require(noise > 0, f"prior.noise must be above 0, got {noise}")
+        require(scale > 0, f"scale must be above 0, got {scale}")
+        require(noise > 0, f"noise must be above 0, got {noise}")
         self.log_scale = nn.Parameter(torch.full((latent_dim,), math.log(scale)), requires_grad=learn)
         self.log_noise = nn.Parameter(torch.full((latent_dim,), math.log(noise)), requires_grad=learn)
 
@@ -35,7 +36,6 @@ class SharedLatent(ExplicitPrior):
     @torch.no_grad()
     def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         like = self.log_scale.new_empty(count, dim)
-        sign, size = torch.rand((2, count, dim), dtype=like.dtype, device=like.device, generator=generator)
-        s = torch.where(sign < 0.5, -1.0, 1.0) * -torch.log1p(-size) * self.log_scale.exp()
+        s = laplace.sample(like, generator) * self.log_scale.exp()
         e, e_prime = (self.space.sample(like, generator) * self.log_noise.exp() for _ in range(2))
         return s + e, s + e_prime

@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ssvae_cli.distributions.spaces import SPACES
+from ssvae_cli.distributions.von_mises_fisher import log_normaliser, sample
 from ssvae_cli.errors import require
 from ssvae_cli.priors.base import ExplicitPrior
-from ssvae_cli.spaces import SPACES
-from ssvae_cli.von_mises_fisher import log_normaliser, sample
 
 
 class VMF(ExplicitPrior):
@@ -24,8 +24,8 @@ class VMF(ExplicitPrior):
 
     def __init__(self, *, latent_dim: int, concentration: float, learn: bool):
         super().__init__()
-        require(latent_dim >= 2, f"prior=vmf needs encoder.latent_dim of at least 2, got {latent_dim}")
-        require(concentration > 0, f"prior.concentration must be above 0, got {concentration}")
+        require(latent_dim >= 2, f"a sphere needs encoder.latent_dim of at least 2, got {latent_dim}")
+        require(concentration > 0, f"concentration must be above 0, got {concentration}")
         self.log_concentration = nn.Parameter(torch.tensor(math.log(concentration)), requires_grad=learn)
 
     @property

@@ -1,6 +1,6 @@
 """Closed forms on correlated normals: z, z' standard normal with correlation rho in each dimension (nats).
 
-Each estimate is what trains: the shipped prior, coupling and estimator on batches, with a standard error over them.
+Each estimate is what trains: the shipped prior, critic and estimator on batches, with a standard error over them.
 """
 
 import math
@@ -8,12 +8,14 @@ import math
 import torch
 from torch import Tensor
 
-from ssvae_cli.couplings import RBF, Bilinear, Coupling
+from ssvae_cli.critics import RBF, Bilinear, Critic
+from ssvae_cli.distributions.von_mises_fisher import log_normaliser
 from ssvae_cli.estimators.dv import DV
 from ssvae_cli.estimators.infonce import InfoNCE as KWay
-from ssvae_cli.estimators.limit import Limit
+from ssvae_cli.estimators.leave_one_out import LeaveOneOut
 from ssvae_cli.estimators.logdet import LogDet
 from ssvae_cli.estimators.nwj import NWJ
+from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.priors.base import Encoded
 from ssvae_cli.priors.energy import Energy
 from ssvae_cli.priors.gaussian import Gaussian
@@ -21,14 +23,13 @@ from ssvae_cli.priors.infonce import InfoNCE
 from ssvae_cli.priors.mi import MI
 from ssvae_cli.priors.unstructured import UnstructuredNormal
 from ssvae_cli.verify.check import Check
-from ssvae_cli.von_mises_fisher import log_normaliser
 
 RHO, B, S, R = 0.6, 0.4, 1.3, 0.3
 BATCHES, SIZE = 64, 384
 JENSEN = 5e-3  # bias of the log of a mean of SIZE terms, a dimension
 
 
-class Optimal(Coupling):
+class Optimal(Critic):
     """log Q(z'|z) / Q(z') + shift of normals with correlation rho in each dimension: the best critic."""
 
     def __init__(self, rho: float, shift: float = 0.0):
@@ -53,10 +54,6 @@ def normal_pairs(count: int, dim: int, rho: float, generator: torch.Generator) -
     return z, rho * z + math.sqrt(1 - rho**2) * e
 
 
-def mean_and_error(values: Tensor) -> tuple[float, float]:
-    return values.mean().item(), values.std().item() / math.sqrt(len(values))
-
-
 @torch.no_grad()
 def checks(generator: torch.Generator) -> list[Check]:
     """Every closed form of the two tables: scores, and explicit priors."""
@@ -67,15 +64,15 @@ def checks(generator: torch.Generator) -> list[Check]:
         encoded = [Encoded(z[:, :dims], z_prime[:, :dims], None, None) for z, z_prime in sides]
         if prior.views == 1:
             encoded = [e._replace(z_prime=None) for e in encoded]
-        return mean_and_error(torch.stack([prior.elbo(estimator, e) for e in encoded]))
+        return Estimate.of_mean(torch.stack([prior.elbo(estimator, e) for e in encoded]))
 
-    def scored(kind, coupling):
-        return kind(coupling=coupling, direction="forward")
+    def scored(kind, critic):
+        return kind(critic=critic, direction="forward")
 
     def bilinear(weight: Tensor):
-        coupling = Bilinear(latent_dim=len(weight)).double()
-        coupling.weight.data = weight.double()
-        return coupling
+        critic = Bilinear(latent_dim=len(weight)).double()
+        critic.weight.data = weight.double()
+        return critic
 
     b = lambda size, dims=1: bilinear(size * torch.eye(dims))  # noqa: E731
     rbf = lambda: RBF(bandwidth=S)  # noqa: E731
@@ -88,11 +85,11 @@ def checks(generator: torch.Generator) -> list[Check]:
         ("(25)", "I by infonce, the best critic", i, scored(MI, Optimal(RHO)), KWay(), 1),
         ("(25)", "I by dv, the best critic", i, scored(MI, Optimal(RHO)), DV(), 1),
         ("(25)", "I by nwj, the best critic", i, scored(MI, Optimal(RHO, 1.0)), NWJ(), 1),
-        ("(30)", "bilinear: b rho - b^2/2", B * RHO - B**2 / 2, scored(InfoNCE, b(B)), Limit(), 1),
-        ("(30)", "the same in 3 dimensions", 3 * (B * RHO - B**2 / 2), scored(InfoNCE, b(B, 3)), Limit(), 3),
-        ("(30)", "the best b: rho^2/2, below I", RHO**2 / 2, scored(InfoNCE, b(RHO)), Limit(), 1),
-        ("(30)", "rbf", of_rbf, scored(InfoNCE, rbf()), Limit(), 1),
-        ("(30)", "rbf in 3 dimensions", 3 * of_rbf, scored(InfoNCE, rbf()), Limit(), 3),
+        ("(30)", "bilinear: b rho - b^2/2", B * RHO - B**2 / 2, scored(InfoNCE, b(B)), LeaveOneOut(), 1),
+        ("(30)", "the same in 3 dimensions", 3 * (B * RHO - B**2 / 2), scored(InfoNCE, b(B, 3)), LeaveOneOut(), 3),
+        ("(30)", "the best b: rho^2/2, below I", RHO**2 / 2, scored(InfoNCE, b(RHO)), LeaveOneOut(), 1),
+        ("(30)", "rbf", of_rbf, scored(InfoNCE, rbf()), LeaveOneOut(), 1),
+        ("(30)", "rbf in 3 dimensions", 3 * of_rbf, scored(InfoNCE, rbf()), LeaveOneOut(), 3),
         ("(23)", "energy, bilinear: b rho + log(1 - b^2)/2", B * RHO + 0.5 * math.log(1 - B**2),
          scored(Energy, b(B)), DV(), 1),
         ("(17)", "gaussian, correlation r", 2 * of_gaussian(R), fixed(R), LogDet(), 2),
@@ -112,7 +109,7 @@ def checks(generator: torch.Generator) -> list[Check]:
     skewed = [(z @ root.T, (z @ tie + e) @ root) for (z, _), e in zip(batches, noise)]
     s, s_prime, c = root @ root.T, root.T @ root, root @ tie @ root
     expected = (torch.trace(weight.T @ c) - 0.5 * torch.trace(weight.T @ s @ weight @ s_prime)).item()
-    got = estimate(scored(InfoNCE, bilinear(weight)), Limit(), 3, skewed)
+    got = estimate(scored(InfoNCE, bilinear(weight)), LeaveOneOut(), 3, skewed)
     made.append(Check("(30)", "z^T W z': tr(W^T C) - tr(W^T S W S')/2", expected, *got, slack=3 * JENSEN))
     expected = -0.5 * (torch.trace(s) - 3 - torch.logdet(s)).item()
     got = estimate(UnstructuredNormal(), LogDet(), 3, skewed)

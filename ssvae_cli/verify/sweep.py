@@ -7,17 +7,18 @@ import torch
 
 from ssvae_cli.estimators.eq3 import Eq3
 from ssvae_cli.estimators.infonce import InfoNCE as KWay
-from ssvae_cli.estimators.limit import Limit
-from ssvae_cli.scores import DenseScores
+from ssvae_cli.estimators.leave_one_out import LeaveOneOut
+from ssvae_cli.evaluation.estimate import Estimate
+from ssvae_cli.scores.dense import DenseScores
 from ssvae_cli.verify.check import Check
-from ssvae_cli.verify.normal import Optimal, mean_and_error, normal_pairs
+from ssvae_cli.verify.normal import Optimal, normal_pairs
 
 DIM = 20
 INFORMATION = (2.0, 6.0, 10.0)  # nats
 NEGATIVES = (2, 4, 8, 16, 32, 64, 128, 256, 1_000, 10_000, 100_000)
 ANCHORS = 16  # a batch, fewer where N is
 BATCHES = {100_000: 16, 10_000: 32}  # 128 at a smaller N
-ESTIMATORS = (Eq3(), KWay(), Limit())
+ESTIMATORS = (Eq3(), KWay(), LeaveOneOut())
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def _at(information: float, negatives: int, generator: torch.Generator) -> list[
         rows.append(torch.stack([estimator(scores) for estimator in ESTIMATORS]))
         positives.append(scores.mean(scores.positives))
     control = torch.stack(positives) - information
-    return [mean_and_error(v - torch.cov(torch.stack([v, control]))[0, 1] / control.var() * control)
+    return [Estimate.of_mean(v - torch.cov(torch.stack([v, control]))[0, 1] / control.var() * control)
             for v in torch.stack(rows, 1)]  # fmt: skip
 
 
@@ -81,7 +82,7 @@ def checks(read: list[Curve]) -> list[Check]:
             made.append(Check("(3)", claim(f"at most I at N = {most:,}"), i, **last, relation="<="))
             if i == min(INFORMATION):
                 made.append(Check("(3) (5)", claim(f"(3) is (5) at N = {most:,}"), i, **last, slack=0.02))
-        if curve.estimator == "limit":
+        if curve.estimator == "leave_one_out":
             at = NEGATIVES.index(64)
             over = {"estimate": curve.values[at], "error": curve.errors[at]}
             made.append(Check("(5)", claim("leave-one-out is above (5) at N = 64"), i, **over, relation=">="))

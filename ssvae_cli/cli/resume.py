@@ -1,0 +1,64 @@
+"""Command lines that go on with something: resume=RUN and sweep.resume=DIR, with the overrides stored there."""
+
+from pathlib import Path
+
+from ssvae_cli.errors import UserError, require
+
+
+def override_value(key: str, overrides: list[str]) -> str | None:
+    """What the overrides give a key of a folder, None for nothing or null."""
+    values = [o.split("=", 1)[1] for o in overrides if o.startswith(f"{key}=")]
+    return values[-1] if values and values[-1] not in ("", "null") else None
+
+
+def override_name(override: str) -> str:
+    """The key or group that an override is about."""
+    return override.split("=", 1)[0].lstrip("+~")
+
+
+def stored_overrides(file: Path, asked: str, what: str) -> list[str]:
+    """The overrides that a run or a sweep was composed from. Raises UserError where `file` holds none."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    from ssvae_cli.instantiate.trust import refuse_smuggled
+
+    folder = asked.split("=", 1)[1]
+    require(Path(folder).is_dir(), f"{asked}: no such folder; give the folder of a {what}")
+    require(
+        file.is_file(), f"{asked}: not a {what} (it has no {file.relative_to(folder)}); give the folder of a {what}"
+    )
+    try:
+        stored = OmegaConf.load(file)
+        own = list(OmegaConf.select(stored, "hydra.overrides.task") if what == "sweep" else stored)
+    except (OmegaConfBaseException, YAMLError, TypeError, OSError, UnicodeDecodeError):
+        raise UserError(f"{asked}: {file} cannot be read as a list of overrides") from None
+    refuse_smuggled(own, folder)
+    return [o for o in own if override_name(o) not in ("resume", "trust", "sweep.resume")]  # trust is given anew
+
+
+def resume_overrides(overrides: list[str]) -> list[str]:
+    """With resume=RUN: RUN's own overrides first, then those given, into RUN's folder."""
+    run = override_value("resume", overrides)
+    if run is None:
+        return overrides
+    own = stored_overrides(Path(run) / ".hydra" / "overrides.yaml", f"resume={run}", "run")
+    given = {override_name(o) for o in overrides}
+    kept = [o for o in own if override_name(o) not in given]
+    # Hydra would write .hydra again, not whole at every moment: `store_overrides` does it instead.
+    return [*overrides, *kept, f"hydra.run.dir={run}", "hydra.output_subdir=null"]
+
+
+def sweep_overrides(overrides: list[str]) -> list[str]:
+    """With sweep.resume=DIR: the sweep that DIR holds, in DIR. Raises UserError where another one is given."""
+    folder = override_value("sweep.resume", overrides)
+    if folder is None:
+        return overrides
+    own = stored_overrides(Path(folder) / "multirun.yaml", f"sweep.resume={folder}", "sweep")
+    own_words = {"trust", "sweep.resume"}
+    asked = [o for o in overrides if "=" in o and not o.startswith("-") and override_name(o) not in own_words]
+    new = [o for o in asked if o not in own and not override_name(o).startswith("hydra")]
+    require(not new, f"sweep.resume={folder}: {', '.join(new)} is not of that sweep, which is: {' '.join(own)}")
+    kept = [o for o in overrides if o not in own and o not in ("-m", "--multirun")]
+    return ["-m", *kept, *own, f"hydra.sweep.dir={folder}"]

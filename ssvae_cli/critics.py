@@ -1,0 +1,236 @@
+"""Critics: log f(z, z') in nats, the part of a prior that ties z to z'.
+
+A critic answers with a table over all combinations, forward(z: [B, D], z': [M, D]) -> [B, M], and with
+the pairs alone, paired(z: [B, D], z': [B, D]) -> [B]. Both are float32 or better, under autocast too.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ssvae_cli.errors import require
+from ssvae_cli.layers import full_precision, mlp, require_widths
+
+
+class Critic(nn.Module):
+    """log f(z, z'). Subclasses give `table` and `pairs`; this class keeps them out of autocast."""
+
+    kept = 4  # numbers that training keeps for every score of a table
+
+    def table(self, z: Tensor, z_prime: Tensor) -> Tensor:
+        """[B, D], [M, D] -> [B, M]."""
+        raise NotImplementedError
+
+    def pairs(self, z: Tensor, z_prime: Tensor) -> Tensor:
+        """[B, D], [B, D] -> [B]."""
+        raise NotImplementedError
+
+    def forward(self, z: Tensor, z_prime: Tensor) -> Tensor:
+        with torch.autocast(z.device.type, enabled=False):
+            return self.table(full_precision(z), full_precision(z_prime))
+
+    def paired(self, z: Tensor, z_prime: Tensor) -> Tensor:
+        with torch.autocast(z.device.type, enabled=False):
+            return self.pairs(full_precision(z), full_precision(z_prime))
+
+
+class Factored(Critic):
+    """log f = k(a, b), an inner product or a function of a distance; all that learns is in a = a(z) and b = b(z').
+
+    a and b are made once a batch, so that a table can be had, and differentiated, a tile at a time.
+    """
+
+    def factors(self, z: Tensor, z_prime: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, D], [M, D] -> a, [B, E], and b, [M, E]."""
+        raise NotImplementedError
+
+    def across(self, a: Tensor, b: Tensor) -> Tensor:
+        """k of all combinations, [B, E], [M, E] -> [B, M]; no parameter of the critic takes part."""
+        raise NotImplementedError
+
+    def along(self, a: Tensor, b: Tensor) -> Tensor:
+        """k of the pairs alone, [B, E], [B, E] -> [B]."""
+        raise NotImplementedError
+
+    def factored(self, z: Tensor, z_prime: Tensor) -> tuple[Tensor, Tensor]:
+        """`factors` in float32 or better."""
+        with torch.autocast(z.device.type, enabled=False):
+            return self.factors(full_precision(z), full_precision(z_prime))
+
+    def table(self, z, z_prime):
+        return self.across(*self.factors(z, z_prime))
+
+    def pairs(self, z, z_prime):
+        return self.along(*self.factors(z, z_prime))
+
+
+class InnerProduct(Factored):
+    """log f = a^T b."""
+
+    def across(self, a, b):
+        return a @ b.T
+
+    def along(self, a, b):
+        return (a * b).sum(1)
+
+
+class Bilinear(InnerProduct):
+    """log f = z^T W z' (Eq. 4; van den Oord et al. 2018). W starts as identity / sqrt(D), so scores start near 1."""
+
+    def __init__(self, *, latent_dim: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.eye(latent_dim) / math.sqrt(latent_dim))
+
+    def factors(self, z, z_prime):
+        return z @ self.weight, z_prime
+
+
+class Cosine(InnerProduct):
+    """log f = cos(z, z') / temperature, bounded by 1 / temperature (Chen et al. 2020, SimCLR)."""
+
+    def __init__(self, *, temperature: float, learn_temperature: bool = False):
+        super().__init__()
+        require(temperature > 0, f"temperature must be above 0, got {temperature}")
+        log_temperature = torch.tensor(math.log(temperature))
+        if learn_temperature:
+            self.log_temperature = nn.Parameter(log_temperature)
+        else:
+            self.register_buffer("log_temperature", log_temperature)
+
+    def factors(self, z, z_prime):
+        return F.normalize(z) * torch.exp(-self.log_temperature), F.normalize(z_prime)
+
+
+class BilinearBias(Bilinear):
+    """log f = z^T W z' + a(z) + b(z'), a and b small networks: what (4) lacks to reach c(z) Q(z'|z) / Q(z')."""
+
+    def __init__(self, *, latent_dim: int, hidden: list[int]):
+        super().__init__(latent_dim=latent_dim)
+        require_widths("hidden", hidden)
+        self.left, self.right = (mlp([latent_dim, *hidden, 1]) for _ in range(2))
+
+    def factors(self, z, z_prime):
+        a, b = super().factors(z, z_prime)
+        left, right = self.left(z), self.right(z_prime)
+        return torch.cat([a, left, torch.ones_like(left)], 1), torch.cat([b, torch.ones_like(right), right], 1)
+
+
+class Separable(InnerProduct):
+    """log f = a(z)^T b(z') with two networks: as free as a product allows, at B + M evaluations for a table."""
+
+    def __init__(self, *, latent_dim: int, hidden: list[int], embedding_dim: int):
+        super().__init__()
+        require_widths("hidden", hidden)
+        require(embedding_dim > 0, f"embedding_dim must be at least 1, got {embedding_dim}")
+        self.left = mlp([latent_dim, *hidden, embedding_dim])
+        self.right = mlp([latent_dim, *hidden, embedding_dim])
+        self.scale = embedding_dim**-0.5
+
+    def factors(self, z, z_prime):
+        return self.left(z) * self.scale, self.right(z_prime)
+
+
+class Distance(Factored):
+    """log f is a function of |a - b|^2, a and b being z and z' in units of a scale."""
+
+    def scale(self) -> Tensor:
+        """[] or [D], what z and z' are divided by."""
+        raise NotImplementedError
+
+    def of(self, squared: Tensor) -> Tensor:
+        """log f at |a - b|^2, elementwise."""
+        raise NotImplementedError
+
+    def factors(self, z, z_prime):
+        centre = z_prime.mean(0).detach()  # distances do not move with the origin, but their rounding does
+        scale = self.scale()
+        return (z - centre) / scale, (z_prime - centre) / scale
+
+    def across(self, a, b):
+        squared = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
+        return self.of(squared.clamp_min(0))
+
+    def along(self, a, b):
+        return self.of(((a - b) ** 2).sum(1))
+
+
+class RBF(Distance):
+    """log f = -|z - z'|^2 / (2 s^2), at most 0. The bandwidth s is learned from its initial value."""
+
+    def __init__(self, *, bandwidth: float):
+        super().__init__()
+        require(bandwidth > 0, f"bandwidth must be above 0, got {bandwidth}")
+        self.log_bandwidth = nn.Parameter(torch.tensor(math.log(bandwidth)))
+
+    def scale(self):
+        return torch.exp(self.log_bandwidth)
+
+    def of(self, squared):
+        return -0.5 * squared
+
+
+class DiagonalRBF(RBF):
+    """log f = -sum_d (z_d - z'_d)^2 / (2 s_d^2): a bandwidth for each dimension."""
+
+    def __init__(self, *, bandwidth: float, latent_dim: int):
+        super().__init__(bandwidth=bandwidth)
+        self.log_bandwidth = nn.Parameter(torch.full((latent_dim,), math.log(bandwidth)))
+
+
+class Student(Distance):
+    """log f = -(df + 1) / 2 log(1 + |z - z'|^2 / (df s^2)): heavy tails, as t-SNE's. The scale s is learned."""
+
+    def __init__(self, *, df: float, scale: float):
+        super().__init__()
+        require(df > 0, f"df must be above 0, got {df}")
+        require(scale > 0, f"scale must be above 0, got {scale}")
+        self.df = df
+        self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
+
+    def scale(self):
+        return torch.exp(self.log_scale) * math.sqrt(self.df)
+
+    def of(self, squared):
+        return -0.5 * (self.df + 1) * torch.log1p(squared)
+
+
+class Laplace(Factored):
+    """log f = -|z - z'|_1 / b, at most 0. The scale b is learned from its starting value."""
+
+    def __init__(self, *, scale: float):
+        super().__init__()
+        require(scale > 0, f"scale must be above 0, got {scale}")
+        self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
+
+    def factors(self, z, z_prime):
+        scale = torch.exp(self.log_scale)
+        return z / scale, z_prime / scale
+
+    def across(self, a, b):
+        return -torch.cdist(a, b, p=1)
+
+    def along(self, a, b):
+        return -(a - b).abs().sum(1)
+
+
+
+
+class MLP(Critic):
+    """log f = network([z, z']), the concat critic: the freest f, at B M evaluations for a table."""
+
+    def __init__(self, *, latent_dim: int, hidden: list[int]):
+        super().__init__()
+        require_widths("hidden", hidden)
+        # The first layer is linear in z and z' apart, so a table needs it B + M times and not B M times.
+        self.left = nn.Linear(latent_dim, hidden[0])
+        self.right = nn.Linear(latent_dim, hidden[0], bias=False)
+        self.rest = mlp([*hidden, 1])
+        self.kept = 4 + 2 * sum(hidden)
+
+    def table(self, z, z_prime):
+        return self.rest((self.left(z)[:, None] + self.right(z_prime)).relu_()).squeeze(-1)
+
+    def pairs(self, z, z_prime):
+        return self.rest(F.relu(self.left(z) + self.right(z_prime))).squeeze(-1)

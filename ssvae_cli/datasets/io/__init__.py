@@ -1,0 +1,1 @@
+"""How rows are read: images, arrays and .npz files, in memory or streamed."""

@@ -1,0 +1,50 @@
+"""How much memory there is, how much was used, and what becomes of what was freed."""
+
+import ctypes
+import os
+import resource
+import sys
+
+import torch
+
+from ssvae_cli.errors import require
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt(3)
+
+
+def capacity(device: torch.device) -> int:
+    """Bytes: the GPU's, or the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def peak(device: torch.device) -> int:
+    """Bytes: the most that tensors held on the GPU, or that this process held at all, since it began."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def keep_freed(device: torch.device) -> None:
+    """Let the C library keep what tensors on a CPU free, where it is glibc, so that the next step has it again.
+
+    Otherwise it gives tensors above 32 MiB back to the system at once, which clears every page of them anew.
+    """
+    libc = ctypes.CDLL(None) if device.type == "cpu" and sys.platform == "linux" else None
+    if hasattr(libc, "gnu_get_libc_version"):
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, -1)
+
+
+def device_of(name: str) -> torch.device:
+    """auto (a GPU where there is one), cpu or cuda, as torch knows it. Raises UserError for a GPU that is not there."""
+    found = torch.cuda.is_available()
+    require(name in ("auto", "cpu", "cuda"), f"device must be one of auto, cpu, cuda, got {name!r}")
+    require(name != "cuda" or found, "device=cuda, but no GPU was found; allowed here: auto, cpu")
+    if not found or name == "cpu":
+        return torch.device("cpu")
+    place, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()  # torchrun's: a GPU a process
+    require(place < gpus, f"--nproc-per-node is above the {gpus} GPUs of this machine; allowed: 1 to {gpus}")
+    return torch.device("cuda", place)

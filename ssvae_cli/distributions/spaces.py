@@ -1,0 +1,162 @@
+"""Where latents live. A prior names its space, and the encoder's output is mapped there.
+
+The reference of a space is a density that can be both sampled and computed: entropies are measured from it, after a
+map that brings samples of Q near it. Densities on the sphere are with respect to its surface measure.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+SpaceName = Literal["euclidean", "sphere", "box"]
+Map = Callable[[Tensor], tuple[Tensor, Tensor]]  # z, [B, D] -> (u, [B, D]; log |du/dz|, [B])
+RIDGE = 1e-6  # of the mean variance, so that fewer samples than dimensions, or dead units, stay finite
+
+
+class Space(Protocol):
+    """What a space answers, without state: each is a class of static methods."""
+
+    name: SpaceName
+
+    @staticmethod
+    def project(parameters: Tensor) -> Tensor:
+        """An encoder's output, [B, D], mapped into the space."""
+
+    @staticmethod
+    def sample(like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Samples of the reference, in the shape, type and place of `like`: [B, D]."""
+
+    @staticmethod
+    def log_prob(z: Tensor) -> Tensor:
+        """log density of the reference, [B, D] -> [B], nats."""
+
+    @staticmethod
+    def mix(reference: Tensor, z: Tensor, share: float) -> Tensor:
+        """A point of the space between one of the reference and z, [B, D] each; share: of z, in [0, 1]."""
+
+    @staticmethod
+    def standardiser(z: Tensor) -> Map:
+        """The map under which the samples z, [N, D], get the reference's first moments."""
+
+
+class Euclidean:
+    """R^D, with N(0, I)."""
+
+    name = "euclidean"
+
+    @staticmethod
+    def project(parameters: Tensor) -> Tensor:
+        return parameters
+
+    @staticmethod
+    def sample(like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return torch.randn(like.shape, dtype=like.dtype, device=like.device, generator=generator)
+
+    @staticmethod
+    def log_prob(z: Tensor) -> Tensor:
+        return -0.5 * (z**2).sum(-1) - 0.5 * z.shape[-1] * math.log(2 * math.pi)
+
+    @staticmethod
+    def mix(reference: Tensor, z: Tensor, share: float) -> Tensor:
+        return math.sqrt(1 - share**2) * reference + share * z
+
+    @staticmethod
+    def standardiser(z: Tensor) -> Map:
+        """Mean 0 and covariance I."""
+        mean = z.mean(0)
+        factor, log_volume = _factor((z - mean).T @ (z - mean) / (len(z) - 1))
+        return lambda z: (_solve(factor, z - mean), -log_volume.expand(len(z)))
+
+
+class Sphere:
+    """The unit sphere in R^D, with the uniform density."""
+
+    name = "sphere"
+
+    @staticmethod
+    def project(parameters: Tensor) -> Tensor:
+        """To length 1."""
+        return F.normalize(parameters)
+
+    @staticmethod
+    def sample(like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return F.normalize(Euclidean.sample(like, generator))
+
+    @staticmethod
+    def log_prob(z: Tensor) -> Tensor:
+        return torch.full(z.shape[:-1], -log_area(z.shape[-1]), dtype=z.dtype, device=z.device)
+
+    @staticmethod
+    def mix(reference: Tensor, z: Tensor, share: float) -> Tensor:
+        return F.normalize(Euclidean.mix(reference, z, share))
+
+    @staticmethod
+    def standardiser(z: Tensor) -> Map:
+        """z -> L^-1 z / |L^-1 z|, L L^T the second moments of the samples z.
+
+        It makes an angular central Gaussian uniform (Tyler 1987), whose density is the Jacobian.
+        """
+        factor, log_volume = _factor(z.T @ z * (z.shape[1] / len(z)))
+
+        def to_reference(z):
+            pulled = _solve(factor, z)
+            return F.normalize(pulled), -log_volume - z.shape[1] * pulled.norm(dim=1).log()
+
+        return to_reference
+
+
+class Box:
+    """The unit box [0, 1]^D, with the uniform density."""
+
+    name = "box"
+
+    @staticmethod
+    def project(parameters: Tensor) -> Tensor:
+        """Into (0, 1), by a logistic function."""
+        return parameters.sigmoid()
+
+    @staticmethod
+    def sample(like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return torch.rand(like.shape, dtype=like.dtype, device=like.device, generator=generator)
+
+    @staticmethod
+    def log_prob(z: Tensor) -> Tensor:
+        return torch.zeros(z.shape[:-1], dtype=z.dtype, device=z.device)
+
+    @staticmethod
+    def mix(reference: Tensor, z: Tensor, share: float) -> Tensor:
+        return (1 - share) * reference + share * z
+
+    @staticmethod
+    def standardiser(z: Tensor) -> Map:
+        return lambda z: (z, z.new_zeros(len(z)))
+
+
+SPACES = {space.name: space for space in (Euclidean, Sphere, Box)}
+
+
+def log_area(dim: int) -> float:
+    """log surface area of the unit sphere in R^dim, nats."""
+    return math.log(2) + 0.5 * dim * math.log(math.pi) - math.lgamma(0.5 * dim)
+
+
+def cholesky(matrix: Tensor) -> Tensor:
+    """The lower factor of [D, D]; NaN where there is none, for the NaN guard to see: an error would wait for the device."""
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    return torch.where(failed > 0, math.nan, factor)
+
+
+def _factor(moments: Tensor) -> tuple[Tensor, Tensor]:
+    """(the Cholesky factor of a covariance, [D, D], kept positive definite; the log of its determinant, [])."""
+    ridge = RIDGE * moments.diagonal().mean().detach() + torch.finfo(moments.dtype).tiny
+    factor = cholesky(moments + ridge * torch.eye(len(moments), dtype=moments.dtype, device=moments.device))
+    return factor, factor.diagonal().log().sum()
+
+
+def _solve(factor: Tensor, z: Tensor) -> Tensor:
+    """Rows L^-1 z."""
+    return torch.linalg.solve_triangular(factor, z.T, upper=False).T

@@ -1,0 +1,88 @@
+"""Encoders: a backbone, an optional projector, and a posterior Q(z|x)."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ssvae_cli.datasets.base import Shape
+from ssvae_cli.distributions.spaces import SPACES, Space
+from ssvae_cli.encoders.microbatch import in_microbatches
+from ssvae_cli.encoders.posteriors import Deterministic, Gaussian, PowerSpherical
+from ssvae_cli.errors import require
+from ssvae_cli.instantiate.build import Contract
+from ssvae_cli.layers import require_widths
+
+POSTERIORS = {"deterministic": Deterministic, "gaussian": Gaussian, "power_spherical": PowerSpherical}
+
+
+CONTRACT = Contract(
+    ("features", "stochastic"),
+    "an encoder derives from Encoder of ssvae_cli.encoders, or gives features(x) and `stochastic`, whether Q(z|x) has a "
+    "density; called with x it returns a posterior, of ssvae_cli.encoders.posteriors",
+)
+BACKBONE = Contract(("out_dim",), "a backbone has `out_dim`, the width of the features that it returns")
+
+
+def with_density(space: type[Space]) -> list[str]:
+    """The names of the posteriors that have a density on a space."""
+    return [name for name, p in POSTERIORS.items() if p.stochastic and space.name in p.spaces]
+
+
+class Encoder(nn.Module):
+    """x -> features h, which probes read -> the parameters of Q(z|x).
+
+    shape: of one x, (C, H, W), (D,) or (T, ...). backbone: makes a module with `out_dim` from such a shape. projector:
+    hidden widths between h and z; none is a linear map. space: the prior's, where z lives.
+    """
+
+    def __init__(
+        self,
+        *,
+        shape: Shape,
+        backbone: Callable[..., nn.Module],
+        latent_dim: int,
+        projector: list[int],
+        posterior: Literal["deterministic", "gaussian", "power_spherical"],
+        space: type[Space] = SPACES["euclidean"],
+    ):
+        super().__init__()
+        require(latent_dim >= 1, f"latent_dim must be at least 1, got {latent_dim}")
+        require_widths("projector", projector, at_least=0)
+        self.backbone = backbone(shape=shape)
+        BACKBONE.require(self.backbone, "backbone")
+        self.posterior, self.space, self.shape = POSTERIORS[posterior], space, tuple(shape)
+        fitting = [name for name, made in POSTERIORS.items() if space.name in made.spaces]
+        require(
+            posterior in fitting,
+            f"posterior={posterior} has no density on the prior's space ({space.name}); "
+            f"allowed: {', '.join(fitting)}",
+        )
+        self.microbatch: int | None = None  # rows at a time, where the objective asks for it
+        self.stochastic = self.posterior.stochastic
+        self.latent_dim = latent_dim
+        layers: list[nn.Module] = []
+        width = self.backbone.out_dim
+        for hidden in projector:
+            layers += [nn.Linear(width, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU()]
+            width = hidden
+        layers.append(nn.Linear(width, self.posterior.width(latent_dim)))
+        self.projector = nn.Sequential(*layers)
+        self.to(memory_format=torch.channels_last)  # the layout in which convolutions are fast
+
+    def features(self, x: Tensor) -> Tensor:
+        """[B, *shape] -> h, [B, F]; of several parts of each sample, [B, parts, *shape], the mean over the parts."""
+        if x.ndim == len(self.shape) + 2:
+            return torch.stack([self.features(part) for part in x.unbind(1)]).mean(0)
+        return self.backbone(x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x)
+
+    def forward(self, x: Tensor) -> Deterministic | Gaussian | PowerSpherical:
+        """[B, *shape] -> Q(z|x)."""
+        if self.microbatch is None or not torch.is_grad_enabled():
+            return self.posterior(self._parameters_of(x), self.space)
+        return self.posterior(in_microbatches(self, self._parameters_of, x, self.microbatch), self.space)
+
+    def _parameters_of(self, x: Tensor) -> Tensor:
+        """[B, *shape] -> what Q(z|x) is made of, [B, width]."""
+        return self.projector(self.features(x))

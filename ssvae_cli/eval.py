@@ -1,0 +1,75 @@
+"""`ssvae eval`: a run read again: the metrics that it was trained with, I by further fresh critics, pictures."""
+
+import logging
+import math
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+
+from ssvae_cli.errors import require
+from ssvae_cli.estimators.base import CONTRACT as ESTIMATOR
+from ssvae_cli.evaluation.evaluation import Values
+from ssvae_cli.evaluation.figures import pictures
+from ssvae_cli.evaluation.fresh_critics import fit_and_read, require_information
+from ssvae_cli.evaluation.reading import Reading
+from ssvae_cli.evaluation.samples import Pairs, Parts, normalised
+from ssvae_cli.files import write_json
+from ssvae_cli.instantiate.build import build
+from ssvae_cli.load_run import load_run
+from ssvae_cli.tracking.console import closing_table
+from ssvae_cli.tracking.tracker import plain
+
+log = logging.getLogger(__name__)
+
+SCORED = 2048  # pairs of validation and of test: a table of scores grows with their square
+
+
+def evaluate(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Values:
+    """Evaluate the run `cfg.run`; what it read goes to summary.json and figures/ in `folder`, and is returned.
+
+    The probe's penalty and the critics' steps are chosen on validation; the encoder stays as it is, so that what
+    training reported on test is found again.
+    """
+    require(isinstance(cfg.views, int) and cfg.views >= 1, f"views must be an integer of at least 1, got {cfg.views!r}")
+    estimators = {name: build(node, f"estimators.{name}", ESTIMATOR) for name, node in cfg.estimators.items()}
+    require_information(estimators)
+    build(cfg.training, "training")
+    loaded = load_run(cfg.run, device=cfg.device, trust=cfg.trust)
+    evaluation = build(loaded.config.evaluation, "evaluation")
+    reading = evaluation.reading(loaded.objective, loaded.pairs, loaded.data)
+
+    values = evaluation(reading, "validation") | evaluation(reading, "test")
+    values["data/log_n_test"] = math.log(len(loaded.data.test))
+    values |= fresh_information(cfg, estimators, reading)
+    write_json(folder / "summary.json", {key: plain(value) for key, value in values.items()})
+    (folder / "figures").mkdir(exist_ok=True)
+    for name, figure in pictures(reading):
+        figure.savefig(folder / "figures" / f"{name}.png", dpi=150)
+    closing_table(values)
+    log.info("evaluated %s into %s", cfg.run, folder)
+    return values
+
+
+def fresh_information(cfg: DictConfig, estimators: dict, reading: Reading) -> dict[str, float]:
+    """`mi/fresh/<name>/test` and its standard error `mi/fresh/<name>/error`, nats; NaN for one that diverged.
+
+    Each estimator trains a critic of its own on `views` pairs of views of every training x. Every coordinate is first
+    made normal, which leaves I unchanged. Nothing is read of a single latent.
+    """
+    repeats = {"train": cfg.views, "validation": 1, "test": 1}
+    latents = {split: [z.cpu() for z in reading.latents(split, views)] for split, views in repeats.items()}
+    if len(latents["test"]) != 2:
+        return {}
+    train, validation, test = (Pairs(*sides) for sides in latents.values())
+    parts = normalised(Parts(train, *(pairs.rows(slice(SCORED)) for pairs in (validation, test))))
+    training, values = build(cfg.training, "training"), {}
+    for name, estimator in estimators.items():
+        torch.manual_seed(cfg.seed)
+        critic = build(cfg.critic, "critic", latent_dim=train.x.shape[1])
+        generator = torch.Generator().manual_seed(cfg.seed)
+        estimate, _ = fit_and_read(critic, estimator, training, parts, generator)
+        failed = estimate.failure() is not None
+        values[f"mi/fresh/{name}/test"] = math.nan if failed else estimate.value
+        values[f"mi/fresh/{name}/error"] = math.nan if failed else estimate.error
+    return values

@@ -1,0 +1,92 @@
+"""log Q(z), and log Q / P, by fresh classifiers for reported numbers: fitted on train, chosen on validation."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ssvae_cli.distributions.seeding import own_stream
+from ssvae_cli.distributions.spaces import Space
+from ssvae_cli.errors import require
+from ssvae_cli.estimators.classifier import cross_entropy
+from ssvae_cli.evaluation.fit import fit
+from ssvae_cli.layers import mlp, require_widths
+
+Sampler = Callable[[Tensor], Tensor]  # like, [B, D] -> as many samples of P
+
+
+class RatioFit:
+    """Settings of a classifier between samples of two distributions.
+
+    hidden: widths of its layers; steps of AdamW, each on `batch_size` samples of either; eval_every: steps between two
+    looks at validation.
+    """
+
+    def __init__(self, *, hidden: list[int], steps: int, batch_size: int, eval_every: int):
+        require_widths("hidden", hidden)
+        require(steps >= 1, f"steps must be at least 1, got {steps}")
+        require(batch_size >= 1, f"batch_size must be at least 1, got {batch_size}")
+        require(eval_every >= 1, f"eval_every must be at least 1, got {eval_every}")
+        self.hidden, self.steps, self.batch_size, self.eval_every = list(hidden), steps, batch_size, eval_every
+
+    def density(
+        self, train: Tensor, validation: Tensor, space: type[Space], seed: int = 0
+    ) -> Callable[[Tensor], Tensor]:
+        """z -> log Q(z), [B, D] -> [B], nats, by a classifier between samples of Q and of a reference.
+
+        train, validation: samples of Q(z), [N, D]. The reference is the space's, with Q's first moments, so that the
+        network has only the shape to learn. Source: Sec. 3.1 of the paper.
+        """
+        to_reference = space.standardiser(train.double())
+        samples = (to_reference(z.double())[0].float() for z in (train, validation))
+        log_ratio = self.log_ratio(*samples, (space.sample, space.sample), seed=seed)
+
+        def log_q(z: Tensor) -> Tensor:
+            u, log_jacobian = to_reference(z.double())
+            return (space.log_prob(u) + log_jacobian).to(z) + log_ratio(u.to(z))
+
+        return log_q
+
+    def log_ratio(
+        self,
+        train: Tensor,
+        validation: Tensor,
+        samplers: tuple[Sampler, Sampler],
+        *,
+        seed: int,
+        start: Callable[[Tensor], Tensor] | None = None,
+        lift: Callable[[Tensor], Tensor] = lambda z: z,
+    ) -> Callable[[Tensor], Tensor]:
+        """z -> log Q(z) / P(z), [B, D] -> [B], nats, by a classifier between samples of Q and of P.
+
+        train, validation: samples of Q, [N, D]. samplers: of P, for each of the two. start: what the network adds to;
+        None starts from Q = P. lift: what the network sees of z.
+        """
+        # A stream of its own: evaluating in the middle of training must not move the training's.
+        with own_stream(seed, train.device), torch.enable_grad():
+            network = mlp([lift(train[:1]).shape[1], *self.hidden, 1]).to(train)
+            logit = lambda u: network(lift(u)).squeeze(1) - (start(u) if start else 0)
+            torch.nn.init.zeros_(network[-1].weight)
+            torch.nn.init.zeros_(network[-1].bias)
+            optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-4)
+            sample, held_out = samplers[0], samplers[1](validation)
+
+            def objective() -> Tensor:
+                z = draw_with_replacement(train, self.batch_size)
+                return -cross_entropy(logit, sample(z), z)
+
+            fit(
+                network,
+                objective,
+                lambda: -cross_entropy(logit, held_out, validation).item(),
+                optimizer,
+                steps=self.steps,
+                eval_every=self.eval_every,
+                schedule=torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps),
+            )
+        return torch.no_grad()(lambda z: -logit(z))
+
+
+def draw_with_replacement(rows: Tensor, count: int) -> Tensor:
+    """`count` of the rows, at most all, each drawn from all of them: [N, D] -> [min(count, N), D]."""
+    return rows[torch.randint(len(rows), (min(count, len(rows)),), device=rows.device)]

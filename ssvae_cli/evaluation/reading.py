@@ -1,0 +1,117 @@
+"""One objective on one data set, as metrics read it: each answer is computed once."""
+
+import math
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ssvae_cli.datasets.base import Data
+from ssvae_cli.errors import require
+from ssvae_cli.evaluation.estimate import Estimate
+from ssvae_cli.evaluation.rows import evenly_spaced
+from ssvae_cli.objective import Objective
+from ssvae_cli.pairs.base import Pairs
+
+SPLITS = ("train", "validation", "test")
+VIEWS_SEED = 0  # evaluation views are the same for every run, whatever its seed
+CHUNK = 512
+LARGEST_RAW = 8192  # numbers in one x, up to which a probe is also read on x itself
+
+
+class Reading:
+    """Features, latents, labels and factors of every split, under the weights that the objective has now.
+
+    Views and samples are those of a fixed seed. untrained: the objective before training, for baselines.
+    estimates: by key, with their standard errors, what metrics found so far.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        pairs: Pairs,
+        data: Data,
+        *,
+        fitting_pairs: int,
+        untrained: Objective | None = None,
+    ):
+        self.objective, self.pairs, self.data, self.untrained = objective, pairs, data, untrained
+        self.fitting_pairs = fitting_pairs
+        self.shape, _ = pairs.shapes(data)
+        self.device = next(objective.parameters()).device
+        self.estimates: dict[str, Estimate] = {}
+        self._answers: dict[Hashable, Any] = {}
+
+    def once(self, key: Hashable, answer: Callable[[], Any]) -> Any:
+        """answer(), computed at the first call with this key."""
+        if key not in self._answers:
+            self._answers[key] = answer()
+        return self._answers[key]
+
+    def generator(self) -> torch.Generator:
+        """Of evaluation's views and samples, at its start."""
+        return torch.Generator(self.device).manual_seed(VIEWS_SEED)
+
+    def features(self, split: str) -> Tensor:
+        """What probes read of the clean x of a split, [N, F]."""
+        return self.once(("features", split), lambda: self._each(split, self.objective.features, "feature"))
+
+    def codes(self, split: str) -> Tensor:
+        """The posterior's mean of the clean x of a split, [N, D]."""
+        return self.once(("codes", split), lambda: self._each(split, lambda x: self.objective.encoder(x).mean, "latent"))
+
+    @torch.no_grad()
+    def factors(self, split: str) -> Tensor:
+        """The known factors behind the clean x of a split, [N, F], in the columns of `data.factors`."""
+        return torch.cat([self.pairs.factors(batch) for batch in self.data.splits[split].batches(CHUNK)])
+
+    def labels(self, split: str) -> Tensor:
+        """int64 [N], -1 where there is none."""
+        return self.data.splits[split].y.to(self.device)
+
+    def has_labels(self, *splits: str) -> bool:
+        """Whether each of the splits has a labelled x."""
+        return all(bool((self.data.splits[split].y >= 0).any()) for split in splits)
+
+    def latents(self, split: str, views: int = 1, at_most: int | None = None) -> tuple[Tensor, ...]:
+        """(z, z') or (z,) of `views` pairs of views of every x of a split, [views * N, D] each.
+
+        at_most: of a split of more x than this, so many, evenly spaced.
+        """
+        return self.once(("latents", split, views, at_most), lambda: self._latents(split, views, at_most))
+
+    def fitting_latents(self, split: str) -> tuple[Tensor, ...]:
+        """The latents that densities and critics are fitted to (train) or chosen on (validation)."""
+        views = max(1, self.fitting_pairs // len(self.data.train))
+        return self.latents(split, views, self.fitting_pairs)
+
+    def baselines(self) -> Iterator[tuple[str, Callable[[str], Tensor] | None]]:
+        """What a probe is compared with, by name: functions of a split like `features`; None for x that is too large."""
+        if self.untrained is not None:
+            untrained = self.untrained.eval()
+            yield "random_init", lambda split: self._each(split, untrained.features, "feature")
+            small = math.prod(self.shape) <= LARGEST_RAW
+            yield "pixels", (lambda split: self._each(split, torch.nn.Flatten(), "pixel")) if small else None
+
+    @torch.no_grad()
+    def _each(self, split: str, read: Callable[[Tensor], Tensor], what: str) -> Tensor:
+        """read(clean x) of a whole split."""
+        batches = self.data.splits[split].batches(CHUNK)
+        return _finite(torch.cat([read(self.pairs.clean(batch)) for batch in batches]), what)
+
+    @torch.no_grad()
+    def _latents(self, split: str, views: int, at_most: int | None) -> tuple[Tensor, ...]:
+        images, generator, rows = self.data.splits[split], self.generator(), []
+        if at_most is not None and len(images) > at_most:
+            images = images.rows(evenly_spaced(len(images), at_most, self.device))
+        for _ in range(views):
+            for batch in images.batches(CHUNK):
+                rows.append(self.objective.encode(*self.pairs(batch, generator), generator).latents)
+        return tuple(_finite(torch.cat(side), "latent") for side in zip(*rows))
+
+
+def _finite(z: Tensor, what: str) -> Tensor:
+    """z, [N, D]; raises UserError where the last training steps left weights that give no finite numbers."""
+    require(bool(z.isfinite().all()), f"training diverged: a {what} is not finite when evaluated; lower optimizer.lr")
+    return z

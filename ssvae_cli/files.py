@@ -1,0 +1,37 @@
+"""Files that are never half written."""
+
+import contextlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from ssvae_cli.errors import UserError
+
+
+def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write(temporary path)` make the file, then rename it to `path`, which is never half written.
+
+    Raises UserError where the disk is full or not writable; the earlier file is then untouched.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        os.fsync(folder)  # the new name, too, survives a power cut
+        os.close(folder)
+    except OSError as error:
+        kept = "; the earlier file is intact" if path.exists() else ""
+        raise UserError(f"{path} cannot be written ({error.strerror}){kept}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_json(path: Path, values: dict) -> None:
+    """`values` as indented JSON, written atomically."""
+    atomic_write(path, lambda at: at.write_text(json.dumps(values, indent=2) + "\n"))

@@ -1,0 +1,186 @@
+"""Build a part from its configuration, refusing what its constructor does not take.
+
+The constructor's annotations are the schema: unknown keys, wrong types and unknown choices are named with the key they
+came from before anything is built. Ranges are checked by the constructor, which says 'std must be above 0, got -1';
+the key of the part is put in front here.
+"""
+
+import inspect
+import pkgutil
+from collections.abc import Callable
+from typing import Any, NamedTuple, get_type_hints
+
+from omegaconf import DictConfig, OmegaConf
+
+from ssvae_cli.errors import PartError, UserError, allowed, machine_error, require, setting_of
+from ssvae_cli.instantiate.types import describe, fits, hint, in_yaml
+
+HYDRA_KEYS = {"_target_", "_partial_"}  # Hydra's other keys are for programs and configure no part
+
+
+class Contract(NamedTuple):
+    """What the program asks of a part. members: attributes it must have. says: how a user's own class gets them."""
+
+    members: tuple[str, ...]
+    says: str
+
+    def require(self, part: Any, key: str) -> None:
+        """Raise PartError, naming what is missing, unless `part` has every member."""
+        missing = [member for member in self.members if not hasattr(part, member)]
+        kind = part.__name__ if inspect.isfunction(part) else type(part).__name__
+        if missing:
+            raise PartError(f"{key}: {kind} has no {' and no '.join(missing)}; {self.says}")
+
+
+def build(config: DictConfig, key: str, contract: Contract | None = None, **offered: Any) -> Any:
+    """The object that `config` describes.
+
+    key: where the config stands, for error lines. offered: values that the program sets, such as latent_dim; every
+    constructor that has a parameter of that name gets it, those of nested parts included, and no configuration may set
+    it. Raises UserError for anything the user can mend.
+    """
+    require(isinstance(config, DictConfig), f"{key} must be a choice of that group, got {config!r}")
+    plain = OmegaConf.to_container(config, resolve=True)
+    check(plain, key, set(offered))
+    with setting_of(key, parameters(_target(plain, key)).keys() - offered.keys()):
+        part = _make(plain, key, offered)
+    if contract:
+        contract.require(part, key)
+    return part
+
+
+def check(config: dict, key: str, offered: set[str] = frozenset()) -> None:
+    """Hold a config node, and every node with a `_target_` below it, to its constructor's annotations."""
+    target = _target(config, key)
+    partial = config.get("_partial_", False)
+    require(isinstance(partial, bool), f"{key}._partial_ must be true or false, got {partial!r}")
+    known = parameters(target)
+    settable = [name for name in known if name not in offered]
+    takes_any = known.pop("**", None)
+    for name, value in config.items():
+        if name in HYDRA_KEYS:
+            continue
+        here = f"{key}.{name}"
+        require(name in settable or takes_any, f"unknown key {here}; {allowed(name, settable)}")
+        require(value != "???", f"{here} has no default; give {here}=...")
+        annotation = known[name].annotation if name in known else Any
+        if _parts_in(value):
+            _check_below(value, here, offered)
+        else:
+            wrong = f"{here} must be {describe(annotation)}, got {in_yaml(value)}{hint(value, annotation, here)}"
+            require(fits(value, annotation), wrong)
+    if not partial:
+        needed = (name for name, p in known.items() if p.default is p.empty and name not in {*config, *offered})
+        missing = ", ".join(needed)
+        require(not missing, f"{key} lacks {missing}, which {config['_target_']} needs")
+
+
+def parameters(target: Callable) -> dict[str, inspect.Parameter]:
+    """What a class or function can be given, by name and with resolved annotations.
+
+    Where a constructor passes **kwargs on, the parameters of the next class are among them; '**' stands for a function
+    that takes anything.
+    """
+    found: dict[str, inspect.Parameter] = {}
+    if not inspect.isclass(target):
+        constructors = [target]
+    else:
+        constructors = [c.__init__ for c in target.__mro__ if "__init__" in vars(c) and c is not object]
+    for constructor in constructors:
+        hints, passed_on = get_type_hints(constructor), False
+        for name, p in inspect.signature(constructor).parameters.items():
+            if p.kind is p.VAR_KEYWORD:
+                passed_on = p
+            elif name != "self" and p.kind is not p.VAR_POSITIONAL:
+                found.setdefault(name, p.replace(annotation=hints.get(name, Any)))
+        if not passed_on:
+            return found
+    return found | ({"**": passed_on} if constructors else {})
+
+
+def _target(config: dict, key: str) -> Callable:
+    """The class or function that a config node names. Raises UserError where it names none."""
+    require("_target_" in config, f"{key} has no _target_, so nothing says what to build")
+    named = config["_target_"]
+    require(isinstance(named, str), f"{key}._target_ must be the name of a class or function, got {named!r}")
+    try:
+        target = pkgutil.resolve_name(named)
+    except (ImportError, AttributeError, ValueError) as error:
+        own = error if isinstance(error, ImportError) and named.split(".")[0] not in str(error) else None
+        reason = f" ({error})" if own else ""
+        raise UserError(
+            f"{key}._target_ = {named}: no such class or function can be imported{reason}; your own has to be "
+            "installed, or its folder named in PYTHONPATH"
+        ) from None
+    except Exception as error:  # the user's module, as it is imported
+        raise PartError(f"{key}._target_ = {named}: importing it raised {_said(error)}") from error
+    require(callable(target), f"{key}._target_ = {named} is neither a class nor a function")
+    return target
+
+
+def _make(value: Any, key: str, offered: dict[str, Any]) -> Any:
+    """What a resolved config value stands for: parts are built, anything else is kept."""
+    if isinstance(value, list):
+        return [_make(item, f"{key}[{i}]", offered) for i, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    if "_target_" not in value:
+        return {name: _make_child(name, child, key, offered) for name, child in value.items()}
+    target = _target(value, key)
+    given = {n: _make_child(n, child, key, offered) for n, child in value.items() if n not in HYDRA_KEYS}
+    given |= {name: offered[name] for name in parameters(target) if name in offered}
+    if not value.get("_partial_"):
+        return _call(target, key, given)
+    name = key.rpartition(".")[2]
+
+    def part(**more: Any) -> Any:
+        with setting_of(name, parameters(target)):
+            return _call(target, key, given | more)
+
+    return part
+
+
+def _make_child(name: str, value: Any, key: str, offered: dict[str, Any]) -> Any:
+    """A value below a part; what its constructor says of a setting gets `name` in front."""
+    here = f"{key}.{name}"
+    settings = parameters(_target(value, here)) if isinstance(value, dict) and "_target_" in value else _names(value)
+    with setting_of(name, settings):
+        return _make(value, here, offered)
+
+
+def _call(target: Callable, key: str, given: dict[str, Any]) -> Any:
+    """target(**given). A user's own class that raises is told in a line; a fault of this program keeps its traceback."""
+    try:
+        return target(**given)
+    except Exception as error:
+        own = getattr(target, "__module__", None) or ""
+        ours = own.split(".")[0] == "ssvae_cli"
+        if ours or isinstance(error, UserError) or isinstance(machine_error(error), UserError):
+            raise
+        raise PartError(f"{key}: {own}.{target.__qualname__} raised {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no reason given'}"
+
+
+def _parts_in(value: Any) -> bool:
+    """Whether a config value is a part, or a list or mapping with parts in it."""
+    if isinstance(value, dict):
+        return "_target_" in value or any(map(_parts_in, value.values()))
+    return isinstance(value, list) and any(map(_parts_in, value))
+
+
+def _check_below(value: Any, key: str, offered: set[str]) -> None:
+    if isinstance(value, dict) and "_target_" in value:
+        check(value, key, offered)
+    elif isinstance(value, dict):
+        for name, child in value.items():
+            _check_below(child, f"{key}.{name}", offered)
+    elif isinstance(value, list):
+        for i, child in enumerate(value):
+            _check_below(child, f"{key}[{i}]", offered)
+
+
+def _names(value: Any) -> list[str]:
+    return list(value) if isinstance(value, dict) else []

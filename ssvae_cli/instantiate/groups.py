@@ -1,0 +1,23 @@
+"""The config groups of the package, as folders of its configuration."""
+
+import re
+from importlib.resources import files
+from pathlib import Path
+
+BASES = "bases"  # a folder of files that choices build on; no group
+
+
+def conf() -> Path:
+    """Where the package's configuration is."""
+    return Path(str(files("ssvae_cli.conf")))
+
+
+def known_groups() -> list[str]:
+    """The names of all groups: dataset, encoder, encoder/frame, ..."""
+    return sorted({p.parent.relative_to(conf()).as_posix() for p in conf().rglob("*.yaml")} - {".", BASES})
+
+
+def choices_with(group: str, part: str) -> list[str]:
+    """The choices of a group that have a part chosen in turn: those of `pairs` with a `then`, of `prior` with a critic."""
+    brings = re.compile(rf"^  - (?:{part}|/[\w/]+@{part}): ", re.M)
+    return [path.stem for path in sorted((conf() / group).glob("*.yaml")) if brings.search(path.read_text())]

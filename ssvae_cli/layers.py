@@ -1,0 +1,26 @@
+"""Small pieces that several networks share."""
+
+import torch
+from torch import Tensor, nn
+
+from ssvae_cli.errors import require
+
+
+def full_precision(z: Tensor) -> Tensor:
+    """Half precision as float32; float32 and float64 unchanged."""
+    return z.float() if z.dtype in (torch.float16, torch.bfloat16) else z
+
+
+def mlp(widths: list[int]) -> nn.Sequential:
+    """Linear layers of these `widths`, input first, with ReLU between them."""
+    layers: list[nn.Module] = []
+    for i, o in zip(widths, widths[1:]):
+        layers += [nn.Linear(i, o), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def require_widths(name: str, widths: list[int], *, at_least: int = 1) -> None:
+    """Raise UserError unless the setting `name` lists `at_least` so many layer widths, each at least 1."""
+    valid = len(widths) >= at_least and all(width >= 1 for width in widths)
+    some = f", {at_least} or more of them" if at_least else ""
+    require(valid, f"{name} must be layer widths of at least 1{some}, got {list(widths)}")

@@ -1,0 +1,59 @@
+"""A finished or stopped run from its folder: its parts as its last checkpoint left them."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from ssvae_cli.datasets.base import CONTRACT as DATA
+from ssvae_cli.datasets.base import Data
+from ssvae_cli.device import device_of
+from ssvae_cli.errors import require
+from ssvae_cli.instantiate.build import build
+from ssvae_cli.instantiate.trust import refuse_untrusted
+from ssvae_cli.objective import Objective, make_objective
+from ssvae_cli.pairs.base import CONTRACT as PAIRS
+from ssvae_cli.pairs.base import Pairs, make_pairs
+from ssvae_cli.training import checkpoint
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a run was made of. objective: trained, in evaluation mode, on the device that was asked for."""
+
+    config: DictConfig
+    data: Data
+    pairs: Pairs
+    objective: Objective
+
+
+def load_run(folder: str, *, device: str, trust: bool, dataset: DictConfig | None = None) -> Loaded:
+    """The run in `folder`, on its own data or, where `dataset` is a configuration, on other data of the same shape.
+
+    trust: whether parts that are not ssvae's own may be built. Raises UserError where the folder holds no run, where it
+    names parts that are not trusted, and where the data are of another shape than those it was trained on.
+    """
+    run = Path(folder)
+    require(run.is_dir(), f"run={run}: no such folder; give the folder of a run")
+    state = checkpoint.load(run, key="run")
+    config = OmegaConf.create(state["config"])
+    refuse_untrusted(config, run, trust=trust)
+    if state["epoch"] < config.trainer.epochs:
+        log.warning("%s is unfinished: after epoch %d of %d", run, state["epoch"], config.trainer.epochs)
+    place = device_of(device)
+    data = build(config.dataset if dataset is None else dataset, "dataset", DATA).to(place)
+    pairs = make_pairs(config.pairs, data) if dataset is None else build(config.pairs, "pairs", PAIRS)
+    shapes = tuple(tuple(shape) for shape in state["shapes"])
+    got, trained = pairs.shapes(data)[0], shapes[0]
+    require(
+        got == trained,
+        f"dataset: one x is {list(got)}, and the run was trained on {list(trained)}; give data of that shape",
+    )
+    torch.manual_seed(config.seed)
+    objective = make_objective(config, *shapes).to(place)
+    objective.load_state_dict(state["objective"])
+    return Loaded(config, data, pairs, objective.eval())

@@ -1,0 +1,112 @@
+"""Tasks: pairs of samples whose mutual information is known exactly."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import digamma, gammaln
+
+from ssvae_cli.errors import require
+
+
+class Sample(NamedTuple):
+    """x: [N, dx], y: [N, dy], row i of the one paired with row i of the other; exact: I(x; y) in nats, if known."""
+
+    x: np.ndarray
+    y: np.ndarray
+    exact: float | None
+
+
+class Task:
+    """A joint distribution. Subclasses give `draw(rng) -> Sample`."""
+
+    def __init__(self, *, samples: int):
+        require(samples >= 10, f"samples must be at least 10, got {samples}")
+        self.samples = samples
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        raise NotImplementedError
+
+
+class Gaussian(Task):
+    """x, y standard normal, each x_k correlated with y_k by rho: I = -dim/2 log(1 - rho^2).
+
+    mi: I in nats, from which rho follows. power: x and y raised to this odd power, coordinate by coordinate, which
+    leaves I where it is.
+    """
+
+    def __init__(self, *, samples: int, dim: int, mi: float, power: int = 1):
+        super().__init__(samples=samples)
+        require(dim >= 1, f"dim must be at least 1, got {dim}")
+        require(mi >= 0, f"mi must be at least 0, got {mi}")
+        require(power >= 1 and power % 2 == 1, f"power must be odd and at least 1, got {power}")
+        self.dim, self.mi, self.power = dim, mi, power
+
+    def draw(self, rng):
+        rho = math.sqrt(-math.expm1(-2 * self.mi / self.dim))
+        x, noise = rng.standard_normal((2, self.samples, self.dim))
+        y = rho * x + math.sqrt(1 - rho**2) * noise
+        return Sample(x**self.power, y**self.power, float(self.mi))
+
+
+class Student(Task):
+    """x and y together multivariate Student with df degrees of freedom, uncorrelated: they share the radius alone.
+
+    I = h(dim) + h(dim) - h(2 dim), h(d) the entropy of a Student in d dimensions.
+    """
+
+    def __init__(self, *, samples: int, dim: int, df: float):
+        super().__init__(samples=samples)
+        require(dim >= 1, f"dim must be at least 1, got {dim}")
+        require(df > 0, f"df must be above 0, got {df}")
+        self.dim, self.df = dim, df
+
+    def draw(self, rng):
+        both = rng.standard_normal((self.samples, 2 * self.dim))
+        both /= np.sqrt(rng.chisquare(self.df, (self.samples, 1)) / self.df)
+        return Sample(
+            both[:, : self.dim], both[:, self.dim :], 2 * self._entropy(self.dim) - self._entropy(2 * self.dim)
+        )
+
+    def _entropy(self, dim: int) -> float:
+        half, rest = self.df / 2, (self.df + dim) / 2
+        log_constant = 0.5 * dim * math.log(self.df * math.pi) + gammaln(half) - gammaln(rest)
+        return float(log_constant + rest * (digamma(rest) - digamma(half)))
+
+
+class Additive(Task):
+    """x uniform on [0, 1], y = x + u, u uniform on [-noise, noise].
+
+    I = noise - log(2 noise) below noise = 1/2, 1 / (4 noise) from there on.
+    """
+
+    def __init__(self, *, samples: int, noise: float):
+        super().__init__(samples=samples)
+        require(noise > 0, f"noise must be above 0, got {noise}")
+        self.noise = noise
+
+    def draw(self, rng):
+        x = rng.uniform(size=(self.samples, 1))
+        y = x + rng.uniform(-self.noise, self.noise, size=x.shape)
+        return Sample(x, y, self.noise - math.log(2 * self.noise) if self.noise < 0.5 else 0.25 / self.noise)
+
+
+class Spiral(Task):
+    """The Gaussian task, x and y each turned in the plane of their first two coordinates by speed |x|^2.
+
+    Every point turns by an angle of its own, so nothing is Gaussian any more, and I stays.
+    """
+
+    def __init__(self, *, samples: int, dim: int, mi: float, speed: float):
+        super().__init__(samples=samples)
+        require(dim >= 2, f"dim must be at least 2, got {dim}")
+        self.base, self.speed = Gaussian(samples=samples, dim=dim, mi=mi), speed
+
+    def draw(self, rng):
+        x, y, exact = self.base.draw(rng)
+        return Sample(self._turned(x), self._turned(y), exact)
+
+    def _turned(self, x: np.ndarray) -> np.ndarray:
+        angle = self.speed * (x**2).sum(1)
+        turned = (x[:, 0] + 1j * x[:, 1]) * np.exp(1j * angle)
+        return np.column_stack([turned.real, turned.imag, x[:, 2:]])

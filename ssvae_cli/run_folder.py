@@ -1,0 +1,79 @@
+"""A run's folder: the names of its files, whether it has ended, what is removed of one that never began."""
+
+import contextlib
+import functools
+import json
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+CHECKPOINT = Path("checkpoints") / "last.pt"
+
+
+FAILED = "failed.txt"  # in a sweep's job folder until the job has come to its end: why it did not
+
+
+def holds_run(run: Path) -> bool:
+    """Whether something was trained in a folder; a run killed before its first checkpoint is none."""
+    metrics = run / "metrics.jsonl"
+    return (run / CHECKPOINT).exists() or (metrics.exists() and metrics.stat().st_size > 0)
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a job of a sweep has come to its end."""
+    return (folder / "summary.json").exists() and not (folder / FAILED).exists()
+
+
+def has_ended(run: Path, epochs: int) -> bool:
+    """Whether a run has come to the end of so many epochs, its closing table whole."""
+    with contextlib.suppress(OSError, ValueError):
+        json.loads((run / "summary.json").read_text())
+        return last_line(run).get("epoch") == epochs
+    return False
+
+
+def last_line(run: Path) -> dict:
+    """A run's metrics after its last epoch; {} where there are none."""
+    with contextlib.suppress(OSError, IndexError):
+        return json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    return {}
+
+
+def clear_unstarted(run: Path, job: str) -> None:
+    """Remove what Hydra laid out for a run that was refused before its first step, and empty folders of outputs/."""
+    if (run / "metrics.jsonl").exists():
+        return
+    for name in ("config.yaml", "hydra.yaml", "overrides.yaml"):
+        (run / ".hydra" / name).unlink(missing_ok=True)
+    (run / f"{job}.log").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        (run / ".hydra").rmdir()
+    remove_empty(run)
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder, and those of outputs/ above it, as far as they are empty."""
+    outputs = Path.cwd() / "outputs"
+    with contextlib.suppress(OSError):  # a folder that is not empty stays
+        folder.rmdir()
+        for parent in folder.absolute().parents:
+            if not parent.is_relative_to(outputs):
+                break
+            parent.rmdir()
+
+
+def store_overrides(run: Path, config: DictConfig, overrides: list[str]) -> None:
+    """What a resumed run is composed from, so that it can be resumed again as it now is; whole at every moment."""
+    from ssvae_cli.files import atomic_write
+
+    atomic_write(run / ".hydra" / "config.yaml", functools.partial(OmegaConf.save, config))
+    atomic_write(run / ".hydra" / "overrides.yaml", functools.partial(OmegaConf.save, list(overrides)))
+
+
+def flatten(config: DictConfig | dict, prefix: str = "") -> dict[str, object]:
+    """Nested config to dotted keys."""
+    plain = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config
+    flat = {}
+    for key, value in plain.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

@@ -1,0 +1,62 @@
+"""The scores of a batch by a critic: dense or in tiles, with past latents or without, of one process or of several."""
+
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+from ssvae_cli.critics import Critic, Factored
+from ssvae_cli.distributed.collectives import all_gather_own_first, current_shard
+from ssvae_cli.scores.dense import DenseScores
+from ssvae_cli.scores.gathered import GatheredScores
+from ssvae_cli.scores.protocol import Scores
+from ssvae_cli.scores.tiled import TiledScores, Tiles
+
+TILED_ABOVE = 4096 * 4096  # scores; below, one table is as fast and simpler to compile
+
+Direction = Literal["forward", "backward", "both"]
+Answer = TypeVar("Answer")
+
+
+def by_direction(
+    direction: Direction, forward: Callable[[], Answer], backward: Callable[[], Answer]
+) -> list[Answer]:
+    """What is asked of each direction: forward anchors z and normalises over z', backward the reverse."""
+    chosen = {"forward": [forward], "backward": [backward], "both": [forward, backward]}
+    return [answer() for answer in chosen[direction]]
+
+
+def in_batch_scores(
+    critic: Critic, z: Tensor, z_prime: Tensor, direction: Direction, past: tuple[Tensor, Tensor] | None = None
+) -> list[Scores]:
+    """Scores of the pairs z, z': [B, D], one a direction; `past` latents, [M, D] each, are further candidates."""
+    others, others_prime = (all_gather_own_first(side) for side in (z, z_prime))
+    if past is not None:
+        others, others_prime = (torch.cat(side) for side in zip((others, others_prime), past))
+    tiled = isinstance(critic, Factored) and len(z) * len(others) > TILED_ABOVE
+    scores = (_tiled if tiled else _dense)(critic, z, z_prime, others, others_prime, direction)
+    return scores if current_shard() is None else [GatheredScores(own) for own in scores]
+
+
+def _dense(critic, z, z_prime, others, others_prime, direction) -> list[Scores]:
+    """z against others', and z' against others; the pairs come first among these."""
+    table = critic(z, others_prime)
+    alone = others.shape == z.shape
+    return by_direction(
+        direction,
+        lambda: DenseScores(table),
+        lambda: DenseScores((table if alone else critic(others, z_prime)).T),
+    )
+
+
+def _tiled(critic, z, z_prime, others, others_prime, direction) -> list[Scores]:
+    if others.shape == z.shape:  # one pass over the tiles serves both directions
+        sides = {"forward": {"rows"}, "backward": {"columns"}, "both": {"rows", "columns"}}[direction]
+        tiles = Tiles(critic, z, z_prime, sides=sides)
+        return by_direction(direction, lambda: TiledScores(tiles, "rows"), lambda: TiledScores(tiles, "columns"))
+    return by_direction(
+        direction,
+        lambda: TiledScores(Tiles(critic, z, others_prime, sides={"rows"}), "rows"),
+        lambda: TiledScores(Tiles(critic, others, z_prime, sides={"columns"}), "columns"),
+    )

@@ -1,0 +1,125 @@
+"""Where a run's numbers go: metrics.jsonl, TensorBoard, the console, summary.json."""
+
+import io
+import json
+import logging
+import math
+import os
+from pathlib import Path
+
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams, scalar
+
+from ssvae_cli.errors import require
+from ssvae_cli.files import atomic_write
+
+log = logging.getLogger(__name__)
+
+DPI = 150  # of pictures
+RGBA = 4  # channels of their pixels
+
+LAYOUT = {
+    "ELBO": {"nats": ["Multiline", ["elbo/train", "elbo/validation"]]},
+    "Mutual information on validation": {
+        bound: ["Multiline", [f"mi/{bound}/validation"]] for bound in ("infonce", "dv", "nwj")
+    },
+    "Representation": {
+        "linear probe": ["Multiline", ["probe/linear/validation"]],
+        "k-NN": ["Multiline", ["probe/knn/validation"]],
+        **{name: ["Multiline", [f"geometry/{name}"]] for name in ("alignment", "uniformity", "rank")},
+    },
+}
+
+
+class Tracker:
+    """One run's logs. metrics.jsonl has a line an epoch and no clock times, so runs compare byte by byte."""
+
+    def __init__(self, run: Path, *, kept_bytes: int, meanings: dict[str, str] | None = None):
+        """kept_bytes: how much of metrics.jsonl a resumed run stands on; 0 for a new one. meanings: what TensorBoard
+        says of a tag beside its curve.
+
+        TensorBoard's file is made again from the lines that are kept: a killed run may have left it cut short or ahead.
+        The closing table of a run that goes on is taken away: it would pass for that of the longer run.
+        """
+        self.run, self._meanings = run, meanings or {}
+        self._metrics = open(run / "metrics.jsonl", "ab")
+        there = self.bytes_written
+        require(there >= kept_bytes, f"{run}/metrics.jsonl has lost lines: {there} bytes of the {kept_bytes} saved")
+        self._metrics.truncate(kept_bytes)
+        for old in [*run.glob("events.out.tfevents.*"), *run.glob("summary.json")]:
+            old.unlink()
+        self._writer = SummaryWriter(run)
+        self._writer.add_custom_scalars(LAYOUT)
+        for line in self.history():
+            self._scalars(line["step"], {k: v for k, v in line.items() if "/" in k})
+
+    @property
+    def bytes_written(self) -> int:
+        """The size of metrics.jsonl, safe on the disk, for the checkpoint."""
+        self._metrics.flush()
+        os.fsync(self._metrics.fileno())
+        return os.fstat(self._metrics.fileno()).st_size
+
+    def scalars(self, step: int, epoch: int, values: dict[str, float]) -> None:
+        """One line of metrics.jsonl, and a TensorBoard scalar each."""
+        line = {"epoch": epoch, "step": step} | {k: plain(v) for k, v in sorted(values.items())}
+        self._metrics.write(json.dumps(line).encode() + b"\n")
+        self._metrics.flush()
+        self._scalars(step, values)
+
+    def _scalars(self, step: int, values: dict[str, float | None]) -> None:
+        for name, value in values.items():
+            if value is not None:
+                self._scalar(name, value, step)
+        self._writer.flush()
+
+    def _scalar(self, name: str, value: float, step: int) -> None:
+        event = scalar(name, value)
+        event.value[0].metadata.summary_description = self._meanings.get(name, "")
+        self._writer.file_writer.add_summary(event, step)
+
+    def history(self) -> list[dict]:
+        """The lines of metrics.jsonl so far."""
+        return [json.loads(line) for line in (self.run / "metrics.jsonl").read_text().splitlines()]
+
+    def figure(self, name: str, figure, step: int) -> None:
+        """A matplotlib figure, to figures/<name>.png and to TensorBoard: drawn once, which takes the time."""
+        drawn = io.BytesIO()
+        figure.savefig(drawn, dpi=DPI, format="png")
+        png = drawn.getvalue()
+        atomic_write(self.run / "figures" / f"{name}.png", lambda path: path.write_bytes(png))
+        width, height = (round(DPI * inches) for inches in figure.get_size_inches())
+        image = Summary.Image(height=height, width=width, colorspace=RGBA, encoded_image_string=png)
+        event = Summary(value=[Summary.Value(tag=f"figures/{name}", image=image)])
+        self._writer.file_writer.add_summary(event, step)
+
+    def summary(self, values: dict, choices: dict, step: int) -> None:
+        """hparams in the run's own event file (add_hparams would make a child run), and summary.json at the very last:
+        a run that has it has ended.
+        """
+        numbers = {k: float(v) for k, v in values.items() if isinstance(v, (int, float)) and "/" in k}
+        for event in hparams(choices, dict.fromkeys(numbers, 0.0)):
+            self._writer.file_writer.add_summary(event)
+        for name, value in numbers.items():
+            self._scalar(name, value, step)
+        self._writer.flush()
+        text = json.dumps({k: plain(v) for k, v in values.items()}, indent=2) + "\n"
+        atomic_write(self.run / "summary.json", lambda path: path.write_text(text))
+
+    def close(self) -> None:
+        self._writer.close()
+        self._metrics.close()
+
+
+def plain(value):
+    """A JSON value: NaN and infinities have none, and become null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+
+
+
+
+
+

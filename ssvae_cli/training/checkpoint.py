@@ -1,0 +1,91 @@
+"""Checkpoints: saved atomically, loaded without running code."""
+
+import contextlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from ssvae_cli.errors import UserError, require
+from ssvae_cli.files import atomic_write
+from ssvae_cli.instantiate.trust import refuse_untrusted
+from ssvae_cli.run_folder import CHECKPOINT, flatten
+from ssvae_cli.run_folder import CHECKPOINT as LAST
+
+
+def save(run: Path, state: dict) -> None:
+    """Replace the run's last checkpoint."""
+    whole = io.BytesIO()  # torch, writing to a full disk itself, would not say what went wrong
+    torch.save(state, whole)
+    atomic_write(run / LAST, lambda path: path.write_bytes(whole.getbuffer()))
+
+
+def load(run: Path, key: str = "resume") -> dict:
+    """The run's last checkpoint, on the CPU; key: what named the run.
+
+    Raises UserError where there is none, or one that is no plain data.
+    """
+    path = run / LAST
+    require(path.is_file(), f"{key}={run}: no checkpoint there ({LAST} is missing); give the folder of a run")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises nearly anything on a bad file
+        code = "Unsupported" in str(error) or "WeightsUnpickler" in str(error)
+        reason = "it holds more than tensors and plain data" if code else "damaged or cut short"
+        raise UserError(f"{path} is no checkpoint of ssvae: {reason}") from error
+
+
+@contextlib.contextmanager
+def fitting(run: Path) -> Iterator[None]:
+    """Inside, what a checkpoint holds is put in place; raises UserError where it is not what the run's parts take."""
+    try:
+        yield
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = (str(error).splitlines() or [""])[-1].strip()
+        raise UserError(f"{run / LAST} does not fit the run's configuration ({reason})") from error
+
+
+def random_state(device: torch.device) -> list[torch.Tensor]:
+    """The global random generators' states: the CPU's, and the GPU's where the run is on one."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+
+
+def set_random_state(states: list[torch.Tensor], device: torch.device) -> None:
+    """Put `random_state` back; a GPU's part is left out where the run goes on without one."""
+    torch.set_rng_state(states[0])
+    if device.type == "cuda" and len(states) > 1:
+        torch.cuda.set_rng_state(states[1], device)
+
+
+MAY_CHANGE = ("trainer.device", "dataset.workers")  # by a resumption, besides trainer.epochs upward
+
+
+ASKING = ("resume", "trust", "sweep.resume")  # and what asks for it
+
+
+def refuse_other_run(run: Path, config: DictConfig) -> None:
+    """Raise UserError unless `run` can go on under `config`: classes that are trusted, and the same configuration."""
+    from ssvae_cli.training.checkpoint import load
+
+    saved = load(run).get("config")
+    require(isinstance(saved, str), f"{run / CHECKPOINT} holds no configuration; give the folder of a run")
+    refuse_untrusted(config, run, trust=config.trust)
+    refuse_other_config(run, saved, config)
+
+
+def refuse_other_config(run: Path, saved: str, now: DictConfig) -> None:
+    """Raise UserError, naming each key, where the configuration is not the one that the run was started with."""
+    before, after = flatten(OmegaConf.create(saved)), flatten(now)
+    changed = []
+    for key in sorted(before.keys() | after.keys()):
+        old, new = before.get(key), after.get(key)
+        upward = key == "trainer.epochs" and isinstance(new, int) and new >= old
+        if old != new and key not in (*MAY_CHANGE, *ASKING) and not upward:
+            changed.append(f"{key} was {old}, now {new}")
+    if changed:
+        raise UserError(
+            f"resume={run}: the configuration differs: {'; '.join(changed)}; "
+            f"allowed to change: trainer.epochs upward, {', '.join(MAY_CHANGE)}, trust"
+        )

@@ -1,0 +1,86 @@
+"""How far a run has come, and all that it takes to go on from there to the same numbers."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ssvae_cli.objective import Objective
+from ssvae_cli.optimizers import Optimization
+from ssvae_cli.training import checkpoint
+
+
+class TrainState:
+    """`epoch` epochs are done, and `step` steps of the next, whose ELBOs sum to `total`, in `train_s` seconds.
+
+    noise: the generator of views and posterior samples, on the device. stored: what else a checkpoint holds.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        *,
+        objective: Objective,
+        optimization: Optimization,
+        seed: int,
+        device: torch.device,
+        stored: dict,
+    ):
+        self.run, self.objective, self.optimization = run, objective, optimization
+        self.seed, self.device, self.stored = seed, device, stored
+        self._order = torch.Generator().manual_seed(seed)
+        self.noise = torch.Generator(device).manual_seed(seed)
+        self.epoch, self.step, self.train_s, self.metrics_bytes = 0, 0, 0.0, 0
+        self.total = torch.zeros((), device=device)
+        self._before_shuffle = self._order.get_state()
+
+    def shuffle(self, count: int) -> Tensor:
+        """The rows of the epoch that begins, or goes on, in its order: [count]."""
+        self._before_shuffle = self._order.get_state()
+        return torch.randperm(count, generator=self._order)
+
+    def count_step(self, elbo: Tensor) -> None:
+        """One more step is done, whose ELBO it was."""
+        self.total += elbo.detach().clone()  # a CUDA graph writes its output again in place
+        self.step += 1
+
+    def end_epoch(self) -> None:
+        """The epoch is done; the next has no step yet."""
+        self.epoch, self.step = self.epoch + 1, 0
+        self.total = torch.zeros((), device=self.device)
+        self._before_shuffle = self._order.get_state()
+
+    def save(self, metrics_bytes: int) -> None:
+        """Replace the run's last checkpoint; metrics_bytes: how much of metrics.jsonl belongs to it."""
+        checkpoint.save(
+            self.run,
+            {
+                **self.stored,
+                "objective": self.objective.state_dict(),
+                "optimizer": self.optimization.optimizer.state_dict(),
+                "order": self._before_shuffle,
+                "noise": self.noise.get_state(),
+                "random": checkpoint.random_state(self.device),
+                "epoch": self.epoch,
+                "step": self.step,
+                "device": self.device.type,
+                "total": self.total,
+                "train_s": self.train_s,
+                "metrics_bytes": metrics_bytes,
+            },
+        )
+
+    def load(self) -> None:
+        """Go on from the run's last checkpoint. Raises UserError where there is none, or one that does not fit."""
+        state = checkpoint.load(self.run)
+        with checkpoint.fitting(self.run):
+            self.objective.load_state_dict(state["objective"])
+            self.optimization.optimizer.load_state_dict(state["optimizer"])
+            self._order.set_state(state["order"])
+            checkpoint.set_random_state(state["random"], self.device)
+            self.epoch, self.step, self.total = state["epoch"], state["step"], state["total"].to(self.device)
+            self.train_s, self.metrics_bytes = state["train_s"], state["metrics_bytes"]
+            if state["device"] == self.device.type:
+                self.noise.set_state(state["noise"])
+            else:  # another kind of generator: other views from here on
+                self.noise.manual_seed(self.seed + self.epoch + 1)
