@@ -1,15 +1,17 @@
 """What several tests share: the command with short fits, in this process or as a script of its own, and tiny runs."""
 
-import contextlib
 import json
+import math
 import sys
 from pathlib import Path
-from unittest import mock
 
+import torch
+from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+from torch import Tensor
 
 from ssvae_cli.cli import main as cli
-from ssvae_cli.evaluation import both_sides, density, evaluator
 
 TINY = [
     "trainer.epochs=2",
@@ -19,29 +21,29 @@ TINY = [
     "trainer.device=cpu",
 ]
 SHORT_FITS = [  # a few steps on few samples, for runs whose numbers no test is about
-    (density, "STEPS", 10),
-    (both_sides, "STEPS", 5),
-    (both_sides, "MOST", 500),
-    (evaluator, "DENSITY_SAMPLES", 500),
+    "evaluation.fitting_pairs=500",
+    "evaluation.metrics.elbo.density.steps=10",
+    "evaluation.metrics.eq23.density.steps=10",
+    "evaluation.metrics.eq23.classifier.steps=5",
+    "evaluation.metrics.eq23.critic_fit.steps=5",
+    "evaluation.metrics.eq23.samples=500",
 ]
+PENALTY = "evaluation.metrics.probe.penalties=[0.1]"  # one fit of the probe, and not four
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
 def ssvae(*arguments: str) -> int:
-    """Run `ssvae ARGUMENTS` in this process, its fits short; its exit code."""
+    """Run `ssvae ARGUMENTS` in this process, the fits of a new run short; its exit code."""
     GlobalHydra.instance().clear()
-    before = sys.argv
-    sys.argv = ["ssvae", *arguments]
-    with contextlib.ExitStack() as short:
-        for module, name, value in SHORT_FITS:
-            short.enter_context(mock.patch.object(module, name, value))
-        try:
-            cli.main()
-        except SystemExit as stop:
-            return int(stop.code or 0)
-        finally:
-            sys.argv = before
-            GlobalHydra.instance().clear()
+    begins = arguments[:1] == ("train",) and not any("resume=" in argument for argument in arguments)
+    before, sys.argv = sys.argv, ["ssvae", *arguments, *(SHORT_FITS if begins else [])]
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    finally:
+        sys.argv = before
+        GlobalHydra.instance().clear()
     return 0
 
 
@@ -49,6 +51,29 @@ def train(run: Path, *overrides: str) -> dict:
     """A tiny run in the folder `run`; its summary."""
     assert ssvae("train", *TINY, *overrides, f"hydra.run.dir={run}") == 0
     return json.loads((run / "summary.json").read_text())
+
+
+def refused(capfd, *arguments: str) -> str:
+    """The one line with which `ssvae ARGUMENTS` is refused."""
+    capfd.readouterr()
+    assert ssvae(*arguments) == 2
+    out, err = capfd.readouterr()
+    (line,) = err.strip().splitlines()
+    assert out == "" and line.startswith("ssvae: ")
+    return line
+
+
+def composed(*overrides: str, command: str = "train") -> DictConfig:
+    """The configuration of a command."""
+    GlobalHydra.instance().clear()
+    with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
+        return compose(command, overrides=list(overrides))
+
+
+def normal_pairs(count: int, dim: int, rho: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """(z, z'), [count, dim] each, float64: standard normal, each coordinate correlated with its partner."""
+    z, e = torch.randn(2, count, dim, generator=generator, dtype=torch.float64)
+    return z, rho * z + math.sqrt(1 - rho**2) * e
 
 
 if __name__ == "__main__":

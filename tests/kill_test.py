@@ -37,7 +37,7 @@ SMALL = [
     "encoder.latent_dim=8",
     "estimator=queue",
     "estimator.size=300",
-    "probe.penalties=[0.1]",
+    "evaluation.metrics.probe.penalties=[0.1]",
 ]
 CLOCKS = {"time/train_s", "throughput/images_per_s", "train_s", "config"}
 EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -signal.SIGKILL}

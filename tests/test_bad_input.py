@@ -156,7 +156,7 @@ CASES = {
     "a recurrent encoder of images": ("train", ["encoder=gru"], ["for sequences", "[1, 8, 8]"]),
     "a group of another choice": (
         "train",
-        ["pairs=simclr", "pairs/then=noise"],
+        ["pairs=simclr", "pairs@pairs.then=noise"],
         ["the pairs that was chosen has no pairs/then", "context, halves, latent, patches, peers"],
     ),
     "a critic for an explicit prior": (
@@ -179,7 +179,7 @@ CASES = {
     ),
     "a value of null": ("train", ["trainer.compile=null"], ["trainer.compile", "true or false", "got null"]),
     "a device by another name": ("train", ["trainer.device=gpu"], ["trainer.device", "one of auto, cpu, cuda"]),
-    "unknown pairs to follow": ("train", ["pairs=halves", "pairs/then=naturel"], ["did you mean 'natural'"]),
+    "unknown pairs to follow": ("train", ["pairs=halves", "pairs@pairs.then=naturel"], ["did you mean 'natural'"]),
     "correlation of one": (
         "train",
         ["prior=gaussian", "prior.correlation=1"],

@@ -16,10 +16,9 @@ from ssvae_cli.encoders.posteriors import Gaussian, PowerSpherical
 from ssvae_cli.errors import UserError
 from ssvae_cli.estimators.aggregate import Aggregate
 from ssvae_cli.estimators.classifier import Classifier
-from ssvae_cli.estimators.entropy import logdet_bias
 from ssvae_cli.estimators.kde import KDE
 from ssvae_cli.estimators.knn import KNN
-from ssvae_cli.estimators.logdet import LogDet
+from ssvae_cli.estimators.logdet import LogDet, logdet_bias
 from ssvae_cli.estimators.telescoping import Telescoping
 
 EUCLIDEAN, SPHERE, BOX = SPACES.values()

@@ -14,9 +14,9 @@ from helpers import ssvae, train
 from ssvae_cli.critics import Separable
 from ssvae_cli.estimators.infonce import InfoNCE
 from ssvae_cli.estimators.nwj import NWJ
+from ssvae_cli.evaluation.fit import Fit as Training
 from ssvae_cli.evaluation.fresh_critics import fresh_bounds
 from ssvae_cli.mi.data import Pairs
-from ssvae_cli.mi.training import Training
 
 
 @pytest.fixture(scope="module")

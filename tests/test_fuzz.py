@@ -41,8 +41,8 @@ ONE_STEP = [
     "trainer.epochs=1",
     "trainer.device=cpu",
     "trainer.compile=false",
-    "probe.penalties=[1.0]",
-    "probe.max_iterations=2",
+    "evaluation.metrics.probe.penalties=[1.0]",
+    "evaluation.metrics.probe.max_iterations=2",
 ]
 NO_FITS = [  # a step of each, on next to no samples: how good the numbers are is not the question here
     (density, "STEPS", 1),

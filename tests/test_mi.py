@@ -13,7 +13,7 @@ import torch
 
 from helpers import ssvae
 from ssvae_cli.estimators.base import ScoreEstimator
-from ssvae_cli.mi.reading import Reading
+from ssvae_cli.evaluation.estimate import Estimate as Reading
 from ssvae_cli.mi.recommend import Estimate, recommend
 from ssvae_cli.mi.tasks import Gaussian
 

@@ -13,17 +13,17 @@ import pytest
 import torch
 from scipy.special import digamma
 from sklearn.feature_selection import mutual_info_regression
+from ssvae_cli.mi.critics import fit_and_read
 
 from ssvae_cli.critics import MLP, Separable
 from ssvae_cli.estimators.infonce import InfoNCE
 from ssvae_cli.estimators.nwj import NWJ
 from ssvae_cli.estimators.smile import SMILE
+from ssvae_cli.evaluation.fit import Fit as Training
 from ssvae_cli.mi.classical import gaussian_copula, ksg, share_a_coordinate
-from ssvae_cli.mi.critics import fit_and_read
 from ssvae_cli.mi.data import Pairs, Split, cut, normal_scores
 from ssvae_cli.mi.entropies import Density, Entropies
 from ssvae_cli.mi.tasks import Gaussian, Sample, Student
-from ssvae_cli.mi.training import Training
 
 SPLIT = Split(validation=0.2, test=0.2, at_most=2048)
 

@@ -315,6 +315,6 @@ def test_every_choice_of_pairs_can_be_built(choice):
 @pytest.mark.parametrize("chain", [["patches"], ["halves", "digits"], ["peers", "noise"]], ids="-".join)
 def test_runs_on_such_pairs_end_with_a_probe_above_chance(chain, tmp_path):
     made, *then = chain
-    overrides = [f"pairs={made}", *(f"pairs/then={name}" for name in then)]
+    overrides = [f"pairs={made}", *(f"pairs@pairs.then={name}" for name in then)]
     summary = train(tmp_path / "run", *overrides, "trainer.epochs=1", "dataset.limit=800")
     assert summary["probe/linear/test"] > 0.3 and summary["elbo/test"] is not None

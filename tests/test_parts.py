@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from ssvae_cli.estimators.entropy import logdet_bias
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from ssvae_cli import critics as critics
@@ -13,6 +12,7 @@ from ssvae_cli.encoders.convnet import ConvNet
 from ssvae_cli.encoders.posteriors import Gaussian
 from ssvae_cli.errors import UserError
 from ssvae_cli.estimators.classifier import Classifier, cross_entropy
+from ssvae_cli.estimators.logdet import logdet_bias
 from ssvae_cli.optimizers import AdamW
 from ssvae_cli.priors.base import Encoded
 from ssvae_cli.priors.unstructured import UnstructuredNormal

@@ -24,7 +24,7 @@ from helpers import TINY, ssvae
 from ssvae_cli.cli import sweeps as runs
 from ssvae_cli.errors import UserError
 
-ONE = [*TINY, "trainer.epochs=1", "dataset.limit=400", "probe.penalties=[0.1]"]
+ONE = [*TINY, "trainer.epochs=1", "dataset.limit=400", "evaluation.metrics.probe.penalties=[0.1]"]
 QUICK = [*ONE, "prior=unstructured_normal", "decoder=conv"]  # no fits to its numbers, for processes of its own
 
 

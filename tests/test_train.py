@@ -179,7 +179,7 @@ def test_tensorboard_holds_scalars_layout_hparams_and_pictures_in_one_run(run):
 
 def test_a_sweep_makes_a_folder_for_every_job(tmp_path):
     jobs = ["-m", "prior=infonce,mi", "seed=0,1"]
-    one = [*TINY, "trainer.epochs=1", "dataset.limit=400", "probe.penalties=[0.1]"]
+    one = [*TINY, "trainer.epochs=1", "dataset.limit=400", "evaluation.metrics.probe.penalties=[0.1]"]
     assert ssvae("train", *jobs, *one, f"hydra.sweep.dir={tmp_path}/sweep") == 0
     summaries = sorted((tmp_path / "sweep").glob("*/summary.json"))
     assert len(summaries) == 4

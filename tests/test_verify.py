@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from helpers import ssvae
+from ssvae_cli.estimators.base import EntropyEstimator
 from ssvae_cli.estimators.dv import DV
-from ssvae_cli.estimators.entropy import EntropyEstimator
 from ssvae_cli.estimators.eq3 import Eq3
 from ssvae_cli.estimators.infonce import InfoNCE
 from ssvae_cli.estimators.leave_one_out import LeaveOneOut
