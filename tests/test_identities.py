@@ -10,6 +10,7 @@ import math
 import pytest
 import torch
 
+from helpers import normal_pairs
 from ssvae_cli.critics import RBF, Bilinear
 from ssvae_cli.estimators.classifier import Classifier
 from ssvae_cli.estimators.dv import DV
@@ -68,7 +69,7 @@ def test_the_optimal_critic_gives_the_information_under_every_bound(seed):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_limit_is_at_least_dv_is_at_least_nwj_for_one_f(seed):
+def test_leave_one_out_is_at_least_dv_is_at_least_nwj_for_one_f(seed):
     scores = EnumeratedScores(*reversed(random_table(seed)))
     assert LeaveOneOut()(scores) >= DV()(scores) >= NWJ()(scores)
 
@@ -77,12 +78,6 @@ def test_a_pair_that_never_occurs_adds_nothing():
     joint = torch.tensor([[0.5, 0.0], [0.0, 0.5]], dtype=torch.float64)
     log_f = torch.tensor([[0.0, -math.inf], [-math.inf, 0.0]], dtype=torch.float64)
     assert abs(LeaveOneOut()(EnumeratedScores(log_f, joint)) - math.log(2)) < 1e-12
-
-
-def normal_pairs(n, dim, rho, generator):
-    z = torch.randn(n, dim, generator=generator, dtype=torch.float64)
-    e = torch.randn(n, dim, generator=generator, dtype=torch.float64)
-    return z, rho * z + math.sqrt(1 - rho**2) * e
 
 
 def batches(score, estimator, dim, rho, count=60, size=1500):
@@ -123,7 +118,7 @@ def optimal(rho):
 RHO, B, S = 0.6, 0.4, 1.3
 RBF_FORM = -(1 - RHO) / S**2 - math.log(S / math.sqrt(S**2 + 1)) + 1 / (2 * (S**2 + 1))
 CLOSED_FORMS = {
-    "I by the optimal critic, limit": (optimal(RHO), LeaveOneOut(), 1, -0.5 * math.log(1 - RHO**2)),
+    "I by the optimal critic, leave-one-out": (optimal(RHO), LeaveOneOut(), 1, -0.5 * math.log(1 - RHO**2)),
     "I by the optimal critic, infonce": (optimal(RHO), KWay(), 1, -0.5 * math.log(1 - RHO**2)),
     "I by the optimal critic, dv": (optimal(RHO), DV(), 1, -0.5 * math.log(1 - RHO**2)),
     "bilinear, one dimension": (bilinear(B), LeaveOneOut(), 1, B * RHO - B**2 / 2),
