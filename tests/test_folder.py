@@ -123,13 +123,13 @@ def strange_class(root):
 
 def mixed_sizes(root):
     Image.new("RGB", (9, 8)).save(root / "train" / "dog" / "0.jpg")
-    return "give dataset.size"
+    return "give size"
 
 
 def other_size_in_test(root):
     for path in (root / "test").rglob("*.jpg"):
         Image.new("RGB", (9, 9)).save(path)
-    return "give dataset.size"
+    return "give size"
 
 
 def bomb(root):
@@ -151,5 +151,5 @@ def test_a_bad_folder_is_refused_in_a_line_that_names_the_place(spoil, tmp_path)
 
 @pytest.mark.parametrize("validation", [0, 12, 10_000])
 def test_a_validation_split_that_leaves_nothing_is_refused(validation, tmp_path):
-    with pytest.raises(UserError, match="dataset.validation must lie between 1 and 11"):
+    with pytest.raises(UserError, match="^validation must lie between 1 and 11"):
         read(make_folder(tmp_path), validation=validation)

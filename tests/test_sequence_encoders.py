@@ -3,16 +3,13 @@
 import pytest
 import torch
 
-from helpers import train
+from helpers import composed, train
 from ssvae_cli.errors import UserError
 from ssvae_cli.instantiate.build import build
 
 
 def made(kind, shape, *overrides):
-    from hydra import compose, initialize_config_module
-
-    with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
-        config = compose("train", overrides=[f"encoder={kind}", "encoder.backbone.width=16", *overrides])
+    config = composed(f"encoder={kind}", "encoder.backbone.width=16", *overrides)
     return build(config.encoder, "encoder", shape=shape)
 
 
@@ -55,7 +52,6 @@ def test_images_are_refused_in_a_line():
 
 def test_balls_train_on_context_pairs_with_encoders_of_two_kinds(tmp_path):
     few = ["dataset.train=100", "dataset.validation=40", "dataset.test=40", "dataset.size=16"]
-    summary = train(
-        tmp_path / "run", "dataset=balls", *few, "trainer.batch_size=50", "trainer.epochs=1", "encoder_prime=mlp"
-    )
+    few += ["trainer.batch_size=50", "trainer.epochs=1"]
+    summary = train(tmp_path / "run", "dataset=balls", "encoder@encoder_prime=mlp", *few)
     assert summary["elbo/test"] is not None and (tmp_path / "run" / "figures" / "pairs.png").exists()

@@ -188,19 +188,19 @@ def test_a_run_on_known_truth_reports_it_and_what_has_no_labels_has_no_probe(tmp
 @pytest.mark.parametrize(
     "name, options, said",
     [
-        ("gaussian", {"correlation": 1.0}, "dataset.correlation must lie between -1 and 1"),
-        ("gaussian", {"dim": 0}, "dataset.dim must be at least 1"),
-        ("gaussian", {"train": 0}, "dataset.train must be at least 1"),
-        ("latents", {"conditional": "vmf"}, "allowed with dataset.space=normal: laplace, normal"),
-        ("latents", {"space": "sphere", "dim": 1}, "dataset.dim must be at least 2"),
-        ("latents", {"space": "sphere", "content": 1}, "needs dataset.space=normal or box"),
-        ("latents", {"content": 4}, "dataset.content must lie between 0 and 3"),
-        ("latents", {"dependence": 0.5}, "needs dataset.space=normal and dataset.content"),
-        ("latents", {"scale": 0.0}, "dataset.scale must be above 0"),
-        ("sprites", {"seed": -1}, "dataset.seed must be at least 0"),
-        ("balls", {"balls": 9}, "dataset.balls must lie between 1 and 5"),
-        ("balls", {"steps": 1}, "dataset.steps must be at least 2"),
-        ("balls", {"size": 4}, "dataset.size must be at least 8"),
+        ("gaussian", {"correlation": 1.0}, "correlation must lie between -1 and 1"),
+        ("gaussian", {"dim": 0}, "dim must be at least 1"),
+        ("gaussian", {"train": 0}, "train must be at least 1"),
+        ("latents", {"conditional": "vmf"}, "allowed with space=normal: laplace, normal"),
+        ("latents", {"space": "sphere", "dim": 1}, "dim must be at least 2"),
+        ("latents", {"space": "sphere", "content": 1}, "needs space=normal or box"),
+        ("latents", {"content": 4}, "content must lie between 0 and 3"),
+        ("latents", {"dependence": 0.5}, "needs space=normal and content"),
+        ("latents", {"scale": 0.0}, "scale must be above 0"),
+        ("sprites", {"seed": -1}, "seed must be at least 0"),
+        ("balls", {"balls": 9}, "balls must lie between 1 and 5"),
+        ("balls", {"steps": 1}, "steps must be at least 2"),
+        ("balls", {"size": 4}, "size must be at least 8"),
     ],
 )
 def test_what_makes_no_data_is_refused_in_a_line(name, options, said):
@@ -231,7 +231,7 @@ def test_batches_come_in_the_order_asked_for():
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_more_data_than_memory_gb_are_refused_before_they_are_made(name):
-    with pytest.raises(UserError, match="would take .* GiB where dataset.memory_gb=4; lower dataset.train") as error:
+    with pytest.raises(UserError, match="would take .* GiB where memory_gb=4; lower train") as error:
         made(name, train=10**12)
     assert "\n" not in str(error.value)
     assert len(made(name, memory_gb=0.01).train) == 20

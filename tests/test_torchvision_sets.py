@@ -181,7 +181,7 @@ def test_the_real_mnist_is_read_whole():
 @pytest.mark.parametrize("read_set", [mnist, fashion_mnist, kmnist, cifar10, cifar100, svhn, stl10])
 def test_a_set_that_is_not_there_says_how_to_have_it(read_set, tmp_path):
     for root in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(UserError, match="dataset.download=true") as error:
+        with pytest.raises(UserError, match=r"\bdownload=true") as error:
             more = {"unlabelled": False} if read_set is stl10 else {}
             read_set(root=str(root), download=False, validation=10, **more)
         assert "\n" not in str(error.value)
