@@ -13,15 +13,16 @@ import pytest
 import torch
 from scipy.special import digamma
 from sklearn.feature_selection import mutual_info_regression
-from ssvae_cli.mi.critics import fit_and_read
 
 from ssvae_cli.critics import MLP, Separable
 from ssvae_cli.estimators.infonce import InfoNCE
 from ssvae_cli.estimators.nwj import NWJ
 from ssvae_cli.estimators.smile import SMILE
-from ssvae_cli.evaluation.fit import Fit as Training
+from ssvae_cli.evaluation.fit import Fit
+from ssvae_cli.evaluation.fresh_critics import fit_and_read
+from ssvae_cli.evaluation.samples import Pairs, normal_scores
 from ssvae_cli.mi.classical import gaussian_copula, ksg, share_a_coordinate
-from ssvae_cli.mi.data import Pairs, Split, cut, normal_scores
+from ssvae_cli.mi.data import Split, cut, of_one_width
 from ssvae_cli.mi.entropies import Density, Entropies
 from ssvae_cli.mi.tasks import Gaussian, Sample, Student
 
@@ -32,21 +33,21 @@ def gaussian(*, dim=2, mi=1.0, samples=2000, power=1, seed=0):
     return Gaussian(samples=samples, dim=dim, mi=mi, power=power).draw(np.random.default_rng(seed))
 
 
-def training(steps=300, batch_size=64, patience=5):
-    return Training(steps=steps, batch_size=batch_size, lr=1e-3, eval_every=50, patience=patience)
+def short_fit(steps=300, batch_size=64, patience=5):
+    return Fit(steps=steps, batch_size=batch_size, lr=1e-3, eval_every=50, patience=patience)
 
 
 def by_critic(sample, estimator, critic=None, **options):
     torch.manual_seed(0)
     critic = critic or Separable(latent_dim=sample.x.shape[1], hidden=[64], embedding_dim=32)
     generator = torch.Generator().manual_seed(0)
-    return fit_and_read(critic, estimator, training(**options), cut(sample, SPLIT, 0), generator)
+    return fit_and_read(critic, estimator, short_fit(**options), of_one_width(cut(sample, SPLIT, 0).parts), generator)
 
 
 def by_entropies(sample, **options):
     torch.manual_seed(0)
-    entropies = Entropies(hidden=64, components=4, training=training(batch_size=256, **options))
-    return entropies.fit_and_read(cut(sample, SPLIT, 0), torch.Generator().manual_seed(0))
+    entropies = Entropies(hidden=64, components=4, training=short_fit(batch_size=256, **options))
+    return entropies.fit_and_read(cut(sample, SPLIT, 0).parts, torch.Generator().manual_seed(0))
 
 
 # 1. Normal scores.
@@ -202,7 +203,7 @@ def test_x_and_y_of_unequal_widths_are_scored():
     assert by_critic(narrow, InfoNCE())[0].value == pytest.approx(0.5, abs=0.15)
 
 
-def test_training_keeps_the_weights_that_validation_liked_best():
+def test_a_fit_keeps_the_weights_that_validation_liked_best():
     network = torch.nn.Linear(1, 1)
     seen = []
 
@@ -211,7 +212,7 @@ def test_training_keeps_the_weights_that_validation_liked_best():
         return -abs(len(seen) - 3)  # the third look is the best
 
     pairs = Pairs(torch.ones(8, 1), torch.ones(8, 1))
-    curve = training(steps=1000, patience=2).fit(
+    curve = short_fit(steps=1000, patience=2)(
         network, lambda batch: network(batch.x).mean(), pairs, validate, torch.Generator()
     )
     assert curve.chosen == 100 and curve.steps == [0, 50, 100, 150, 200]

@@ -1,19 +1,25 @@
 """Pair generators: what x and x' are, that they compose, and what they refuse.
 
 1. Every pixel of x and x' is one of the source, at the place that the generator claims.
-2. Chance is uniform over what is allowed: patches, windows, peers.
+2. Chance is uniform over what is allowed: patches, windows, images of a class.
 3. `then` is applied to each side; what probes read has no chance in it.
 4. Data that cannot give such pairs are refused in one line.
 """
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from hydra.utils import instantiate
+from PIL import Image
 
-from helpers import train
+from helpers import composed, train
 from ssvae_cli.datasets.base import Data, Split
+from ssvae_cli.encoders.base import Encoder
+from ssvae_cli.encoders.convnet import ConvNet
 from ssvae_cli.errors import UserError
+from ssvae_cli.instantiate.build import build
 from ssvae_cli.pairs.base import Identity, Pairs
 from ssvae_cli.pairs.context import Context
 from ssvae_cli.pairs.halves import Halves
@@ -110,23 +116,23 @@ def test_probes_read_the_last_window_and_its_factors_where_it_ends():
     assert torch.equal(pairs.factors(Split(x, torch.zeros(2), factors=factors)), factors[:, -1])
 
 
-def test_peers_are_other_images_of_the_class_each_as_often():
+def test_supervised_partners_are_other_images_of_the_class_each_as_often():
     x, y = numbered(7, 1, 2, 2), torch.tensor([0, 1, 0, 1, 0, 1, 0])
     images = data(x, y)
     pairs = Supervised(then=Raw())
     pairs.attach(images)
     rows = torch.arange(7).repeat(3000)
     first, second = pairs(images.train.rows(rows), generator())
-    own, peer = (side[:, 0, 0, 0] // 10_000 for side in (first, second))
-    assert torch.equal(own, rows) and torch.equal(y[own], y[peer])
-    counts = torch.bincount(own * 7 + peer, minlength=49).view(7, 7)
+    own, partner = (side[:, 0, 0, 0] // 10_000 for side in (first, second))
+    assert torch.equal(own, rows) and torch.equal(y[own], y[partner])
+    counts = torch.bincount(own * 7 + partner, minlength=49).view(7, 7)
     assert counts.diagonal().sum() == 0
     for i in range(7):
         others = counts[i][(y == y[i]) & (torch.arange(7) != i)]
         assert (others - 3000 / len(others)).abs().max() < 5 * (3000 / len(others)) ** 0.5
 
 
-def test_peers_come_from_the_batchs_own_split():
+def test_supervised_partners_come_from_the_batchs_own_split():
     y = torch.zeros(4, dtype=torch.long)
     images = Data(*(split(numbered(4, 1, 2, 2) + 100_000 * part, y) for part in range(3)))
     pairs = Supervised(then=Raw())
@@ -136,7 +142,7 @@ def test_peers_come_from_the_batchs_own_split():
         assert (pairs(batch, generator())[1] // 100_000 == part).all()
 
 
-def test_peers_say_that_they_are_an_oracle(caplog):
+def test_supervised_pairs_warn_that_they_read_the_labels(caplog):
     Supervised(then=Identity()).attach(data(numbered(4, 1, 2, 2), torch.zeros(4, dtype=torch.long)))
     assert "labels" in caplog.text and "oracle" in caplog.text
 
@@ -148,20 +154,15 @@ def test_noise_is_independent_on_both_sides_and_of_its_deviation():
     assert torch.corrcoef(torch.stack([first.flatten(), second.flatten()]))[0, 1].abs() < 0.02
 
 
-def natural(**options):
-    from hydra import compose, initialize_config_module
-    from hydra.utils import instantiate
-
-    with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
-        config = compose("pairs/natural").pairs
-    return instantiate(config, _convert_="all", **options)
+def simclr(**options):
+    return instantiate(composed("pairs=simclr").pairs, _convert_="all", **options)
 
 
 def test_halves_then_augment_augments_each_half():
     """The halves' colours do not mix, and each half has parameters of its own."""
     x = torch.zeros(64, 3, 16, 16, dtype=torch.uint8)
     x[:, 0, :8], x[:, 2, 8:] = 200, 200  # red above, blue below
-    pairs = Halves(first="top", then=natural(jitter=None, grayscale=None))
+    pairs = Halves(first="top", then=simclr(jitter=None, grayscale=None))
     top, bottom = (pairs.to_unit(side) for side in pairs(split(x), generator()))
     assert top.shape == bottom.shape == (64, 3, 8, 16)
     red, blue = torch.tensor([200.0, 0, 0]) / 255, torch.tensor([0, 0, 200.0]) / 255
@@ -169,7 +170,7 @@ def test_halves_then_augment_augments_each_half():
     assert torch.allclose(bottom, blue.view(1, 3, 1, 1).expand_as(bottom), atol=1e-5)
 
 
-def test_makers_follow_one_another():
+def test_chains_follow_one_another():
     """Supervised, then halves: the top of one image, the bottom of another of its class."""
     x, y = numbered(4, 1, 4, 4), torch.tensor([0, 0, 1, 1])
     images = data(x, y)
@@ -183,7 +184,7 @@ def test_makers_follow_one_another():
 def test_augment_after_the_datas_own_partner_sees_both_sides():
     x = torch.full((8, 3, 8, 8), 50, dtype=torch.uint8)
     batch = Split(x, torch.zeros(8), x_prime=x + 100)
-    pairs = natural(jitter=None, grayscale=None)
+    pairs = simclr(jitter=None, grayscale=None)
     first, second = (pairs.to_unit(side) for side in pairs(batch, generator()))
     assert torch.allclose(first, torch.tensor(50 / 255), atol=1e-5)
     assert torch.allclose(second, torch.tensor(150 / 255), atol=1e-5)
@@ -191,20 +192,15 @@ def test_augment_after_the_datas_own_partner_sees_both_sides():
 
 def test_what_probes_read_is_normalised_by_what_follows():
     x = torch.randint(0, 256, (3, 3, 12, 12), dtype=torch.uint8)
-    pairs = Patches(grid=2, overlap=0.0, then=natural(size=4))
+    pairs = Patches(grid=2, overlap=0.0, then=simclr(size=4))
     assert pairs.clean(split(x)).shape == (3, 4, 3, 4, 4)
     assert pairs.shapes(data(x)) == ((3, 4, 4), (3, 4, 4))
-    pairs = Patches(grid=2, overlap=0.0, then=natural())
+    pairs = Patches(grid=2, overlap=0.0, then=simclr())
     corner = pairs.to_unit(pairs.clean(split(x)))[:, 0]
     assert torch.allclose(corner, x[:, :, :6, :6] / 255, atol=1e-6)
 
 
 def test_features_of_several_parts_are_their_mean():
-    from functools import partial
-
-    from ssvae_cli.encoders.base import Encoder
-    from ssvae_cli.encoders.convnet import ConvNet
-
     backbone = partial(ConvNet, width=4, stages=1, stride=1)
     encoder = Encoder(shape=(3, 6, 6), backbone=backbone, latent_dim=2, projector=[], posterior="deterministic").eval()
     x = torch.randn(5, 4, 3, 6, 6)
@@ -223,13 +219,13 @@ REFUSED = {
     "sequences shorter than the window": (
         Context(window=6, ahead=3, then=Identity()),
         data(torch.zeros(4, 8, 2)),
-        "sequences of 8 steps are shorter than pairs.window=6 and pairs.ahead=3",
+        "sequences of 8 steps are shorter than window=6 and ahead=3",
     ),
     "one image of a class": (Supervised(then=Identity()), data(BYTES, LABELS), "alone of class 1"),
-    "peers without labels": (Supervised(then=Identity()), data(BYTES), "needs a label"),
+    "supervised without labels": (Supervised(then=Identity()), data(BYTES), "needs a label"),
     "latent without a conditional": (Latent(then=Identity()), data(BYTES), "conditional"),
     "augmenting the windows of a series": (
-        Context(window=2, ahead=1, then=natural()),
+        Context(window=2, ahead=1, then=simclr()),
         data(torch.zeros(4, 8, 2)),
         "images of 1 or 3 channels",
     ),
@@ -245,25 +241,22 @@ def test_data_that_cannot_give_such_pairs_are_refused_in_a_line(name):
 
 
 SETTINGS = {
-    "grid of one": (lambda: Patches(grid=1, overlap=0.0, then=Identity()), "pairs.grid"),
-    "overlap of one": (lambda: Patches(grid=2, overlap=1.0, then=Identity()), "pairs.overlap"),
-    "window of none": (lambda: Context(window=0, ahead=1, then=Identity()), "pairs.window"),
-    "no step ahead": (lambda: Context(window=1, ahead=0, then=Identity()), "pairs.ahead"),
-    "noise of zero": (lambda: Noise(std=0.0), "pairs.std"),
+    "grid of one": (lambda: Patches(grid=1, overlap=0.0, then=Identity()), "grid"),
+    "overlap of one": (lambda: Patches(grid=2, overlap=1.0, then=Identity()), "overlap"),
+    "window of none": (lambda: Context(window=0, ahead=1, then=Identity()), "window"),
+    "no step ahead": (lambda: Context(window=1, ahead=0, then=Identity()), "ahead"),
+    "noise of zero": (lambda: Noise(std=0.0), "std"),
 }
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_settings_out_of_range_are_refused_in_a_line(name):
-    make, key = SETTINGS[name]
-    with pytest.raises(UserError, match=key) as error:
+    make, setting = SETTINGS[name]
+    with pytest.raises(UserError, match=f"^{setting} must .*$"):
         make()
-    assert "\n" not in str(error.value)
 
 
 def photographs(root):
-    from PIL import Image
-
     for part in ("train", "test"):
         for name in ("cat", "dog"):
             folder = root / part / name
@@ -274,12 +267,7 @@ def photographs(root):
 
 
 def streamed(root, pairs):
-    from hydra import compose, initialize_config_module
-
-    from ssvae_cli.instantiate.build import build
-
-    with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
-        config = compose("train", overrides=[*photographs(root), f"pairs={pairs}"])
+    config = composed(*photographs(root), f"pairs={pairs}")
     return build(config.dataset, "dataset"), build(config.pairs, "pairs")
 
 
@@ -291,28 +279,23 @@ def test_streamed_images_are_cut_like_those_in_memory(tmp_path):
     assert first.shape == (4, 3, 4, 8)
 
 
-def test_peers_of_streamed_images_are_refused_in_a_line(tmp_path):
-    images, pairs = streamed(tmp_path, "peers")
+def test_supervised_pairs_of_streamed_images_are_refused_in_a_line(tmp_path):
+    images, pairs = streamed(tmp_path, "supervised")
     with pytest.raises(UserError, match="dataset.memory_gb"):
         pairs.attach(images)
 
 
-CHOICES = sorted(p.relative_to(CONF).with_suffix("").as_posix() for p in (CONF / "pairs").rglob("*.yaml"))
+CHOICES = sorted(path.stem for path in (CONF / "pairs").glob("*.yaml"))
 
 
+@pytest.mark.parametrize("chain", [["pairs={}"], ["pairs=halves", "pairs@pairs.then={}"]], ids=["first", "then"])
 @pytest.mark.parametrize("choice", CHOICES)
-def test_every_choice_of_pairs_can_be_built(choice):
-    from hydra import compose, initialize_config_module
-
-    from ssvae_cli.instantiate.build import build
-
-    group, name = choice.rsplit("/", 1)
-    chain = [f"pairs={name}"] if group == "pairs" else ["pairs=halves", f"{group}={name}"]
-    with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
-        assert isinstance(build(compose("train", overrides=chain).pairs, "pairs"), Pairs)
+def test_every_choice_of_pairs_can_be_built_first_and_after_another(choice, chain):
+    config = composed(*(override.format(choice) for override in chain))
+    assert isinstance(build(config.pairs, "pairs"), Pairs)
 
 
-@pytest.mark.parametrize("chain", [["patches"], ["halves", "digits"], ["peers", "noise"]], ids="-".join)
+@pytest.mark.parametrize("chain", [["patches"], ["halves", "affine"], ["supervised", "noise"]], ids="-".join)
 def test_runs_on_such_pairs_end_with_a_probe_above_chance(chain, tmp_path):
     made, *then = chain
     overrides = [f"pairs={made}", *(f"pairs@pairs.then={name}" for name in then)]

@@ -15,9 +15,9 @@ from ssvae_cli.encoders.torchvision_models import TorchvisionModel
 from ssvae_cli.errors import UserError
 from ssvae_cli.estimators.classifier import Classifier, cross_entropy
 from ssvae_cli.estimators.logdet import logdet_bias
+from ssvae_cli.instantiate.build import build
 from ssvae_cli.objective import make_objective
 from ssvae_cli.optimizers import AdamW
-from ssvae_cli.instantiate.build import build
 from ssvae_cli.priors.base import Encoded
 from ssvae_cli.priors.unstructured import UnstructuredNormal
 
