@@ -4,7 +4,6 @@ The limit is forward, backward and optimizer step of the same encoders at the sa
 nothing else. Parts are timed in turn, round after round, so that a machine's other work falls on all of them alike.
 """
 
-import json
 import logging
 import math
 import statistics
@@ -24,8 +23,8 @@ from ssvae_cli.errors import require
 from ssvae_cli.files import write_json
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.objective import make_objective
-from ssvae_cli.tracking.console import Stages
 from ssvae_cli.pairs.base import make_pairs
+from ssvae_cli.tracking.console import Stages
 from ssvae_cli.training.step import Forward, compiled
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, require_above
 from ssvae_cli.layers import full_precision, mlp, require_widths
 
 
@@ -92,7 +92,7 @@ class Cosine(InnerProduct):
 
     def __init__(self, *, temperature: float, learn_temperature: bool = False):
         super().__init__()
-        require(temperature > 0, f"temperature must be above 0, got {temperature}")
+        require_above(0, temperature=temperature)
         log_temperature = torch.tensor(math.log(temperature))
         if learn_temperature:
             self.log_temperature = nn.Parameter(log_temperature)
@@ -161,7 +161,7 @@ class RBF(Distance):
 
     def __init__(self, *, bandwidth: float):
         super().__init__()
-        require(bandwidth > 0, f"bandwidth must be above 0, got {bandwidth}")
+        require_above(0, bandwidth=bandwidth)
         self.log_bandwidth = nn.Parameter(torch.tensor(math.log(bandwidth)))
 
     def scale(self):
@@ -184,8 +184,7 @@ class Student(Distance):
 
     def __init__(self, *, df: float, scale: float):
         super().__init__()
-        require(df > 0, f"df must be above 0, got {df}")
-        require(scale > 0, f"scale must be above 0, got {scale}")
+        require_above(0, df=df, scale=scale)
         self.df = df
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
 
@@ -201,7 +200,7 @@ class Laplace(Factored):
 
     def __init__(self, *, scale: float):
         super().__init__()
-        require(scale > 0, f"scale must be above 0, got {scale}")
+        require_above(0, scale=scale)
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
 
     def factors(self, z, z_prime):
@@ -213,8 +212,6 @@ class Laplace(Factored):
 
     def along(self, a, b):
         return -(a - b).abs().sum(1)
-
-
 
 
 class MLP(Critic):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssvae_cli.datasets.base import Shape, require_images
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require_at_least
 
 
 class ConvDecoder(nn.Module):
@@ -26,7 +26,7 @@ class ConvDecoder(nn.Module):
         likelihood: Literal["bernoulli", "gaussian"],
     ):
         super().__init__()
-        require(width >= 1, f"width must be at least 1, got {width}")
+        require_at_least(1, width=width)
         require_images(shape, "decoder=conv")
         channels, height, side = shape
         self.size = (height, side)

@@ -34,6 +34,24 @@ def require(condition: bool, message: str) -> None:
         raise UserError(message)
 
 
+def require_at_least(limit: float, **settings: float) -> None:
+    """Raise UserError naming the first of the settings that is below `limit`."""
+    for name, value in settings.items():
+        require(value >= limit, f"{name} must be at least {limit}, got {value}")
+
+
+def require_above(limit: float, **settings: float) -> None:
+    """Raise UserError naming the first of the settings that is not above `limit`."""
+    for name, value in settings.items():
+        require(value > limit, f"{name} must be above {limit}, got {value}")
+
+
+def require_within(low: float, high: float, **settings: float) -> None:
+    """Raise UserError naming the first of the settings that lies outside [low, high]."""
+    for name, value in settings.items():
+        require(low <= value <= high, f"{name} must lie in [{low}, {high}], got {value}")
+
+
 def require_seed(seed: object) -> None:
     """Raise UserError unless `seed` is what every random generator here takes."""
     valid = isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**63

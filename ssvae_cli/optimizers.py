@@ -2,27 +2,33 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, require_above, require_at_least
 
 
+@dataclass(kw_only=True)
 class Optimization:
     """An optimizer, its schedule and gradient clipping, as one `step`.
 
     The update is torch's fused kernel, one for all parameters: what a compiler would make of it.
     """
 
-    def __init__(self, *, lr: float, weight_decay: float, warmup: float, clip: float | None):
-        require(lr > 0, f"lr must be above 0, got {lr}")
-        require(weight_decay >= 0, f"weight_decay must be at least 0, got {weight_decay}")
-        require(0 <= warmup < 1, f"warmup is a share of all steps, in [0, 1), got {warmup}")
-        require(clip is None or clip > 0, f"clip must be above 0 or null, got {clip}")
-        self.lr, self.weight_decay, self.warmup, self.clip = lr, weight_decay, warmup, clip
+    lr: float
+    weight_decay: float
+    warmup: float
+    clip: float | None
 
-    def make(self, groups: list[dict]) -> torch.optim.Optimizer:
+    def __post_init__(self):
+        require_above(0, lr=self.lr)
+        require_at_least(0, weight_decay=self.weight_decay)
+        require(0 <= self.warmup < 1, f"warmup must be a fraction of all steps, in [0, 1), got {self.warmup}")
+        require(self.clip is None or self.clip > 0, f"clip must be above 0 or null, got {self.clip}")
+
+    def optimizer_of(self, groups: list[dict]) -> torch.optim.Optimizer:
         """The torch optimizer over parameter groups."""
         raise NotImplementedError
 
@@ -30,9 +36,9 @@ class Optimization:
         """Take the parameters of `modules`; biases, norms and scalars are not decayed."""
         self.parameters = list(dict.fromkeys(p for m in modules for p in m.parameters() if p.requires_grad))
         decayed = [p for p in self.parameters if p.ndim > 1]
-        kept = [p for p in self.parameters if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": kept, "weight_decay": 0.0}]
-        self.optimizer = self.make([g for g in groups if g["params"]])
+        others = [p for p in self.parameters if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        self.optimizer = self.optimizer_of([g for g in groups if g["params"]])
         self.total_steps = total_steps
         return self
 
@@ -46,8 +52,7 @@ class Optimization:
 
     def step(self, step: int) -> torch.Tensor:
         """Clip, update, clear. Returns the gradient's norm before clipping, []."""
-        limit = math.inf if self.clip is None else self.clip
-        norm = nn.utils.clip_grad_norm_(self.parameters, limit)
+        norm = nn.utils.clip_grad_norm_(self.parameters, math.inf if self.clip is None else self.clip)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(step)
         self.optimizer.step()
@@ -55,33 +60,29 @@ class Optimization:
         return norm
 
 
+@dataclass(kw_only=True)
 class AdamW(Optimization):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
 
-    def __init__(
-        self,
-        *,
-        lr: float,
-        weight_decay: float,
-        warmup: float,
-        clip: float | None,
-        betas: tuple[float, float] = (0.9, 0.999),
-    ):
-        super().__init__(lr=lr, weight_decay=weight_decay, warmup=warmup, clip=clip)
-        require(all(0 <= b < 1 for b in betas), f"betas must lie in [0, 1), got {list(betas)}")
-        self.betas = tuple(betas)
+    betas: tuple[float, float] = (0.9, 0.999)
 
-    def make(self, groups):
-        return torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, fused=True)
+    def __post_init__(self):
+        super().__post_init__()
+        require(all(0 <= b < 1 for b in self.betas), f"betas must lie in [0, 1), got {list(self.betas)}")
+
+    def optimizer_of(self, groups):
+        return torch.optim.AdamW(groups, lr=self.lr, betas=tuple(self.betas), fused=True)
 
 
+@dataclass(kw_only=True)
 class SGD(Optimization):
     """Stochastic gradient descent with Nesterov momentum."""
 
-    def __init__(self, *, lr: float, weight_decay: float, warmup: float, clip: float | None, momentum: float = 0.9):
-        super().__init__(lr=lr, weight_decay=weight_decay, warmup=warmup, clip=clip)
-        require(0 <= momentum < 1, f"momentum must lie in [0, 1), got {momentum}")
-        self.momentum = momentum
+    momentum: float = 0.9
 
-    def make(self, groups):
+    def __post_init__(self):
+        super().__post_init__()
+        require(0 <= self.momentum < 1, f"momentum must lie in [0, 1), got {self.momentum}")
+
+    def optimizer_of(self, groups):
         return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.momentum > 0, fused=True)

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from ssvae_cli.errors import allowed, require
 from ssvae_cli.run_folder import flatten
+from ssvae_cli.tracking.names import is_own
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,7 @@ def report(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> list[Group
     known = sorted({key for run in runs for key in run.summary})
     for metric in cfg.metrics:
         require(metric in known, f"metrics: no run has {metric}; {allowed(metric, known)}")
+    metrics = [*cfg.metrics, *(key for key in known if is_own(key) and key not in cfg.metrics)]
     groups = grouped(runs)
     kinds = {
         "SSVAEs": [g for g in groups if not g.runs[0].is_ordinary_vae],
@@ -87,9 +89,9 @@ def report(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> list[Group
     kinds = {title: rows for title, rows in kinds.items() if rows}
     console = Console(width=None if sys.stdout.isatty() else 160)
     for title, rows in kinds.items():
-        console.print(console_table(title if len(kinds) > 1 else None, rows, cfg.metrics))
-    write_csv(folder / "table.csv", groups, cfg.metrics)
-    page = html_page(kinds, cfg.metrics, {t: list(pictures(rows)) for t, rows in kinds.items()}, given)
+        console.print(console_table(title if len(kinds) > 1 else None, rows, metrics))
+    write_csv(folder / "table.csv", groups, metrics)
+    page = html_page(kinds, metrics, {t: list(pictures(rows)) for t, rows in kinds.items()}, given)
     (folder / "report.html").write_text(page)
     log.info("%d runs, %d settings: %s", len(runs), len(groups), folder / "report.html")
     return groups

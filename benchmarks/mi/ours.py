@@ -9,15 +9,15 @@ from pathlib import Path
 
 import torch
 from samples import BATCH, OWN_TASKS, RATE, RUNS, STEPS, WIDTH, Results, load
+from ssvae_cli.mi.critics import fit_and_read
+from ssvae_cli.mi.training import Training
 
 from ssvae_cli.critics import MLP, Separable
 from ssvae_cli.estimators import dv, infonce, js, mine, nwj, smile
 from ssvae_cli.mi.classical import gaussian_copula, ksg
-from ssvae_cli.mi.critics import fit_and_read
 from ssvae_cli.mi.data import Split, cut
 from ssvae_cli.mi.entropies import Entropies
 from ssvae_cli.mi.tasks import Sample
-from ssvae_cli.mi.training import Training
 
 LONGER = 4
 MAKE = {

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from ssvae_cli.cli.resume import override_name, override_value
 from ssvae_cli.errors import UserError, allowed
-from ssvae_cli.instantiate.groups import choices_with, known_groups
+from ssvae_cli.instantiate.groups import choices, choices_with, known_groups
 
 
 def options_first(arguments: list[str]) -> list[str]:
@@ -50,12 +50,18 @@ def one_line(error: Exception, command: str, overrides: list[str]) -> str:
         choice = path.removeprefix(f"{group}/")
         again = any(override_value(key, overrides) for key in ("resume", "sweep.resume")) and not own_folders(overrides)
         hint = "; if it is a choice of your own, give its --config-dir again" if again else ""
+        if group == "encoder_prime" and choice in choices("encoder"):
+            hint = f"; an encoder of another kind is encoder@encoder_prime={choice}"
         return f"{group}={choice} is not a choice; {allowed(choice, listed.split())}{hint}"
     if found := re.search(r"Could not override '([\w/]+)(?:@([\w.]+))?'\.\s*(?:No match|Did you mean)", text):
         return missing_group(found[1], found[2], command)
     if found := re.search(r"Could not override '([^']+)'", text):
         if found[1] in known_groups():
             return f"{found[1]} is a group: it takes the name of a choice, and its keys are {found[1]}.KEY"
+        group, _, part = found[1].rpartition("/")
+        value = override_value(found[1], overrides)
+        if value in choices(group):  # a part of a choice, which Hydra gives a package and not a group
+            return f"unknown group {found[1]}; did you mean {group}@{group}.{part}={value}?"
         known = known_keys(found[1], command, overrides)
         whole = [key for key in known if key.endswith(f".{found[1]}")]
         return f"unknown key {found[1]}; {allowed(whole[0] if whole else found[1], whole or known)}"
@@ -75,10 +81,10 @@ def missing_group(group: str, package: str | None, command: str) -> str:
     if group not in known_groups():
         return f"unknown group {group}; {allowed(group, known_groups())}"
     parent, _, part = (package or group.replace("/", ".")).rpartition(".")
-    choices = choices_with(parent.replace(".", "/"), part) if parent else []
-    if not choices:
+    having = choices_with(parent.replace(".", "/"), part) if parent else []
+    if not having:
         return f"{group} is no group of ssvae {command}; ssvae {command} --help lists those that are"
-    return f"the {parent} that was chosen has no {part}; these have: {', '.join(choices)}"
+    return f"the {parent} that was chosen has no {part}; these have: {', '.join(having)}"
 
 
 def refuse_added_keys(config, overrides: list[str], groups: Iterable[str]) -> None:
@@ -110,7 +116,7 @@ def known_keys(wrong: str, command: str, overrides: list[str]) -> list[str]:
     with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
         own = [f"file://{Path(folder).absolute()}" for folder in own_folders(overrides)]
         paths = [f"hydra.searchpath=[{','.join(own)}]"]
-        chosen = [o for o in overrides if o.split("=")[0] in known_groups() and "," not in o]
+        chosen = [o for o in overrides if re.split("[@=]", o)[0] in known_groups() and "," not in o]
         try:
             config = compose(command, overrides=[*chosen, *paths])
         except Exception:  # the choices are themselves what is wrong

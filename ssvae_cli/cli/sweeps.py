@@ -109,12 +109,6 @@ class Guard(Callback):
             note.write_text(f"{type(error).__name__}: {error}\n")
 
 
-
-
-
-
-
-
 def failed_jobs(sweep: Path) -> list[str]:
     """A line for each job that did not come to its end: its folder, and why."""
     notes = sorted(sweep.glob(f"*/{FAILED}"), key=lambda note: (len(note.parent.name), note.parent.name))
@@ -146,8 +140,6 @@ def tell_ended(sweep: Sweep) -> None:
     print(f"ssvae: all jobs {word} ({ended}); ssvae report runs={sweep.folder} compares them", file=sys.stderr)
 
 
-
-
 def metric_of(run: Path, name: str) -> float | None:
     """What a sweeper that searches is told of an ended run. Raises UserError for a name that its metrics lack."""
     known = last_line(run)
@@ -173,20 +165,8 @@ def clear_memory() -> None:
         torch.cuda.reset_peak_memory_stats()
 
 
-
-
-
-
 def clear_unbegun(sweep: Path) -> None:
     """Remove what Hydra laid out for a sweep none of whose jobs could be composed."""
     if not any(path.is_dir() for path in sweep.glob("*")):
         (sweep / "multirun.yaml").unlink(missing_ok=True)
         remove_empty(sweep)
-
-
-
-
-
-
-
-

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, Factor, Split
 from ssvae_cli.datasets.synthetic import make_splits, unlabelled
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, require_at_least
 
 # A noisy, damped spring on each axis: velocity v += -PULL p - DAMPING v + noise, then position p += v.
 PULL, DAMPING = 0.15, 0.05
@@ -36,8 +36,8 @@ def balls(
     grey balls of the same motion, which no factor tells of. seed: of the data, whatever the run's.
     """
     require(1 <= balls <= len(COLOURS), f"balls must lie between 1 and {len(COLOURS)}, got {balls}")
-    require(distractors >= 0, f"distractors must be at least 0, got {distractors}")
-    require(steps >= 2, f"steps must be at least 2, got {steps}")
+    require_at_least(0, distractors=distractors)
+    require_at_least(2, steps=steps)
     require(size >= 8, f"size must be at least 8 pixels, got {size}")
     colours = torch.tensor([*COLOURS[:balls], *[GREY] * distractors])
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ssvae_cli.datasets.base import Data, Factor, Split
 from ssvae_cli.datasets.synthetic import InvertibleNetwork, make_splits, unlabelled
 from ssvae_cli.distributed.collectives import draw_rows
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, require_at_least
 
 
 class Partner(nn.Module):
@@ -50,7 +50,7 @@ def gaussian(
     t is the identity, the cube, or a random invertible network of `layers`; none changes the mutual information,
     I(x; x') = -dim/2 log(1 - correlation^2) nats. Factors: z. seed: of the data, whatever the run's.
     """
-    require(dim >= 1, f"dim must be at least 1, got {dim}")
+    require_at_least(1, dim=dim)
     require(-1 < correlation < 1, f"correlation must lie between -1 and 1, got {correlation}")
     t = {
         "none": nn.Identity,

@@ -16,7 +16,7 @@ from ssvae_cli.datasets.synthetic import InvertibleNetwork, make_splits, unlabel
 from ssvae_cli.distributed.collectives import draw_rows
 from ssvae_cli.distributions import von_mises_fisher
 from ssvae_cli.distributions.spaces import SPACES, log_area
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, require_above
 
 Space = Literal["sphere", "box", "normal"]
 Kind = Literal["vmf", "laplace", "normal"]
@@ -95,12 +95,11 @@ def latents(
     fitting = SERVING[space]
     require(
         conditional in fitting,
-        f"conditional={conditional} is none on the {space}; allowed with space={space}: "
-        f"{', '.join(fitting)}",
+        f"conditional={conditional} is none on the {space}; allowed with space={space}: {', '.join(fitting)}",
     )
     least = 2 if space == "sphere" else 1
     require(dim >= least, f"dim must be at least {least} for space={space}, got {dim}")
-    require(scale > 0, f"scale must be above 0, got {scale}")
+    require_above(0, scale=scale)
     require(0 <= content < dim, f"content must lie between 0 and {dim - 1}, one less than dim; got {content}")
     require(content == 0 or space != "sphere", "content needs space=normal or box, got sphere")
     require(0 <= dependence < 1, f"dependence must lie in [0, 1), got {dependence}")

@@ -93,9 +93,7 @@ def split_up(
         total = len(splits[""])
         require(total >= 3, f"{place}: at least 3 samples are needed, one for train, validation and test, got {total}")
         test = max(1, total // 10) if test is None else test
-        require(
-            1 <= test <= total - 2, f"test must lie between 1 and {total - 2} of {total} samples, got {test}"
-        )
+        require(1 <= test <= total - 2, f"test must lie between 1 and {total - 2} of {total} samples, got {test}")
         tested, rest = draw(total, test)
         train, tests = splits[""].rows(rest), splits[""].rows(tested)
     else:

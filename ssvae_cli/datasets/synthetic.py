@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssvae_cli.datasets.base import Split
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, require_at_least
 
 UNLABELLED = -1
 SLOPE = 0.2  # of the leaky ReLU
@@ -21,7 +21,7 @@ def make_splits(
 
     Raises UserError where they take more than memory_gb: what is made is held, and not streamed.
     """
-    require(seed >= 0, f"seed must be at least 0, got {seed}")
+    require_at_least(0, seed=seed)
     for name, count in counts.items():
         require(count >= 1, f"{name} must be at least 1, got {count}")
     one = make(1, torch.Generator().manual_seed(seed))
@@ -49,7 +49,7 @@ class InvertibleNetwork(nn.Module):
 
     def __init__(self, *, dim: int, layers: int, seed: int):
         super().__init__()
-        require(layers >= 0, f"layers must be at least 0, got {layers}")
+        require_at_least(0, layers=layers)
         generator = torch.Generator().manual_seed(seed)
         square = torch.randn(layers, dim, dim, generator=generator, dtype=torch.float64)
         self.register_buffer("weights", torch.linalg.qr(square).Q.float())

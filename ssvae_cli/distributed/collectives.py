@@ -192,7 +192,3 @@ def broadcast_random_state() -> None:
             state = torch.cuda.get_rng_state().cuda()
             dist.broadcast(state, 0)
             torch.cuda.set_rng_state(state.cpu())
-
-
-
-

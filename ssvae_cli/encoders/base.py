@@ -10,7 +10,7 @@ from ssvae_cli.datasets.base import Shape
 from ssvae_cli.distributions.spaces import SPACES, Space
 from ssvae_cli.encoders.microbatch import in_microbatches
 from ssvae_cli.encoders.posteriors import Deterministic, Gaussian, PowerSpherical
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, require_at_least
 from ssvae_cli.instantiate.build import Contract
 from ssvae_cli.layers import require_widths
 
@@ -48,7 +48,7 @@ class Encoder(nn.Module):
         space: type[Space] = SPACES["euclidean"],
     ):
         super().__init__()
-        require(latent_dim >= 1, f"latent_dim must be at least 1, got {latent_dim}")
+        require_at_least(1, latent_dim=latent_dim)
         require_widths("projector", projector, at_least=0)
         self.backbone = backbone(shape=shape)
         BACKBONE.require(self.backbone, "backbone")
@@ -56,8 +56,7 @@ class Encoder(nn.Module):
         fitting = [name for name, made in POSTERIORS.items() if space.name in made.spaces]
         require(
             posterior in fitting,
-            f"posterior={posterior} has no density on the prior's space ({space.name}); "
-            f"allowed: {', '.join(fitting)}",
+            f"posterior={posterior} has no density on the prior's space ({space.name}); allowed: {', '.join(fitting)}",
         )
         self.microbatch: int | None = None  # rows at a time, where the objective asks for it
         self.stochastic = self.posterior.stochastic

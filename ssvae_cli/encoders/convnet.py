@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from ssvae_cli.datasets.base import Shape, require_images
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, require_at_least
 
 
 class ConvNet(nn.Module):
@@ -14,8 +14,7 @@ class ConvNet(nn.Module):
 
     def __init__(self, *, shape: Shape, width: int, stages: int, stride: int):
         super().__init__()
-        require(width >= 1, f"width must be at least 1, got {width}")
-        require(stages >= 1, f"stages must be at least 1, got {stages}")
+        require_at_least(1, width=width, stages=stages)
         require(stride in (1, 2), f"stride must be 1 or 2, got {stride}")
         require_images(shape, "encoder=convnet")
         channels, height, side = shape

@@ -21,7 +21,7 @@ def in_microbatches(module: nn.Module, function: Callable[[Tensor], Tensor], x: 
     held = current_shard()
     longest = len(x) if held is None else max(held.sizes)  # as many pieces on every rank: they wait for one another
     pieces = x.tensor_split(math.ceil(longest / rows))
-    contexts = lambda: (contextlib.nullcontext(), statistics_kept(module))  # noqa: E731
+    contexts = lambda: (contextlib.nullcontext(), statistics_kept(module))
     return torch.cat([checkpoint(function, piece, use_reentrant=False, context_fn=contexts) for piece in pieces])
 
 

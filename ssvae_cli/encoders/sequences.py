@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from ssvae_cli.datasets.base import Shape
 from ssvae_cli.distributions.spaces import SPACES, Space
 from ssvae_cli.encoders.base import BACKBONE, Encoder
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, require_at_least
 
 
 class SequenceEncoder(Encoder):
@@ -51,7 +51,7 @@ class Causal(nn.Module):
 
     def __init__(self, *, frame: nn.Module, width: int):
         super().__init__()
-        require(width >= 1, f"width must be at least 1, got {width}")
+        require_at_least(1, width=width)
         self.frame = frame
         self.out_dim = width
 
@@ -72,7 +72,7 @@ class GRU(Causal):
 
     def __init__(self, *, frame: nn.Module, width: int, layers: int):
         super().__init__(frame=frame, width=width)
-        require(layers >= 1, f"layers must be at least 1, got {layers}")
+        require_at_least(1, layers=layers)
         self.gru = nn.GRU(self.frame.out_dim, width, layers, batch_first=True)
 
     def over_time(self, h: Tensor) -> Tensor:
@@ -87,8 +87,8 @@ class CausalConv(Causal):
 
     def __init__(self, *, frame: nn.Module, width: int, layers: int, kernel: int):
         super().__init__(frame=frame, width=width)
-        require(layers >= 1, f"layers must be at least 1, got {layers}")
-        require(kernel >= 2, f"kernel must be at least 2, got {kernel}")
+        require_at_least(1, layers=layers)
+        require_at_least(2, kernel=kernel)
         self.enter = nn.Linear(self.frame.out_dim, width)
         self.layers = nn.ModuleList(nn.Conv1d(width, width, kernel, dilation=2**i) for i in range(layers))
 

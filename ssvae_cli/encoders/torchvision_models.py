@@ -40,9 +40,7 @@ class TorchvisionModel(nn.Module):
         except (RuntimeError, AssertionError, ValueError) as error:
             size = "x".join(map(str, shape))
             first = (str(error).splitlines() or ["no reason given"])[0]
-            raise UserError(
-                f"name cannot take images of {size} ({first}); try encoder=resnet18"
-            ) from None
+            raise UserError(f"name cannot take images of {size} ({first}); try encoder=resnet18") from None
         self.train(training)
         return width
 

@@ -2,7 +2,7 @@
 
 import math
 
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require_within
 from ssvae_cli.estimators.base import ScoreEstimator
 from ssvae_cli.estimators.infonce import InfoNCE
 from ssvae_cli.estimators.nwj import NWJ, saturated_exp
@@ -23,7 +23,7 @@ class Interpolated(ScoreEstimator):
 
     def __init__(self, *, alpha: float):
         super().__init__()
-        require(0 <= alpha <= 1, f"alpha must lie in [0, 1], got {alpha}")
+        require_within(0, 1, alpha=alpha)
         self.alpha = alpha
 
     def forward(self, scores):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.distributions.spaces import Euclidean, log_area
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, require_at_least
 from ssvae_cli.estimators.base import EntropyEstimator
 
 
@@ -24,7 +24,7 @@ class KNN(EntropyEstimator):
 
     def __init__(self, *, k: int):
         super().__init__()
-        require(k >= 1, f"k must be at least 1, got {k}")
+        require_at_least(1, k=k)
         self.k = k
 
     def forward(self, z, *, posterior, space, side):

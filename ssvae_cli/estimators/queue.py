@@ -3,7 +3,7 @@
 import torch
 
 from ssvae_cli.distributed.collectives import all_gather
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require_at_least
 from ssvae_cli.estimators.infonce import InfoNCE
 
 
@@ -20,7 +20,7 @@ class Queue(InfoNCE):
 
     def __init__(self, *, size: int, latent_dim: int):
         super().__init__()
-        require(size >= 1, f"size must be at least 1, got {size}")
+        require_at_least(1, size=size)
         self.register_buffer("bank", torch.zeros(2, size, latent_dim))
         self.register_buffer("filled", torch.tensor(0))
         self.register_buffer("place", torch.tensor(0))

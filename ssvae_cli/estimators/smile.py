@@ -1,6 +1,6 @@
 """SMILE: Donsker-Varadhan with a clipped partition."""
 
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require_above
 from ssvae_cli.estimators.base import ScoreEstimator, straight_through
 from ssvae_cli.estimators.js import jensen_shannon
 
@@ -19,7 +19,7 @@ class SMILE(ScoreEstimator):
 
     def __init__(self, *, clip: float):
         super().__init__()
-        require(clip > 0, f"clip must be above 0, got {clip}")
+        require_above(0, clip=clip)
         self.clip = clip
 
     def forward(self, scores):

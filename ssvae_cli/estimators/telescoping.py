@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require_at_least
 from ssvae_cli.estimators.classifier import Classifier, cross_entropy
 
 
@@ -19,7 +19,7 @@ class Telescoping(Classifier):
     name = "telescoping"
 
     def __init__(self, *, bridges: int, **common):
-        require(bridges >= 1, f"bridges must be at least 1, got {bridges}")
+        require_at_least(1, bridges=bridges)
         super().__init__(outputs=bridges, **common)
         self.bridges = bridges
 

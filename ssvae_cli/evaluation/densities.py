@@ -1,13 +1,14 @@
 """log Q(z), and log Q / P, by fresh classifiers for reported numbers: fitted on train, chosen on validation."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.distributions.spaces import Space
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require_at_least
 from ssvae_cli.estimators.classifier import cross_entropy
 from ssvae_cli.evaluation.fit import fit
 from ssvae_cli.layers import mlp, require_widths
@@ -15,6 +16,7 @@ from ssvae_cli.layers import mlp, require_widths
 Sampler = Callable[[Tensor], Tensor]  # like, [B, D] -> as many samples of P
 
 
+@dataclass(frozen=True, kw_only=True)
 class RatioFit:
     """Settings of a classifier between samples of two distributions.
 
@@ -22,12 +24,14 @@ class RatioFit:
     looks at validation.
     """
 
-    def __init__(self, *, hidden: list[int], steps: int, batch_size: int, eval_every: int):
-        require_widths("hidden", hidden)
-        require(steps >= 1, f"steps must be at least 1, got {steps}")
-        require(batch_size >= 1, f"batch_size must be at least 1, got {batch_size}")
-        require(eval_every >= 1, f"eval_every must be at least 1, got {eval_every}")
-        self.hidden, self.steps, self.batch_size, self.eval_every = list(hidden), steps, batch_size, eval_every
+    hidden: list[int]
+    steps: int
+    batch_size: int
+    eval_every: int
+
+    def __post_init__(self):
+        require_widths("hidden", self.hidden)
+        require_at_least(1, steps=self.steps, batch_size=self.batch_size, eval_every=self.eval_every)
 
     def density(
         self, train: Tensor, validation: Tensor, space: type[Space], seed: int = 0

@@ -7,13 +7,14 @@ with its weight 1/n.
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ssvae_cli.datasets.base import Split
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require_at_least
 from ssvae_cli.estimators.dv import DV
 from ssvae_cli.estimators.infonce import InfoNCE
 from ssvae_cli.estimators.nwj import NWJ
@@ -41,6 +42,7 @@ class Views(NamedTuple):
         return self.densities[side](z)
 
 
+@dataclass(frozen=True, kw_only=True)
 class ELBO:
     """`elbo`, `evidence` (Eq. 14), the bounds `mi/infonce`, `mi/dv`, `mi/nwj` and their ceilings, in nats.
 
@@ -49,10 +51,12 @@ class ELBO:
     evidence_samples: of the posteriors of each pair, where these are stochastic. density: how densities are fitted.
     """
 
-    def __init__(self, *, anchors: int, evidence_samples: int, density: RatioFit):
-        require(anchors >= 1, f"anchors must be at least 1, got {anchors}")
-        require(evidence_samples >= 1, f"evidence_samples must be at least 1, got {evidence_samples}")
-        self.anchors, self.evidence_samples, self.density = anchors, evidence_samples, density
+    anchors: int
+    evidence_samples: int
+    density: RatioFit
+
+    def __post_init__(self):
+        require_at_least(1, anchors=self.anchors, evidence_samples=self.evidence_samples)
 
     @torch.no_grad()
     def __call__(self, reading: Reading, split: str) -> dict[str, float | None]:

@@ -6,12 +6,13 @@ I and KL are estimated independently of the ELBO and of each other, so the resid
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ssvae_cli.distributions.seeding import own_stream
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require_at_least
 from ssvae_cli.estimators.infonce import InfoNCE as KWay
 from ssvae_cli.evaluation.densities import RatioFit, draw_with_replacement
 from ssvae_cli.evaluation.estimate import Estimate
@@ -29,6 +30,7 @@ KEYS = ("mi/fresh/test", "kl/test", "kl/source", "eq23/residual", "eq23/residual
 Latents = tuple[Tensor, ...]  # (z, z') or (z,), [views * N, D] each: every source once, then once more, ...
 
 
+@dataclass(frozen=True, kw_only=True)
 class Eq23:
     """I by a fresh critic, the KL by a classifier, and what is left of I - KL - ELBO, on test.
 
@@ -37,20 +39,16 @@ class Eq23:
     samples: of P, at most.
     """
 
-    def __init__(
-        self,
-        *,
-        critic: Callable[..., nn.Module],
-        critic_fit: Fit,
-        scored: int,
-        classifier: RatioFit,
-        density: RatioFit,
-        samples: int,
-    ):
-        require(scored >= 2, f"scored must be at least 2, got {scored}")
-        require(samples >= 1, f"samples must be at least 1, got {samples}")
-        self.critic, self.critic_fit, self.scored = critic, critic_fit, scored
-        self.classifier, self.density, self.samples = classifier, density, samples
+    critic: Callable[..., nn.Module]
+    critic_fit: Fit
+    scored: int
+    classifier: RatioFit
+    density: RatioFit
+    samples: int
+
+    def __post_init__(self):
+        require_at_least(2, scored=self.scored)
+        require_at_least(1, samples=self.samples)
 
     def __call__(self, reading: Reading, split: str) -> dict[str, float | str | None]:
         if split != "test":

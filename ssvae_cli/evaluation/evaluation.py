@@ -3,7 +3,7 @@
 from typing import Literal, Protocol
 
 from ssvae_cli.datasets.base import Data
-from ssvae_cli.errors import PartError, require
+from ssvae_cli.errors import PartError, require_at_least
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.base import Pairs
@@ -28,7 +28,7 @@ class Evaluation:
     """
 
     def __init__(self, *, metrics: dict[str, Metric], fitting_pairs: int):
-        require(fitting_pairs >= 1, f"fitting_pairs must be at least 1, got {fitting_pairs}")
+        require_at_least(1, fitting_pairs=fitting_pairs)
         for name, metric in metrics.items():
             if not callable(metric):
                 raise PartError(f"metrics.{name}: {type(metric).__name__} is no metric; {self._contract(name)}")

@@ -3,12 +3,13 @@
 import copy
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, require_above, require_at_least
 from ssvae_cli.evaluation.samples import Pairs
 
 
@@ -62,6 +63,7 @@ def fit(
     return Curve(at, values, chosen)
 
 
+@dataclass(frozen=True, kw_only=True)
 class Fit:
     """Settings of a fit by Adam on batches of pairs.
 
@@ -69,14 +71,16 @@ class Fit:
     end the fit.
     """
 
-    def __init__(self, *, steps: int, batch_size: int, lr: float, eval_every: int, patience: int):
-        require(steps >= 1, f"steps must be at least 1, got {steps}")
-        require(batch_size >= 2, f"batch_size must be at least 2 (a pair needs a negative), got {batch_size}")
-        require(lr > 0, f"lr must be above 0, got {lr}")
-        require(eval_every >= 1, f"eval_every must be at least 1, got {eval_every}")
-        require(patience >= 1, f"patience must be at least 1, got {patience}")
-        self.steps, self.batch_size, self.lr = steps, batch_size, lr
-        self.eval_every, self.patience = eval_every, patience
+    steps: int
+    batch_size: int
+    lr: float
+    eval_every: int
+    patience: int
+
+    def __post_init__(self):
+        require_at_least(1, steps=self.steps, eval_every=self.eval_every, patience=self.patience)
+        require(self.batch_size >= 2, f"batch_size must be at least 2 (a pair needs a negative), got {self.batch_size}")
+        require_above(0, lr=self.lr)
 
     def __call__(
         self,
@@ -89,15 +93,8 @@ class Fit:
         """Maximise `objective` over batches of `train`, whose order is the generator's."""
         optimizer = torch.optim.Adam(network.parameters(), lr=self.lr, fused=True)
         batches = self._batches(train, generator)
-        return fit(
-            network,
-            lambda: objective(next(batches)),
-            validate,
-            optimizer,
-            steps=self.steps,
-            eval_every=self.eval_every,
-            patience=self.patience,
-        )
+        looks = {"steps": self.steps, "eval_every": self.eval_every, "patience": self.patience}
+        return fit(network, lambda: objective(next(batches)), validate, optimizer, **looks)
 
     def _batches(self, train: Pairs, generator: torch.Generator) -> Iterator[Pairs]:
         size = min(self.batch_size, len(train.x))

@@ -1,22 +1,27 @@
 """k-nearest-neighbour accuracy by cosine similarity, votes weighted as in Wu et al. 2018."""
 
+from dataclasses import dataclass
+
 from torch import Tensor
 from torch.nn import functional as F
 
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require_above, require_at_least
 from ssvae_cli.evaluation.reading import CHUNK, Reading
 
 
+@dataclass(frozen=True, kw_only=True)
 class KNN:
     """`probe/knn`: accuracy of a vote of the k nearest training features; null where there are no labels.
 
     temperature: of the votes, exp(cos / temperature).
     """
 
-    def __init__(self, *, k: int, temperature: float):
-        require(k >= 1, f"k must be at least 1, got {k}")
-        require(temperature > 0, f"temperature must be above 0, got {temperature}")
-        self.k, self.temperature = k, temperature
+    k: int
+    temperature: float
+
+    def __post_init__(self):
+        require_at_least(1, k=self.k)
+        require_above(0, temperature=self.temperature)
 
     def __call__(self, reading: Reading, split: str) -> dict[str, float | None]:
         value = None

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, require_above, require_at_least
 from ssvae_cli.evaluation.reading import SPLITS, Reading
 from ssvae_cli.evaluation.rows import evenly_spaced
 
@@ -40,9 +40,8 @@ class LinearProbe:
     def __init__(self, *, penalties: list[float], max_iterations: int, tolerance: float, compared: int):
         given = list(penalties)
         require(len(given) > 0 and min(given) > 0, f"penalties must all be above 0, got {given}")
-        require(max_iterations >= 1, f"max_iterations must be at least 1, got {max_iterations}")
-        require(tolerance > 0, f"tolerance must be above 0, got {tolerance}")
-        require(compared >= 1, f"compared must be at least 1, got {compared}")
+        require_at_least(1, max_iterations=max_iterations, compared=compared)
+        require_above(0, tolerance=tolerance)
         self.penalties, self.max_iterations, self.tolerance = given, max_iterations, tolerance
         self.compared = compared
 

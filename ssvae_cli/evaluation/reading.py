@@ -59,7 +59,9 @@ class Reading:
 
     def codes(self, split: str) -> Tensor:
         """The posterior's mean of the clean x of a split, [N, D]."""
-        return self.once(("codes", split), lambda: self._each(split, lambda x: self.objective.encoder(x).mean, "latent"))
+        return self.once(
+            ("codes", split), lambda: self._each(split, lambda x: self.objective.encoder(x).mean, "latent")
+        )
 
     @torch.no_grad()
     def factors(self, split: str) -> Tensor:

@@ -17,7 +17,12 @@ def known_groups() -> list[str]:
     return sorted({p.parent.relative_to(conf()).as_posix() for p in conf().rglob("*.yaml")} - {".", BASES})
 
 
+def choices(group: str) -> list[str]:
+    """The choices of a group; none of what is no group."""
+    return sorted(path.stem for path in (conf() / group).glob("*.yaml")) if group in known_groups() else []
+
+
 def choices_with(group: str, part: str) -> list[str]:
-    """The choices of a group that have a part chosen in turn: those of `pairs` with a `then`, of `prior` with a critic."""
+    """The choices of a group with a part that is itself chosen: of `pairs` with a `then`, of `prior` with a critic."""
     brings = re.compile(rf"^  - (?:{part}|/[\w/]+@{part}): ", re.M)
     return [path.stem for path in sorted((conf() / group).glob("*.yaml")) if brings.search(path.read_text())]

@@ -101,7 +101,9 @@ def the_methods(cfg: DictConfig, pairs: Cut) -> dict[str, Method]:
         one = estimator(name)
         relation = "lower bound" if one.bound == "lower" else "no bound"
         methods[name] = Method(relation, one.ceiling(len(pairs.parts.test.x)), by_critic(name))
-    methods["entropies"] = Method("no bound", math.inf, lambda pairs, generator: entropies.fit_and_read(pairs.parts, generator))
+    methods["entropies"] = Method(
+        "no bound", math.inf, lambda pairs, generator: entropies.fit_and_read(pairs.parts, generator)
+    )
     methods["ksg"] = Method("no bound", math.inf, lambda pairs, _: (ksg(pairs.whole), None))
     methods["gaussian_copula"] = Method("no bound", math.inf, lambda pairs, _: (gaussian_copula(pairs.whole), None))
     return methods

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssvae_cli.datasets.io.npz_file import opened
-from ssvae_cli.errors import allowed, require
+from ssvae_cli.errors import allowed, require, require_at_least
 from ssvae_cli.evaluation.samples import Pairs, Parts, normal_scores
 from ssvae_cli.mi.tasks import Sample
 
@@ -60,7 +60,7 @@ class Split:
     def __init__(self, *, validation: float, test: float, at_most: int):
         for name, fraction in (("validation", validation), ("test", test)):
             require(0 < fraction < 0.5, f"{name} must lie between 0 and 0.5, got {fraction}")
-        require(at_most >= 3, f"at_most must be at least 3, got {at_most}")
+        require_at_least(3, at_most=at_most)
         self.validation, self.test, self.at_most = validation, test, at_most
 
     def __call__(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require_at_least
 from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.evaluation.fit import Curve, Fit
 from ssvae_cli.evaluation.samples import Pairs, Parts
@@ -80,8 +80,7 @@ class Entropies:
     """
 
     def __init__(self, *, hidden: int, components: int, training: Fit):
-        require(hidden >= 1, f"hidden must be at least 1, got {hidden}")
-        require(components >= 1, f"components must be at least 1, got {components}")
+        require_at_least(1, hidden=hidden, components=components)
         self.hidden, self.components, self.training = hidden, components, training
 
     def fit_and_read(self, parts: Parts, generator: torch.Generator) -> tuple[Estimate, Curve]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import digamma, gammaln
 
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, require_above, require_at_least
 
 
 class Sample(NamedTuple):
@@ -21,7 +21,7 @@ class Task:
     """A joint distribution. Subclasses give `draw(rng) -> Sample`."""
 
     def __init__(self, *, samples: int):
-        require(samples >= 10, f"samples must be at least 10, got {samples}")
+        require_at_least(10, samples=samples)
         self.samples = samples
 
     def draw(self, rng: np.random.Generator) -> Sample:
@@ -37,8 +37,8 @@ class Gaussian(Task):
 
     def __init__(self, *, samples: int, dim: int, mi: float, power: int = 1):
         super().__init__(samples=samples)
-        require(dim >= 1, f"dim must be at least 1, got {dim}")
-        require(mi >= 0, f"mi must be at least 0, got {mi}")
+        require_at_least(1, dim=dim)
+        require_at_least(0, mi=mi)
         require(power >= 1 and power % 2 == 1, f"power must be odd and at least 1, got {power}")
         self.dim, self.mi, self.power = dim, mi, power
 
@@ -57,8 +57,8 @@ class Student(Task):
 
     def __init__(self, *, samples: int, dim: int, df: float):
         super().__init__(samples=samples)
-        require(dim >= 1, f"dim must be at least 1, got {dim}")
-        require(df > 0, f"df must be above 0, got {df}")
+        require_at_least(1, dim=dim)
+        require_above(0, df=df)
         self.dim, self.df = dim, df
 
     def draw(self, rng):
@@ -82,7 +82,7 @@ class Additive(Task):
 
     def __init__(self, *, samples: int, noise: float):
         super().__init__(samples=samples)
-        require(noise > 0, f"noise must be above 0, got {noise}")
+        require_above(0, noise=noise)
         self.noise = noise
 
     def draw(self, rng):
@@ -99,7 +99,7 @@ class Spiral(Task):
 
     def __init__(self, *, samples: int, dim: int, mi: float, speed: float):
         super().__init__(samples=samples)
-        require(dim >= 2, f"dim must be at least 2, got {dim}")
+        require_at_least(2, dim=dim)
         self.base, self.speed = Gaussian(samples=samples, dim=dim, mi=mi), speed
 
     def draw(self, rng):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, Shape, Split
-from ssvae_cli.errors import require, setting_of
+from ssvae_cli.errors import require, require_above, setting_of
 from ssvae_cli.pairs.base import Pairs, other_side
 from ssvae_cli.pairs.colour import Blur, Grayscale, Jitter, Noise, Solarize
 from ssvae_cli.pairs.geometry import Affine, Crop
@@ -35,7 +35,7 @@ class Augment(Pairs):
         std: float,
         size: int | None,
     ):
-        require(std > 0, f"std must be above 0, got {std}")
+        require_above(0, std=std)
         require(size is None or size >= 4, f"size must be at least 4 or null, got {size}")
         self.resample = Resample(crop=crop, flip=flip, affine=affine, size=size)
         operations = {"jitter": jitter, "grayscale": grayscale, "blur": blur, "solarize": solarize, "noise": noise}

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssvae_cli.distributed.collectives import draw_rows
-from ssvae_cli.errors import require
-from ssvae_cli.pairs.geometry import require_probability, uniform
+from ssvae_cli.errors import require, require_at_least, require_within
+from ssvae_cli.pairs.geometry import uniform
 
 GREY = (0.2989, 0.587, 0.114)  # ITU-R 601-2 luma, as torchvision and PIL have it
 
@@ -100,10 +100,8 @@ class Jitter:
     """
 
     def __init__(self, *, brightness: float, contrast: float, saturation: float, hue: float, probability: float):
-        for name, value in {"brightness": brightness, "contrast": contrast, "saturation": saturation}.items():
-            require(0 <= value <= 1, f"{name} must lie in [0, 1], got {value}")
-        require(0 <= hue <= 0.5, f"hue must lie in [0, 0.5], got {hue}")
-        require_probability(probability, "probability")
+        require_within(0, 1, brightness=brightness, contrast=contrast, saturation=saturation, probability=probability)
+        require_within(0, 0.5, hue=hue)
         self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue
         self.probability = probability
 
@@ -129,7 +127,7 @@ class Grayscale:
     """Some samples lose their colour."""
 
     def __init__(self, *, probability: float):
-        require_probability(probability, "probability")
+        require_within(0, 1, probability=probability)
         self.probability = probability
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -145,7 +143,7 @@ class Blur:
     def __init__(self, *, kernel: int, sigma: tuple[float, float], probability: float):
         require(kernel >= 3 and kernel % 2 == 1, f"kernel must be odd and at least 3, got {kernel}")
         require(0 < sigma[0] <= sigma[1], f"sigma must be 0 < low <= high, got {list(sigma)}")
-        require_probability(probability, "probability")
+        require_within(0, 1, probability=probability)
         self.kernel, self.sigma, self.probability = kernel, sigma, probability
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -165,8 +163,7 @@ class Solarize:
     """Some samples are inverted where they are bright."""
 
     def __init__(self, *, threshold: float, probability: float):
-        require_probability(threshold, "threshold")
-        require_probability(probability, "probability")
+        require_within(0, 1, threshold=threshold, probability=probability)
         self.threshold, self.probability = threshold, probability
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -180,7 +177,7 @@ class Noise:
     """Gaussian noise, independent in every pixel; the result stays in [0, 1]."""
 
     def __init__(self, *, std: float):
-        require(std >= 0, f"std must be at least 0, got {std}")
+        require_at_least(0, std=std)
         self.std = std
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, ...]:

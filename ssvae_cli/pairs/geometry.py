@@ -19,11 +19,6 @@ def uniform(n: int, low: float, high: float, generator: torch.Generator, *shape:
 MOST_SHRINKING = 16  # each pixel of a view averages the square of it
 
 
-def require_probability(value: float, key: str) -> None:
-    """Raise UserError unless 0 <= value <= 1."""
-    require(0 <= value <= 1, f"{key} must lie in [0, 1], got {value}")
-
-
 class Crop:
     """A box of random area and shape, resized: the parameters of torchvision's RandomResizedCrop."""
 

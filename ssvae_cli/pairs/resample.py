@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ssvae_cli.pairs.geometry import Affine, Crop, require_probability, uniform
+from ssvae_cli.errors import require_within
+from ssvae_cli.pairs.geometry import Affine, Crop, uniform
 
 
 class Resample:
@@ -17,7 +18,7 @@ class Resample:
     """
 
     def __init__(self, *, crop: Crop | None, flip: float, affine: Affine | None, size: int | None):
-        require_probability(flip, "flip")
+        require_within(0, 1, flip=flip)
         self.crop, self.flip, self.affine, self.size = crop, flip, affine, size
 
     def out(self, size: tuple[int, int]) -> tuple[int, int]:

@@ -45,7 +45,9 @@ class Supervised(Chain):
     @staticmethod
     def _by_class(name: str, split: Split, words: tuple[str, ...]) -> Classes:
         require(isinstance(split, Split), "pairs=supervised needs images in memory; raise memory_gb to hold them")
-        require(bool((split.y >= 0).all()), f"pairs=supervised needs a label for every image, and {name} has some without")
+        require(
+            bool((split.y >= 0).all()), f"pairs=supervised needs a label for every image, and {name} has some without"
+        )
         count = torch.bincount(split.y)
         alone = (count == 1).nonzero().flatten().tolist()
         if alone:

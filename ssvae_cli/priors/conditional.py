@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ssvae_cli.distributions import laplace
 from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.distributions.spaces import SPACES
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require_above
 from ssvae_cli.priors.base import ExplicitPrior
 
 
@@ -23,7 +23,7 @@ class Conditional(ExplicitPrior):
 
     def __init__(self, *, latent_dim: int, scale: float, learn: bool, space: Literal["euclidean", "box"]):
         super().__init__()
-        require(scale > 0, f"scale must be above 0, got {scale}")
+        require_above(0, scale=scale)
         self.log_scale = nn.Parameter(torch.full((latent_dim,), math.log(scale)), requires_grad=learn)
         self.space = SPACES[space]
 
@@ -74,7 +74,7 @@ class Student(Conditional):
 
     def __init__(self, *, df: float, **common):
         super().__init__(**common)
-        require(df > 0, f"df must be above 0, got {df}")
+        require_above(0, df=df)
         self.df = df
         self.log_constant = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - 0.5 * math.log(df * math.pi)
 

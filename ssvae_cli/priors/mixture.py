@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require_above, require_at_least
 from ssvae_cli.priors.base import ExplicitPrior
 
 
@@ -18,8 +18,8 @@ class Mixture(ExplicitPrior):
 
     def __init__(self, *, latent_dim: int, components: int, spread: float):
         super().__init__()
-        require(components >= 1, f"components must be at least 1, got {components}")
-        require(spread > 0, f"spread must be above 0, got {spread}")
+        require_at_least(1, components=components)
+        require_above(0, spread=spread)
         centres = spread * torch.randn(components, latent_dim)
         self.logits = nn.Parameter(torch.zeros(components))
         self.means = nn.ParameterList([centres.clone(), centres.clone()])

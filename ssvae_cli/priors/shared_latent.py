@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ssvae_cli.distributions import laplace
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require_above
 from ssvae_cli.priors.base import ExplicitPrior
 
 
@@ -20,8 +20,7 @@ class SharedLatent(ExplicitPrior):
 
     def __init__(self, *, latent_dim: int, scale: float, noise: float, learn: bool):
         super().__init__()
-        require(scale > 0, f"scale must be above 0, got {scale}")
-        require(noise > 0, f"noise must be above 0, got {noise}")
+        require_above(0, scale=scale, noise=noise)
         self.log_scale = nn.Parameter(torch.full((latent_dim,), math.log(scale)), requires_grad=learn)
         self.log_noise = nn.Parameter(torch.full((latent_dim,), math.log(noise)), requires_grad=learn)
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ssvae_cli.distributions.spaces import SPACES
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser, sample
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, require_above
 from ssvae_cli.priors.base import ExplicitPrior
 
 
@@ -25,7 +25,7 @@ class VMF(ExplicitPrior):
     def __init__(self, *, latent_dim: int, concentration: float, learn: bool):
         super().__init__()
         require(latent_dim >= 2, f"a sphere needs encoder.latent_dim of at least 2, got {latent_dim}")
-        require(concentration > 0, f"concentration must be above 0, got {concentration}")
+        require_above(0, concentration=concentration)
         self.log_concentration = nn.Parameter(torch.tensor(math.log(concentration)), requires_grad=learn)
 
     @property

@@ -39,13 +39,3 @@ class DenseScores:
         """The table without the positives."""
         itself = torch.eye(*table.shape, dtype=torch.bool, device=table.device)
         return table.masked_fill(itself, -math.inf)
-
-
-
-
-
-
-
-
-
-

@@ -19,9 +19,7 @@ Direction = Literal["forward", "backward", "both"]
 Answer = TypeVar("Answer")
 
 
-def by_direction(
-    direction: Direction, forward: Callable[[], Answer], backward: Callable[[], Answer]
-) -> list[Answer]:
+def by_direction(direction: Direction, forward: Callable[[], Answer], backward: Callable[[], Answer]) -> list[Answer]:
     """What is asked of each direction: forward anchors z and normalises over z', backward the reverse."""
     chosen = {"forward": [forward], "backward": [backward], "both": [forward, backward]}
     return [answer() for answer in chosen[direction]]

@@ -9,10 +9,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ssvae_cli.distributed.launch import is_worker
+from ssvae_cli.tracking.names import unit
 
 log = logging.getLogger(__name__)
-
-IN_NATS = ("elbo", "mi", "kl", "evidence", "data")  # groups of numbers
 
 
 class Bar:
@@ -98,6 +97,5 @@ def closing_table(values: dict) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in values.items():
         if isinstance(value, (int, float)) and math.isfinite(value) and "/" in name:
-            unit = "nats" if name == "eq23/residual" or name.split("/")[0] in IN_NATS else ""
-            table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value), unit)
+            table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value), unit(name))
     Console(width=100 if not sys.stdout.isatty() else None).print(table)

@@ -115,11 +115,3 @@ class Tracker:
 def plain(value):
     """A JSON value: NaN and infinities have none, and become null."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-
-
-
-
-
-

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.critics import Critic
-from ssvae_cli.estimators.dv import DV
 from ssvae_cli.estimators.base import EntropyEstimator
+from ssvae_cli.estimators.dv import DV
 from ssvae_cli.estimators.eq3 import Eq3
 from ssvae_cli.estimators.infonce import InfoNCE as KWay
 from ssvae_cli.estimators.interpolated import Interpolated

@@ -1,6 +1,5 @@
 """The job of `ssvae verify`: run every check, print the verdicts, draw two pictures."""
 
-import json
 import logging
 import sys
 import time
@@ -14,8 +13,8 @@ from rich.table import Table
 
 from ssvae_cli.files import write_json
 from ssvae_cli.tracking.console import Stages
-from ssvae_cli.verify.check import Check
 from ssvae_cli.verify import alphabet, normal, sweep
+from ssvae_cli.verify.check import Check
 from ssvae_cli.verify.figure import curves_of_n, identities
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,11 @@ from matplotlib.figure import Figure
 from ssvae_cli.verify.check import Check
 from ssvae_cli.verify.sweep import DIM, INFORMATION, Curve
 
-LABELS = {"eq3": "(3), N negatives and the positive", "infonce": "K-way InfoNCE, K = N + 1", "leave_one_out": "leave-one-out"}
+LABELS = {
+    "eq3": "(3), N negatives and the positive",
+    "infonce": "K-way InfoNCE, K = N + 1",
+    "leave_one_out": "leave-one-out",
+}
 LEAST, MOST = 1e-18, 1e2  # drawn for an error of exactly 0; for one beyond, or no number
 
 

@@ -74,13 +74,13 @@ def checks(generator: torch.Generator) -> list[Check]:
         critic.weight.data = weight.double()
         return critic
 
-    b = lambda size, dims=1: bilinear(size * torch.eye(dims))  # noqa: E731
-    rbf = lambda: RBF(bandwidth=S)  # noqa: E731
+    b = lambda size, dims=1: bilinear(size * torch.eye(dims))
+    rbf = lambda: RBF(bandwidth=S)
     i = -0.5 * math.log(1 - RHO**2)
     of_rbf = -(1 - RHO) / S**2 - math.log(S / math.sqrt(S**2 + 1)) + 1 / (2 * (S**2 + 1))
-    of_gaussian = lambda r: -0.5 * math.log(1 - r**2) - (1 - r * RHO) / (1 - r**2) + 1  # noqa: E731
-    fixed = lambda r: Gaussian(latent_dim=2, correlation=r, learn=False, covariance="correlation")  # noqa: E731
-    full = lambda r: Gaussian(latent_dim=2, correlation=r, learn=True, covariance="full")  # noqa: E731
+    of_gaussian = lambda r: -0.5 * math.log(1 - r**2) - (1 - r * RHO) / (1 - r**2) + 1
+    fixed = lambda r: Gaussian(latent_dim=2, correlation=r, learn=False, covariance="correlation")
+    full = lambda r: Gaussian(latent_dim=2, correlation=r, learn=True, covariance="full")
     rows = [
         ("(25)", "I by infonce, the best critic", i, scored(MI, Optimal(RHO)), KWay(), 1),
         ("(25)", "I by dv, the best critic", i, scored(MI, Optimal(RHO)), DV(), 1),

@@ -69,7 +69,7 @@ def checks(read: list[Curve]) -> list[Check]:
     for curve in read:
         i, steps = curve.information, zip(curve.values, curve.values[1:])
         last = {"estimate": curve.values[-1], "error": curve.errors[-1]}
-        claim = lambda text: f"I = {i:g}: {text}"  # noqa: B023, E731
+        claim = lambda text: f"I = {i:g}: {text}"  # noqa: B023
         if curve.estimator == "eq3":
             excess = max(v - math.log(n) for v, n in zip(curve.values, NEGATIVES))
             rise = min(after - before for before, after in steps)
