@@ -1,7 +1,7 @@
 import os
 import shutil
 
-# Tests that run side by side have a thread each. Before torch counts its threads; subprocesses inherit it.
+# Parallel tests have a thread each. Set before torch counts its threads; subprocesses inherit it.
 os.environ["OMP_NUM_THREADS"] = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
 
 import pytest
@@ -17,7 +17,7 @@ def seeded():
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """A tiny run of one epoch, come to its end; not to be changed."""
+    """A tiny run of one epoch that has ended; not to be changed."""
     run = tmp_path_factory.mktemp("runs") / "run"
     train(run, "trainer.epochs=1")
     return run
@@ -25,5 +25,5 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def run(finished, tmp_path):
-    """The same, of one's own."""
+    """A copy of it, which a test may change."""
     return shutil.copytree(finished, tmp_path / "run")

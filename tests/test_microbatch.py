@@ -14,7 +14,7 @@ from ssvae_cli.priors.infonce import InfoNCE as InfoNCEPrior
 
 
 class Backbone(nn.Module):
-    """Smooth, with chance in it, and with batch norm or without."""
+    """Smooth, with dropout and batch norm, or without."""
 
     def __init__(self, shape, norm, dropout):
         super().__init__()

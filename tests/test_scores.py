@@ -11,13 +11,12 @@ import sys
 import pytest
 import torch
 
-from ssvae_cli.critics import MLP, RBF, Bilinear, BilinearBias, Cosine, Laplace, Separable, Student
+from ssvae_cli.critics import MLP, RBF, Bilinear, BilinearBias, Cosine, DiagonalRBF, Laplace, Separable, Student
 from ssvae_cli.errors import UserError
-from ssvae_cli.priors import base
 from ssvae_cli.priors.infonce import InfoNCE as InfoNCEPrior
-from ssvae_cli.priors.mi import MI
-from ssvae_cli.scores import tile_sums as tiles
+from ssvae_cli.scores import in_batch, tile_sums
 from ssvae_cli.scores.dense import DenseScores
+from ssvae_cli.scores.in_batch import in_batch_scores
 from ssvae_cli.scores.tiled import TiledScores
 from test_estimators import ALL
 
@@ -26,7 +25,7 @@ CRITICS = {
     "bilinear_bias": lambda: BilinearBias(latent_dim=6, hidden=[8]),
     "cosine": lambda: Cosine(temperature=0.2, learn_temperature=True),
     "rbf": lambda: RBF(bandwidth=1.5),
-    "diagonal_rbf": lambda: RBF(bandwidth=1.5, latent_dim=6),
+    "diagonal_rbf": lambda: DiagonalRBF(bandwidth=1.5, latent_dim=6),
     "student": lambda: Student(df=2.0, scale=1.5),
     "laplace": lambda: Laplace(scale=1.5),
     "separable": lambda: Separable(latent_dim=6, hidden=[8], embedding_dim=4),
@@ -34,18 +33,17 @@ CRITICS = {
 
 
 def value_and_gradients(tiled, monkeypatch, estimator, critic, direction, past, dtype):
-    """Of one prior's ELBO on one batch, with respect to z, z' and the critic."""
-    monkeypatch.setattr(base, "TILED_ABOVE", 0 if tiled else 10**9)
-    monkeypatch.setitem(tiles.SIDE, "cpu", 4)  # 11 rows: three tiles, the last not full
+    """Of an estimate on one batch; the gradient is with respect to z, z' and the critic."""
+    monkeypatch.setattr(in_batch, "TILED_ABOVE", 0 if tiled else 10**9)
+    monkeypatch.setitem(tile_sums.SIDE, "cpu", 4)  # 11 rows: three tiles, the last not full
     numbers = torch.Generator().manual_seed(1)
     z, z_prime = (torch.randn(11, 6, dtype=dtype, generator=numbers).requires_grad_() for _ in range(2))
     past = [torch.randn(5, 6, dtype=dtype, generator=numbers) for _ in range(2)] if past else None
-    prior = MI(critic=copy.deepcopy(critic).to(dtype), direction=direction)
-    estimator = copy.deepcopy(estimator).to(dtype)
-    scored = prior.scores(z, z_prime, past)
+    critic, estimator = copy.deepcopy(critic).to(dtype), copy.deepcopy(estimator).to(dtype)
+    scored = in_batch_scores(critic, z, z_prime, direction, past)
     assert {type(s) for s in scored} == {TiledScores if tiled else DenseScores}
     value = sum(estimator(s) for s in scored) / len(scored)
-    return [value.detach(), *torch.autograd.grad(value, [z, z_prime, *prior.parameters()])]
+    return [value.detach(), *torch.autograd.grad(value, [z, z_prime, *critic.parameters()])]
 
 
 @pytest.mark.parametrize(
@@ -70,26 +68,23 @@ def test_every_inner_product_and_distance_can_be_tiled(name, monkeypatch):
 
 
 def test_tiles_stay_in_float32_under_autocast(monkeypatch):
-    monkeypatch.setattr(base, "TILED_ABOVE", 0)
-    prior = InfoNCEPrior(critic=Cosine(temperature=0.2), direction="both")
-    z, z_prime = torch.randn(9, 6), torch.randn(9, 6)
+    monkeypatch.setattr(in_batch, "TILED_ABOVE", 0)
+    critic, z = Cosine(temperature=0.2), torch.randn(2, 9, 6)
     with torch.autocast("cpu", torch.bfloat16):
-        scores = prior.scores(z, z_prime)[0]
-        found = scores.log_partition(positive=True)
-    assert torch.equal(found, prior.scores(z, z_prime)[0].log_partition(positive=True))
+        partition = in_batch_scores(critic, *z, "forward")[0].log_partition(positive=True)
+    assert torch.equal(partition, in_batch_scores(critic, *z, "forward")[0].log_partition(positive=True))
 
 
 MEASURE = """
 import torch
 from ssvae_cli.critics import Cosine
 from ssvae_cli.estimators.infonce import InfoNCE
-from ssvae_cli.priors.infonce import InfoNCE as Prior
-from ssvae_cli.memory import peak
+from ssvae_cli.device import peak
+from ssvae_cli.scores.in_batch import in_batch_scores
 B, cpu = {batch}, torch.device("cpu")
-prior = Prior(critic=Cosine(temperature=0.1), direction="both")
 z, z_prime = (torch.randn(B, 128).requires_grad_() for _ in range(2))
 def step(n):
-    scored = prior.scores(z[:n], z_prime[:n])
+    scored = in_batch_scores(Cosine(temperature=0.1), z[:n], z_prime[:n], "both")
     (sum(InfoNCE()(s) for s in scored) / 2).backward()
 step(64)
 z.grad = z_prime.grad = None

@@ -1,4 +1,4 @@
-"""How far a command is: a bar on a terminal, a plain line a part elsewhere."""
+"""The progress of a command: a bar on a terminal, elsewhere a plain line for each part."""
 
 import re
 
@@ -14,20 +14,20 @@ def terminal(monkeypatch):
 
 
 def stages(*names: str) -> None:
-    with Stages("part", len(names)) as told:
+    with Stages("part", len(names)) as shown:
         for name in names:
-            told.begin(name)
+            shown.begin(name)
 
 
-def test_a_terminal_shows_the_part_at_hand_and_what_is_done(terminal, capsys):
+def test_a_terminal_shows_the_part_at_hand_and_how_many_are_done(terminal, capsys):
     stages("sums", "curves")
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
     assert re.search(r"part 0/2 .*sums", plain) and re.search(r"part 1/2 .*curves", plain) and "part 2/2" in plain
 
 
 def test_a_bar_that_a_fault_ends_is_not_drawn_to_its_end(terminal, capsys):
-    with pytest.raises(ZeroDivisionError), Stages("part", 1) as told:
-        told.begin("sums")
+    with pytest.raises(ZeroDivisionError), Stages("part", 1) as shown:
+        shown.begin("sums")
         raise ZeroDivisionError
     assert "1/1" not in capsys.readouterr().err
 

@@ -1,6 +1,6 @@
 """Kill a small run again and again, resume it each time, and hold what it ends in to a run that was never stopped.
 
-    python tests/kill_test.py --kills 50
+    python tests/programs/kill_test.py --kills 50
 
 SIGKILL inside a checkpoint's write (the child logs where a write begins and ends), SIGKILL, SIGTERM and SIGINT at
 random moments. After every kill each file that is there must be readable, and the exit code the documented one; every
@@ -19,16 +19,19 @@ import time
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import torch  # noqa: E402
-from PIL import Image  # noqa: E402
-from safetensors.torch import load_file  # noqa: E402
+import torch
+from PIL import Image
+from safetensors.torch import load_file
 
-from helpers import SHORT_FITS  # noqa: E402
+from helpers import PENALTY, SHORT_FITS
 from ssvae_cli.cli import main as cli
 from ssvae_cli.training import checkpoint
 
 SMALL = [
+    *SHORT_FITS,  # a kill proves nothing about how good the fits are
+    PENALTY,
     "trainer.epochs=4",
     "trainer.eval_every=2",
     "trainer.batch_size=200",
@@ -37,7 +40,6 @@ SMALL = [
     "encoder.latent_dim=8",
     "estimator=queue",
     "estimator.size=300",
-    "evaluation.metrics.probe.penalties=[0.1]",
 ]
 CLOCKS = {"time/train_s", "throughput/images_per_s", "train_s", "config"}
 EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -signal.SIGKILL}
@@ -123,7 +125,7 @@ def unreadable(run: Path) -> list[str]:
 
 def difference(one: Path, other: Path) -> list[str]:
     """What two finished runs do not share, clocks left out."""
-    read = lambda run: json.loads((run / "summary.json").read_text())  # noqa: E731
+    read = lambda run: json.loads((run / "summary.json").read_text())
     found = [k for k, v in read(one).items() if k not in CLOCKS and v != read(other)[k]]
     if (one / "metrics.jsonl").read_bytes() != (other / "metrics.jsonl").read_bytes():
         found.append("metrics.jsonl")
@@ -187,8 +189,6 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for module, name, value in SHORT_FITS:  # a kill proves nothing about how good the fits are
-        setattr(module, name, value)
     with tempfile.TemporaryDirectory() as folder:
         result = kill_test(options.kills, Path(folder), options.seed)
         if result["faults"]:

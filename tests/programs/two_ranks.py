@@ -29,11 +29,11 @@ from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.augment import Augment
 from ssvae_cli.pairs.colour import Jitter, Noise
 from ssvae_cli.pairs.geometry import Crop
-from ssvae_cli.priors import base
 from ssvae_cli.priors.energy import Energy
 from ssvae_cli.priors.gaussian import Gaussian
 from ssvae_cli.priors.infonce import InfoNCE as InfoNCEPrior
 from ssvae_cli.priors.mi import MI
+from ssvae_cli.scores import in_batch
 
 BATCH, LATENT = 21, 6  # two processes do not divide it
 
@@ -47,7 +47,7 @@ CASES = {
     "infonce in tiles": lambda: scored(InfoNCEPrior, InfoNCE(), Bilinear(latent_dim=LATENT)),
     "infonce, gaussian posterior": lambda: scored(InfoNCEPrior, InfoNCE(), posterior="gaussian"),
     "queue": lambda: scored(InfoNCEPrior, Queue(size=30, latent_dim=LATENT)),
-    "limit": lambda: scored(InfoNCEPrior, LeaveOneOut()),
+    "leave_one_out": lambda: scored(InfoNCEPrior, LeaveOneOut()),
     "nwj": lambda: scored(MI, NWJ()),
     "js": lambda: scored(MI, JS()),
     "dv": lambda: scored(Energy, DV()),
@@ -87,11 +87,11 @@ def step(name: str) -> dict[str, torch.Tensor]:
     images = torch.randint(256, (2, BATCH, *shape), dtype=torch.uint8)
     noise = torch.Generator().manual_seed(1)
     values = {}
-    tiled_above = mock.patch.object(base, "TILED_ABOVE", 0 if "tiles" in name else 10**9)
+    tiled_above = mock.patch.object(in_batch, "TILED_ABOVE", 0 if "tiles" in name else 10**9)
     for i in range(2):
         objective.zero_grad()
-        with tiled_above, sharded(BATCH) as mine:
-            views = pairs(Split(images[i, mine], torch.zeros(mine.stop - mine.start)), noise)
+        with tiled_above, sharded(BATCH) as own:
+            views = pairs(Split(images[i, own], torch.zeros(own.stop - own.start)), noise)
             elbo = objective(*(v.double() for v in views), generator=noise)
             (-elbo).backward()
             parameters = dict(objective.named_parameters())
@@ -103,6 +103,6 @@ def step(name: str) -> dict[str, torch.Tensor]:
 
 if __name__ == "__main__":
     init_process_group(torch.device("cpu"))
-    found = {name: step(name) for name in CASES}
+    values = {name: step(name) for name in CASES}
     if is_rank_zero():
-        torch.save(found, Path(sys.argv[1]) / f"{world_size()}.pt")
+        torch.save(values, Path(sys.argv[1]) / f"{world_size()}.pt")

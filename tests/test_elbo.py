@@ -1,0 +1,130 @@
+"""The ELBO and the evidence as evaluation reads them, where x, z and Q(z|x) = N(A x, S^2) are normal, a dimension each.
+
+1. With an explicit decoder the evidence is log P(x) in closed form, and the ELBO lies below it by the posterior's KL.
+2. Of a pair the evidence is log E of P(z, z') / Q(z) Q(z') over both posteriors, by quadrature.
+3. Under a prior of scores the ratio is f over its mean over fresh views of all sources, in each direction.
+4. An ELBO above the most that a prior allows is warned of.
+"""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.distributions import Normal, kl_divergence
+
+from ssvae_cli.critics import Bilinear
+from ssvae_cli.datasets.base import Data, Split
+from ssvae_cli.encoders.posteriors import Gaussian as GaussianPosterior
+from ssvae_cli.estimators.aggregate import Aggregate
+from ssvae_cli.estimators.infonce import InfoNCE
+from ssvae_cli.evaluation.elbo import ELBO
+from ssvae_cli.evaluation.reading import Reading
+from ssvae_cli.objective import Objective
+from ssvae_cli.pairs.base import Identity
+from ssvae_cli.priors.gaussian import Gaussian
+from ssvae_cli.priors.infonce import InfoNCE as InfoNCEPrior
+from ssvae_cli.priors.unstructured import UnstructuredNormal
+
+A, S, NOISE, RHO, PAIRS = 0.6, 0.8, 0.7, 0.7, 400
+X = torch.randn(2, PAIRS, 1, generator=torch.Generator().manual_seed(0))
+DATA = Data(*[Split(X[0], torch.full((PAIRS,), -1), x_prime=X[1])] * 3)
+
+
+class Linear(nn.Module):
+    """Q(z|x) = N(A x, S^2)."""
+
+    stochastic = True
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Parameter(torch.tensor(A))
+
+    def forward(self, x):
+        raw = 4 * math.atanh((math.log(S) + 2) / 4)
+        return GaussianPosterior(torch.cat([self.a * x, torch.full_like(x, raw)], 1))
+
+
+class Decoder(nn.Module):
+    """P(x|z) = N(z, NOISE^2)."""
+
+    def log_likelihood(self, x, z):
+        return Normal(z, NOISE).log_prob(x).sum(1)
+
+
+class Pixels(Identity):
+    mean, std = 0.0, 1.0
+
+
+def measured(prior, *, samples, decoder=None, density=None):
+    """The metric's numbers on test; density: log Q of a latent, in place of one that is fitted."""
+    estimator = None if decoder else Aggregate() if prior.needs_densities else InfoNCE()
+    objective = Objective(encoder=Linear(), encoder_prime=None, prior=prior, estimator=estimator, decoder=decoder)
+    fit = SimpleNamespace(density=lambda train, validation, space: density)
+    reading = Reading(objective, Pixels(), DATA, fitting_pairs=PAIRS)
+    return ELBO(anchors=PAIRS, evidence_samples=samples, density=fit)(reading, "test")
+
+
+def test_the_evidence_of_a_linear_gaussian_vae_is_log_p_of_x_and_its_elbo_lies_below_by_the_kl():
+    x = X[0]
+    evidence = Normal(0, math.hypot(1, NOISE)).log_prob(x)
+    posterior = Normal(x / (1 + NOISE**2), math.sqrt(NOISE**2 / (1 + NOISE**2)))
+    gap = kl_divergence(Normal(A * x, torch.tensor(S)), posterior)
+    found = measured(UnstructuredNormal(), decoder=Decoder(), samples=1000)
+    assert found["evidence/test"] == pytest.approx(evidence.mean().item(), abs=0.01)
+    assert found["elbo/test"] == pytest.approx((evidence - gap).mean().item(), abs=0.01) and gap.mean() > 0.1
+
+
+def test_the_evidence_of_pairs_is_the_mean_ratio_over_both_posteriors():
+    """Its ELBO is the mean log ratio. Quadrature over the two posteriors, Q(z) = N(0, A^2 + S^2)."""
+    marginal = Normal(0, math.hypot(A, S))
+    prior = Gaussian(latent_dim=1, correlation=RHO, learn=False, covariance="correlation")
+    found = measured(prior, samples=1000, density=lambda z: marginal.log_prob(z).sum(1))
+    nodes, weights = (torch.from_numpy(t).float() for t in np.polynomial.hermite_e.hermegauss(40))
+    weights = weights / weights.sum()
+    z, z_prime = (A * side[..., None] + S * nodes for side in X)  # [PAIRS, 1, 40]
+    z, z_prime = z.mT.expand(-1, 40, 40), z_prime.expand(-1, 40, 40)
+    log_p = Normal(0, 1).log_prob(z) + Normal(RHO * z, math.sqrt(1 - RHO**2)).log_prob(z_prime)
+    log_ratio = log_p - marginal.log_prob(z) - marginal.log_prob(z_prime)
+    over = lambda values: torch.einsum("nij,i,j->n", values, weights, weights)
+    evidence, elbo = over(log_ratio.exp()).log().mean().item(), over(log_ratio).mean().item()
+    assert found["evidence/test"] == pytest.approx(evidence, abs=0.01)
+    assert found["elbo/test"] == pytest.approx(elbo, abs=0.01) and evidence > elbo + 0.1
+
+
+def test_the_evidence_under_a_prior_of_scores_is_each_directions_mean_ratio_over_samples():
+    """The same draws, one pair at a time."""
+    samples, generator = 3, torch.Generator().manual_seed(0)
+    draws = [[A * x + S * torch.randn(x.shape, generator=generator) for x in X] for _ in range(2 * samples)]
+    sources, sources_prime = draws[0]  # the views of all sources come first, then those of the pairs
+    weight, evidence, elbo = 1.5, [], []
+    f = lambda z, z_prime: (weight * z * z_prime).exp()
+    for i in range(PAIRS):
+        pairs = [(z[i], z_prime[i]) for z, z_prime in draws[samples:]]
+        forward = torch.cat([f(z, z_prime) / f(z, sources_prime).mean() for z, z_prime in pairs])
+        backward = torch.cat([f(z, z_prime) / f(sources, z_prime).mean() for z, z_prime in pairs])
+        evidence += [forward.mean().log(), backward.mean().log()]
+        elbo += [forward.log().mean(), backward.log().mean()]
+    critic = Bilinear(latent_dim=1)
+    critic.weight.data.fill_(weight)
+    found = measured(InfoNCEPrior(critic=critic, direction="both"), samples=samples)
+    assert found["evidence/test"] == pytest.approx(torch.stack(evidence).mean().item(), abs=1e-4)
+    assert found["elbo/test"] == pytest.approx(torch.stack(elbo).mean().item(), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "views, value, error, warned",
+    [(1, 0.31, 0.1, True), (1, 0.29, 0.1, False), (1, -2.0, 0.1, False), (2, 2.0, 0.1, False)],
+)
+def test_an_elbo_above_zero_by_three_errors_is_warned_of_under_an_unstructured_prior(
+    views, value, error, warned, caplog
+):
+    independent = Gaussian(latent_dim=1, correlation=0.0, learn=False, covariance="correlation")
+    prior = UnstructuredNormal() if views == 1 else independent
+    rows = torch.randn(PAIRS)
+    rows = value + error * math.sqrt(PAIRS) * (rows - rows.mean()) / rows.std()
+    found = measured(prior, samples=1, density=lambda z: prior.log_marginal(z) - rows / views)
+    assert found["elbo/test"] == pytest.approx(value, abs=1e-4)
+    assert (f"elbo/test reads {value:.2f} nats where it is at most 0 under this prior" in caplog.text) is warned
