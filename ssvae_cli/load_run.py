@@ -1,4 +1,4 @@
-"""A finished or stopped run from its folder: its parts as its last checkpoint left them."""
+"""A finished or stopped run from its folder: its parts with the weights of its last checkpoint."""
 
 import logging
 from dataclasses import dataclass

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from ssvae_cli.files import atomic_write
+
 CHECKPOINT = Path("checkpoints") / "last.pt"
-
-
-FAILED = "failed.txt"  # in a sweep's job folder until the job has come to its end: why it did not
+FAILED = "failed.txt"  # in the folder of a sweep's job until it has ended: why it did not
 
 
 def holds_run(run: Path) -> bool:
@@ -20,12 +20,12 @@ def holds_run(run: Path) -> bool:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a job of a sweep has come to its end."""
+    """Whether a job of a sweep has ended without failing."""
     return (folder / "summary.json").exists() and not (folder / FAILED).exists()
 
 
 def has_ended(run: Path, epochs: int) -> bool:
-    """Whether a run has come to the end of so many epochs, its closing table whole."""
+    """Whether a run has ended after so many epochs, with a complete summary."""
     with contextlib.suppress(OSError, ValueError):
         json.loads((run / "summary.json").read_text())
         return last_line(run).get("epoch") == epochs
@@ -40,7 +40,7 @@ def last_line(run: Path) -> dict:
 
 
 def clear_unstarted(run: Path, job: str) -> None:
-    """Remove what Hydra laid out for a run that was refused before its first step, and empty folders of outputs/."""
+    """Remove what Hydra wrote for a run that was refused before its first step, and empty folders of outputs/."""
     if (run / "metrics.jsonl").exists():
         return
     for name in ("config.yaml", "hydra.yaml", "overrides.yaml"):
@@ -63,9 +63,7 @@ def remove_empty(folder: Path) -> None:
 
 
 def store_overrides(run: Path, config: DictConfig, overrides: list[str]) -> None:
-    """What a resumed run is composed from, so that it can be resumed again as it now is; whole at every moment."""
-    from ssvae_cli.files import atomic_write
-
+    """Store what a resumed run is composed from, atomically, so that it can be resumed again as it now is."""
     atomic_write(run / ".hydra" / "config.yaml", functools.partial(OmegaConf.save, config))
     atomic_write(run / ".hydra" / "overrides.yaml", functools.partial(OmegaConf.save, list(overrides)))
 

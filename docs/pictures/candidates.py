@@ -5,8 +5,7 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
-from ssvae_cli.estimators.infonce import InfoNCE
-from ssvae_cli.estimators.leave_one_out import LeaveOneOut
+from ssvae_cli.estimators.infonce import InfoNCE, LeaveOneOut
 from ssvae_cli.scores.dense import DenseScores
 
 DIM, CANDIDATES, PAIRS = 20, [2**k for k in range(2, 12)], 8192

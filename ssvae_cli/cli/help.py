@@ -13,7 +13,7 @@ LINE = re.compile(r"(?P<indent> *)(?P<key>\w+):(?P<value>.*?)(?: +# (?P<meaning>
 
 
 def groups() -> str:
-    """A paragraph a group of the configuration at hand: its name and its choices, what is chosen first."""
+    """A paragraph for each group of the configuration at hand: its name and its choices, the chosen one first."""
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.hydra_config import HydraConfig
 
@@ -31,9 +31,9 @@ def groups() -> str:
 
 
 def keys(*, _root_) -> str:
-    """A line a key of the configuration at hand: as it is typed, then what its YAML file says of it.
+    """A line for each key of the configuration at hand: as it is typed, then the comment in its YAML file.
 
-    _root_: the configuration, which OmegaConf hands over. $ is doubled, as the template wants it.
+    _root_: the configuration, passed by OmegaConf. $ is doubled, as the template requires.
     """
     from omegaconf import OmegaConf
 
@@ -80,8 +80,9 @@ def meanings(name: str, package: str, folders: list[Path]) -> dict[str, str]:
     text, found = path.read_text(), {}
     if text.startswith("# @package _global_"):
         package = ""
-    for base in re.findall(r"^  - (\w+)$", text, re.M):
-        found |= meanings(Path(name).with_name(base).as_posix(), package, folders)
+    for base in re.findall(r"^  - (\w+|/[\w/]+(?=@_here_))(?:@_here_)?$", text, re.M):
+        below = base.lstrip("/") if base.startswith("/") else Path(name).with_name(base).as_posix()
+        found |= meanings(below, package, folders)
     parents: list[tuple[int, str]] = []  # (indent, key) of the lines that enclose the next
     for line in filter(None, map(LINE.fullmatch, text.splitlines())):
         indent = len(line["indent"])

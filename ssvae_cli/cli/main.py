@@ -21,12 +21,12 @@ from ssvae_cli.training.signals import Stopped, leave
 # A command: its configuration is conf/<name>.yaml, its job a function of (config, folder, choices).
 COMMANDS = {
     "train": ("ssvae_cli.train:train", "train one configuration, or sweep several with -m"),
-    "eval": ("ssvae_cli.eval:evaluate", "a finished run read again, with fresh critics and pictures"),
+    "eval": ("ssvae_cli.eval:evaluate", "evaluate a run again, with fresh critics and pictures"),
     "embed": ("ssvae_cli.embed:embed", "features of data as .npz, or the encoder for other programs"),
     "report": ("ssvae_cli.report:report", "runs as a table over seeds, plots and one HTML file"),
     "verify": ("ssvae_cli.verify.command:verify", "hold the shipped classes to the paper's identities"),
     "mi": ("ssvae_cli.mi.command:mi", "mutual information of your own arrays x and y, by several estimators"),
-    "bench": ("ssvae_cli.bench:bench", "time a training step beside the limit of this machine"),
+    "bench": ("ssvae_cli.bench:bench", "time a training step, compared with the limit of this machine"),
 }
 
 USAGE = f"""ssvae {__version__}: self-supervised variational autoencoders, where the prior P(z, z') is a free choice
@@ -38,7 +38,7 @@ commands:
 
   ssvae train prior=infonce                    one run
   ssvae train -m prior=infonce,mi seed=0,1,2   a sweep
-  ssvae train resume=RUN                       go on where RUN stopped
+  ssvae train resume=RUN                       continue where RUN stopped
   ssvae mi data=FILE.npz                       I(x; y) of your own pairs
   ssvae train --help                           every group, choice and key
   ssvae train --cfg job                        the composed configuration
@@ -50,7 +50,7 @@ options: -h, --help; --version"""
 def main() -> None:
     """The entry point. Exit code 2 and one line for a user's mistake; a fault of the program keeps its traceback.
 
-    A run that SIGINT or SIGTERM stops exits with 130 or 143; a command whose reader has gone, as `head` does, with 141.
+    A run that SIGINT or SIGTERM stops exits with 130 or 143; a command whose output is closed, as by `head`, with 141.
     """
     before = signal.signal(signal.SIGTERM, leave)
     try:
@@ -112,7 +112,7 @@ def hydra_main(command: str, overrides: list[str]) -> None:
         # Hydra takes the first word for the program: leave it one.
         line = os.environ["COMP_LINE"]
         os.environ["COMP_LINE"] = re.sub(r"^(\s*\S+)\s+" + command + r"\b", r"\1", line)
-    from ssvae_cli.cli.sweeps import Refused, clear_unbegun, failures, sweeps, tell_ended, tell_failed
+    from ssvae_cli.cli.sweeps import Refused, clear_unbegun, failures, print_ended, print_failed, sweeps
 
     logging.raiseExceptions = False  # a log on a full disk would print tracebacks beside the one line
     failures.clear()
@@ -134,15 +134,15 @@ def hydra_main(command: str, overrides: list[str]) -> None:
                 clear_unbegun(sweeps[0].folder)
             raise UserError(one_line(error, command, overrides)) from error
         print(f"ssvae: the launcher stopped: {type(error).__name__}: {error}", file=sys.stderr)
-        tell_failed(sweeps[0])
+        print_failed(sweeps[0])
         sys.exit(1)
     if failures:
         raise cause_of(failures[0]) or failures[0]
     if sweeps:
-        if tell_failed(sweeps[0]):
+        if print_failed(sweeps[0]):
             sys.exit(1)
         if command == "train":
-            tell_ended(sweeps[0])
+            print_ended(sweeps[0])
 
 
 def cause_of(error: BaseException | None) -> UserError | None:

@@ -1,4 +1,4 @@
-"""Command lines that go on with something: resume=RUN and sweep.resume=DIR, with the overrides stored there."""
+"""Command lines that continue something: resume=RUN and sweep.resume=DIR, with the overrides stored there."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from ssvae_cli.errors import UserError, require
 
 
 def override_value(key: str, overrides: list[str]) -> str | None:
-    """What the overrides give a key of a folder, None for nothing or null."""
+    """The value that the overrides give a key; None for none, or null."""
     values = [o.split("=", 1)[1] for o in overrides if o.startswith(f"{key}=")]
     return values[-1] if values and values[-1] not in ("", "null") else None
 
@@ -26,9 +26,8 @@ def stored_overrides(file: Path, asked: str, what: str) -> list[str]:
 
     folder = asked.split("=", 1)[1]
     require(Path(folder).is_dir(), f"{asked}: no such folder; give the folder of a {what}")
-    require(
-        file.is_file(), f"{asked}: not a {what} (it has no {file.relative_to(folder)}); give the folder of a {what}"
-    )
+    missing = f"it has no {file.relative_to(folder)}"
+    require(file.is_file(), f"{asked}: not a {what} ({missing}); give the folder of a {what}")
     try:
         stored = OmegaConf.load(file)
         own = list(OmegaConf.select(stored, "hydra.overrides.task") if what == "sweep" else stored)

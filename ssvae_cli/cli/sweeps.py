@@ -1,7 +1,7 @@
-"""Runs as Hydra sees them: a folder that holds no other run, and failures that are told at the end.
+"""Hydra's callback: a run's folder holds no other run, and a sweep loses no job to the failure of another.
 
-Hydra stops a sweep at its first failure; here every job has its turn, and says in its folder how it went, since a
-launcher may run it in another process or on another machine.
+Hydra stops a sweep at its first failure; here every job runs, and its outcome is written to its folder, since a launcher
+may run it in another process or on another machine. The end of a sweep lists the jobs that failed.
 """
 
 import functools
@@ -21,7 +21,7 @@ from ssvae_cli.run_folder import FAILED, holds_run, is_finished, last_line, remo
 
 
 class Sweep(NamedTuple):
-    """A sweep's folder, and how many of its jobs had come to their end when it began."""
+    """A sweep's folder, and how many of its jobs had ended before it began."""
 
     folder: Path
     ended: int
@@ -44,7 +44,7 @@ class Refused(BaseException):
 
 
 def refusing(check):
-    """Let a callback refuse the command with a UserError."""
+    """Let a callback refuse the command by raising UserError."""
 
     @functools.wraps(check)
     def callback(*args, **kwargs):
@@ -93,7 +93,7 @@ class Guard(Callback):
         assign_gpu(config.hydra.job.num)
         folder = Path(config.hydra.runtime.output_dir)
         if not is_finished(folder):
-            (folder / FAILED).write_text("it ended without a word, as a killed process does\n")
+            (folder / FAILED).write_text("it ended without a message, as a killed process does\n")
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs) -> None:
         error = job_return._return_value if job_return.status is JobStatus.FAILED else None
@@ -110,38 +110,36 @@ class Guard(Callback):
 
 
 def failed_jobs(sweep: Path) -> list[str]:
-    """A line for each job that did not come to its end: its folder, and why."""
+    """A line for each job that did not end: its folder, and why."""
     notes = sorted(sweep.glob(f"*/{FAILED}"), key=lambda note: (len(note.parent.name), note.parent.name))
     return [f"{note.parent} failed: {note.read_text().strip()}" for note in notes]
 
 
 def ended_jobs(sweep: Path) -> int:
-    """How many jobs of a sweep have come to their end."""
+    """How many jobs of a sweep have ended."""
     return sum(is_finished(summary.parent) for summary in sweep.glob("*/summary.json"))
 
 
-def tell_failed(sweep: Sweep) -> int:
-    """Say what is missing from a sweep, and how to have it; how many jobs that is."""
+def print_failed(sweep: Sweep) -> int:
+    """Print what is missing from a sweep and the command that runs it; returns how many jobs failed."""
     failed = failed_jobs(sweep.folder)
     for line in failed:
         print(f"ssvae: {line}", file=sys.stderr)
     if failed:
-        print(
-            f"ssvae: {len(failed)} failed; ssvae train sweep.resume={sweep.folder} runs what is missing",
-            file=sys.stderr,
-        )
+        remedy = f"ssvae train sweep.resume={sweep.folder} runs what is missing"
+        print(f"ssvae: {len(failed)} failed; {remedy}", file=sys.stderr)
     return len(failed)
 
 
-def tell_ended(sweep: Sweep) -> None:
-    """Say that nothing is missing from a sweep, and what to do with it."""
+def print_ended(sweep: Sweep) -> None:
+    """Print that nothing is missing from a sweep, and the command that compares its jobs."""
     ended = ended_jobs(sweep.folder)
     word = "had ended" if ended == sweep.ended else "have ended"
     print(f"ssvae: all jobs {word} ({ended}); ssvae report runs={sweep.folder} compares them", file=sys.stderr)
 
 
 def metric_of(run: Path, name: str) -> float | None:
-    """What a sweeper that searches is told of an ended run. Raises UserError for a name that its metrics lack."""
+    """The number that a searching sweeper optimises, of an ended run. Raises UserError for a name that it lacks."""
     known = last_line(run)
     require(name in known, f"sweep.metric={name}: no such number in metrics.jsonl; {allowed(name, known)}")
     return known[name]
@@ -156,7 +154,7 @@ def assign_gpu(job: int) -> None:
 
 
 def clear_memory() -> None:
-    """What an earlier job of this process left: its cycles, the cached blocks of the GPU, the peak that it reached."""
+    """Free what an earlier job of this process left: reference cycles, the GPU's cached blocks, its peak."""
     gc.collect()
     import torch
 
@@ -166,7 +164,7 @@ def clear_memory() -> None:
 
 
 def clear_unbegun(sweep: Path) -> None:
-    """Remove what Hydra laid out for a sweep none of whose jobs could be composed."""
+    """Remove what Hydra wrote for a sweep none of whose jobs could be composed."""
     if not any(path.is_dir() for path in sweep.glob("*")):
         (sweep / "multirun.yaml").unlink(missing_ok=True)
         remove_empty(sweep)

@@ -1,4 +1,4 @@
-"""Processes that torchrun starts beside the first: they write nothing that lasts, and leave the talking to it."""
+"""Processes that torchrun starts besides rank zero: they write nothing that lasts, and print nothing."""
 
 import atexit
 import os
@@ -10,12 +10,12 @@ from ssvae_cli.errors import require
 
 
 def is_worker() -> bool:
-    """Whether this process is another than the first of a run."""
+    """Whether this process is not rank zero; known before torch is imported."""
     return int(os.environ.get("RANK", "0")) > 0
 
 
 def worker_overrides(overrides: list[str]) -> list[str]:
-    """The overrides that put a follower's files out of the way. Raises UserError for a sweep of several processes."""
+    """The overrides that send a worker's files to a temporary folder. Raises UserError for a sweep of several processes."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         require(not {"-m", "--multirun"} & set(overrides), "a sweep runs in one process: leave out -m, or torchrun")
     if not is_worker():
@@ -26,6 +26,6 @@ def worker_overrides(overrides: list[str]) -> list[str]:
 
 
 def wait_for_rank_zero() -> None:
-    """Wait, in a follower: where the first fails for the same reason, torchrun ends this process before it speaks."""
+    """Wait, in a worker: rank zero fails for the same reason, and torchrun then ends this process before it prints."""
     if is_worker():
         time.sleep(10)

@@ -1,4 +1,4 @@
-"""The classifier of Sec. 3.1: a network tells samples of P from samples of Q, and its logit is log P / Q."""
+"""Entropies by a classifier (Sec. 3.1): its logit between samples of P and of Q is log P / Q."""
 
 from collections.abc import Callable
 
@@ -6,8 +6,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from ssvae_cli.errors import require_at_least
 from ssvae_cli.estimators.base import EntropyEstimator
-from ssvae_cli.estimators.logdet import logdet_bias
+from ssvae_cli.estimators.entropies import logdet_bias
 from ssvae_cli.layers import mlp, require_widths
 
 
@@ -49,3 +50,30 @@ def cross_entropy(logit: Callable[[Tensor], Tensor], p: Tensor, q: Tensor) -> Te
     """Twice the mean loss, [], of telling samples of P from samples of Q, [B, D] each; at the optimum the logit is
     log P / Q. 2 log 2 where it knows nothing."""
     return F.softplus(-logit(p)).mean() + F.softplus(logit(q)).mean()
+
+
+class Telescoping(Classifier):
+    """log R / Q as a sum over bridges: one classifier between each two neighbours of a path from R to Q.
+
+    A classifier that separates R from Q without fail learns no ratio; neighbours on the path overlap. The path mixes a
+    sample of R into one of Q: a normal mix, so that first moments stay, pulled back to the sphere there. One network
+    with an output a bridge. Gradient, relations to I and to the ELBO: the classifier's; its bias up is smaller where
+    the ratio is wide, its variance larger. No ceiling but what `bridges` classifiers can tell apart.
+    Source: Rhodes, Xu & Gutmann 2020.
+    """
+
+    name = "telescoping"
+
+    def __init__(self, *, bridges: int, **common):
+        require_at_least(1, bridges=bridges)
+        super().__init__(outputs=bridges, **common)
+        self.bridges = bridges
+
+    def own_loss(self, network, u, space) -> Tensor:
+        reference = space.sample(u)
+        path = [reference, *(space.mix(reference, u, k / self.bridges) for k in range(1, self.bridges)), u]
+        losses = [
+            cross_entropy(lambda x, k=k: network(x)[:, k], near, far)
+            for k, (near, far) in enumerate(zip(path, path[1:]))
+        ]
+        return sum(losses) / self.bridges

@@ -1,7 +1,11 @@
-"""K-way InfoNCE, the positive among the candidates."""
+"""InfoNCE among K candidates, and what differs from it in the partition alone."""
 
 import math
 
+import torch
+
+from ssvae_cli.distributed.collectives import all_gather
+from ssvae_cli.errors import require_at_least
 from ssvae_cli.estimators.base import ScoreEstimator
 
 
@@ -23,3 +27,74 @@ class InfoNCE(ScoreEstimator):
     def ceiling(candidates):
         """log K."""
         return math.log(candidates)
+
+
+class Eq3(InfoNCE):
+    """E [ log f(z_i, z'_i) / (f(z_i, z'_i) + sum of N negatives) ] + log N, the paper's Eq. 3.
+
+    That is (N + 1)-way InfoNCE less log (N + 1) / N; the outer log that the paper prints is a slip. Relation to I: a
+    lower bound, below log N. Relation to the ELBO of the InfoNCE prior (Eq. 30): another quantity, equal to it as N
+    grows (Eq. 5). Low variance. Source: the paper, Eq. 3.
+    """
+
+    name = "eq3"
+
+    def forward(self, scores):
+        return super().forward(scores) - math.log1p(1 / (scores.candidates - 1))
+
+    @staticmethod
+    def ceiling(candidates):
+        """log N."""
+        return math.log(candidates - 1)
+
+
+class LeaveOneOut(ScoreEstimator):
+    """E [ log f(z_i, z'_i) - log 1/(K-1) sum_{j != i} f(z_i, z'_j) ]: Eq. 30 with Z(z) from the other pairs.
+
+    Relation to I: none; it is no bound, and can exceed I by far. Relation to the ELBO of the InfoNCE prior
+    (Eq. 30): its estimate, biased up by Jensen, as the log of a mean of K-1 is low on average. No ceiling;
+    variance grows with that of f. Source: Eq. 30 of the paper.
+    """
+
+    name = "leave_one_out"
+    estimates = frozenset({"infonce"})
+    bound = "none"
+
+    def forward(self, scores):
+        return scores.mean(scores.positives - scores.log_partition(positive=False))
+
+
+class Queue(InfoNCE):
+    """K-way InfoNCE, latents of past batches among the candidates, K = batch + bank (He et al. 2020, MoCo).
+
+    Relation to I: a lower bound up to the staleness of the bank, made by earlier encoders and without gradient; at most
+    log K. Relation to the ELBO of the InfoNCE prior (Eq. 30): another quantity, equal to it as K
+    grows. Low variance. size: how many past pairs are kept; evaluation neither reads nor moves the bank.
+    """
+
+    name = "queue"
+    keeps_past = True
+
+    def __init__(self, *, size: int, latent_dim: int):
+        super().__init__()
+        require_at_least(1, size=size)
+        self.register_buffer("bank", torch.zeros(2, size, latent_dim))
+        self.register_buffer("filled", torch.tensor(0))
+        self.register_buffer("place", torch.tensor(0))
+
+    def past(self):
+        if not self.training:
+            return None
+        kept = self.bank[:, : int(self.filled)].clone()
+        return kept[0], kept[1]
+
+    @torch.no_grad()
+    def remember(self, encoded):
+        if not self.training:
+            return
+        size = self.bank.shape[1]
+        fresh = torch.stack([all_gather(z) for z in encoded.latents])[:, -size:]
+        rows = (self.place + torch.arange(fresh.shape[1], device=fresh.device)) % size
+        self.bank[:, rows] = fresh.to(self.bank)
+        self.place.copy_((self.place + fresh.shape[1]) % size)
+        self.filled.copy_((self.filled + fresh.shape[1]).clamp_max(size))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ssvae_cli.datasets.base import Split
 from ssvae_cli.errors import require_at_least
-from ssvae_cli.estimators.dv import DV
+from ssvae_cli.estimators.donsker_varadhan import DV
 from ssvae_cli.estimators.infonce import InfoNCE
 from ssvae_cli.estimators.nwj import NWJ
 from ssvae_cli.evaluation.degeneracy import warn_of_degeneracy

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ssvae_cli.errors import allowed, require
 from ssvae_cli.estimators.base import ScoreEstimator
-from ssvae_cli.estimators.js import jensen_shannon
+from ssvae_cli.estimators.nwj import jensen_shannon
 from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.evaluation.fit import Curve, Fit
 from ssvae_cli.evaluation.samples import Parts

@@ -18,7 +18,7 @@ class Bar:
     """How far a command is: a bar with a note and the time left on a terminal, plain lines elsewhere."""
 
     def __init__(self, what: str, total: int, done: int = 0, *, ticking: bool = True):
-        """what: is counted. ticking: the time left runs on between two notes, by a thread that a timing would feel."""
+        """what: the thing counted. ticking: a thread updates the time left between notes; it would disturb a benchmark."""
         console = Console(file=sys.stderr)
         self._what, self._total, self._bar = what, total, None
         if console.is_terminal and not is_worker():
@@ -50,7 +50,7 @@ class Display(Bar):
         super().__init__("epoch", total, done)
 
     def first_step(self, seconds: float, *, compiled: bool) -> None:
-        """Show how long the first step took, where that was long: a compiler's work, as a rule."""
+        """Show how long the first step took; it is long where it includes compilation."""
         note = f"first step after {seconds:.1f} s{', compilation included' if compiled else ''}"
         if self._bar:
             self._draw(note)
@@ -59,11 +59,8 @@ class Display(Bar):
 
     def epoch(self, epoch: int, values: dict[str, float]) -> None:
         """Show the end of an epoch, counted from 1."""
-        shown = [
-            f"{name} {values[name]:.3f}"
-            for name in ("elbo/train", "elbo/validation", "probe/linear/validation")
-            if values.get(name) is not None
-        ]
+        names = ("elbo/train", "elbo/validation", "probe/linear/validation")
+        shown = [f"{name} {values[name]:.3f}" for name in names if values.get(name) is not None]
         note = "  ".join(shown)
         if self._bar:
             self._draw(note, epoch)
@@ -72,7 +69,7 @@ class Display(Bar):
 
 
 class Stages(Bar):
-    """The parts of a command that is silent between them, each told as it begins."""
+    """The parts of a command, each shown as it begins."""
 
     def __init__(self, what: str, total: int):
         super().__init__(what, total, ticking=False)

@@ -1,4 +1,4 @@
-"""Where a run's numbers go: metrics.jsonl, TensorBoard, the console, summary.json."""
+"""Where a run's numbers go: metrics.jsonl, TensorBoard, summary.json."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams, scalar
 
 from ssvae_cli.errors import require
-from ssvae_cli.files import atomic_write
+from ssvae_cli.files import atomic_write, write_json
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +36,11 @@ class Tracker:
     """One run's logs. metrics.jsonl has a line an epoch and no clock times, so runs compare byte by byte."""
 
     def __init__(self, run: Path, *, kept_bytes: int, meanings: dict[str, str] | None = None):
-        """kept_bytes: how much of metrics.jsonl a resumed run stands on; 0 for a new one. meanings: what TensorBoard
-        says of a tag beside its curve.
+        """kept_bytes: how much of metrics.jsonl a resumed run continues from; 0 for a new one. meanings: TensorBoard's
+        descriptions of tags.
 
-        TensorBoard's file is made again from the lines that are kept: a killed run may have left it cut short or ahead.
-        The closing table of a run that goes on is taken away: it would pass for that of the longer run.
+        TensorBoard's file is written again from the lines that are kept: a killed run may have left it incomplete or
+        ahead. The summary of a run that is continued is removed: it would pass for that of the longer run.
         """
         self.run, self._meanings = run, meanings or {}
         self._metrics = open(run / "metrics.jsonl", "ab")
@@ -56,7 +56,7 @@ class Tracker:
 
     @property
     def bytes_written(self) -> int:
-        """The size of metrics.jsonl, safe on the disk, for the checkpoint."""
+        """The size of metrics.jsonl, once it is on the disk, for the checkpoint."""
         self._metrics.flush()
         os.fsync(self._metrics.fileno())
         return os.fstat(self._metrics.fileno()).st_size
@@ -84,7 +84,7 @@ class Tracker:
         return [json.loads(line) for line in (self.run / "metrics.jsonl").read_text().splitlines()]
 
     def figure(self, name: str, figure, step: int) -> None:
-        """A matplotlib figure, to figures/<name>.png and to TensorBoard: drawn once, which takes the time."""
+        """A matplotlib figure to figures/<name>.png and to TensorBoard; drawn once, as drawing is what takes time."""
         drawn = io.BytesIO()
         figure.savefig(drawn, dpi=DPI, format="png")
         png = drawn.getvalue()
@@ -95,8 +95,8 @@ class Tracker:
         self._writer.file_writer.add_summary(event, step)
 
     def summary(self, values: dict, choices: dict, step: int) -> None:
-        """hparams in the run's own event file (add_hparams would make a child run), and summary.json at the very last:
-        a run that has it has ended.
+        """hparams in the run's own event file (add_hparams would make a child run); last of all summary.json, by which a
+        run has ended.
         """
         numbers = {k: float(v) for k, v in values.items() if isinstance(v, (int, float)) and "/" in k}
         for event in hparams(choices, dict.fromkeys(numbers, 0.0)):
@@ -104,8 +104,7 @@ class Tracker:
         for name, value in numbers.items():
             self._scalar(name, value, step)
         self._writer.flush()
-        text = json.dumps({k: plain(v) for k, v in values.items()}, indent=2) + "\n"
-        atomic_write(self.run / "summary.json", lambda path: path.write_text(text))
+        write_json(self.run / "summary.json", {k: plain(v) for k, v in values.items()})
 
     def close(self) -> None:
         self._writer.close()
@@ -113,5 +112,5 @@ class Tracker:
 
 
 def plain(value):
-    """A JSON value: NaN and infinities have none, and become null."""
+    """A JSON value: NaN and infinities, which JSON lacks, become null."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""Checkpoints: saved atomically, loaded without running code."""
+"""Checkpoints: saved atomically, loaded without running code, compared with the configuration that resumes them."""
 
 import contextlib
 import io
@@ -12,23 +12,25 @@ from ssvae_cli.errors import UserError, require
 from ssvae_cli.files import atomic_write
 from ssvae_cli.instantiate.trust import refuse_untrusted
 from ssvae_cli.run_folder import CHECKPOINT, flatten
-from ssvae_cli.run_folder import CHECKPOINT as LAST
+
+MAY_CHANGE = ("trainer.device", "dataset.workers")  # when a run is resumed, besides trainer.epochs upward
+ASKING = ("resume", "trust", "sweep.resume")  # the keys that ask for it
 
 
 def save(run: Path, state: dict) -> None:
     """Replace the run's last checkpoint."""
-    whole = io.BytesIO()  # torch, writing to a full disk itself, would not say what went wrong
-    torch.save(state, whole)
-    atomic_write(run / LAST, lambda path: path.write_bytes(whole.getbuffer()))
+    buffer = io.BytesIO()  # torch, writing to a full disk itself, would not say what went wrong
+    torch.save(state, buffer)
+    atomic_write(run / CHECKPOINT, lambda path: path.write_bytes(buffer.getbuffer()))
 
 
 def load(run: Path, key: str = "resume") -> dict:
-    """The run's last checkpoint, on the CPU; key: what named the run.
+    """The run's last checkpoint, on the CPU; key: the setting that named the run.
 
-    Raises UserError where there is none, or one that is no plain data.
+    Raises UserError where there is none, or one that holds more than plain data.
     """
-    path = run / LAST
-    require(path.is_file(), f"{key}={run}: no checkpoint there ({LAST} is missing); give the folder of a run")
+    path = run / CHECKPOINT
+    require(path.is_file(), f"{key}={run}: no checkpoint there ({CHECKPOINT} is missing); give the folder of a run")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises nearly anything on a bad file
@@ -39,12 +41,12 @@ def load(run: Path, key: str = "resume") -> dict:
 
 @contextlib.contextmanager
 def fitting(run: Path) -> Iterator[None]:
-    """Inside, what a checkpoint holds is put in place; raises UserError where it is not what the run's parts take."""
+    """A context in which a checkpoint is loaded into the run's parts; raises UserError where it does not fit them."""
     try:
         yield
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = (str(error).splitlines() or [""])[-1].strip()
-        raise UserError(f"{run / LAST} does not fit the run's configuration ({reason})") from error
+        raise UserError(f"{run / CHECKPOINT} does not fit the run's configuration ({reason})") from error
 
 
 def random_state(device: torch.device) -> list[torch.Tensor]:
@@ -59,16 +61,8 @@ def set_random_state(states: list[torch.Tensor], device: torch.device) -> None:
         torch.cuda.set_rng_state(states[1], device)
 
 
-MAY_CHANGE = ("trainer.device", "dataset.workers")  # by a resumption, besides trainer.epochs upward
-
-
-ASKING = ("resume", "trust", "sweep.resume")  # and what asks for it
-
-
 def refuse_other_run(run: Path, config: DictConfig) -> None:
     """Raise UserError unless `run` can go on under `config`: classes that are trusted, and the same configuration."""
-    from ssvae_cli.training.checkpoint import load
-
     saved = load(run).get("config")
     require(isinstance(saved, str), f"{run / CHECKPOINT} holds no configuration; give the folder of a run")
     refuse_untrusted(config, run, trust=config.trust)

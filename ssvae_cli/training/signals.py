@@ -1,6 +1,6 @@
-"""SIGINT and SIGTERM between two training steps: the run saves what it has and leaves, to be resumed.
+"""SIGINT and SIGTERM between two training steps: the run saves its state and exits, to be resumed.
 
-The exit code is 128 + the signal's number, as a shell has it: 130 for Ctrl-C, 143 for SIGTERM.
+The exit code is 128 + the signal's number, as in a shell: 130 for Ctrl-C, 143 for SIGTERM.
 """
 
 import signal
@@ -10,27 +10,27 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(BaseException):
-    """The run was asked to leave; no fault, so that nothing on the way catches it. goes_on: the command that does."""
+    """The run was asked to stop. No Exception, so that nothing catches it on the way. goes_on: the command to continue."""
 
     def __init__(self, number: int, goes_on: str | None = None):
-        told = f"; {goes_on} goes on" if goes_on else ""
-        super().__init__(f"stopped by {signal.Signals(number).name}{told}")
+        hint = f"; {goes_on} goes on" if goes_on else ""
+        super().__init__(f"stopped by {signal.Signals(number).name}{hint}")
         self.number, self.exit_code = number, 128 + number
 
 
 def leave(number: int, frame=None) -> None:
-    """The handler where there is nothing to save first."""
+    """A signal handler for when there is nothing to save."""
     raise Stopped(number)
 
 
 class SafePoint:
-    """Within it a first signal is noted, `asked`, for the next safe point; a second one leaves at once."""
+    """A context in which a first signal is noted, `asked`, for the next safe point; a second one stops at once."""
 
     def __init__(self):
         self.asked: int | None = None
 
     def __enter__(self) -> "SafePoint":
-        here = threading.current_thread() is threading.main_thread()  # Python hands signals to no other
+        here = threading.current_thread() is threading.main_thread()  # Python delivers signals to no other
         self._before = {number: signal.signal(number, self._note) for number in SIGNALS if here}
         return self
 
@@ -39,7 +39,7 @@ class SafePoint:
             signal.signal(number, handler)
 
     def leave(self) -> None:
-        """Nothing is half done here, and what there is has been saved."""
+        """Stop here, where nothing is half done and the state has been saved."""
         raise Stopped(self.asked)
 
     def _note(self, number: int, frame) -> None:

@@ -13,16 +13,10 @@ from torch import Tensor
 
 from ssvae_cli.critics import Critic
 from ssvae_cli.estimators.base import EntropyEstimator
-from ssvae_cli.estimators.dv import DV
-from ssvae_cli.estimators.eq3 import Eq3
+from ssvae_cli.estimators.donsker_varadhan import DV, MINE, SMILE
+from ssvae_cli.estimators.infonce import Eq3, LeaveOneOut
 from ssvae_cli.estimators.infonce import InfoNCE as KWay
-from ssvae_cli.estimators.interpolated import Interpolated
-from ssvae_cli.estimators.js import JS
-from ssvae_cli.estimators.leave_one_out import LeaveOneOut
-from ssvae_cli.estimators.mine import MINE
-from ssvae_cli.estimators.nwj import NWJ
-from ssvae_cli.estimators.smile import SMILE
-from ssvae_cli.estimators.tuba import TUBA
+from ssvae_cli.estimators.nwj import JS, NWJ, TUBA, Interpolated
 from ssvae_cli.evaluation.elbo import Views
 from ssvae_cli.priors.base import Encoded, ExplicitPrior
 from ssvae_cli.priors.energy import Energy

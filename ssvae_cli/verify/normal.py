@@ -10,10 +10,10 @@ from torch import Tensor
 
 from ssvae_cli.critics import RBF, Bilinear, Critic
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser
-from ssvae_cli.estimators.dv import DV
+from ssvae_cli.estimators.donsker_varadhan import DV
+from ssvae_cli.estimators.entropies import LogDet
 from ssvae_cli.estimators.infonce import InfoNCE as KWay
-from ssvae_cli.estimators.leave_one_out import LeaveOneOut
-from ssvae_cli.estimators.logdet import LogDet
+from ssvae_cli.estimators.infonce import LeaveOneOut
 from ssvae_cli.estimators.nwj import NWJ
 from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.priors.base import Encoded

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ssvae_cli.estimators.eq3 import Eq3
+from ssvae_cli.estimators.infonce import Eq3, LeaveOneOut
 from ssvae_cli.estimators.infonce import InfoNCE as KWay
-from ssvae_cli.estimators.leave_one_out import LeaveOneOut
 from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.scores.dense import DenseScores
 from ssvae_cli.verify.check import Check

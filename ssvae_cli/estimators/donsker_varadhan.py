@@ -1,10 +1,27 @@
-"""MINE: Donsker-Varadhan with a moving average in the gradient."""
+"""The Donsker-Varadhan bound, and its relatives with another gradient or a clipped partition."""
 
 import torch
 from torch import Tensor
 
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, require_above
 from ssvae_cli.estimators.base import ScoreEstimator, straight_through
+from ssvae_cli.estimators.nwj import jensen_shannon
+
+
+class DV(ScoreEstimator):
+    """E T - log E_{z, z'} e^T with T = log f and independent z, z' (Donsker & Varadhan 1983).
+
+    Relation to I: a lower bound in expectation over infinitely many samples; a minibatch's log of a mean biases
+    it up. Relation to the ELBO: that of `energy`, biased up likewise; of `mi` a lower bound. No ceiling; variance
+    grows like e^I. Source: Donsker & Varadhan 1983.
+    """
+
+    name = "dv"
+    estimates = frozenset({"mi", "energy"})
+    bound = "lower"
+
+    def forward(self, scores):
+        return scores.mean(scores.positives) - scores.log_partition_all()
 
 
 class MINE(ScoreEstimator):
@@ -38,3 +55,25 @@ class MINE(ScoreEstimator):
             return log_partition
         weights = torch.tensor([self.decay, 1 - self.decay], dtype=log_partition.dtype, device=log_partition.device)
         return torch.logsumexp(torch.stack([self.log_average.to(log_partition), log_partition]) + weights.log(), 0)
+
+
+class SMILE(ScoreEstimator):
+    """Reads E T - log E_{z, z'} clip(e^T, e^-clip, e^clip); trains T by Jensen-Shannon, as its authors do.
+
+    Relation to I: none; clipping makes the partition small where T is large, and the value is no bound. Relation to
+    the ELBO of `energy`: biased up by the clipping. No ceiling; variance at most of order e^clip.
+    Source: Song & Ermon 2020.
+    """
+
+    name = "smile"
+    estimates = frozenset({"mi", "energy"})
+    bound = "none"
+
+    def __init__(self, *, clip: float):
+        super().__init__()
+        require_above(0, clip=clip)
+        self.clip = clip
+
+    def forward(self, scores):
+        value = scores.mean(scores.positives) - scores.log_partition_all(clip=self.clip)
+        return straight_through(value, jensen_shannon(scores))

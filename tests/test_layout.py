@@ -1,0 +1,104 @@
+"""The house: the README's map names every module, and each row of it uses the rows below it alone."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+PACKAGE = REPOSITORY / "ssvae_cli"
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name below ssvae_cli -> file; a package by its own name."""
+    names = {
+        path: path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".") for path in PACKAGE.rglob("*.py")
+    }
+    return {name.removesuffix("__init__").rstrip("."): path for path, name in names.items()}
+
+
+def imports(path: Path) -> set[str]:
+    """The modules of this package that a file imports, at its top or later."""
+    known, found = modules(), set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "ssvae_cli":
+            inside = node.module.removeprefix("ssvae_cli").lstrip(".")
+            deeper = [f"{inside}.{alias.name}".lstrip(".") for alias in node.names]
+            found |= {name if name in known else inside for name in deeper}
+    return found - {""}
+
+
+def rows() -> list[list[str]]:
+    """The map, from the top: what each row's first column names."""
+    text = (REPOSITORY / "README.md").read_text().split("## Where things are")[1]
+    cells = re.findall(r"^\| (`.*?) \| (.*) \|$", text, re.M)
+    return [[name.rstrip("/").replace("/", ".") for name in re.findall(r"`([\w/]+)`", first)] for first, _ in cells]
+
+
+def test_the_map_names_every_module_and_nothing_else():
+    text = (REPOSITORY / "README.md").read_text().split("## Where things are")[1]
+    named = {"": set()}
+    for first, second in re.findall(r"^\| (`.*?) \| (.*) \|$", text, re.M):
+        places = [name.rstrip("/").replace("/", ".") for name in re.findall(r"`([\w/]+)`", first)]
+        named[""] |= set(places)
+        if first.count("`") == 2 and "/" in first or "__main__" in first:
+            named[places[-1]] = set(re.findall(r"`(\w+)`", second))
+    for name in modules():
+        package, _, module = name.rpartition(".")
+        where = named[""] | ({f"{p}.{m}" for p, ms in named.items() for m in ms})
+        assert not name or name in where, f"{name} is not in the README's map"
+    known = set(modules())
+    assert named[""] <= known | {"__main__"}
+    for package, inside in named.items():
+        assert not package or {f"{package}.{m}" for m in inside} <= known, package
+
+
+def test_each_row_of_the_map_uses_the_rows_below_it_alone():
+    floor = {name: i for i, row in enumerate(rows()) for name in row}
+
+    def of(module: str) -> int:
+        while module not in floor:
+            module = module.rpartition(".")[0]
+        return floor[module]
+
+    for name, path in modules().items():
+        for used in imports(path) if name else ():
+            same_package = name.split(".")[0] == used.split(".")[0]
+            assert same_package or of(name) < of(used), f"{name} imports {used}, which stands above it or beside it"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph, done = {name: imports(path) - {name} for name, path in modules().items()}, set()
+
+    def visit(name: str, path: list[str]) -> None:
+        assert name not in path, " -> ".join([*path[path.index(name) :], name])
+        if name not in done:
+            for used in graph.get(name, ()):
+                visit(used, [*path, name])
+            done.add(name)
+
+    for name in graph:
+        visit(name, [])
+
+
+def test_about_sixteen_modules_stand_at_the_top():
+    assert len([p for p in PACKAGE.glob("*.py") if not p.name.startswith("__")]) <= 17
+
+
+SEAMS = {  # what evaluation must not ask of a prior, so that a third kind of prior needs one class
+    "isinstance on the kind of prior": r"isinstance\([^)]*Prior\)",
+    "a test of a space's name": r"space\.name ==",
+    "a test of how many latents it has": r"prior\.views\b",
+}
+
+
+@pytest.mark.parametrize("name", SEAMS)
+def test_evaluation_asks_a_prior_and_does_not_look_at_its_kind(name):
+    for path in [*(PACKAGE / "evaluation").glob("*.py"), PACKAGE / "eval.py"]:
+        assert not re.search(SEAMS[name], path.read_text()), path
+
+
+def test_no_configuration_hands_the_latent_dimension_over():
+    for path in (REPOSITORY / "conf").rglob("*.yaml"):
+        assert "${encoder.latent_dim}" not in path.read_text(), path
