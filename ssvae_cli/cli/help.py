@@ -13,21 +13,25 @@ LINE = re.compile(r"(?P<indent> *)(?P<key>\w+):(?P<value>.*?)(?: +# (?P<meaning>
 
 
 def groups() -> str:
-    """A paragraph for each group of the configuration at hand: its name and its choices, the chosen one first."""
+    """A paragraph for each group of the configuration at hand, as it is typed: its choices, the chosen one first."""
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.hydra_config import HydraConfig
 
     loader, chosen = GlobalHydra.instance().config_loader(), {}
     for key, choice in HydraConfig.get().runtime.choices.items():
-        group, _, place = key.partition("@")
+        group, _, package = key.partition("@")
         if not group.startswith("hydra"):
-            chosen.setdefault(group, {})[place] = str(choice or "null")
-    listed = []
-    for group, places in sorted(chosen.items()):
-        many = f"@{os.path.commonprefix(list(places))}NAME" if len(places) > 1 else ""
-        words = dict.fromkeys([*places.values(), *loader.get_group_options(group)])
-        listed.append(folded(f"{group + many:<16} {', '.join(words)}", 19))
-    return "\n".join(listed) or "  none"
+            chosen.setdefault(group, {})[package] = str(choice or "null")
+    listed = {}
+    for group, packages in chosen.items():
+        options = loader.get_group_options(group)
+        if len(packages) > 2:  # as metric@evaluation.metrics.NAME
+            prefix = os.path.commonprefix(list(packages))
+            packages = {f"{prefix}NAME": ", ".join(packages.values())} if prefix else packages
+        for package, choice in packages.items():
+            words = dict.fromkeys([*choice.split(", "), *options])
+            listed[f"{group}@{package}" if package else group] = ", ".join(words)
+    return "\n".join(folded(f"{name:<16} {words}", 19) for name, words in sorted(listed.items())) or "  none"
 
 
 def keys(*, _root_) -> str:

@@ -109,12 +109,12 @@ def hydra_main(command: str, overrides: list[str]) -> None:
     sys.argv += worker_overrides(overrides)
     completing = {"-sc", "--shell-completion"} & set(overrides)
     if completing and "COMP_LINE" in os.environ:
-        # Hydra takes the first word for the program: leave it one.
+        # Hydra takes the first word as the program's name, and the second as an override.
         line = os.environ["COMP_LINE"]
         os.environ["COMP_LINE"] = re.sub(r"^(\s*\S+)\s+" + command + r"\b", r"\1", line)
     from ssvae_cli.cli.sweeps import Refused, clear_unbegun, failures, print_ended, print_failed, sweeps
 
-    logging.raiseExceptions = False  # a log on a full disk would print tracebacks beside the one line
+    logging.raiseExceptions = False  # on a full disk, logging would print tracebacks
     failures.clear()
     sweeps.clear()
     decorate = hydra.main(version_base="1.3", config_path="pkg://ssvae_cli.conf", config_name=command)
@@ -129,7 +129,7 @@ def hydra_main(command: str, overrides: list[str]) -> None:
         if user_error := cause_of(error):
             raise user_error from None
         composing = isinstance(error, ConfigCompositionException)  # of all jobs, before the first begins
-        if not sweeps or composing:  # no job's: those are in `failures`. Composition raises nearly anything
+        if not sweeps or composing:  # not from a job, whose errors are in `failures`
             if sweeps:
                 clear_unbegun(sweeps[0].folder)
             raise UserError(one_line(error, command, overrides)) from error
@@ -146,17 +146,17 @@ def hydra_main(command: str, overrides: list[str]) -> None:
 
 
 def cause_of(error: BaseException | None) -> UserError | None:
-    """The UserError behind a chain of exceptions, or what the machine refused as one, if there is one."""
+    """The UserError in a chain of exceptions, a fault of disk or memory included; None where there is none."""
     while error is not None:
-        told = machine_error(error)
-        if isinstance(told, UserError):
-            return told
+        known = machine_error(error)
+        if isinstance(known, UserError):
+            return known
         error = error.__cause__ or error.__context__
     return None
 
 
 def start(command: str, config) -> float | None:
-    """One job of a command, in the folder that Hydra made for it; what a sweeper that searches goes by."""
+    """One job of a command, in the folder that Hydra made for it; returns the number that a search optimises."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
     from omegaconf import OmegaConf
@@ -207,19 +207,19 @@ def start(command: str, config) -> float | None:
         where = f"sweep.resume={folder.parent}" if sweeping else f"resume={folder}"
         resumable = command == "train" and (sweeping or (folder / CHECKPOINT).exists())
         raise Stopped(number, f"ssvae {command} {where}" if resumable else None) from None
-    except PartError as error:  # in a user's own class: the line is for the terminal, the traceback for the log
+    except PartError as error:  # of a user's own class: a line on the terminal, the traceback in the log alone
         file = log_traceback(error)
         raise (UserError(f"{error}; the traceback is in {file}") if file else error) from error
     except Exception as error:
-        told = cause_of(error)
-        if told is None and isinstance(error, OmegaConfBaseException):  # a key that was taken out, or leads nowhere
-            told = UserError(one_line(error, command, []))
-        if told is None:
+        mistake = cause_of(error)
+        if mistake is None and isinstance(error, OmegaConfBaseException):  # a key that was removed, or leads nowhere
+            mistake = UserError(one_line(error, command, []))
+        if mistake is None:
             log.error("%s", traceback.format_exc())
             raise
         if config.get("resume") is None:
             clear_unstarted(folder, hydra_config.job.name)
-        raise told from error
+        raise mistake from error
     return metric_of(folder, config.sweep.metric) if searching and "sweep" in config else None
 
 

@@ -1,7 +1,7 @@
 """Hydra's callback: a run's folder holds no other run, and a sweep loses no job to the failure of another.
 
-Hydra stops a sweep at its first failure; here every job runs, and its outcome is written to its folder, since a launcher
-may run it in another process or on another machine. The end of a sweep lists the jobs that failed.
+Hydra stops a sweep at its first failure; here every job runs, and its outcome is written to its folder, since a
+launcher may run it in another process or on another machine. The end of a sweep lists the jobs that failed.
 """
 
 import functools

@@ -55,24 +55,28 @@ def check(config: dict, key: str, offered: set[str] = frozenset()) -> None:
     partial = config.get("_partial_", False)
     require(isinstance(partial, bool), f"{key}._partial_ must be true or false, got {partial!r}")
     known = parameters(target)
-    settable = [name for name in known if name not in offered]
-    takes_any = known.pop("**", None)
+    settable = [name for name in known if name not in {*offered, "**"}]
     for name, value in config.items():
-        if name in HYDRA_KEYS:
-            continue
-        here = f"{key}.{name}"
-        require(name in settable or takes_any, f"unknown key {here}; {allowed(name, settable)}")
-        require(value != "???", f"{here} has no default; give {here}=...")
-        annotation = known[name].annotation if name in known else Any
-        if _parts_in(value):
-            _check_below(value, here, offered)
-        else:
-            wrong = f"{here} must be {describe(annotation)}, got {in_yaml(value)}{hint(value, annotation, here)}"
-            require(fits(value, annotation), wrong)
-    if not partial:
-        needed = (name for name, p in known.items() if p.default is p.empty and name not in {*config, *offered})
-        missing = ", ".join(needed)
-        require(not missing, f"{key} lacks {missing}, which {config['_target_']} needs")
+        if name not in HYDRA_KEYS:
+            here = f"{key}.{name}"
+            require(name in settable or "**" in known, f"unknown key {here}; {allowed(name, settable)}")
+            require(value != "???", f"{here} has no default; give {here}=...")
+            _check_value(value, known[name].annotation if name in known else Any, here, offered)
+    needed = {name for name, p in known.items() if p.default is p.empty and name != "**"}
+    missing = [name for name in known if name in needed - {*config, *offered}]
+    require(partial or not missing, f"{key} lacks {', '.join(missing)}, which {config['_target_']} needs")
+
+
+def _check_value(value: Any, annotation: Any, key: str, offered: set[str]) -> None:
+    """Hold a value to an annotation; parts, alone or in a list or mapping, to those of their constructors."""
+    if isinstance(value, dict) and "_target_" in value:
+        check(value, key, offered)
+    elif _has_parts(value):
+        for name, child in value.items() if isinstance(value, dict) else enumerate(value):
+            _check_value(child, Any, f"{key}.{name}", offered)
+    else:
+        wrong = f"{key} must be {describe(annotation)}, got {in_yaml(value)}{hint(value, annotation, key)}"
+        require(fits(value, annotation), wrong)
 
 
 def parameters(target: Callable) -> dict[str, inspect.Parameter]:
@@ -81,21 +85,19 @@ def parameters(target: Callable) -> dict[str, inspect.Parameter]:
     Where a constructor passes **kwargs on, the parameters of the next class are among them; '**' stands for a function
     that takes anything.
     """
-    found: dict[str, inspect.Parameter] = {}
-    if not inspect.isclass(target):
-        constructors = [target]
-    else:
-        constructors = [c.__init__ for c in target.__mro__ if "__init__" in vars(c) and c is not object]
+    constructors, found = [target], {}
+    if inspect.isclass(target):
+        constructors = [c.__init__ for c in target.__mro__[:-1] if "__init__" in vars(c)]
     for constructor in constructors:
-        hints, passed_on = get_type_hints(constructor), False
+        hints, passed_on = get_type_hints(constructor), None
         for name, p in inspect.signature(constructor).parameters.items():
             if p.kind is p.VAR_KEYWORD:
                 passed_on = p
             elif name != "self" and p.kind is not p.VAR_POSITIONAL:
                 found.setdefault(name, p.replace(annotation=hints.get(name, Any)))
-        if not passed_on:
+        if passed_on is None:
             return found
-    return found | ({"**": passed_on} if constructors else {})
+    return found if inspect.isclass(target) else found | {"**": passed_on}
 
 
 def _target(config: dict, key: str) -> Callable:
@@ -106,13 +108,10 @@ def _target(config: dict, key: str) -> Callable:
     try:
         target = pkgutil.resolve_name(named)
     except (ImportError, AttributeError, ValueError) as error:
-        own = error if isinstance(error, ImportError) and named.split(".")[0] not in str(error) else None
-        reason = f" ({error})" if own else ""
-        raise UserError(
-            f"{key}._target_ = {named}: no such class or function can be imported{reason}; your own has to be "
-            "installed, or its folder named in PYTHONPATH"
-        ) from None
-    except Exception as error:  # the user's module, as it is imported
+        reason = f" ({error})" if isinstance(error, ImportError) and named.split(".")[0] not in str(error) else ""
+        line = f"{key}._target_ = {named}: no such class or function can be imported{reason}"
+        raise UserError(f"{line}; your own has to be installed, or its folder named in PYTHONPATH") from None
+    except Exception as error:  # raised by the user's module
         raise PartError(f"{key}._target_ = {named}: importing it raised {_said(error)}") from error
     require(callable(target), f"{key}._target_ = {named} is neither a class nor a function")
     return target
@@ -121,20 +120,19 @@ def _target(config: dict, key: str) -> Callable:
 def _make(value: Any, key: str, offered: dict[str, Any]) -> Any:
     """What a resolved config value stands for: parts are built, anything else is kept."""
     if isinstance(value, list):
-        return [_make(item, f"{key}[{i}]", offered) for i, item in enumerate(value)]
+        return [_make_child(str(i), child, key, offered) for i, child in enumerate(value)]
     if not isinstance(value, dict):
         return value
+    children = {n: _make_child(n, child, key, offered) for n, child in value.items() if n not in HYDRA_KEYS}
     if "_target_" not in value:
-        return {name: _make_child(name, child, key, offered) for name, child in value.items()}
+        return children
     target = _target(value, key)
-    given = {n: _make_child(n, child, key, offered) for n, child in value.items() if n not in HYDRA_KEYS}
-    given |= {name: offered[name] for name in parameters(target) if name in offered}
+    given = children | {name: offered[name] for name in parameters(target) if name in offered}
     if not value.get("_partial_"):
         return _call(target, key, given)
-    name = key.rpartition(".")[2]
 
     def part(**more: Any) -> Any:
-        with setting_of(name, parameters(target)):
+        with setting_of(key.rpartition(".")[2], parameters(target)):
             return _call(target, key, given | more)
 
     return part
@@ -142,14 +140,15 @@ def _make(value: Any, key: str, offered: dict[str, Any]) -> Any:
 
 def _make_child(name: str, value: Any, key: str, offered: dict[str, Any]) -> Any:
     """A value below a part; what its constructor says of a setting gets `name` in front."""
-    here = f"{key}.{name}"
-    settings = parameters(_target(value, here)) if isinstance(value, dict) and "_target_" in value else _names(value)
+    here, settings = f"{key}.{name}", value if isinstance(value, dict) else ()
+    if "_target_" in settings:
+        settings = parameters(_target(value, here))
     with setting_of(name, settings):
         return _make(value, here, offered)
 
 
 def _call(target: Callable, key: str, given: dict[str, Any]) -> Any:
-    """target(**given). A user's own class that raises is told in a line; a fault of this program keeps its traceback."""
+    """target(**given). A user's own class that raises gives one line; a fault of this program keeps its traceback."""
     try:
         return target(**given)
     except Exception as error:
@@ -164,23 +163,8 @@ def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no reason given'}"
 
 
-def _parts_in(value: Any) -> bool:
+def _has_parts(value: Any) -> bool:
     """Whether a config value is a part, or a list or mapping with parts in it."""
     if isinstance(value, dict):
-        return "_target_" in value or any(map(_parts_in, value.values()))
-    return isinstance(value, list) and any(map(_parts_in, value))
-
-
-def _check_below(value: Any, key: str, offered: set[str]) -> None:
-    if isinstance(value, dict) and "_target_" in value:
-        check(value, key, offered)
-    elif isinstance(value, dict):
-        for name, child in value.items():
-            _check_below(child, f"{key}.{name}", offered)
-    elif isinstance(value, list):
-        for i, child in enumerate(value):
-            _check_below(child, f"{key}[{i}]", offered)
-
-
-def _names(value: Any) -> list[str]:
-    return list(value) if isinstance(value, dict) else []
+        return "_target_" in value or any(map(_has_parts, value.values()))
+    return isinstance(value, list) and any(map(_has_parts, value))
