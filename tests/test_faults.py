@@ -2,7 +2,7 @@
 
 1. A NaN or an infinity stops training at its step, names the term it came from, and leaves the last checkpoint whole.
 2. A checkpoint that cannot be written leaves the one before it whole; the error is a line.
-3. A few kills of every kind (tests/kill_test.py does fifty) lose nothing.
+3. A few kills of every kind (programs/kill_test.py does fifty) lose nothing.
 """
 
 import errno
@@ -109,7 +109,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before_it_whole(numb
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(Path, "write_bytes", half)
-    with pytest.raises(UserError, match=f"{os.strerror(number)}.*the one before it is whole"):
+    with pytest.raises(UserError, match=f"{os.strerror(number)}.*the earlier file is intact"):
         checkpoint.save(tmp_path, {"epoch": 2})
     assert checkpoint.load(tmp_path) == {"epoch": 1}
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["last.pt"]
@@ -146,8 +146,7 @@ def test_a_full_disk_ends_the_run_with_a_line_and_the_last_checkpoint_is_whole(s
     assert ssvae("train", f"resume={run}", "trainer.epochs=2") == 2
     err = capfd.readouterr().err.strip()
     assert "No space left on device" in err.splitlines()[-1] and "Traceback" not in err
-    kept = checkpoint.load(run)
-    assert kept["epoch"] == state["epoch"] == 1
+    assert checkpoint.load(run)["epoch"] == state["epoch"] == 1
     assert not list(run.rglob("*.tmp"))
 
 
@@ -165,6 +164,6 @@ def test_a_read_only_folder_is_refused_with_a_line(small_disk, capfd):
 
 
 def test_a_few_kills_of_every_kind_lose_nothing():
-    script = Path(__file__).with_name("kill_test.py")
+    script = Path(__file__).parent / "programs" / "kill_test.py"
     done = subprocess.run([sys.executable, script, "--kills", "5"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -26,7 +26,6 @@ from omegaconf import OmegaConf
 import helpers
 from helpers import ssvae
 from ssvae_cli import train
-from ssvae_cli.evaluation import both_sides, density, evaluator
 from ssvae_cli.run_folder import flatten
 from ssvae_cli.tracking.tracker import Tracker
 from ssvae_cli.training import checkpoint
@@ -44,47 +43,47 @@ ONE_STEP = [
     "evaluation.metrics.probe.penalties=[1.0]",
     "evaluation.metrics.probe.max_iterations=2",
 ]
-NO_FITS = [  # a step of each, on next to no samples: how good the numbers are is not the question here
-    (density, "STEPS", 1),
-    (both_sides, "STEPS", 1),
-    (both_sides, "MOST", 50),
-    (evaluator, "DENSITY_SAMPLES", 50),
+NO_FITS = [  # a step of each, on very few samples: how good the numbers are is not the question here
+    "evaluation.fitting_pairs=50",
+    "evaluation.metrics.elbo.density.steps=1",
+    "evaluation.metrics.eq23.density.steps=1",
+    "evaluation.metrics.eq23.classifier.steps=1",
+    "evaluation.metrics.eq23.critic_fit.steps=1",
+    "evaluation.metrics.eq23.samples=50",
+]
+PLACED = [  # groups whose choices are put in another part, as they are typed
+    *(f"metric@evaluation.metrics.{name}" for name in ("elbo", "eq23", "probe", "knn", "factors")),
+    "encoder@encoder_prime",
+    "pairs@pairs.then",
+    "prior/critic@evaluation.metrics.eq23.critic",
 ]
 NARROW = "encoder.backbone.width"  # where there is one, a small one is given first
-LEFT_OUT = {"dataset.download", "trainer.compile", "trainer.device", "trainer.epochs"}  # not for chance to decide
+LEFT_OUT = {  # what no limit of time or disk allows to be drawn
+    "dataset.download",
+    "trainer.compile",
+    "trainer.device",
+    "trainer.epochs",
+    "evaluation.metrics.elbo.evidence_samples",
+}
 
 NUMBERS = [-1, 0, 1, 2, 3, 8, 64, 10**15, 10**30, -0.5, 0.1, 0.5, 1.0, 1e-30, 1e30, ".nan", ".inf"]
-WORDS = [
-    "null",
-    "true",
-    "word",
-    "''",
-    "[]",
-    "[1]",
-    "[0.2,0.9]",
-    "[1,2,3]",
-    "[[1]]",
-    "{}",
-    "{a:1}",
-    "???",
-    "${seed}",
-    "a,b",
-]
+WORDS = "null true word '' [] [1] [0.2,0.9] [1,2,3] [[1]] {} {a:1} ??? ${seed} a,b".split()
 ANYTHING = st.one_of(st.sampled_from(NUMBERS), st.sampled_from(WORDS), st.text(max_size=6)).map(str)
 
 
 def choices() -> dict[str, dict[str, dict]]:
-    """group -> choice -> the keys that it brings, and their values."""
-    found = collections.defaultdict(dict)
-    for path in sorted(CONF.rglob("*.yaml")):
-        group = path.parent.relative_to(CONF).as_posix()
-        if group == "." or group.startswith(("hydra", "experiment")):
-            continue
-        content = OmegaConf.load(path)
-        content = content if OmegaConf.is_dict(content) else OmegaConf.create()
-        content.pop("defaults", None)
-        keys = flatten(OmegaConf.to_container(content))
-        found[group][path.stem] = {f"{group.replace('/', '.')}.{key}": value for key, value in keys.items()}
+    """group, as it is typed -> choice -> the keys that it brings, and their values."""
+    folders = {path.parent.relative_to(CONF).as_posix() for path in CONF.rglob("*.yaml")}
+    found = {}
+    for typed in [*sorted(f for f in folders if f.split("/")[0] in DEFAULTS), *PLACED]:
+        group, _, package = typed.partition("@")
+        found[typed] = {}
+        for path in sorted((CONF / group).glob("*.yaml")):
+            content = OmegaConf.load(path)
+            content = OmegaConf.to_container(content) if OmegaConf.is_dict(content) else {}
+            content.pop("defaults", None)
+            prefix = package or group.replace("/", ".")
+            found[typed][path.stem] = {f"{prefix}.{key}": value for key, value in flatten(content).items()}
     return found
 
 
@@ -103,7 +102,8 @@ def near(value) -> list:
 
 TRAIN = list(OmegaConf.load(CONF / "train.yaml").defaults[1:-1])
 DEFAULTS = {g: c for entry in TRAIN if OmegaConf.is_dict(entry) for g, c in entry.items() if c}
-GROUPS = {g: c for g, c in choices().items() if g.split("/")[0] in DEFAULTS}
+GROUPS = choices()
+DEFAULTS |= {typed: typed.rpartition(".")[2] for typed in PLACED if typed.startswith("metric@")}
 
 
 @st.composite
@@ -120,8 +120,8 @@ def overrides(draw) -> list[str]:
     for group, choice in picked.items():
         keys |= GROUPS.get(group, {}).get(choice, {})
     for key in draw(st.lists(st.sampled_from(sorted(keys.keys() - LEFT_OUT)), max_size=2, unique=True)):
-        alike = st.sampled_from(near(keys[key]))
-        value = draw(st.one_of(alike, alike, alike, ANYTHING))
+        similar = st.sampled_from(near(keys[key]))
+        value = draw(st.one_of(similar, similar, similar, ANYTHING))
         mangled = draw(st.sampled_from([key] * 12 + [key[:-1], f"+{key}", f"~{key}", f"{key}.deeper"]))
         asked.append(f"{mangled}={value}")
     return narrow + asked
@@ -174,9 +174,9 @@ def outcome(asked: list[str], run: Path) -> str:
 
 def test_whatever_is_asked_for_the_answer_is_a_run_or_a_line(monkeypatch):
     monkeypatch.setattr(helpers, "SHORT_FITS", NO_FITS)
-    monkeypatch.setattr(Tracker, "figure", lambda *given: None)  # pictures have tests of their own, and take their time
+    monkeypatch.setattr(Tracker, "figure", lambda *given: None)  # pictures have their own tests, and take long
     if not BY_HAND:
-        monkeypatch.setattr(evaluator.Evaluator, "figures", lambda self: [])
+        monkeypatch.setattr(train, "pictures", lambda reading: [])
         monkeypatch.setattr(train, "curves", lambda *given: None)
     composing_once(monkeypatch)
     counts = collections.Counter()
@@ -202,9 +202,9 @@ def test_whatever_is_asked_for_the_answer_is_a_run_or_a_line(monkeypatch):
 
         draw()
     print(dict(counts))
-    assert min(counts["clean"], counts["refused"]) > EXAMPLES // 50, "the draws are not all alike"
+    assert min(counts["clean"], counts["refused"]) > EXAMPLES // 50, "both answers are drawn"
 
 
 @pytest.mark.parametrize("asked", [["prior=infonce"], ["trainer.epochs=1.5"]])
-def test_the_two_answers_are_told_apart(asked, tmp_path):
+def test_a_run_and_a_refusal_are_distinguished(asked, tmp_path):
     assert outcome(asked, tmp_path / "run") == ("clean" if asked == ["prior=infonce"] else "refused")

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from helpers import TINY, ssvae
-from two_ranks import CASES, step
+from programs.two_ranks import CASES, step
 
 SMALL = [*TINY, "optimizer=sgd", "optimizer.lr=0.01"]  # Adam's first steps turn rounding into signs
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -30,9 +30,9 @@ def torchrun(processes: int, *command: str, **options) -> subprocess.Popen:
 
 @pytest.fixture(scope="module")
 def steps(tmp_path_factory):
-    """{case: what tests/two_ranks.py saved of two processes}."""
+    """{case: what programs/two_ranks.py saved of two processes}."""
     folder = tmp_path_factory.mktemp("ranks")
-    assert torchrun(2, Path(__file__).parent / "two_ranks.py", folder).wait(120) == 0
+    assert torchrun(2, Path(__file__).parent / "programs" / "two_ranks.py", folder).wait(120) == 0
     return torch.load(folder / "2.pt")
 
 
@@ -83,14 +83,12 @@ def test_a_process_that_dies_ends_the_run_with_its_cause(tmp_path):
         time.sleep(0.2)
     workers = subprocess.check_output(["pgrep", "-P", str(launched.pid)], text=True).split()
     os.kill(int(workers[-1]), signal.SIGKILL)
-    began = time.monotonic()
-    _, told = launched.communicate(timeout=60)
-    assert launched.returncode != 0 and time.monotonic() - began < 60
-    assert "Signal 9 (SIGKILL)" in told
+    _, said = launched.communicate(timeout=60)
+    assert launched.returncode != 0 and "Signal 9 (SIGKILL)" in said
 
 
-def test_a_mistake_is_told_once_and_a_sweep_is_refused(tmp_path):
+def test_a_sweep_of_several_processes_is_refused_in_one_line(tmp_path):
     launched = torchrun(2, "-m", "ssvae_cli", "train", "-m", "seed=0,1", cwd=tmp_path, stderr=subprocess.PIPE)
-    _, told = launched.communicate(timeout=60)
-    assert told.count("ssvae: a sweep runs in one process: leave out -m, or torchrun") == 1
+    _, said = launched.communicate(timeout=60)
+    assert said.count("ssvae: a sweep runs in one process: leave out -m, or torchrun") == 1
     assert not list(tmp_path.iterdir())

@@ -1,9 +1,9 @@
-"""One step of training: precision, compilation and the fused update, each held to its plain form.
+"""One step of training: precision, compilation and the fused update, each compared with its plain form.
 
-1. precision=auto is bf16 where the device multiplies in it, float32 elsewhere.
+1. precision=auto is bf16 where the hardware supports it, float32 elsewhere.
 2. Compiled, in either mode, steps give the ELBOs of plain ones.
 3. The fused updates are Adam's and SGD's formulas.
-4. On a CPU what one step freed serves the next.
+4. On a CPU the memory that one step freed serves the next.
 """
 
 import platform
@@ -23,28 +23,28 @@ from ssvae_cli.objective import Objective
 from ssvae_cli.optimizers import SGD, AdamW
 from ssvae_cli.pairs.noise import Noise
 from ssvae_cli.priors.infonce import InfoNCE as InfoNCEPrior
-from ssvae_cli.training.step import Step
+from ssvae_cli.training.step import Forward
 
 DATA = Split(x=torch.randn(32, 6, generator=torch.Generator().manual_seed(0)), y=torch.zeros(32, dtype=torch.int64))
 
 
 def make(precision="float32"):
     torch.manual_seed(0)
-    backbone = lambda shape: MLP(shape=shape, hidden=[16])  # noqa: E731
+    backbone = lambda shape: MLP(shape=shape, hidden=[16])
     encoder = Encoder(shape=(6,), backbone=backbone, latent_dim=4, projector=[], posterior="deterministic")
     prior = InfoNCEPrior(critic=Cosine(temperature=0.2), direction="both")
     return Objective(encoder=encoder, encoder_prime=None, prior=prior, estimator=InfoNCE(), precision=precision)
 
 
-@pytest.mark.parametrize("native, same, other", [(True, "bf16", "float32"), (False, "float32", "bf16")])
-def test_auto_precision_is_bf16_where_the_device_multiplies_in_it(native, same, other, monkeypatch):
-    monkeypatch.setattr(module, "multiplies_bf16", lambda device: native)
+@pytest.mark.parametrize("supported, same, other", [(True, "bf16", "float32"), (False, "float32", "bf16")])
+def test_auto_precision_is_bf16_where_the_hardware_supports_it(supported, same, other, monkeypatch):
+    monkeypatch.setattr(module, "supports_bf16", lambda device: supported)
     elbo = {precision: make(precision)(DATA.x, 1.1 * DATA.x) for precision in ("auto", same, other)}
     assert elbo["auto"] == elbo[same] and elbo["auto"] != elbo[other]
 
 
 def test_compiled_steps_give_the_elbos_of_plain_ones(monkeypatch):
-    """In the mode asked for, differentiated as for any backend, but run by torch: machines may lack a C++ compiler."""
+    """In the mode asked for, differentiated as for any backend, but run by torch: a machine may lack a C++ compiler."""
     modes, plain = [], torch.compile
 
     def traced(part, mode):
@@ -56,25 +56,27 @@ def test_compiled_steps_give_the_elbos_of_plain_ones(monkeypatch):
     for compile in (False, True, "reduce-overhead"):
         objective = make("auto")
         optimization = AdamW(lr=0.01, weight_decay=0.1, warmup=0.1, clip=1.0).attach([objective], 10)
-        noise = torch.Generator().manual_seed(0)
-        pairs = Noise(std=0.1)
-        learn = Step(objective=objective, pairs=pairs, optimization=optimization, noise=noise, compile=compile)
-        elbos[compile] = torch.stack([learn(DATA, i)[0] for i in range(4)])
+        forward = Forward(objective, Noise(std=0.1), torch.Generator().manual_seed(0), compile=compile)
+        elbos[compile] = []
+        for i in range(4):
+            elbo = forward(DATA)
+            (-elbo).backward()
+            optimization.step(i)
+            elbos[compile].append(elbo.item())
     assert modes == ["default", "reduce-overhead"]
     for compile in (True, "reduce-overhead"):
-        assert torch.allclose(elbos[compile], elbos[False], rtol=1e-4)
+        assert elbos[compile] == pytest.approx(elbos[False], rel=1e-4)
 
 
 def minimised(optimization, steps):
-    """The weight that minimises 1/2 sum w^2, and its path's end after `steps`; w starts at [[1, 2]]."""
-    held = torch.nn.Linear(2, 1, bias=False).double()
-    with torch.no_grad():
-        held.weight.copy_(torch.tensor([[1.0, 2.0]]))
-    optimization.attach([held], steps)
+    """w after `steps` of descent on 1/2 sum w^2, from [[1, 2]]."""
+    layer = torch.nn.Linear(2, 1, bias=False).double()
+    layer.weight.data = torch.tensor([[1.0, 2.0]], dtype=torch.float64)
+    optimization.attach([layer], steps)
     for i in range(steps):
-        held.weight.square().sum().mul(0.5).backward()
+        layer.weight.square().sum().mul(0.5).backward()
         optimization.step(i)
-    return held.weight.detach()
+    return layer.weight.detach()
 
 
 def test_the_fused_update_of_sgd_is_nesterovs():
@@ -101,18 +103,18 @@ def test_the_fused_update_of_adamw_is_adams_with_decoupled_decay():
 
 FAULTS = """
 import resource, torch
-from ssvae_cli.memory import keep_freed
+from ssvae_cli.device import keep_freed
 
-def pages(times):  # that the system cleared for so many tensors of 64 MiB, one after the other
+def pages(times):  # that the system cleared for as many tensors of 64 MiB, one after the other
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(times):
         torch.ones(2**24)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-anew = pages(8)
+first = pages(8)
 keep_freed(torch.device("cpu"))
 pages(24)  # until the small pieces between them are used up
-print(pages(8) / anew)
+print(pages(8) / first)
 """
 
 

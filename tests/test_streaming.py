@@ -1,13 +1,14 @@
-"""Images that do not fit: streamed batches are the resident ones, and what goes wrong in a worker is told in a line.
+"""Images that do not fit: streamed batches are the resident ones, and a fault in a worker is a line.
 
 1. Streamed and resident data give the same batches, whatever the number of workers, and the same run, bit for bit.
 2. A run on a stream resumes to the same numbers.
 3. A file that cannot be read is named and counted, or skipped; a worker that dies ends the run with its cause.
-4. Batches are lent and not copied, yet no later batch writes over one that is held.
+4. Batches are shared memory and not copied, yet no later batch writes over one that is held.
 """
 
 import multiprocessing
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -25,6 +26,7 @@ from ssvae_cli.errors import UserError
 from ssvae_cli.pairs.halves import Halves
 from ssvae_cli.pairs.noise import Noise
 from ssvae_cli.pairs.supervised import Supervised
+from ssvae_cli.training import checkpoint
 
 COUNT = 40
 
@@ -46,8 +48,6 @@ def read(root, **options):
 
 
 def copied(root, tmp_path):
-    import shutil
-
     return shutil.copytree(root, tmp_path / "photos")
 
 
@@ -109,8 +109,6 @@ def run(root, place, *overrides):
 
 
 def test_a_run_on_a_stream_is_the_run_on_resident_data_stopped_and_resumed_or_not(root, tmp_path, monkeypatch):
-    from ssvae_cli.training import checkpoint
-
     assert run(root, tmp_path / "resident") == 0
     save = checkpoint.save
 
@@ -139,7 +137,7 @@ def test_damaged_files_of_a_stream_are_named_and_counted_as_resident_ones_are(da
         list(data.test.batches(8))
     assert str(streamed.value) == str(resident.value) and "\n" not in str(streamed.value)
     assert ("3 of 40 images cannot be read, the first: " in str(streamed.value)) == (len(damaged) > 1)
-    assert "png: cannot be read" in caplog.text and "counting its like" in caplog.text
+    assert "png: cannot be read" in caplog.text and "counting all such images" in caplog.text
 
 
 def test_a_bomb_and_another_size_in_a_stream_are_named_in_a_line(root, tmp_path):
@@ -164,7 +162,7 @@ def test_a_stream_that_skips_is_read_once_beforehand_and_says_how_many(root, tmp
 
 
 def test_workers_are_out_of_the_terminals_reach_and_end_with_their_stream(root, monkeypatch):
-    """A Ctrl-C is the run's to answer; and a stream that is left half read leaves no process behind."""
+    """Ctrl-C reaches the run alone; a stream that is left half read leaves no process behind."""
     session = os.getsid(0)
 
     def read_apart(self, row):
@@ -193,7 +191,7 @@ def test_a_worker_that_dies_ends_the_run_with_its_cause(root, tmp_path, monkeypa
     assert "a process that decodes images died (signal SIGKILL)" in last and "lower dataset.workers, 1 here" in last
 
 
-def test_pairs_in_turn_take_streams_and_peers_of_a_stream_are_refused_in_a_line(root):
+def test_pairs_in_turn_take_streams_and_partners_by_label_are_refused_in_a_line(root):
     data = read(root, memory_gb=0.0, workers=0)
     halves = Halves(first="top", then=Noise(std=0.1))
     assert halves.shapes(data) == ((3, 4, 8), (3, 4, 8))
@@ -203,5 +201,5 @@ def test_pairs_in_turn_take_streams_and_peers_of_a_stream_are_refused_in_a_line(
 
 @pytest.mark.parametrize("wrong", [{"memory_gb": -1.0}, {"workers": -1}])
 def test_settings_out_of_range_are_refused(wrong, root):
-    with pytest.raises(UserError, match="dataset.(memory_gb|workers) must be at least 0"):
+    with pytest.raises(UserError, match="^(memory_gb|workers) must be at least 0"):
         read(root, **wrong)

@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from helpers import TINY, ssvae
+from helpers import TINY, refused, ssvae
 from ssvae_cli.errors import UserError
 from ssvae_cli.instantiate.trust import is_layer, refuse_untrusted
 from ssvae_cli.training import checkpoint
@@ -41,14 +41,7 @@ def mark(tmp_path):
     return tmp_path / "executed"
 
 
-def refused(capfd, *arguments):
-    assert ssvae(*arguments) == 2
-    lines = capfd.readouterr().err.strip().splitlines()
-    assert len(lines) == 1, lines
-    return lines[0]
-
-
-def test_the_mark_is_left_by_a_program_that_unpickles(mark):
+def test_a_program_that_unpickles_leaves_the_mark(mark):
     pickle.loads(pickle.dumps(Mark(mark)))
     assert mark.exists()
 
@@ -71,7 +64,7 @@ def test_no_command_runs_the_pickle_in_a_checkpoint(command, run, mark, tmp_path
     assert not mark.exists()
 
 
-def test_a_pickle_in_the_place_of_the_encoders_weights_is_run_by_nobody(run, mark, tmp_path):
+def test_no_command_runs_a_pickle_in_place_of_the_encoders_weights(run, mark, tmp_path):
     weights = run / "encoder.safetensors"
     torch.save({"backbone": Mark(mark)}, weights)
     for command in (["embed", f"run={run}"], ["report", f"runs={run}"]):
@@ -140,9 +133,9 @@ HOSTILE = [
     "torch.nn.functional.torch.jit.ScriptModule",
     "torch.nn.utils.convert_parameters.os.system",
     "torchvision.models.get_model",
-    "ssvae_cli.runs.clear_unstarted",
-    "ssvae_cli.checkpoint.atomic_write",
-    "ssvae_cli.cli.os.system",
+    "ssvae_cli.run_folder.clear_unstarted",
+    "ssvae_cli.files.atomic_write",
+    "ssvae_cli.cli.main.os.system",
     "my_priors.Slow",
 ]
 
@@ -169,6 +162,14 @@ def test_an_edited_configuration_is_refused_before_anything_is_built(run, capfd)
     path = run / ".hydra" / "overrides.yaml"
     OmegaConf.save([*OmegaConf.load(path), "prior.critic._target_=os.system", "+prior.critic.command=true"], path)
     assert "prior.critic._target_ = os.system" in refused(capfd, "train", f"resume={run}")
+
+
+@pytest.mark.parametrize("command", ["embed", "eval"])
+def test_no_command_builds_a_class_that_a_checkpoint_names(command, run, tmp_path, capfd):
+    state = checkpoint.load(run)
+    state["config"] = state["config"].replace("ssvae_cli.priors.infonce.InfoNCE", "subprocess.Popen")
+    checkpoint.save(run, state)
+    assert "prior._target_ = subprocess.Popen" in refused(capfd, command, f"run={run}", f"hydra.run.dir={tmp_path}/out")
 
 
 @pytest.mark.parametrize(
@@ -198,8 +199,7 @@ def test_an_npz_that_unpacks_to_more_than_the_machine_holds_is_refused(tmp_path,
     np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x.npy", header.getvalue())
-    said = refused(capfd, "train", "dataset=npz", f"dataset.path={path}")
-    assert "not as long as it says" in said
+    assert "not as long as it says" in refused(capfd, "train", "dataset=npz", f"dataset.path={path}")
 
 
 def test_a_decompression_bomb_among_images_is_refused(tmp_path, capfd):
