@@ -3,13 +3,18 @@ PYTHON ?= python3
 VENV ?= .venv
 STAMP = $(VENV)/.installed
 
-.PHONY: train test lint clean bench-check
+.PHONY: train test check lint clean bench-check
 
 train: $(STAMP)
 	$(VENV)/bin/ssvae train prior=infonce $(ARGS)
 
 test: $(STAMP)
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+# Proofs too slow for `make test`: kills and resumptions, and 500 drawn configurations.
+check: $(STAMP)
+	$(VENV)/bin/python tests/programs/kill_test.py --kills 20
+	SSVAE_FUZZ=500 $(VENV)/bin/python -m pytest -s tests/test_fuzz.py
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .

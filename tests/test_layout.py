@@ -42,7 +42,7 @@ def test_the_map_names_every_module_and_nothing_else():
     for first, second in re.findall(r"^\| (`.*?) \| (.*) \|$", text, re.M):
         places = [name.rstrip("/").replace("/", ".") for name in re.findall(r"`([\w/]+)`", first)]
         named[""] |= set(places)
-        if first.count("`") == 2 and "/" in first or "__main__" in first:
+        if first.count("`") == 2 and "/" in first:
             named[places[-1]] = set(re.findall(r"`(\w+)`", second))
     for name in modules():
         package, _, module = name.rpartition(".")

@@ -9,24 +9,24 @@ from pathlib import Path
 
 import torch
 from samples import BATCH, OWN_TASKS, RATE, RUNS, STEPS, WIDTH, Results, load
-from ssvae_cli.mi.critics import fit_and_read
-from ssvae_cli.mi.training import Training
 
 from ssvae_cli.critics import MLP, Separable
-from ssvae_cli.estimators import dv, infonce, js, mine, nwj, smile
+from ssvae_cli.estimators import DV, JS, MINE, NWJ, SMILE, InfoNCE
+from ssvae_cli.evaluation.fit import Fit
+from ssvae_cli.evaluation.fresh_critics import fit_and_read
 from ssvae_cli.mi.classical import gaussian_copula, ksg
-from ssvae_cli.mi.data import Split, cut
+from ssvae_cli.mi.data import Split, cut, of_one_width
 from ssvae_cli.mi.entropies import Entropies
 from ssvae_cli.mi.tasks import Sample
 
 LONGER = 4
 MAKE = {
-    "infonce": lambda: infonce.InfoNCE(),
-    "nwj": lambda: nwj.NWJ(),
-    "js": lambda: js.JS(),
-    "smile": lambda: smile.SMILE(clip=5.0),
-    "mine": lambda: mine.MINE(decay=0.99),
-    "dv": lambda: dv.DV(),
+    "infonce": InfoNCE,
+    "nwj": NWJ,
+    "js": JS,
+    "smile": lambda: SMILE(clip=5.0),
+    "mine": lambda: MINE(decay=0.99),
+    "dv": DV,
 }
 CRITIC = {
     "separable": lambda width: Separable(latent_dim=width, hidden=[WIDTH], embedding_dim=WIDTH),
@@ -36,45 +36,45 @@ CRITIC = {
 
 SHARED = ("infonce", "nwj", "dv", "mine")  # with benchmark-mi, which has the concat critic alone
 UNTRAINED = {  # without a critic
-    "gaussian_copula": lambda parts, seed: gaussian_copula(parts.whole),
-    "ksg": lambda parts, seed: ksg(parts.whole),
-    "entropies": lambda parts, seed: by_entropies(parts, seed),
+    "gaussian_copula": lambda pairs, seed: gaussian_copula(pairs.whole),
+    "ksg": lambda pairs, seed: ksg(pairs.whole),
+    "entropies": lambda pairs, seed: by_entropies(pairs, seed),
 }
 
 NAMES = {"none": UNTRAINED, "separable": MAKE, "concat": SHARED}
 
 
 def parts_of(x, y, seed: int, critic: str):
-    """6,000 to train on beside torch-mist, 8,000 with the concat critic, where benchmark-mi has 9,000."""
+    """6,000 to train on as torch-mist has, 8,000 with the concat critic, where benchmark-mi has 9,000."""
     held = 0.1 if critic == "concat" else 0.2
     return cut(Sample(x, y, None), Split(validation=held, test=held, at_most=2048), seed)
 
 
-def answer(reading) -> tuple[float, str]:
+def answer(estimate) -> tuple[float, str]:
     """What `ssvae mi` would print: a failure is no number."""
-    failure = reading.failure()
-    return (float("nan"), failure) if failure else (reading.value, f"+-{reading.error:.4f}")
+    failure = estimate.failure()
+    return (float("nan"), failure) if failure else (estimate.value, f"+-{estimate.error:.4f}")
 
 
-def by_critic(parts, *, name: str, critic: str, seed: int, steps: int):
+def by_critic(pairs, *, name: str, critic: str, seed: int, steps: int):
     torch.manual_seed(seed)
-    width = max(side.shape[1] for side in parts.whole)
-    training = Training(steps=steps, batch_size=BATCH, lr=RATE, eval_every=50, patience=10)
+    width = max(side.shape[1] for side in pairs.whole)
+    training = Fit(steps=steps, batch_size=BATCH, lr=RATE, eval_every=50, patience=10)
     generator = torch.Generator().manual_seed(seed)
-    return fit_and_read(CRITIC[critic](width), MAKE[name](), training, parts, generator)[0]
+    return fit_and_read(CRITIC[critic](width), MAKE[name](), training, of_one_width(pairs.parts), generator)[0]
 
 
-def reading(parts, name: str, critic: str, seed: int, steps: int):
+def estimate(pairs, name: str, critic: str, seed: int, steps: int):
     if name in UNTRAINED:
-        return UNTRAINED[name](parts, seed)
-    return by_critic(parts, name=name, critic=critic, seed=seed, steps=steps)
+        return UNTRAINED[name](pairs, seed)
+    return by_critic(pairs, name=name, critic=critic, seed=seed, steps=steps)
 
 
-def by_entropies(parts, seed: int):
+def by_entropies(pairs, seed: int):
     torch.manual_seed(seed)
-    training = Training(steps=2000, batch_size=256, lr=RATE, eval_every=50, patience=5)
+    training = Fit(steps=2000, batch_size=256, lr=RATE, eval_every=50, patience=5)
     return Entropies(hidden=256, components=4, training=training).fit_and_read(
-        parts, torch.Generator().manual_seed(seed)
+        pairs.parts, torch.Generator().manual_seed(seed)
     )[0]
 
 
@@ -89,11 +89,11 @@ if __name__ == "__main__":
                     if steps > STEPS and task in OWN_TASKS:
                         continue
                     x, y, mi = load(samples, task, seed)
-                    parts = parts_of(x, y, seed, critic)
+                    pairs = parts_of(x, y, seed, critic)
                     line = {"library": "ssvae", "task": task, "mi": mi, "seed": seed, "critic": critic, "steps": steps}
                     for name in NAMES[critic]:
                         results.run(
-                            lambda: answer(reading(parts, name, critic, seed, steps)),  # noqa: B023
+                            lambda: answer(estimate(pairs, name, critic, seed, steps)),  # noqa: B023
                             estimator=name,
                             **line,
                         )

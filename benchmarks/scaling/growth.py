@@ -19,14 +19,15 @@ from pathlib import Path
 import torch
 from hydra import compose, initialize_config_module
 
-from ssvae_cli import device as memory
 from ssvae_cli.critics import Cosine
 from ssvae_cli.datasets.base import Split
+from ssvae_cli.device import peak as peak_bytes
 from ssvae_cli.distributed.collectives import init_process_group, is_rank_zero, sharded
 from ssvae_cli.estimators.infonce import InfoNCE
+from ssvae_cli.evaluation.elbo import Views
 from ssvae_cli.instantiate.build import build
-from ssvae_cli.priors import base
 from ssvae_cli.priors.infonce import InfoNCE as Prior
+from ssvae_cli.scores import in_batch
 
 CPU = torch.device("cpu")
 POINTS = [
@@ -54,13 +55,13 @@ FITS = {  # name: (kind, by, of)
 
 def cost(step: Callable[[], object], times: int = 5) -> dict[str, float]:
     """The median CPU seconds of a few calls, and how far the first raised this process's peak memory."""
-    before = memory.peak(CPU)
+    before = peak_bytes(CPU)
     seconds, peak = [], 0
     while not seconds or (len(seconds) < times and sum(seconds) < 60):
         began = time.process_time()
         step()
         seconds.append(time.process_time() - began)
-        peak = peak or memory.peak(CPU) - before
+        peak = peak or peak_bytes(CPU) - before
     return {"cpu_seconds": statistics.median(seconds), "mib": peak / 2**20}
 
 
@@ -70,7 +71,9 @@ def objective(z, z_prime, past=None) -> Callable[[], None]:
 
     def step():
         sides = [side.detach().requires_grad_() for side in (z, z_prime)]
-        (sum(InfoNCE()(s) for s in prior.scores(*sides, past)) / 2).backward()
+        (
+            sum(InfoNCE()(s) for s in in_batch.in_batch_scores(prior.critic, *sides, prior.direction, past)) / 2
+        ).backward()
 
     return step
 
@@ -83,18 +86,18 @@ def form(batch: int, dim: int) -> dict:
 
 
 def table(batch: int, dim: int) -> dict:
-    base.TILED_ABOVE = 10**12
+    in_batch.TILED_ABOVE = 10**12
     return form(batch, dim)
 
 
 def tiles(batch: int, dim: int) -> dict:
-    base.TILED_ABOVE = 0
+    in_batch.TILED_ABOVE = 0
     return form(batch, dim)
 
 
 def negatives(past: int) -> dict:
     """512 pairs against a bank of past ones besides."""
-    base.TILED_ABOVE = 0
+    in_batch.TILED_ABOVE = 0
     objective(*torch.randn(2, 64, 128))()
     z, z_prime = torch.randn(2, 512, 128)
     bank = torch.randn(2, past, 128)
@@ -103,9 +106,9 @@ def negatives(past: int) -> dict:
 
 def images(images: int) -> dict:
     """Rows and views of one step, 256 of so many resident images of 28x28; the memory is the images' own."""
-    before = memory.peak(CPU)
+    before = peak_bytes(CPU)
     data = Split(torch.randint(256, (images, 1, 28, 28), dtype=torch.uint8), torch.zeros(images, dtype=torch.int64))
-    held = (memory.peak(CPU) - before) / 2**20
+    held = (peak_bytes(CPU) - before) / 2**20
     with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
         pairs = build(compose("train").pairs, "pairs")
     noise, places = torch.Generator(), torch.randint(images, (10, 256))
@@ -127,14 +130,14 @@ def partition(sources: int) -> dict:
 
     def ratios():
         with torch.no_grad():
-            return [prior.log_ratio(s) for s in prior.fresh_scores(z, z_prime, fresh, own)]
+            return prior.read((z, z_prime), Views(fresh, own)).log_ratio
 
     return {"sources": sources} | cost(ratios)
 
 
 def processes(count: int) -> dict:
     """One of `count` processes that share a batch of 4096."""
-    base.TILED_ABOVE = 0
+    in_batch.TILED_ABOVE = 0
     init_process_group(CPU)
     for total in (64, 4096):
         with sharded(total) as mine:
@@ -148,7 +151,7 @@ def clock() -> dict[str, float]:
     seconds = {"table": [], "tiles": []}
     for _ in range(10):
         for name, above in {"table": 10**12, "tiles": 0}.items():
-            base.TILED_ABOVE = above
+            in_batch.TILED_ABOVE = above
             began = time.perf_counter()
             step()
             seconds[name].append(time.perf_counter() - began)
