@@ -1,4 +1,7 @@
-"""What InfoNCE reads with the optimal critic, over the number of candidates: python docs/pictures/candidates.py"""
+"""K-way InfoNCE and leave-one-out with the optimal critic, over the number of candidates.
+
+python docs/pictures/candidates.py
+"""
 
 from pathlib import Path
 
@@ -12,7 +15,7 @@ DIM, CANDIDATES, PAIRS = 20, [2**k for k in range(2, 12)], 8192
 
 
 def optimal_scores(mi: float, count: int, generator: torch.Generator) -> DenseScores:
-    """log Q(z, z') / Q(z) Q(z') of `count` normal pairs, all with all."""
+    """log Q(z, z') / (Q(z) Q(z')) for all combinations of `count` normal pairs, [count, count]."""
     rho = (-torch.expm1(torch.tensor(-2 * mi / DIM))).sqrt()
     z, noise = torch.randn(2, count, DIM, generator=generator)
     z_prime = rho * z + (1 - rho**2).sqrt() * noise

@@ -1,4 +1,4 @@
-"""The picture of any pairs, without training: python docs/pictures/pairs.py OUT.png [OVERRIDES of ssvae train]."""
+"""A picture of pairs (x, x') without training: python docs/pictures/pairs.py OUT.png [OVERRIDES of ssvae train]"""
 
 import sys
 
@@ -16,8 +16,8 @@ def main(out: str, *overrides: str) -> None:
         config = compose("train", overrides=list(overrides))
     data, pairs = build(config.dataset, "dataset"), build(config.pairs, "pairs")
     pairs.attach(data)
-    spread = torch.linspace(0, len(data.validation) - 1, SHOWN).long()  # files are often sorted by class
-    batch = data.validation.rows(spread)
+    rows = torch.linspace(0, len(data.validation) - 1, SHOWN).long()  # evenly spaced: files are often sorted by class
+    batch = data.validation.rows(rows)
     views = pairs(batch, torch.Generator().manual_seed(0))
     pair_grid(*(pairs.to_unit(view) for view in views)).savefig(out, dpi=110)
 
