@@ -18,7 +18,7 @@ from torch.distributions import Normal, kl_divergence
 from ssvae_cli.critics import Bilinear
 from ssvae_cli.datasets.base import Data, Split
 from ssvae_cli.encoders.posteriors import Gaussian as GaussianPosterior
-from ssvae_cli.estimators.aggregate import Aggregate
+from ssvae_cli.estimators.entropies import Aggregate
 from ssvae_cli.estimators.infonce import InfoNCE
 from ssvae_cli.evaluation.elbo import ELBO
 from ssvae_cli.evaluation.reading import Reading
@@ -127,4 +127,4 @@ def test_an_elbo_above_zero_by_three_errors_is_warned_of_under_an_unstructured_p
     rows = value + error * math.sqrt(PAIRS) * (rows - rows.mean()) / rows.std()
     found = measured(prior, samples=1, density=lambda z: prior.log_marginal(z) - rows / views)
     assert found["elbo/test"] == pytest.approx(value, abs=1e-4)
-    assert (f"elbo/test reads {value:.2f} nats where it is at most 0 under this prior" in caplog.text) is warned
+    assert (f"elbo/test is {value:.2f} nats, above the maximum of 0 under this prior" in caplog.text) is warned

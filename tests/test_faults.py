@@ -21,6 +21,7 @@ from ssvae_cli.encoders.posteriors import Deterministic
 from ssvae_cli.errors import UserError
 from ssvae_cli.estimators.infonce import InfoNCE
 from ssvae_cli.optimizers import Optimization
+from ssvae_cli.run_folder import CHECKPOINT
 from ssvae_cli.training import checkpoint
 
 STEP = 4  # the second of the second epoch, counted from 1 on the command line
@@ -77,7 +78,7 @@ def test_a_number_that_is_not_finite_stops_at_its_step_and_names_the_term(spoil,
     line = capfd.readouterr().err.strip().splitlines()[-1]
     term = spoil.__name__.removeprefix("nan_")
     assert f"stopped at step {STEP + 1} (epoch 2), where the {term}" in line
-    assert str(run / checkpoint.LAST) in line
+    assert str(run / CHECKPOINT) in line
     state = checkpoint.load(run)
     assert (state["epoch"], state["step"]) == (1, 0)
     assert all(t.isfinite().all() for t in state["objective"].values())

@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from helpers import TINY, refused, ssvae
 from ssvae_cli.errors import UserError
 from ssvae_cli.instantiate.trust import is_layer, refuse_untrusted
+from ssvae_cli.run_folder import CHECKPOINT
 from ssvae_cli.training import checkpoint
 
 
@@ -48,7 +49,7 @@ def test_a_program_that_unpickles_leaves_the_mark(mark):
 
 @pytest.mark.parametrize("kind", ["torch.save", "pickle", "legacy"])
 def test_a_checkpoint_with_a_pickle_in_it_is_refused_and_not_run(kind, run, mark, capfd):
-    path = run / checkpoint.LAST
+    path = run / CHECKPOINT
     if kind == "pickle":
         path.write_bytes(pickle.dumps(Mark(mark)))
     else:
@@ -59,7 +60,7 @@ def test_a_checkpoint_with_a_pickle_in_it_is_refused_and_not_run(kind, run, mark
 
 @pytest.mark.parametrize("command", ["embed", "eval"])
 def test_no_command_runs_the_pickle_in_a_checkpoint(command, run, mark, tmp_path, capfd):
-    torch.save({"config": Mark(mark)}, run / checkpoint.LAST)
+    torch.save({"config": Mark(mark)}, run / CHECKPOINT)
     assert "is no checkpoint of ssvae" in refused(capfd, command, f"run={run}", f"hydra.run.dir={tmp_path}/out")
     assert not mark.exists()
 
@@ -76,7 +77,7 @@ def test_no_command_runs_a_pickle_in_place_of_the_encoders_weights(run, mark, tm
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 not a zip", None], ids=["empty", "garbage", "cut short"])
 def test_a_damaged_checkpoint_is_refused_with_a_line(damage, run, capfd):
-    path = run / checkpoint.LAST
+    path = run / CHECKPOINT
     path.write_bytes(path.read_bytes()[:5000] if damage is None else damage)
     assert "damaged or cut short" in refused(capfd, "train", f"resume={run}")
 
@@ -199,7 +200,7 @@ def test_an_npz_that_unpacks_to_more_than_the_machine_holds_is_refused(tmp_path,
     np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x.npy", header.getvalue())
-    assert "not as long as it says" in refused(capfd, "train", "dataset=npz", f"dataset.path={path}")
+    assert "not as long as its header says" in refused(capfd, "train", "dataset=npz", f"dataset.path={path}")
 
 
 def test_a_decompression_bomb_among_images_is_refused(tmp_path, capfd):

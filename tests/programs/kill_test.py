@@ -27,6 +27,7 @@ from safetensors.torch import load_file
 
 from helpers import PENALTY, SHORT_FITS
 from ssvae_cli.cli import main as cli
+from ssvae_cli.run_folder import CHECKPOINT
 from ssvae_cli.training import checkpoint
 
 SMALL = [
@@ -57,7 +58,7 @@ def child(arguments: list[str], writes: Path, output: Path) -> int:
     whole = checkpoint.atomic_write
 
     def logged(path, write):
-        if path.name != checkpoint.LAST.name:
+        if path.name != CHECKPOINT.name:
             return whole(path, write)
         os.write(log, b"begin\n")
         whole(path, write)
@@ -156,7 +157,7 @@ def kill_test(kills: int, folder: Path, seed: int = 0) -> dict:
     counts, finished, faults = dict.fromkeys(WAYS, 0), 0, []
     run = folder / "run0"
     while sum(counts.values()) < kills or not (run / "summary.json").exists():
-        resumable = (run / checkpoint.LAST).exists()
+        resumable = (run / CHECKPOINT).exists()
         arguments = [f"resume={run}"] if resumable else [*SMALL, f"hydra.run.dir={run}"]
         writes.unlink(missing_ok=True)
         pid = child(arguments, writes, folder / "output.log")

@@ -15,16 +15,11 @@ from ssvae_cli.distributed.batch_norm import synchronise_batch_norm
 from ssvae_cli.distributed.collectives import average_gradients, init_process_group, is_rank_zero, sharded, world_size
 from ssvae_cli.encoders.base import Encoder
 from ssvae_cli.encoders.convnet import ConvNet
-from ssvae_cli.estimators.aggregate import Aggregate
 from ssvae_cli.estimators.classifier import Classifier
-from ssvae_cli.estimators.dv import DV
-from ssvae_cli.estimators.infonce import InfoNCE
-from ssvae_cli.estimators.js import JS
-from ssvae_cli.estimators.leave_one_out import LeaveOneOut
-from ssvae_cli.estimators.mine import MINE
-from ssvae_cli.estimators.nwj import NWJ
-from ssvae_cli.estimators.queue import Queue
-from ssvae_cli.estimators.tuba import TUBA
+from ssvae_cli.estimators.donsker_varadhan import DV, MINE
+from ssvae_cli.estimators.entropies import Aggregate
+from ssvae_cli.estimators.infonce import InfoNCE, LeaveOneOut, Queue
+from ssvae_cli.estimators.nwj import JS, NWJ, TUBA
 from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.augment import Augment
 from ssvae_cli.pairs.colour import Jitter, Noise
