@@ -1,4 +1,4 @@
-"""Videos of balls that move by linear dynamics, their positions and velocities known."""
+"""Videos of balls that move by linear dynamics, with known positions and velocities."""
 
 import torch
 from scipy.linalg import solve_discrete_lyapunov
@@ -11,7 +11,7 @@ from ssvae_cli.errors import require, require_at_least
 # A noisy, damped spring on each axis: velocity v += -PULL p - DAMPING v + noise, then position p += v.
 PULL, DAMPING = 0.15, 0.05
 TRANSITION = torch.tensor([[1 - PULL, 1 - DAMPING], [-PULL, 1 - DAMPING]], dtype=torch.float64)  # of (p, v)
-SPREAD = 0.33  # the stationary deviation of p; the frame is [-1, 1]
+SPREAD = 0.33  # the stationary standard deviation of p; the frame is [-1, 1]
 RADIUS = 0.18
 COLOURS = ((1.0, 0.3, 0.2), (0.2, 0.8, 1.0), (1.0, 0.9, 0.2), (0.6, 1.0, 0.3), (0.9, 0.4, 1.0))
 GREY = (0.5, 0.5, 0.5)
@@ -30,10 +30,10 @@ def balls(
     seed: int,
     memory_gb: float = 4.0,
 ) -> Data:
-    """uint8 [N, T, 3, size, size], T = steps; factors [N, T, 4 * balls]: every ball's x, y and their velocities.
+    """uint8 [N, T, 3, size, size], T = steps; factors [N, T, 4 * balls]: x, y and their velocities for each ball.
 
     Each ball's state is stationary, s_(t+1) = A s_t + noise, so the truth is a linear dynamical system. distractors:
-    grey balls of the same motion, which no factor tells of. seed: of the data, whatever the run's.
+    grey balls with the same dynamics that appear in no factor.
     """
     require(1 <= balls <= len(COLOURS), f"balls must lie between 1 and {len(COLOURS)}, got {balls}")
     require_at_least(0, distractors=distractors)
@@ -43,10 +43,9 @@ def balls(
 
     def make(count: int, generator: torch.Generator) -> Split:
         states = _move(count, len(colours), steps, generator)  # [N, T, balls, xy, (p, v)]
-        places = states[..., 0].flatten(0, 1)
-        frames = torch.cat([_render(chunk, colours, size) for chunk in places.split(CHUNK)])
-        known = states[:, :, :balls].transpose(3, 4).flatten(2)
-        return unlabelled(frames.unflatten(0, (count, steps)), factors=known)
+        positions = states[..., 0].flatten(0, 1).split(CHUNK)
+        frames = torch.cat([_render(chunk, colours, size) for chunk in positions])
+        return unlabelled(frames.unflatten(0, (count, steps)), states[:, :, :balls].transpose(3, 4).flatten(2))
 
     return Data(
         **make_splits({"train": train, "validation": validation, "test": test}, seed, memory_gb, make),
@@ -55,31 +54,29 @@ def balls(
 
 
 def stationary() -> tuple[Tensor, float]:
-    """The covariance of (p, v), [2, 2], and the deviation of the velocity's noise that makes p's deviation SPREAD."""
+    """The covariance of (p, v), [2, 2], and the velocity noise's deviation for which p has deviation SPREAD."""
     of_unit_noise = solve_discrete_lyapunov(TRANSITION.numpy(), torch.ones(2, 2, dtype=torch.float64).numpy())
     deviation = SPREAD / of_unit_noise[0, 0] ** 0.5
     return torch.from_numpy(deviation**2 * of_unit_noise), float(deviation)
 
 
 def _move(count: int, balls: int, steps: int, generator: torch.Generator) -> Tensor:
-    """Stationary states, [N, T, balls, 2, 2]: an axis' position and velocity last."""
+    """Stationary states, [N, T, balls, 2, 2]; the last dimension is (position, velocity) along an axis."""
     covariance, deviation = stationary()
-    state = torch.randn(count, balls, 2, 2, generator=generator) @ torch.linalg.cholesky(covariance).float().T
-    states = [state]
+    states = [torch.randn(count, balls, 2, 2, generator=generator) @ torch.linalg.cholesky(covariance).float().T]
     for _ in range(steps - 1):
-        kick = deviation * torch.randn(count, balls, 2, 1, generator=generator)
-        state = state @ TRANSITION.float().T + kick
-        states.append(state)
+        noise = deviation * torch.randn(count, balls, 2, 1, generator=generator)
+        states.append(states[-1] @ TRANSITION.float().T + noise)
     return torch.stack(states, 1)
 
 
-def _render(places: Tensor, colours: Tensor, size: int) -> Tensor:
-    """Balls at `places` [M, balls, 2] on black, the first in front, uint8 [M, 3, size, size]; soft edges."""
+def _render(positions: Tensor, colours: Tensor, size: int) -> Tensor:
+    """Balls at `positions` [M, balls, 2] on black, the first in front, uint8 [M, 3, size, size]; soft edges."""
     line = (torch.arange(size) + 0.5) / size * 2 - 1
-    x, y = places.unbind(2)
+    x, y = positions.unbind(2)
     distance = ((line - x[..., None, None]) ** 2 + (line[:, None] - y[..., None, None]) ** 2).sqrt()
     cover = (0.5 - (distance - RADIUS) * size / 2).clamp(0, 1)  # [M, balls, size, size]
-    picture = torch.zeros(len(places), 3, size, size)
+    image = torch.zeros(len(positions), 3, size, size)
     for i in reversed(range(len(colours))):
-        picture = cover[:, i, None] * colours[i][:, None, None] + (1 - cover[:, i, None]) * picture
-    return (255 * picture).round().to(torch.uint8)
+        image = cover[:, i, None] * colours[i][:, None, None] + (1 - cover[:, i, None]) * image
+    return (255 * image).round().to(torch.uint8)

@@ -1,6 +1,7 @@
-"""Correlated normal pairs, the mutual information known exactly, plain or behind an invertible transform."""
+"""Correlated normal pairs with known mutual information, plain or behind an invertible transform."""
 
 import math
+from functools import partial
 from typing import Literal
 
 import torch
@@ -27,7 +28,7 @@ class Partner(nn.Module):
 
 
 class Cubic(nn.Module):
-    """z -> z^3, coordinate by coordinate."""
+    """z -> z^3, elementwise."""
 
     def forward(self, z: Tensor) -> Tensor:
         return z**3
@@ -45,22 +46,19 @@ def gaussian(
     seed: int,
     memory_gb: float = 4.0,
 ) -> Data:
-    """x = t(z), x' = t(z'), z and z' standard normal in `dim` dimensions, each of a correlation with its partner.
+    """x = t(z), x' = t(z'), z and z' standard normal in `dim` dimensions; z_i and z'_i have this correlation.
 
     t is the identity, the cube, or a random invertible network of `layers`; none changes the mutual information,
-    I(x; x') = -dim/2 log(1 - correlation^2) nats. Factors: z. seed: of the data, whatever the run's.
+    I(x; x') = -dim/2 log(1 - correlation^2) nats. Factors: z.
     """
     require_at_least(1, dim=dim)
     require(-1 < correlation < 1, f"correlation must lie between -1 and 1, got {correlation}")
-    t = {
-        "none": nn.Identity,
-        "cubic": Cubic,
-        "network": lambda: InvertibleNetwork(dim=dim, layers=layers, seed=seed),
-    }[transform]()
+    network = partial(InvertibleNetwork, dim=dim, layers=layers, seed=seed)
+    t = {"none": nn.Identity, "cubic": Cubic, "network": network}[transform]()
 
     def make(count: int, generator: torch.Generator) -> Split:
         z = torch.randn(count, dim, generator=generator)
-        return unlabelled(t(z), factors=z)
+        return unlabelled(t(z), z)
 
     return Data(
         **make_splits({"train": train, "validation": validation, "test": test}, seed, memory_gb, make),

@@ -1,8 +1,8 @@
-"""Latents with known truth behind a random invertible network, as in the theory of contrastive learning.
+"""Known latents behind a random invertible network, as in the theory of contrastive learning.
 
-Zimmermann et al. 2021, "Contrastive Learning Inverts the Data Generating Process": z uniform, z' near it. von Kuegelgen
-et al. 2021, "Self-Supervised Learning with Data Augmentations Provably Isolates Content from Style": some coordinates
-are shared by x and x', the others change and may depend on the shared ones.
+Zimmermann et al. 2021, "Contrastive Learning Inverts the Data Generating Process": z uniform, z' close to z. von
+Kuegelgen et al. 2021, "Self-Supervised Learning with Data Augmentations Provably Isolates Content from Style": some
+coordinates are shared by x and x'; the others change and may depend on the shared ones.
 """
 
 import math
@@ -26,8 +26,8 @@ SERVING = {"sphere": ("vmf", "laplace", "normal"), "box": ("laplace", "normal"),
 class Neighbour(nn.Module):
     """P(x'|x) through P(z'|z); the first `content` coordinates of z' are those of z.
 
-    normal, laplace: z plus noise of this scale, truncated to the box (exactly, by the inverse distribution function) or
-    projected onto the sphere. vmf: concentration 1/scale^2 about z.
+    normal, laplace: z plus noise of this scale, truncated to the box (exactly, by the inverse of the cumulative
+    distribution function, CDF) or projected onto the sphere. vmf: concentration 1/scale^2 about z.
     """
 
     def __init__(self, *, space: Space, kind: Kind, scale: float, content: int, network: nn.Module):
@@ -43,31 +43,28 @@ class Neighbour(nn.Module):
         if self.kind == "vmf":
             return von_mises_fisher.sample(z, torch.tensor(self.scale**-2), generator)
         u = draw_rows(torch.rand, *z.shape, dtype=torch.float64, device=z.device, generator=generator)
-        below, inverse = DISTRIBUTIONS[self.kind]
+        cdf, inverse_cdf = DISTRIBUTIONS[self.kind]
         if self.space == "box":
-            low, high = below(-z.double() / self.scale), below((1 - z.double()) / self.scale)
+            low, high = cdf(-z.double() / self.scale), cdf((1 - z.double()) / self.scale)
             u = low + u * (high - low)
-        moved = z + (self.scale * inverse(u.clamp(1e-12, 1 - 1e-12))).to(z)
+        moved = z + (self.scale * inverse_cdf(u.clamp(1e-12, 1 - 1e-12))).to(z)
         if self.space == "box":
-            moved = moved.clamp(0, 1)  # rounding alone leaves it
+            moved = moved.clamp(0, 1)  # against numerical error
         if self.space == "sphere":
             moved = SPACES["sphere"].project(moved)
         return torch.cat([z[:, : self.content], moved[:, self.content :]], 1)
 
 
-def _laplace_below(x: Tensor) -> Tensor:
+def _laplace_cdf(x: Tensor) -> Tensor:
     return torch.where(x < 0, 0.5 * x.clamp(max=0).exp(), 1 - 0.5 * (-x.clamp(min=0)).exp())
 
 
-def _laplace_inverse(u: Tensor) -> Tensor:
+def _laplace_inverse_cdf(u: Tensor) -> Tensor:
     return -(u - 0.5).sign() * torch.log1p(-2 * (u - 0.5).abs())
 
 
-# The distribution function of a scale of 1 and its inverse.
-DISTRIBUTIONS = {
-    "normal": (torch.special.ndtr, torch.special.ndtri),
-    "laplace": (_laplace_below, _laplace_inverse),
-}
+# The CDF at scale 1 and its inverse.
+DISTRIBUTIONS = {"normal": (torch.special.ndtr, torch.special.ndtri), "laplace": (_laplace_cdf, _laplace_inverse_cdf)}
 
 
 def latents(
@@ -87,26 +84,21 @@ def latents(
 ) -> Data:
     """x = network(z), z uniform on the unit sphere in R^dim, uniform on the box [0, 1]^dim, or standard normal.
 
-    conditional, scale: P(z'|z), see Neighbour. content: so many coordinates are the same in z'. dependence: the
-    others, the style, are dependence * B c + sqrt(1 - dependence^2) e, c the content, e standard normal, B with rows
-    of length 1; normal z alone. Factors: z. I(x; x') is known for vmf on the sphere and for normal z and z' without
-    dependence. Raises UserError where space, conditional and blocks do not fit together.
+    conditional, scale: P(z'|z), see Neighbour. content: the number of coordinates that are the same in z'. dependence,
+    for normal z only: the others, the style, are dependence * B c + sqrt(1 - dependence^2) e, c the content, e standard
+    normal, B with rows of length 1. Factors: z. I(x; x') is known for vmf on the sphere and for normal z and z' without
+    dependence. Raises UserError if space, conditional and blocks do not fit together.
     """
-    fitting = SERVING[space]
-    require(
-        conditional in fitting,
-        f"conditional={conditional} is none on the {space}; allowed with space={space}: {', '.join(fitting)}",
-    )
+    fitting = ", ".join(SERVING[space])
+    require(conditional in SERVING[space], f"conditional={conditional}: allowed with space={space}: {fitting}")
     least = 2 if space == "sphere" else 1
     require(dim >= least, f"dim must be at least {least} for space={space}, got {dim}")
     require_above(0, scale=scale)
     require(0 <= content < dim, f"content must lie between 0 and {dim - 1}, one less than dim; got {content}")
     require(content == 0 or space != "sphere", "content needs space=normal or box, got sphere")
     require(0 <= dependence < 1, f"dependence must lie in [0, 1), got {dependence}")
-    require(
-        dependence == 0 or (content > 0 and space == "normal"),
-        f"dependence={dependence} needs space=normal and content of at least 1",
-    )
+    fits = dependence == 0 or (content > 0 and space == "normal")
+    require(fits, f"dependence={dependence} needs space=normal and content of at least 1")
     network = InvertibleNetwork(dim=dim, layers=layers, seed=seed)
     mixing = torch.randn(dim - content, content, generator=torch.Generator().manual_seed(seed + 1))
     mixing = mixing / mixing.norm(dim=1, keepdim=True).clamp_min(1e-12)
@@ -116,7 +108,7 @@ def latents(
         if dependence:
             style = dependence * z[:, :content] @ mixing.T + math.sqrt(1 - dependence**2) * z[:, content:]
             z = torch.cat([z[:, :content], style], 1)
-        return unlabelled(network(z), factors=z)
+        return unlabelled(network(z), z)
 
     return Data(
         **make_splits({"train": train, "validation": validation, "test": test}, seed, memory_gb, make),
@@ -127,7 +119,7 @@ def latents(
 
 
 def _mutual_information(space: Space, kind: Kind, dim: int, scale: float) -> float | None:
-    """I(z; z') in nats; the network is one to one and leaves it as it is. None where it has no closed form."""
+    """I(z; z') in nats; the invertible network leaves it unchanged. None if it has no closed form."""
     if kind == "vmf":
         kappa = torch.tensor(scale**-2, dtype=torch.float64)
         log_density = von_mises_fisher.log_normaliser(kappa, dim) + kappa * von_mises_fisher.mean_cosine(kappa, dim)

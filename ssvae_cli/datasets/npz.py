@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssvae_cli.datasets.base import Data, Factor, Split, draw, hold_out, limited
+from ssvae_cli.datasets.base import UNLABELLED, Data, Factor, Split, draw, hold_out, limited
 from ssvae_cli.datasets.io.arrays import images_or_vectors
 from ssvae_cli.datasets.io.npz_file import load
 from ssvae_cli.datasets.io.rows import Rows
@@ -14,11 +14,12 @@ from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.errors import allowed, require
 
-PARTS = ("_train", "_test", "_validation")
-UNLABELLED = -1
+PARTS = ("", "_train", "_test", "_validation")  # what the names of arrays end with; "" if the file has one part
+OPTIONAL = ("y", "factors")
 NAMES = "factor_names"
 
-Reader = Callable[[str, np.ndarray], Rows]  # (where the array is, for an error line; the array) -> samples
+Arrays = dict[str, dict[str, np.ndarray]]  # by part and name
+Reader = Callable[[str, np.ndarray], Rows]  # (where the array is, for error messages; the array) -> samples
 
 
 def npz(
@@ -33,56 +34,37 @@ def npz(
     """Arrays x_train, x_test and perhaps x_validation, or one x that is split here.
 
     Images are uint8, or floats in [0, 1], which become 8 bits: [N, C, H, W], or [N, H, W] for grey. Vectors are floats,
-    [N, D]. Labels, if there are any, are y_train, ... or y: integers [N], -1 where there is none. Known factors, if
-    there are any, are factors_train, ... or factors: numbers [N, F], or integers for categories; factor_names: words
-    [F]. validation, test: how many samples are drawn for each where the file has no such array; null: a tenth.
-    limit: train on this many; null: all. memory_gb: arrays that take more than this stay in the file, and are streamed
-    by `workers` processes, null: one a core. Raises UserError naming the file, the key and what it should hold. Nothing
-    in the file is unpickled.
+    [N, D]. Optional labels are y_train, ... or y: integers [N], -1 for none. Optional factors are factors_train, ... or
+    factors: numbers [N, F], or integers for categories; factor_names: words [F]. validation, test: the samples drawn
+    for each if the file has no such array; null: a tenth. limit: train on this many; null: all. memory_gb: arrays that
+    exceed it stay in the file, and are streamed by `workers` processes, null: one per core. Raises UserError naming the
+    file, the key and what it should hold. Nothing in the file is unpickled.
     """
-    storage = Storage(memory_gb, workers)
-    return read_npz(path, {"x": images_or_vectors}, validation=validation, test=test, limit=limit, storage=storage)
+    sizes = {"validation": validation, "test": test, "limit": limit}
+    return read_npz(path, {"x": images_or_vectors}, Storage(memory_gb, workers), **sizes)
 
 
-def read_npz(
-    path: str,
-    readers: dict[str, Reader],
-    *,
-    validation: int | None,
-    test: int | None,
-    limit: int | None,
-    storage: Storage,
-) -> Data:
-    """The splits of a file that holds every array of `readers`, and perhaps y and factors."""
-    arrays = load(path, [f"{name}{part}" for name in readers for part in ("", *PARTS)], storage)
+def read_npz(path: str, readers: dict[str, Reader], storage: Storage, **sizes: int | None) -> Data:
+    """The splits of a file that holds every array of `readers`, and perhaps y and factors; sizes: as in `split_up`."""
+    arrays = load(path, [f"{name}{part}" for name in readers for part in PARTS], storage)
     names = arrays.pop(NAMES, None)
     parts = _parts(path, arrays, readers)
     samples = {
-        part: {key: read(f"{path}: {key}{part}", held[key]) for key, read in readers.items()}
-        for part, held in parts.items()
+        part: {key: read(f"{path}: {key}{part}", named[key]) for key, read in readers.items()}
+        for part, named in parts.items()
     }
     for key in readers:
-        shapes = {f"{key}{part}": "x".join(map(str, held[key].shape)) for part, held in samples.items()}
-        alike = len(set(shapes.values())) == 1
-        require(alike, f"{path}: {key} must be alike in all parts, got {_listed(shapes)}")
-    for part, held in parts.items():
-        counts = {f"{key}{part}": len(array) for key, array in held.items()}
-        require(len(set(counts.values())) == 1, f"{path}: one row a sample, got {_listed(counts)}")
+        shapes = {f"{key}{part}": "x".join(map(str, rows[key].shape)) for part, rows in samples.items()}
+        _require_equal(shapes, f"{path}: {key} must have one shape in all parts")
+    for part, named in parts.items():
+        _require_equal({f"{key}{part}": len(array) for key, array in named.items()}, f"{path}: one row per sample")
     labels, classes = _labels(path, parts)
-    known, factors = _factors(path, parts, names)
-    splits = {
-        part: Streamed(
-            held["x"],
-            labels[part],
-            held.get("x2"),
-            storage.processes,
-            known.get(part),
-            row=torch.arange(len(held["x"])),
-        )
-        for part, held in samples.items()
-    }
-    cut = split_up(path, splits, validation=validation, test=test, limit=limit)
-    return Data(*storage.place(*cut), classes=classes, factors=factors)
+    factors, columns = _factors(path, parts, names)
+    splits = {}
+    for part, rows in samples.items():
+        row = torch.arange(len(rows["x"]))
+        splits[part] = Streamed(rows["x"], labels[part], rows.get("x2"), storage.processes, factors.get(part), row)
+    return Data(*storage.place(*split_up(path, splits, **sizes)), classes=classes, factors=columns)
 
 
 def split_up(
@@ -94,83 +76,74 @@ def split_up(
         require(total >= 3, f"{place}: at least 3 samples are needed, one for train, validation and test, got {total}")
         test = max(1, total // 10) if test is None else test
         require(1 <= test <= total - 2, f"test must lie between 1 and {total - 2} of {total} samples, got {test}")
-        tested, rest = draw(total, test)
-        train, tests = splits[""].rows(rest), splits[""].rows(tested)
+        tests, train = (splits[""].rows(rows) for rows in draw(total, test))
     else:
         require(test is None, f"test must be null, as {place} has its own x_test; got {test}")
         train, tests = splits["_train"], splits["_test"]
     if "_validation" in splits:
         require(validation is None, f"validation must be null, as {place} has its own; got {validation}")
-        held = splits["_validation"]
-    else:
-        train, held = hold_out(train, max(1, len(train) // 10) if validation is None else validation)
-    return limited(train, limit), held, tests
+        return limited(train, limit), splits["_validation"], tests
+    train, validations = hold_out(train, max(1, len(train) // 10) if validation is None else validation)
+    return limited(train, limit), validations, tests
 
 
-def _parts(path: str, arrays: dict[str, np.ndarray], needed: dict[str, Reader]) -> dict[str, dict[str, np.ndarray]]:
+def _parts(path: str, arrays: dict[str, np.ndarray], needed: dict[str, Reader]) -> Arrays:
     """The arrays by part and name: "" alone, or _train, _test and perhaps _validation."""
-    optional = ("y", "factors")
-    known = [f"{name}{part}" for name in (*needed, *optional) for part in ("", *PARTS)]
+    names = (*needed, *OPTIONAL)
+    known = [f"{name}{part}" for name in names for part in PARTS]
     for key in arrays:
         require(key in known, f"{path}: unknown array '{key}'; {allowed(key, [*known, NAMES])}")
-    of = {name: {part for part in ("", *PARTS) if f"{name}{part}" in arrays} for name in (*needed, *optional)}
-    held = ", ".join(sorted(arrays)) or "nothing"
+    parts = {name: {part for part in PARTS if f"{name}{part}" in arrays} for name in names}
+    present = ", ".join(sorted(arrays)) or "nothing"
     for name in needed:
-        require(
-            of[name] == {""} or of[name] - {"_validation"} == {"_train", "_test"},
-            f"{path}: it must hold either {name} or both {name}_train and {name}_test, got {held}",
-        )
-    for name in (*needed, *optional):
-        wanted = ", ".join(sorted(f"{name}{part}" for part in of["x"]))
-        without = f", or no {name} at all" if name in optional else ""
-        require(
-            of[name] == of["x"] or (name in optional and not of[name]),
-            f"{path}: it must hold {wanted}{without}, got {held}",
-        )
-    return {part: {name: arrays[f"{name}{part}"] for name in of if part in of[name]} for part in of["x"]}
+        complete = parts[name] == {""} or parts[name] - {"_validation"} == {"_train", "_test"}
+        require(complete, f"{path}: it must hold either {name} or both {name}_train and {name}_test, got {present}")
+    for name in names:
+        absent = name in OPTIONAL and not parts[name]
+        wanted = ", ".join(sorted(f"{name}{part}" for part in parts["x"]))
+        wanted += f", or no {name} at all" if name in OPTIONAL else ""
+        require(absent or parts[name] == parts["x"], f"{path}: it must hold {wanted}, got {present}")
+    return {part: {name: arrays[f"{name}{part}"] for name in names if part in parts[name]} for part in parts["x"]}
 
 
-def _labels(path: str, parts: dict[str, dict[str, np.ndarray]]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+def _labels(path: str, parts: Arrays) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """(int64 [N] for every part, 0 for the smallest label in the file and so on; the labels as words)."""
-    given = {part: held["y"] for part, held in parts.items() if "y" in held}
-    if not given:
-        return {part: torch.full((len(held["x"]),), UNLABELLED) for part, held in parts.items()}, ()
-    for part, y in given.items():
-        require(
-            y.dtype.kind in "iu" and y.ndim == 1,
-            f"{path}: y{part} must be integers, [{len(y) if y.ndim else 'N'}], got {y.dtype} {list(y.shape)}",
-        )
+    labels = {part: named["y"] for part, named in parts.items() if "y" in named}
+    if not labels:
+        return {part: torch.full((len(named["x"]),), UNLABELLED) for part, named in parts.items()}, ()
+    for part, y in labels.items():
+        integers = y.dtype.kind in "iu" and y.ndim == 1
+        require(integers, f"{path}: y{part} must be integers, [N], got {y.dtype} {list(y.shape)}")
         require(int(y.min()) >= UNLABELLED, f"{path}: y{part} must be at least 0, or -1 for no label, got {y.min()}")
-    whole = {part: y.astype(np.int64) for part, y in given.items()}
-    values = np.unique(np.concatenate(list(whole.values())))
-    values = values[values != UNLABELLED]
-    found = {part: np.where(y == UNLABELLED, UNLABELLED, np.searchsorted(values, y)) for part, y in whole.items()}
-    return {part: torch.from_numpy(y) for part, y in found.items()}, tuple(str(v) for v in values)
+    labels = {part: y.astype(np.int64) for part, y in labels.items()}
+    values = np.setdiff1d(np.concatenate(list(labels.values())), [UNLABELLED])  # sorted
+    y = {part: np.where(y == UNLABELLED, UNLABELLED, np.searchsorted(values, y)) for part, y in labels.items()}
+    return {part: torch.from_numpy(indices) for part, indices in y.items()}, tuple(map(str, values))
 
 
-def _factors(
-    path: str, parts: dict[str, dict[str, np.ndarray]], names: np.ndarray | None
-) -> tuple[dict[str, Tensor], tuple[Factor, ...]]:
+def _factors(path: str, parts: Arrays, names: np.ndarray | None) -> tuple[dict[str, Tensor], tuple[Factor, ...]]:
     """(float32 [N, F] or [N, T, F] for every part, or none; the columns)."""
-    given = {part: held["factors"] for part, held in parts.items() if "factors" in held}
-    if not given:
+    factors = {part: named["factors"] for part, named in parts.items() if "factors" in named}
+    if not factors:
         require(names is None, f"{path}: factor_names, but no factors")
         return {}, ()
-    for part, factors in given.items():
+    for part, values in factors.items():
         here = f"{path}: factors{part}"
-        require(factors.ndim in (2, 3), f"{here} must be [N, F], or [N, T, F] for sequences, got {list(factors.shape)}")
-        require(factors.dtype.kind in "fiu", f"{here} must be numbers, or integers for categories, got {factors.dtype}")
-        require(bool(np.isfinite(factors).all()), f"{here} has values that are NaN or infinite")
-        require(factors.dtype.kind == "f" or int(factors.min()) >= 0, f"{here}: categories must be at least 0")
-    columns, kinds = {f.shape[-1] for f in given.values()}, {f.dtype.kind == "f" for f in given.values()}
-    require(len(columns) == len(kinds) == 1, f"{path}: factors must be alike in all parts")
-    (count,), (numbers,) = columns, kinds
+        require(values.ndim in (2, 3), f"{here} must be [N, F], or [N, T, F] for sequences, got {list(values.shape)}")
+        require(values.dtype.kind in "fiu", f"{here} must be numbers, or integers for categories, got {values.dtype}")
+        require(bool(np.isfinite(values).all()), f"{here} has values that are NaN or infinite")
+        require(values.dtype.kind == "f" or int(values.min()) >= 0, f"{here}: categories must be at least 0")
+    kinds = {(values.shape[-1], values.dtype.kind == "f") for values in factors.values()}
+    require(len(kinds) == 1, f"{path}: factors must have the same columns in all parts")
+    ((count, numbers),) = kinds
     words = [f"factor{i}" for i in range(count)] if names is None else [str(name) for name in np.atleast_1d(names)]
-    require(len(words) == count, f"{path}: factor_names must be {count} words, one a column, got {len(words)}")
-    most = np.max([f.max(axis=tuple(range(f.ndim - 1))) for f in given.values()], axis=0)
-    factors = tuple(Factor(word, None if numbers else int(m) + 1) for word, m in zip(words, most))
-    return {part: torch.from_numpy(f.astype(np.float32)) for part, f in given.items()}, factors
+    require(len(words) == count, f"{path}: factor_names must be {count} words, one per column, got {len(words)}")
+    largest = np.max([values.max(axis=tuple(range(values.ndim - 1))) for values in factors.values()], axis=0)
+    columns = tuple(Factor(word, None if numbers else int(top) + 1) for word, top in zip(words, largest))
+    return {part: torch.from_numpy(values.astype(np.float32)) for part, values in factors.items()}, columns
 
 
-def _listed(words: dict[str, object]) -> str:
-    return ", ".join(f"{key} {word}" for key, word in words.items())
+def _require_equal(values: dict[str, object], message: str) -> None:
+    """Raise UserError, listing the values by name, unless they are all equal."""
+    listed = ", ".join(f"{name} {value}" for name, value in values.items())
+    require(len(set(values.values())) == 1, f"{message}, got {listed}")

@@ -10,7 +10,7 @@ from ssvae_cli.datasets.synthetic import make_splits
 
 SIDE = 64
 SHAPES = ("square", "ellipse", "triangle")
-# Orientations stay within the shapes' symmetry and hues within part of the circle: no two factors draw alike.
+# Orientations stay within the shapes' symmetry and hues within part of the circle: different factors, different images.
 RANGES = {
     "scale": (0.25, 0.45),  # half the side of the square, the frame being [-1, 1]^2
     "orientation": (-math.pi / 4, math.pi / 4),
@@ -25,28 +25,21 @@ CHUNK = 256
 
 
 class Moved(nn.Module):
-    """P(x'|x): the same shape, scale and colour, in another place, turned, and on another ground."""
+    """P(x'|x): the same shape, scale and colour at another position, orientation and background."""
 
     def forward(self, batch: Split, generator: torch.Generator) -> Tensor:
         """uint8 [B, 3, 64, 64]."""
-        fresh = _draw(len(batch), generator)
-        columns = [i for i, factor in enumerate(FACTORS) if factor.name in MOVES]
-        factors = batch.factors.clone()
-        factors[:, columns] = fresh[:, columns]
-        return render(factors)
+        moves = torch.tensor([factor.name in MOVES for factor in FACTORS], device=batch.factors.device)
+        return render(torch.where(moves, _draw(len(batch), generator), batch.factors))
 
 
 def sprites(*, train: int, validation: int, test: int, seed: int, memory_gb: float = 4.0) -> Data:
-    """uint8 [N, 3, 64, 64]; factors: shape, scale, orientation, x, y, colour, background, all independent; y: shape.
-
-    seed: of the data, whatever the run's.
-    """
+    """uint8 [N, 3, 64, 64]; factors: shape, scale, orientation, x, y, colour, background, all independent; y: shape."""
 
     def make(count: int, generator: torch.Generator) -> Split:
         factors = _draw(count, generator)
-        return Split(
-            torch.cat([render(chunk) for chunk in factors.split(CHUNK)]), factors[:, 0].long(), factors=factors
-        )
+        x = torch.cat([render(chunk) for chunk in factors.split(CHUNK)])
+        return Split(x, factors[:, 0].long(), factors=factors)
 
     counts = {"train": train, "validation": validation, "test": test}
     return Data(**make_splits(counts, seed, memory_gb, make), classes=SHAPES, factors=FACTORS, conditional=Moved())
@@ -62,7 +55,7 @@ def _draw(count: int, generator: torch.Generator) -> Tensor:
 
 
 def render(factors: Tensor) -> Tensor:
-    """The pictures of factors [N, F] as FACTORS lists them, uint8 [N, 3, 64, 64]; edges are a pixel soft."""
+    """The images of factors [N, F], in the order of FACTORS, uint8 [N, 3, 64, 64]; edges are one pixel soft."""
     shape, scale, angle, x, y, hue, ground = (f[:, None, None] for f in factors.T)
     line = (torch.arange(SIDE, device=factors.device) + 0.5) / SIDE * 2 - 1
     dx, dy = line[None, None] - x, line[None, :, None] - y

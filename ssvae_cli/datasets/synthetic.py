@@ -1,4 +1,4 @@
-"""What the data sets that are made on the fly share: splits from one seed, and a random invertible network."""
+"""What the generated data sets share: splits from one seed, and a random invertible network."""
 
 from collections.abc import Callable
 
@@ -6,51 +6,46 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssvae_cli.datasets.base import Split
+from ssvae_cli.datasets.base import UNLABELLED, Split
 from ssvae_cli.errors import require, require_at_least
 
-UNLABELLED = -1
 SLOPE = 0.2  # of the leaky ReLU
-APART = 3_141_592_653  # from the seeds of runs: pairs drawn from the data's own stream would repeat the data
+APART = 3_141_592_653  # offset from the seeds of runs: pairs drawn from the data's own stream would repeat the data
 
 
 def make_splits(
     counts: dict[str, int], seed: int, memory_gb: float, make: Callable[[int, torch.Generator], Split]
 ) -> dict[str, Split]:
-    """Train, validation and test of these sizes by `make`, each from a stream of its own: none moves another.
+    """Train, validation and test of these sizes by `make`, each from its own random stream: none changes another.
 
-    Raises UserError where they take more than memory_gb: what is made is held, and not streamed.
+    seed: of the data, independent of the run's. Raises UserError if they take more than memory_gb: generated data are
+    kept in memory, not streamed.
     """
     require_at_least(0, seed=seed)
-    for name, count in counts.items():
-        require(count >= 1, f"{name} must be at least 1, got {count}")
+    require_at_least(1, **counts)
     one = make(1, torch.Generator().manual_seed(seed))
-    need = sum(counts.values()) * sum(held.nbytes for held in (one.x, one.factors)) / 2**30
-    require(
-        need <= memory_gb,
-        f"data that are made on the fly are held in memory, and these would take {need:.3g} GiB where "
-        f"memory_gb={memory_gb:g}; lower train, or raise memory_gb",
-    )
-    splits = {}
-    for place, (name, count) in enumerate(counts.items()):
-        splits[name] = make(count, torch.Generator().manual_seed(APART + 3 * seed + place))
-    return splits
+    size = sum(counts.values()) * (one.x.nbytes + one.factors.nbytes) / 2**30
+    excess = f"would take {size:.3g} GiB where memory_gb={memory_gb:g}"
+    require(size <= memory_gb, f"generated data stay in memory, and these {excess}; lower train, or raise memory_gb")
+    return {
+        name: make(count, torch.Generator().manual_seed(APART + 3 * seed + place))
+        for place, (name, count) in enumerate(counts.items())
+    }
 
 
-def unlabelled(x: Tensor, factors: Tensor | None = None) -> Split:
+def unlabelled(x: Tensor, factors: Tensor) -> Split:
     """A split without labels."""
     return Split(x, torch.full((len(x),), UNLABELLED), factors=factors)
 
 
 class InvertibleNetwork(nn.Module):
-    """`layers` random orthogonal maps of R^D with leaky ReLUs between, fixed by the seed: one to one, and smooth but
-    for the kinks. Orthogonal matrices stand for the low condition numbers that Zimmermann et al. (2021) search for.
-    """
+    """Invertible: `layers` random orthogonal maps of R^D, fixed by the seed, with leaky ReLUs; smooth but for kinks."""
 
     def __init__(self, *, dim: int, layers: int, seed: int):
         super().__init__()
         require_at_least(0, layers=layers)
         generator = torch.Generator().manual_seed(seed)
+        # Orthogonal matrices stand for the low condition numbers that Zimmermann et al. (2021) search for.
         square = torch.randn(layers, dim, dim, generator=generator, dtype=torch.float64)
         self.register_buffer("weights", torch.linalg.qr(square).Q.float())
 
@@ -61,8 +56,7 @@ class InvertibleNetwork(nn.Module):
         return z
 
     def inverse(self, x: Tensor) -> Tensor:
-        """[N, D] -> [N, D], what `forward` made x of."""
+        """[N, D] -> [N, D], the z that `forward` maps to x."""
         for i in reversed(range(len(self.weights))):
-            x = x @ self.weights[i]
-            x = F.leaky_relu(x, 1 / SLOPE) if i else x
+            x = F.leaky_relu(x @ self.weights[i], 1 / SLOPE) if i else x @ self.weights[i]
         return x

@@ -1,14 +1,14 @@
-"""torchvision's data sets, with its own loaders and, where asked for, its own downloads.
+"""torchvision's data sets, by its own loaders and downloads.
 
-Every function takes root (the folder that torchvision calls so), download (fetch what is missing), validation (how many
-training images are held out) and limit (train on this many of the rest; null: all), and raises UserError, in one line,
-where the files are missing, damaged or cannot be fetched.
+Every function takes root (torchvision's root folder), download (fetch missing files), validation (number of training
+images held out) and limit (train on this many of the rest; null: all), and raises UserError, in one line, if the files
+are missing, damaged or cannot be fetched.
 """
 
 import gzip
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
@@ -19,7 +19,7 @@ import torch
 from torchvision import datasets
 from torchvision.datasets.utils import check_integrity
 
-from ssvae_cli.datasets.base import Data, hold_out_rows, limit_rows
+from ssvae_cli.datasets.base import UNLABELLED, Data, hold_out_rows, limit_rows
 from ssvae_cli.datasets.io.rows import Rows
 from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.io.streaming import Streamed
@@ -27,10 +27,10 @@ from ssvae_cli.errors import UserError, require
 
 DIGITS = tuple("0123456789")
 STL10 = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
-# What torchvision's readers raise on files that are missing, cut short or of another kind, and its downloads.
+# What torchvision's readers raise on missing, truncated or wrong files, and its downloads on failure.
 FAULTS = (RuntimeError, OSError, ValueError, EOFError, KeyError, TypeError, AssertionError, HTTPException)
 
-Files = list[tuple[str, str | None]]  # what a data set needs below root, with its md5 where torchvision checks one
+Files = list[tuple[str, str | None]]  # a data set's files below root, each with the md5 that torchvision checks, if any
 
 
 class Part(NamedTuple):
@@ -40,21 +40,11 @@ class Part(NamedTuple):
     y: np.ndarray
 
 
-class Kept(NamedTuple):
-    """How many images are held out, how many are trained on, and what of them is held in memory."""
-
-    validation: int
-    limit: int | None
-    memory_gb: float
-    workers: int | None
-
-    @property
-    def storage(self) -> Storage:
-        return Storage(self.memory_gb, self.workers)
+Parts = tuple[Part, Part, tuple[str, ...]]  # train, test, classes
 
 
-def torchvision_set(read: Callable[[str, bool], tuple[Part, Part, tuple[str, ...]]]) -> Callable[..., Data]:
-    """The data set that read(root, download) -> (train, test, classes) reads, with what every one of them takes."""
+def torchvision_set(name: str, read: Callable[[str, bool], Parts]) -> Callable[..., Data]:
+    """The data set that read(root, download) -> (train, test, classes) reads, with the keys that all of them share."""
 
     def dataset(
         *,
@@ -65,49 +55,54 @@ def torchvision_set(read: Callable[[str, bool], tuple[Part, Part, tuple[str, ...
         memory_gb: float = 4.0,
         workers: int | None = None,
     ) -> Data:
-        return _made(*read(root, download), Kept(validation, limit, memory_gb, workers))
+        return _splits(read(root, download), validation, limit, Storage(memory_gb, workers))
 
-    dataset.__name__, dataset.__doc__ = read.__name__, read.__doc__
+    dataset.__name__ = name
     return dataset
 
 
-@torchvision_set
-def mnist(root, download):
-    """70,000 handwritten digits, 28x28 (LeCun et al. 1998)."""
-    return *_idx_set(datasets.MNIST, "mnist", root, download), DIGITS
+def _idx_set(name: str, cls: type, classes: tuple[str, ...]) -> Callable[..., Data]:
+    """A data set in MNIST's format."""
+
+    def read(root: str, download: bool) -> Parts:
+        files = [(f"{cls.__name__}/raw/{Path(archive).stem}", None) for archive, _ in cls.resources]
+        with _errors(name, root, download, files) as base, _unpacked(base, [path for path, _ in files]) as place:
+            sets = [cls(place, train=part, download=download) for part in (True, False)]
+        return *(Part(s.data.numpy()[:, None], s.targets.numpy()) for s in sets), classes
+
+    return torchvision_set(name, read)
 
 
-@torchvision_set
-def fashion_mnist(root, download):
-    """70,000 pieces of clothing, 28x28 (Xiao et al. 2017)."""
-    return *_idx_set(datasets.FashionMNIST, "fashion_mnist", root, download), tuple(datasets.FashionMNIST.classes)
+def _cifar(name: str, cls: type) -> Callable[..., Data]:
+    def read(root: str, download: bool) -> Parts:
+        listed = [*cls.train_list, *cls.test_list, (cls.meta["filename"], cls.meta["md5"])]
+        files = [(f"{cls.base_folder}/{file}", md5) for file, md5 in listed]
+        with _errors(name, root, download, files) as place:
+            sets = [cls(place, train=part, download=download) for part in (True, False)]
+        parts = (Part(s.data.transpose(0, 3, 1, 2), np.asarray(s.targets)) for s in sets)
+        return *parts, tuple(sets[0].classes)
+
+    return torchvision_set(name, read)
 
 
-@torchvision_set
-def kmnist(root, download):
-    """70,000 cursive Japanese characters, 28x28 (Clanuwat et al. 2018)."""
-    return *_idx_set(datasets.KMNIST, "kmnist", root, download), tuple(datasets.KMNIST.classes)
+mnist = _idx_set("mnist", datasets.MNIST, DIGITS)  # 70,000 handwritten digits, 28x28 (LeCun et al. 1998)
+# 70,000 pieces of clothing, 28x28 (Xiao et al. 2017).
+fashion_mnist = _idx_set("fashion_mnist", datasets.FashionMNIST, tuple(datasets.FashionMNIST.classes))
+# 70,000 cursive Japanese characters, 28x28 (Clanuwat et al. 2018).
+kmnist = _idx_set("kmnist", datasets.KMNIST, tuple(datasets.KMNIST.classes))
+cifar10 = _cifar("cifar10", datasets.CIFAR10)  # 60,000 photographs of 10 kinds of object, 32x32 (Krizhevsky 2009)
+cifar100 = _cifar("cifar100", datasets.CIFAR100)  # 60,000 photographs of 100 kinds of object, 32x32 (Krizhevsky 2009)
 
 
-@torchvision_set
-def cifar10(root, download):
-    """60,000 photographs of ten kinds of object, 32x32 (Krizhevsky 2009)."""
-    return _cifar(datasets.CIFAR10, "cifar10", root, download)
-
-
-@torchvision_set
-def cifar100(root, download):
-    """60,000 photographs of a hundred kinds of object, 32x32 (Krizhevsky 2009)."""
-    return _cifar(datasets.CIFAR100, "cifar100", root, download)
-
-
-@torchvision_set
-def svhn(root, download):
-    """99,289 house numbers, one digit in the middle of each, 32x32 (Netzer et al. 2011); without its `extra` part."""
-    files = [(name, md5) for _, name, md5 in (datasets.SVHN.split_list[part] for part in ("train", "test"))]
+def _read_svhn(root: str, download: bool) -> Parts:
+    files = [datasets.SVHN.split_list[part][1:] for part in ("train", "test")]
     with _errors("svhn", root, download, files) as place:
         parts = [datasets.SVHN(place, split=part, download=download) for part in ("train", "test")]
     return *(Part(s.data, s.labels) for s in parts), DIGITS
+
+
+# 99,289 house numbers, one digit in the middle of each, 32x32 (Netzer et al. 2011); without its `extra` part.
+svhn = torchvision_set("svhn", _read_svhn)
 
 
 def stl10(
@@ -122,52 +117,33 @@ def stl10(
 ) -> Data:
     """13,000 photographs of ten kinds of object, 96x96 (Coates et al. 2011).
 
-    unlabelled: 100,000 more to train on, labelled -1; validation is held out of the labelled ones either way.
+    unlabelled: train on 100,000 more, labelled -1; validation is held out of the labelled ones in any case.
     """
     cls = datasets.STL10
     files = [(f"{cls.base_folder}/{name}", md5) for name, md5 in cls.train_list + cls.test_list]
     with _errors("stl10", root, download, files) as place:
         train, test = (cls(place, split=part, download=download) for part in ("train", "test"))
-        # Mapped, where torchvision would read it whole; a file holds channels, columns, rows.
-        mapped = np.memmap(place / cls.base_folder / cls.train_list[2][0], np.uint8, "r") if unlabelled else None
-    more = None if mapped is None else mapped.reshape(-1, *train.data.shape[1:]).transpose(0, 1, 3, 2)
-    return _made(
-        *(Part(s.data, s.labels) for s in (train, test)),
-        STL10,
-        Kept(validation, limit, memory_gb, workers),
-        more,
-    )
+        # Memory-mapped, while torchvision would read it all; the file's axes are channels, columns, rows.
+        mapped = [np.memmap(place / cls.base_folder / cls.train_list[2][0], np.uint8, "r")] if unlabelled else []
+    more = [file.reshape(-1, *train.data.shape[1:]).transpose(0, 1, 3, 2) for file in mapped]
+    parts = (Part(train.data, train.labels), Part(test.data, test.labels), STL10)
+    return _splits(parts, validation, limit, Storage(memory_gb, workers), more)
 
 
-def _idx_set(cls, name: str, root: str, download: bool) -> list[Part]:
-    """Train and test of a data set in MNIST's format."""
-    files = [(f"{cls.__name__}/raw/{Path(archive).stem}", None) for archive, _ in cls.resources]
-    with _errors(name, root, download, files) as base, _unpacked(base, [path for path, _ in files]) as place:
-        sets = [cls(place, train=part, download=download) for part in (True, False)]
-    return [Part(s.data.numpy()[:, None], s.targets.numpy()) for s in sets]
+def _splits(
+    parts: Parts, validation: int, limit: int | None, storage: Storage, unlabelled: Sequence[np.ndarray] = ()
+) -> Data:
+    """unlabelled: arrays of more images for training alone."""
+    train, test, classes = parts
+    more = sum(map(len, unlabelled))
+    rows, held_out = hold_out_rows(len(train.x), validation)
+    rows = torch.cat([rows, torch.arange(len(train.x), len(train.x) + more)])
+    rows = rows[limit_rows(len(rows), limit)]
+    both = _streamed([train.x, *unlabelled], np.concatenate([train.y, np.full(more, UNLABELLED)]), storage)
+    return Data(*storage.place(both.rows(rows), both.rows(held_out), _streamed([test.x], test.y, storage)), classes)
 
 
-def _cifar(cls, name: str, root: str, download: bool) -> tuple[Part, Part, tuple[str, ...]]:
-    listed = [*cls.train_list, *cls.test_list, (cls.meta["filename"], cls.meta["md5"])]
-    files = [(f"{cls.base_folder}/{file}", md5) for file, md5 in listed]
-    with _errors(name, root, download, files) as place:
-        train, test = (cls(place, train=part, download=download) for part in (True, False))
-    parts = (Part(s.data.transpose(0, 3, 1, 2), np.asarray(s.targets)) for s in (train, test))
-    return *parts, tuple(train.classes)
-
-
-def _made(train: Part, test: Part, classes: tuple[str, ...], kept: Kept, unlabelled: np.ndarray | None = None) -> Data:
-    """unlabelled: images that follow train's, to be trained on alone."""
-    more = train.x[:0] if unlabelled is None else unlabelled
-    trained, held = hold_out_rows(len(train.x), kept.validation)
-    trained = torch.cat([trained, torch.arange(len(train.x), len(train.x) + len(more))])
-    trained = trained[limit_rows(len(trained), kept.limit)]
-    both = _split([train.x, more], np.concatenate([train.y, np.full(len(more), -1)]), kept.storage)
-    tests = _split([test.x], test.y, kept.storage)
-    return Data(*kept.storage.place(both.rows(trained), both.rows(held), tests), classes)
-
-
-def _split(x: list[np.ndarray], y: np.ndarray, storage: Storage) -> Streamed:
+def _streamed(x: list[np.ndarray], y: np.ndarray, storage: Storage) -> Streamed:
     count = sum(map(len, x))
     require(count == len(y), f"{count} images, but {len(y)} labels: the files do not belong together")
     return Streamed(Rows(x, np.uint8), torch.from_numpy(y).long(), None, storage.processes)
@@ -175,7 +151,7 @@ def _split(x: list[np.ndarray], y: np.ndarray, storage: Storage) -> Streamed:
 
 @contextmanager
 def _errors(name: str, root: str, download: bool, files: Files) -> Iterator[Path]:
-    """root as a path; what torchvision raises inside becomes one line that names the file and what to do."""
+    """root as a path; an error of torchvision inside becomes one line that names the file and the remedy."""
     base = Path(root).expanduser()
     remedy = f"give the folder that holds {name}, or download=true to fetch it"
     require(download or base.is_dir(), f"root={root}: no such folder; {remedy}")
@@ -190,7 +166,7 @@ def _errors(name: str, root: str, download: bool, files: Files) -> Iterator[Path
 
 
 def _missing_or_damaged(base: Path, files: Files) -> str | None:
-    """The first file that keeps torchvision from reading a set: its own message names none."""
+    """The first file that is missing or damaged: torchvision's own message names none."""
     for path, md5 in files:
         if not (base / path).is_file() and not (base / f"{path}.gz").is_file():
             return f"{path} is missing"
@@ -201,11 +177,7 @@ def _missing_or_damaged(base: Path, files: Files) -> str | None:
 
 @contextmanager
 def _unpacked(root: Path, files: list[str]) -> Iterator[Path]:
-    """A folder where torchvision finds the idx files of MNIST's kind.
-
-    torchvision reads them unpacked, beside the archives they came in; where only archives are, perhaps in a folder
-    that cannot be written, they are unpacked elsewhere for the time of reading.
-    """
+    """A folder of unpacked idx files, as torchvision reads them: root, or a temporary one if root has only archives."""
     plain, packed = ([(root / f"{path}{end}").is_file() for path in files] for end in ("", ".gz"))
     if all(plain) or not all(a or b for a, b in zip(plain, packed)):
         yield root

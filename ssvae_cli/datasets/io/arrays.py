@@ -1,4 +1,4 @@
-"""What an array must be to be read as images or as vectors."""
+"""Arrays as images or as vectors, with a check that they can be read as such."""
 
 import numpy as np
 
@@ -8,54 +8,38 @@ from ssvae_cli.errors import require
 
 def images_or_vectors(here: str, x: np.ndarray) -> Rows:
     """uint8 [N, C, H, W] or float32 [N, D]."""
-    return vectors(here, x) if x.ndim == 2 else images(here, x)
-
-
-def images(here: str, x: np.ndarray) -> Rows:
-    """uint8 [N, C, H, W]."""
-    shape = list(x.shape)
-    if x.ndim == 3:
-        x = x[:, None]
-    require(x.ndim == 4, f"{here} must be images [N, C, H, W] or [N, H, W], or vectors [N, D], got {shape}")
-    return pixels(here, x)
+    if x.ndim == 2:
+        return vectors(here, x)
+    images = x[:, None] if x.ndim == 3 else x
+    require(
+        images.ndim == 4, f"{here} must be images [N, C, H, W] or [N, H, W], or vectors [N, D], got {list(x.shape)}"
+    )
+    return pixels(here, images)
 
 
 def pixels(here: str, x: np.ndarray) -> Rows:
     """uint8 [N, ..., C, H, W]."""
-    channels, last = x.shape[-3], x.shape[-1]
-    require(
-        channels in (1, 3) or last not in (1, 3),
-        f"{here} has channels last, {list(x.shape)}; give it transposed by {_channels_first(x.ndim)}",
-    )
-    require(x.size > 0, f"{here} is empty, {list(x.shape)}")
+    shape, channels_first = list(x.shape), (*range(x.ndim - 3), x.ndim - 1, x.ndim - 3, x.ndim - 2)
+    fits = x.shape[-3] in (1, 3) or x.shape[-1] not in (1, 3)
+    require(fits, f"{here} has channels last, {shape}; give it transposed by {channels_first}")
+    require(x.size > 0, f"{here} is empty, {shape}")
     if x.dtype == np.uint8:
         return Rows([x], np.uint8)
-    _finite(here, x, "uint8, or floats in [0, 1]")
+    _require_finite(here, x, "uint8, or floats in [0, 1]")
     low, high = min(float(part.min()) for part in chunks(x)), max(float(part.max()) for part in chunks(x))
-    require(
-        0 <= low and high <= 1, f"{here}: floats must lie in [0, 1], got {low:g} to {high:g}; uint8 is for 0 to 255"
-    )
-    return Rows([x], np.uint8, to_bytes)
+    valid = 0 <= low and high <= 1
+    require(valid, f"{here}: floats must lie in [0, 1], got {low:g} to {high:g}; uint8 is for 0 to 255")
+    return Rows([x], np.uint8, lambda values: np.rint(values * 255))
 
 
 def vectors(here: str, x: np.ndarray) -> Rows:
-    """float32, in the shape it has."""
+    """float32, in the array's own shape."""
     require(x.size > 0, f"{here} is empty, {list(x.shape)}")
-    _finite(here, x, "floats")
+    _require_finite(here, x, "floats")
     return Rows([x], np.float32)
 
 
-def to_bytes(x: np.ndarray) -> np.ndarray:
-    """[0, 1] -> 0 to 255."""
-    return np.rint(x * 255)
-
-
-def _channels_first(ndim: int) -> tuple[int, ...]:
-    """The axes of [N, ..., H, W, C] in the order N, ..., C, H, W."""
-    return (*range(ndim - 3), ndim - 1, ndim - 3, ndim - 2)
-
-
-def _finite(here: str, x: np.ndarray, allowed: str) -> None:
+def _require_finite(here: str, x: np.ndarray, allowed: str) -> None:
     require(x.dtype.kind == "f", f"{here} must be {allowed}, got {x.dtype}")
     bad = sum(int((~np.isfinite(part)).sum()) for part in chunks(x))
     require(bad == 0, f"{here} has {bad} values that are NaN or infinite")

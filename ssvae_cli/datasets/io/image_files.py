@@ -1,4 +1,4 @@
-"""Image files as a split: read once into memory where they fit, streamed where not."""
+"""Image files as a split: read once into memory if they fit, else streamed."""
 
 import logging
 import warnings
@@ -20,10 +20,10 @@ OnError = Literal["raise", "skip"]
 
 
 def load(split: Streamed, *, on_error: OnError, stream: bool) -> Split | Streamed:
-    """A split of image files, read into memory unless it is to be streamed.
+    """A split of image files, read into memory unless `stream`.
 
-    on_error: raise a UserError that names the first file that cannot be read and counts them (a stream: when one is
-    reached), or skip them and count them in a warning (a stream is read once for that).
+    on_error, for files that cannot be read: raise a UserError that names the first and counts them (a stream: when it
+    reaches one), or skip them and count them in a warning (a stream is read once for that).
     """
     if stream and on_error == "raise":
         return split
@@ -41,7 +41,7 @@ def load(split: Streamed, *, on_error: OnError, stream: bool) -> Split | Streame
 
 
 def shape_of(paths: Sequence[Path], size: int | None, channels: int, on_error: OnError) -> Shape:
-    """(C, H, W) as the files are to be read: `size`, or the first image's."""
+    """(C, H, W) in which the files are read: by `size`, or that of the first image."""
     if size:
         return channels, size, size
     with warnings.catch_warnings():

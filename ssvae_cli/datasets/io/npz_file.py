@@ -1,15 +1,14 @@
-"""An .npz file: its arrays read, or mapped where they are too large; nothing in it is unpickled."""
+"""An .npz file: its arrays read, or memory-mapped if they are too large; nothing in it is unpickled."""
 
 import struct
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ssvae_cli.datasets.base import Shape
 from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.errors import UserError, require
 
@@ -19,7 +18,7 @@ HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.re
 
 @contextmanager
 def opened(path: str, setting: str) -> Iterator[np.lib.npyio.NpzFile]:
-    """An .npz file; what is wrong with it is a UserError. setting: what named the file."""
+    """An .npz file; a fault in it is a UserError. setting: the key that named the file."""
     file = Path(path).expanduser()
     require(file.is_file(), f"{setting}={path}: no such file")
     try:
@@ -35,54 +34,34 @@ def opened(path: str, setting: str) -> Iterator[np.lib.npyio.NpzFile]:
 
 
 def load(path: str, samples: Sequence[str], storage: Storage) -> dict[str, np.ndarray]:
-    """The arrays of a file; where those of `samples` exceed the storage, they are mapped and not read."""
+    """The arrays of a file; those of `samples` are memory-mapped if together they exceed the storage."""
     with opened(path, "path") as loaded:
         members = {key: _member(loaded.zip, f"{key}.npy") for key in loaded.files if key in samples}
-        if sum(member.bytes for member in members.values()) <= storage.memory_gb * 2**30:
+        if sum(size for size, _ in members.values()) <= storage.memory_gb * 2**30:
             return {key: loaded[key] for key in loaded.files}
-        for key, member in members.items():
-            require(
-                member.offset is not None,
-                f"{path}: its samples exceed memory_gb={storage.memory_gb:g}, and {key} is compressed, which cannot be "
-                "streamed; save it by numpy.savez, or raise memory_gb",
-            )
-        file = Path(path).expanduser()
-        return {key: members[key].map(file) if key in members else loaded[key] for key in loaded.files}
+        for key, (_, memory_map) in members.items():
+            fault = f"its samples exceed memory_gb={storage.memory_gb:g}, and {key} is compressed, so it cannot stream"
+            require(memory_map is not None, f"{path}: {fault}; save it by numpy.savez, or raise memory_gb")
+        return {key: members[key][1]() if key in members else loaded[key] for key in loaded.files}
 
 
-@dataclass(frozen=True)
-class Member:
-    """An array of an .npz file, known from its header. offset: where its numbers start, None where compressed."""
-
-    shape: Shape
-    fortran: bool
-    dtype: np.dtype
-    offset: int | None
-
-    @property
-    def bytes(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
-
-    def map(self, file: Path) -> np.ndarray:
-        """The array, left on disk."""
-        return np.memmap(file, self.dtype, "r", self.offset, self.shape, "F" if self.fortran else "C")
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> Member:
-    """What the header of a member of an .npz file says. Raises ValueError where it is none."""
+def _member(archive: zipfile.ZipFile, name: str) -> tuple[int, Callable[[], np.ndarray] | None]:
+    """By an array's header, (its bytes, a function that memory-maps it or None if compressed). Raises ValueError."""
     info = archive.getinfo(name)
     with archive.open(info) as stream:
         version = np.lib.format.read_magic(stream)
         if version not in HEADERS:
             raise ValueError(f"{name} is of version {version}")
-        (shape, fortran, dtype), long = HEADERS[version](stream), stream.tell()
+        (shape, fortran, dtype), header = HEADERS[version](stream), stream.tell()
     if dtype.hasobject:
         raise ValueError(f"{name} needs pickle")
-    with open(archive.filename, "rb") as file:  # the name and the extra field may be longer there than in the directory
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    if header + size != info.file_size:
+        raise ValueError(f"{name} is not as long as its header says")
+    if info.compress_type != zipfile.ZIP_STORED:
+        return size, None
+    with open(archive.filename, "rb") as file:  # name and extra field may be longer here than in the zip's directory
         file.seek(info.header_offset)
-        name_long, extra = struct.unpack("<26x2H", file.read(LOCAL_HEADER))
-    start = info.header_offset + LOCAL_HEADER + name_long + extra + long
-    found = Member(shape, fortran, dtype, start if info.compress_type == zipfile.ZIP_STORED else None)
-    if long + found.bytes != info.file_size:
-        raise ValueError(f"{name} is not as long as it says")
-    return found
+        name_length, extra = struct.unpack("<26x2H", file.read(LOCAL_HEADER))
+    start = info.header_offset + LOCAL_HEADER + name_length + extra + header
+    return size, partial(np.memmap, archive.filename, dtype, "r", start, shape, "F" if fortran else "C")

@@ -1,4 +1,4 @@
-"""Whether samples are held in memory or streamed."""
+"""Whether samples are read into memory or streamed."""
 
 import logging
 import os
@@ -6,42 +6,37 @@ from dataclasses import dataclass
 
 from ssvae_cli.datasets.base import Split
 from ssvae_cli.datasets.io.streaming import Streamed
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, require_at_least
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Storage:
-    """What may be held in memory, in GiB, and how many processes read what is not; None: one a core."""
+    """memory_gb: the most read into memory, in GiB. workers: processes that stream larger data; None: one per core."""
 
     memory_gb: float
     workers: int | None
 
     def __post_init__(self):
-        require(self.memory_gb >= 0, f"memory_gb must be at least 0, got {self.memory_gb}")
-        require(
-            self.workers is None or self.workers >= 0, f"dataset.workers must be at least 0 or null, got {self.workers}"
-        )
+        require_at_least(0, memory_gb=self.memory_gb)
+        require(self.workers is None or self.workers >= 0, f"workers must be at least 0 or null, got {self.workers}")
 
     @property
     def processes(self) -> int:
         return (os.cpu_count() or 2) if self.workers is None else self.workers
 
-    def exceeded_by(self, need: int) -> bool:
-        """Whether `need` bytes must be streamed. Raises UserError where holding them would end in being killed."""
-        if need > self.memory_gb * 2**30:
-            log.info("%.2f GiB exceed memory_gb=%g: they are streamed", need / 2**30, self.memory_gb)
+    def exceeded_by(self, size: int) -> bool:
+        """Whether `size` bytes must be streamed. Raises UserError if they exceed the machine's memory."""
+        gib, total = size / 2**30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+        if gib > self.memory_gb:
+            log.info("%.2f GiB exceed memory_gb=%g: they are streamed", gib, self.memory_gb)
             return True
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        require(
-            need < there,
-            f"the data take {need / 2**30:.1f} GiB, and this machine has {there / 2**30:.1f}; lower "
-            "memory_gb, so that they are streamed",
-        )
+        message = f"the data take {gib:.1f} GiB, and this machine has {total:.1f}; lower memory_gb to stream them"
+        require(gib < total, message)
         return False
 
     def place(self, *splits: Streamed) -> list[Split | Streamed]:
-        """These splits in memory, where they fit together, else as they are."""
+        """These splits in memory if they fit together, else unchanged."""
         stream = self.exceeded_by(sum(split.bytes for split in splits))
         return [split if stream else split.held() for split in splits]
