@@ -1,4 +1,4 @@
-"""Pair generators: how (x, x') is made of a batch, on its device. One a file."""
+"""Pair generators: (x, x') from a batch, on its device. One per file."""
 
 from ssvae_cli.pairs.base import Pairs
 

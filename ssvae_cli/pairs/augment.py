@@ -1,4 +1,4 @@
-"""Two augmented views of each image, made on the device for the whole batch at once."""
+"""Two augmented views of each image, computed on the device for the whole batch at once."""
 
 import torch
 from torch import Tensor
@@ -12,12 +12,11 @@ from ssvae_cli.pairs.resample import Resample, resized_crop, whole
 
 
 class Augment(Pairs):
-    """(x, x') are two views of one image, or one of x and one of x' where x' is given; parameters of its own for each.
+    """(x, x') are two views of one image, or one of x and one of x' if the data have x', with independent parameters.
 
     In order: crop, flip, resizing and affine (one resampling), colour jitter, grayscale, blur, solarize, noise,
-    normalisation. None switches an operation off. size: the views' side in pixels, None for the images' own.
-    What is random is drawn first, by the generator handed in; what follows is a function of tensors alone, which
-    torch.compile takes as one graph.
+    normalisation. None switches an operation off. size: the views' side in pixels, None for the images' own. All random
+    numbers are drawn first, by the generator passed in; the rest is a function of tensors, one graph for torch.compile.
     """
 
     def __init__(
@@ -39,23 +38,21 @@ class Augment(Pairs):
         require(size is None or size >= 4, f"size must be at least 4 or null, got {size}")
         self.resample = Resample(crop=crop, flip=flip, affine=affine, size=size)
         operations = {"jitter": jitter, "grayscale": grayscale, "blur": blur, "solarize": solarize, "noise": noise}
-        self.named = {k: o for k, o in operations.items() if o is not None and getattr(o, "probability", 1) > 0}
-        self.colour = list(self.named.values())
+        self.colour = {k: o for k, o in operations.items() if o is not None and getattr(o, "probability", 1) > 0}
         self.mean, self.std = mean, std
 
     def attach(self, data: Data) -> None:
-        for shape in self._sides(data):
-            require(
-                len(shape) == 3 and shape[0] in (1, 3),
-                f"pairs of augmented views need images of 1 or 3 channels, and these data are {list(shape)}; "
-                "pairs=noise serves any shape",
-            )
-            for name, operation in self.named.items():  # what an operation refuses, it refuses here
+        for shape in (data.shape, data.shape_prime or data.shape):
+            fault = f"these data are {list(shape)}; pairs=noise takes any shape"
+            fits = len(shape) == 3 and shape[0] in (1, 3)
+            require(fits, f"pairs of augmented views need images of 1 or 3 channels, and {fault}")
+            for name, operation in self.colour.items():  # images that an operation refuses are refused here
                 with setting_of(name, vars(operation)):
                     operation.draw((1, shape[0], *self.resample.out(shape[1:])), torch.Generator())
 
     def shapes(self, data: Data) -> tuple[Shape, Shape]:
-        return tuple((shape[0], *self.resample.out(shape[1:])) for shape in self._sides(data))
+        shapes = (data.shape, data.shape_prime or data.shape)
+        return tuple((shape[0], *self.resample.out(shape[1:])) for shape in shapes)
 
     def compile(self) -> None:
         self.apply = torch.compile(self.apply)
@@ -66,27 +63,23 @@ class Augment(Pairs):
         return tuple(self.apply(x, *self.draw(x.shape, generator)) for x in (batch.x, other_side(batch)))
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> tuple[tuple[Tensor, ...], ...]:
-        """The parameters of one view of each of [B, C, H, W] images: the resampling's, then each operation's."""
+        """The random parameters of one view of each image, [B, C, H, W]: of the resampling, then of each operation."""
         n, channels, *size = shape
         out = (n, channels, *self.resample.out(size))
-        return self.resample.draw(n, size, generator), *(o.draw(out, generator) for o in self.colour)
+        return self.resample.draw(n, size, generator), *(o.draw(out, generator) for o in self.colour.values())
 
     def apply(self, x: Tensor, moves: tuple[Tensor, ...], *parameters: tuple[Tensor, ...]) -> Tensor:
         """One normalised view of every image."""
         x = self.resample(x.float().div_(255), *moves)
-        for operation, drawn in zip(self.colour, parameters):
-            x = operation(x, *drawn)
+        for operation, values in zip(self.colour.values(), parameters):
+            x = operation(x, *values)
         return (x - self.mean).div_(self.std)
 
     def clean(self, batch: Split) -> Tensor:
-        """The images as they are, normalised and in the views' size."""
+        """The images without augmentation, normalised and in the views' size."""
         x = batch.x.flatten(0, -4).float().div_(255)
         size = self.resample.out(x.shape[2:])
         if size != tuple(x.shape[2:]):
             unflipped = torch.zeros(x.shape[0], dtype=torch.bool, device=x.device)
             x = resized_crop(x, whole(x.shape[0], x.shape[2:], x.device), unflipped, size)
         return ((x - self.mean) / self.std).unflatten(0, batch.x.shape[:-3])
-
-    @staticmethod
-    def _sides(data: Data) -> tuple[Shape, Shape]:
-        return data.shape, data.shape if data.shape_prime is None else data.shape_prime

@@ -15,64 +15,62 @@ CONTRACT = Contract(
 
 
 class Pairs:
-    """Makes (x, x') of a batch, on the batch's device, for all its samples at once.
+    """Computes (x, x') from a batch, on the batch's device, for all its samples at once.
 
-    The encoder g sees x of the first of `shapes`, and g' sees x' of the second; where they differ, g' cannot share g's
-    weights. All randomness comes from the generator handed in, which lives on the same device. mean, std: images are
-    normalised by them, float data are left as they are.
+    The encoder g sees x in the first of `shapes`, and g' sees x' in the second; if they differ, g' cannot share g's
+    weights. All randomness comes from the generator passed in, which is on the same device. mean, std: they normalise
+    images; float data stay unchanged.
     """
 
     mean, std = 0.5, 0.25
 
     def attach(self, data: Data) -> None:
-        """Take what is needed of the whole data, before training; refuse, by UserError, data that do not fit."""
+        """Take what is needed from the data, before training. Raises UserError for data that do not fit."""
 
     def shapes(self, data: Data) -> tuple[Shape, Shape]:
-        """The shapes of one x and of one x' as the encoders get them."""
+        """The shapes of one x and of one x', as the encoders get them."""
         return data.shape, data.shape
 
     def compile(self) -> None:
-        """Let torch.compile take what it can."""
+        """Compile by torch.compile what can be compiled."""
 
     def __call__(self, batch: Split, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """-> float32 x [B, ...] and x' [B, ...]."""
         raise NotImplementedError
 
     def clean(self, batch: Split) -> Tensor:
-        """x without chance, as probes read it, float32 [B, ...] of the first of `shapes`."""
+        """x without random augmentation, as probes read it, float32 [B, ...] in the first of `shapes`."""
         return self.normalise(batch.x)
 
     def factors(self, batch: Split) -> Tensor | None:
-        """The factors behind `clean(batch)`, [B, F]; sequences have them a step, and give those that x ends on."""
-        held = batch.factors
-        return held if held is None or held.ndim == 2 else held[:, -1]
+        """The factors of `clean(batch)`, [B, F]; for sequences, those of the last step."""
+        factors = batch.factors
+        return factors if factors is None or factors.ndim == 2 else factors[:, -1]
 
     def normalise(self, x: Tensor) -> Tensor:
-        """Bytes to normalised floats; floats as they are."""
+        """Bytes to normalised floats; floats unchanged."""
         return (x.float() / 255 - self.mean) / self.std if x.dtype == torch.uint8 else x
 
     def mi(self, data: Data) -> float | None:
-        """I(x; x') of these pairs in nats, where it is known."""
+        """I(x; x') of these pairs in nats, None if unknown."""
         return None
 
     def to_unit(self, x: Tensor) -> Tensor:
-        """Normalised pixels back to [0, 1], as pictures and explicit decoders take them."""
+        """Normalised pixels back to [0, 1], for figures and explicit decoders."""
         return x * self.std + self.mean
 
 
 def other_side(batch: Split) -> Tensor:
-    """What x' is made of: the x' that came along, else x."""
+    """What x' is computed from: the x' of the batch, else x."""
     return batch.x if batch.x_prime is None else batch.x_prime
 
 
 class Identity(Pairs):
-    """(x, x') as the data bring them, with no augmentation: two sensors, two modalities."""
+    """The data's own (x, x'), with no augmentation: two sensors, two modalities."""
 
     def attach(self, data: Data) -> None:
-        require(
-            data.shape_prime is not None,
-            "pairs=identity needs data that bring x' along, such as dataset=paired; this data set has x alone",
-        )
+        wanted = "data with their own x', such as dataset=paired; this data set has x alone"
+        require(data.shape_prime is not None, f"pairs=identity needs {wanted}")
 
     def shapes(self, data: Data) -> tuple[Shape, Shape]:
         return data.shape, data.shape_prime
@@ -82,7 +80,7 @@ class Identity(Pairs):
 
 
 def make_pairs(config: DictConfig, data: Data) -> Pairs:
-    """The pair generator of a configuration, attached to the data. Raises UserError where the two do not fit."""
+    """The pair generator of a configuration, attached to the data. Raises UserError if the two do not fit."""
     pairs = build(config, "pairs", CONTRACT)
     with setting_of("pairs", config):
         pairs.attach(data)

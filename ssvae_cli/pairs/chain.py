@@ -1,4 +1,4 @@
-"""Pair generators in turn: one makes x and x', the next does its part to each (halves, then augment)."""
+"""Pair generators in sequence: one makes x and x', the next transforms each of them (halves, then augment)."""
 
 from dataclasses import replace
 
@@ -12,30 +12,27 @@ from ssvae_cli.pairs.base import Pairs
 
 
 class Chain(Pairs):
-    """Makes a batch whose x and x' are the pair, as raw as the data, and hands it to the pair generator `then`.
-
-    One that finds x' in its batch takes that as the other side, so that makers can follow one another.
-    """
+    """Makes x and x', unnormalised like the data, for the generator `then`; x' derives from the batch's x', if any."""
 
     def __init__(self, *, then: Pairs):
         self.then = then
 
     def make(self, batch: Split, generator: torch.Generator) -> Split:
-        """The batch with x and x' made."""
+        """The batch with its pair (x, x')."""
         raise NotImplementedError
 
     def still(self, batch: Split) -> Split:
-        """The batch with the x, without chance, that probes read."""
+        """The batch with the x that probes read, without random draws."""
         return batch
 
     def check(self, data: Data) -> None:
-        """Take what is needed of the data; refuse, by UserError, those that do not fit."""
+        """Take what is needed from the data. Raises UserError for data that do not fit."""
 
     def attach(self, data: Data) -> None:
         self.check(data)
-        after = self._after(data)
+        pairs = self._after(data)
         with setting_of("then", parameters(type(self.then))):
-            self.then.attach(after)
+            self.then.attach(pairs)
 
     def shapes(self, data: Data) -> tuple[Shape, Shape]:
         return self.then.shapes(self._after(data))
@@ -54,6 +51,6 @@ class Chain(Pairs):
         return self.then.to_unit(x)
 
     def _after(self, data: Data) -> Data:
-        """Data of the shapes that `then` meets: one pair, made."""
+        """Data of the shapes that `then` gets, with a single pair to train on."""
         one = next(data.train.rows(slice(0, 1)).batches(1))
         return replace(data, train=self.make(one, torch.Generator(one.x.device).manual_seed(0)))

@@ -1,6 +1,6 @@
 """Colour, blur and noise for a whole batch at once, each sample with its own parameters; x is [B, C, H, W] in [0, 1].
 
-Saturation, hue and grayscale mean nothing for one channel, and leave it alone.
+Saturation, hue and grayscale leave images of one channel unchanged.
 """
 
 from collections.abc import Callable
@@ -14,15 +14,11 @@ from ssvae_cli.distributed.collectives import draw_rows
 from ssvae_cli.errors import require, require_at_least, require_within
 from ssvae_cli.pairs.geometry import uniform
 
-GREY = (0.2989, 0.587, 0.114)  # ITU-R 601-2 luma, as torchvision and PIL have it
-
-
-def _each(parameter: Tensor) -> Tensor:
-    return parameter.view(-1, 1, 1, 1)
+GREY = (0.2989, 0.587, 0.114)  # ITU-R 601-2 luma, as in torchvision and PIL
 
 
 def grey(x: Tensor) -> Tensor:
-    """[B, 3, H, W] -> [B, 1, H, W]; one channel stays as it is."""
+    """[B, 3, H, W] -> [B, 1, H, W]; one channel stays unchanged."""
     if x.shape[1] == 1:
         return x
     red, green, blue = x.split(1, dim=1)
@@ -31,31 +27,28 @@ def grey(x: Tensor) -> Tensor:
 
 def adjust_brightness(x: Tensor, factor: Tensor) -> Tensor:
     """x * factor, factor [B]."""
-    return (x * _each(factor)).clamp_(0, 1)
+    return (x * factor[:, None, None, None]).clamp_(0, 1)
 
 
 def adjust_contrast(x: Tensor, factor: Tensor) -> Tensor:
     """Away from the mean grey by factor, [B]."""
-    mean = grey(x).mean((1, 2, 3), keepdim=True)
-    return torch.lerp(mean, x, _each(factor)).clamp_(0, 1)
+    return torch.lerp(grey(x).mean((1, 2, 3), keepdim=True), x, factor[:, None, None, None]).clamp_(0, 1)
 
 
 def adjust_saturation(x: Tensor, factor: Tensor) -> Tensor:
     """Away from each pixel's own grey by factor, [B]."""
-    return torch.lerp(grey(x), x, _each(factor)).clamp_(0, 1) if x.shape[1] == 3 else x
+    return torch.lerp(grey(x), x, factor[:, None, None, None]).clamp_(0, 1) if x.shape[1] == 3 else x
 
 
 def adjust_hue(x: Tensor, turn: Tensor) -> Tensor:
-    """Turn the colour circle by `turn`, [B], a share of it in [-0.5, 0.5], keeping HSV's value and saturation.
-
-    With the least channel `low` and chroma = greatest - low, the hue in sixths of the circle is, modulo 6,
-    1 + (g + b - r - low) / chroma, with the sign of g - b: no case for each greatest channel.
-    """
+    """Rotate the colour circle by `turn`, [B], a share of it in [-0.5, 0.5], keeping HSV's value and saturation."""
     if x.shape[1] != 3:
         return x
     red, green, blue = x.unbind(1)
     low = torch.minimum(torch.minimum(red, green), blue)
     chroma = torch.maximum(torch.maximum(red, green), blue).sub_(low)
+    # The hue in sixths of the circle, modulo 6: 1 + (g + b - r - low) / chroma, with the sign of g - b. No case
+    # distinction by the largest channel is needed.
     hue = (green + blue).sub_(red).sub_(low).div_(chroma.clamp_min(1e-12)).add_(1).copysign_(green - blue)
     hue.add_(6 * turn.view(-1, 1, 1))
     hue.sub_(hue.mul(1 / 6).floor_(), alpha=6)  # within [0, 6)
@@ -64,13 +57,8 @@ def adjust_hue(x: Tensor, turn: Tensor) -> Tensor:
     return torch.stack([red, green, blue], 1).clamp_(0, 1).mul_(chroma[:, None]).add_(low[:, None])
 
 
-def solarize(x: Tensor, threshold: float) -> Tensor:
-    """1 - x where x is at or above the threshold."""
-    return torch.where(x >= threshold, 1 - x, x)
-
-
 def gaussian_blur(x: Tensor, sigma: Tensor, kernel: int) -> Tensor:
-    """Blur with sigma, [B], in pixels, over an odd `kernel`, edges reflected: along rows, then along columns."""
+    """Blur with sigma, [B], in pixels, by an odd `kernel`, edges reflected: along rows, then along columns."""
     batch, channels, height, width = x.shape
     reach = kernel // 2
     taps = torch.arange(-reach, reach + 1, device=x.device)
@@ -82,22 +70,16 @@ def gaussian_blur(x: Tensor, sigma: Tensor, kernel: int) -> Tensor:
 
 
 def for_chosen(operation: Callable[..., Tensor], x: Tensor, chosen: Tensor, *parameters: Tensor) -> Tensor:
-    """operation(x, *parameters) for the samples `chosen`, [B] bool, x for the others; x may be overwritten.
-
-    A CPU works on the chosen alone. A graph has one shape, and a GPU would have to wait to learn how many they are:
-    there the operation runs on all samples, and its result is kept for the chosen.
-    """
+    """operation(x, *parameters) for the samples `chosen`, [B] bool, x for the others; x may be overwritten."""
+    # A compiled graph has one shape, and a GPU would have to wait for the number of chosen: compute all samples.
     if x.device.type != "cpu" or torch.compiler.is_compiling():
-        return torch.where(_each(chosen), operation(x, *parameters), x)
+        return torch.where(chosen[:, None, None, None], operation(x, *parameters), x)
     rows = chosen.nonzero().flatten()
     return x.index_copy_(0, rows, operation(x[rows], *(p[rows] for p in parameters))) if len(rows) else x
 
 
 class Jitter:
-    """Brightness, contrast, saturation and hue, with the parameters of torchvision's ColorJitter.
-
-    One departure: always in this order, where torchvision shuffles it. The first three commute but for clipping.
-    """
+    """Brightness, contrast, saturation and hue, with the parameters of torchvision's ColorJitter."""
 
     def __init__(self, *, brightness: float, contrast: float, saturation: float, hue: float, probability: float):
         require_within(0, 1, brightness=brightness, contrast=contrast, saturation=saturation, probability=probability)
@@ -117,6 +99,7 @@ class Jitter:
 
     def adjust(self, x: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, turn: Tensor) -> Tensor:
         """All samples by their factors, [B] each."""
+        # torchvision shuffles this order; the first three commute except for clipping.
         x = adjust_brightness(x, brightness) if self.brightness else x
         x = adjust_contrast(x, contrast) if self.contrast else x
         x = adjust_saturation(x, saturation) if self.saturation else x
@@ -148,19 +131,15 @@ class Blur:
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
         side = min(shape[2:])
-        require(
-            self.kernel < 2 * side,
-            f"kernel must be below {2 * side} for images of {side} pixels, got {self.kernel}",
-        )
-        sigma = uniform(shape[0], *self.sigma, generator)
-        return sigma, uniform(shape[0], 0, 1, generator) < self.probability
+        require(self.kernel < 2 * side, f"kernel must be below {2 * side} for {side}-pixel images, got {self.kernel}")
+        return uniform(shape[0], *self.sigma, generator), uniform(shape[0], 0, 1, generator) < self.probability
 
     def __call__(self, x: Tensor, sigma: Tensor, chosen: Tensor) -> Tensor:
         return for_chosen(partial(gaussian_blur, kernel=self.kernel), x, chosen, sigma)
 
 
 class Solarize:
-    """Some samples are inverted where they are bright."""
+    """Some samples are inverted at pixels at or above the threshold."""
 
     def __init__(self, *, threshold: float, probability: float):
         require_within(0, 1, threshold=threshold, probability=probability)
@@ -170,7 +149,7 @@ class Solarize:
         return (uniform(shape[0], 0, 1, generator) < self.probability,)
 
     def __call__(self, x: Tensor, chosen: Tensor) -> Tensor:
-        return for_chosen(partial(solarize, threshold=self.threshold), x, chosen)
+        return for_chosen(lambda x: torch.where(x >= self.threshold, 1 - x, x), x, chosen)
 
 
 class Noise:
@@ -183,5 +162,5 @@ class Noise:
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
         return (draw_rows(torch.randn, *shape, device=generator.device, generator=generator),)
 
-    def __call__(self, x: Tensor, drawn: Tensor) -> Tensor:
-        return torch.add(x, drawn, alpha=self.std).clamp_(0, 1)
+    def __call__(self, x: Tensor, noise: Tensor) -> Tensor:
+        return torch.add(x, noise, alpha=self.std).clamp_(0, 1)

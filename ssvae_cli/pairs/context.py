@@ -1,11 +1,11 @@
-"""A window of the past and a step of its future (the first setting of CPC, van den Oord et al. 2018)."""
+"""A window of a sequence and a later step (the first setting of CPC, van den Oord et al. 2018)."""
 
 from dataclasses import replace
 
 import torch
 
 from ssvae_cli.datasets.base import Data, Split
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, require_at_least
 from ssvae_cli.pairs.base import Pairs, other_side
 from ssvae_cli.pairs.chain import Chain
 from ssvae_cli.pairs.geometry import uniform
@@ -20,22 +20,14 @@ class Context(Chain):
 
     def __init__(self, *, window: int, ahead: int, then: Pairs):
         super().__init__(then=then)
-        require(window >= 1, f"window must be at least 1 step, got {window}")
-        require(ahead >= 1, f"ahead must be at least 1 step, got {ahead}")
+        require_at_least(1, window=window, ahead=ahead)
         self.window, self.ahead = window, ahead
 
     def check(self, data: Data) -> None:
-        require(
-            len(data.shape) in (2, 4),
-            f"pairs=context needs sequences, [T, D] or [T, C, H, W] each, and one x is {list(data.shape)} here; "
-            "dataset=balls and dataset=sequences have them",
-        )
-        steps = data.shape[0]
-        require(
-            self.window + self.ahead <= steps,
-            f"sequences of {steps} steps are shorter than window={self.window} and ahead={self.ahead} "
-            f"together; allowed: a sum of at most {steps}",
-        )
+        wanted = "sequences, [T, D] or [T, C, H, W], as in dataset=balls and dataset=sequences"
+        require(len(data.shape) in (2, 4), f"pairs=context needs {wanted}, and one x is {list(data.shape)} here")
+        steps, needed = data.shape[0], f"window={self.window} and ahead={self.ahead} together"
+        require(self.window + self.ahead <= steps, f"sequences of {steps} steps are shorter than {needed}")
 
     def make(self, batch: Split, generator: torch.Generator) -> Split:
         starts = batch.x.shape[1] - self.window - self.ahead + 1

@@ -15,9 +15,9 @@ AXES = {"top": -2, "left": -1}
 
 
 class Halves(Chain):
-    """x is one half, x' the opposite one; of an odd number of rows or columns the middle one is in neither.
+    """x is one half, x' the opposite one; the middle one of an odd number of rows or columns is in neither.
 
-    first: x is the top (x' the bottom) or the left (x' the right). Probes read g of x's half alone, as there.
+    first: x is the top (x' the bottom) or the left (x' the right). Probes read g of x's half alone, as in that paper.
     """
 
     def __init__(self, *, first: Literal["top", "left"], then: Pairs):
@@ -26,8 +26,7 @@ class Halves(Chain):
 
     def check(self, data: Data) -> None:
         require_images(data.shape, "pairs=halves", "pairs=context is for sequences, pairs=noise for any shape")
-        side = data.shape[self.axis]
-        require(side >= 2, f"first={self.first}: images of {list(data.shape)} have no halves to take")
+        require(data.shape[self.axis] >= 2, f"first={self.first}: images of {list(data.shape)} have no halves")
 
     def make(self, batch: Split, generator: torch.Generator) -> Split:
         other = other_side(batch)

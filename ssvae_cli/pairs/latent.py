@@ -1,4 +1,4 @@
-"""Pairs by the data set's own conditional P(x'|x), where it has one."""
+"""Pairs by the data set's own conditional P(x'|x)."""
 
 from dataclasses import replace
 
@@ -11,13 +11,11 @@ from ssvae_cli.pairs.chain import Chain
 
 
 class Latent(Chain):
-    """x as it is, and a fresh x' from P(x'|x): `Data.conditional`, which knows the factors behind x."""
+    """x unchanged, and a fresh x' from P(x'|x): `Data.conditional`, which reads the factors of x."""
 
     def check(self, data: Data) -> None:
-        require(
-            data.conditional is not None,
-            "pairs=latent needs data with a conditional of their own: dataset=gaussian, latents or sprites",
-        )
+        wanted = "data with their own conditional: dataset=gaussian, latents or sprites"
+        require(data.conditional is not None, f"pairs=latent needs {wanted}")
         self.conditional = data.conditional
 
     def mi(self, data: Data) -> float | None:

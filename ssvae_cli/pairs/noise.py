@@ -1,4 +1,4 @@
-"""Noise on both sides: the pair of any data, images or not."""
+"""Noise on both sides: pairs from data of any shape."""
 
 import torch
 from torch import Tensor
@@ -10,14 +10,11 @@ from ssvae_cli.pairs.base import Pairs, other_side
 
 
 class Noise(Pairs):
-    """x + e and x' + e', with x' = x where none came along; e, e' ~ N(0, std^2) independent in every entry.
-
-    std: in the units that encoders see, those of normalised pixels where x is an image.
-    """
+    """x + e and x' + e', with x' = x if the data have no x'; e, e' ~ N(0, std^2), independent in every entry."""
 
     def __init__(self, *, std: float):
-        require(std > 0, f"std must be above 0, got {std}; without noise x and x' would be one")
-        self.noise = std
+        require(std > 0, f"std must be above 0, got {std}; without noise x and x' would be equal")
+        self.noise = std  # in the units that encoders see; for images, those of normalised pixels
 
     def shapes(self, data: Data) -> tuple[Shape, Shape]:
         return data.shape, data.shape_prime or data.shape
