@@ -14,12 +14,8 @@ from ssvae_cli.distributions.von_mises_fisher import log_normaliser, mean_cosine
 from ssvae_cli.distributions.von_mises_fisher import sample as vmf_sample
 from ssvae_cli.encoders.posteriors import Gaussian, PowerSpherical
 from ssvae_cli.errors import UserError
-from ssvae_cli.estimators.aggregate import Aggregate
-from ssvae_cli.estimators.classifier import Classifier
-from ssvae_cli.estimators.kde import KDE
-from ssvae_cli.estimators.knn import KNN
-from ssvae_cli.estimators.logdet import LogDet, logdet_bias
-from ssvae_cli.estimators.telescoping import Telescoping
+from ssvae_cli.estimators.classifier import Classifier, Telescoping
+from ssvae_cli.estimators.entropies import KDE, KNN, Aggregate, LogDet, logdet_bias
 
 EUCLIDEAN, SPHERE, BOX = SPACES.values()
 SKEW = torch.tensor([[2.0, 0, 0], [1, 0.5, 0], [0, 1, 1]], dtype=torch.float64)

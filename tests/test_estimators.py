@@ -12,17 +12,9 @@ import pytest
 import torch
 
 from ssvae_cli.critics import Bilinear
-from ssvae_cli.estimators.dv import DV
-from ssvae_cli.estimators.eq3 import Eq3
-from ssvae_cli.estimators.infonce import InfoNCE
-from ssvae_cli.estimators.interpolated import Interpolated
-from ssvae_cli.estimators.js import JS
-from ssvae_cli.estimators.leave_one_out import LeaveOneOut
-from ssvae_cli.estimators.mine import MINE
-from ssvae_cli.estimators.nwj import NWJ
-from ssvae_cli.estimators.queue import Queue
-from ssvae_cli.estimators.smile import SMILE
-from ssvae_cli.estimators.tuba import TUBA
+from ssvae_cli.estimators.donsker_varadhan import DV, MINE, SMILE
+from ssvae_cli.estimators.infonce import Eq3, InfoNCE, LeaveOneOut, Queue
+from ssvae_cli.estimators.nwj import JS, NWJ, TUBA, Interpolated
 from ssvae_cli.priors.base import Encoded
 from ssvae_cli.scores.dense import DenseScores
 from ssvae_cli.scores.fresh import FreshScores

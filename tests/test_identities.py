@@ -13,9 +13,9 @@ import torch
 from helpers import normal_pairs
 from ssvae_cli.critics import RBF, Bilinear
 from ssvae_cli.estimators.classifier import Classifier
-from ssvae_cli.estimators.dv import DV
+from ssvae_cli.estimators.donsker_varadhan import DV
 from ssvae_cli.estimators.infonce import InfoNCE as KWay
-from ssvae_cli.estimators.leave_one_out import LeaveOneOut
+from ssvae_cli.estimators.infonce import LeaveOneOut
 from ssvae_cli.estimators.nwj import NWJ
 from ssvae_cli.priors.base import Encoded
 from ssvae_cli.priors.gaussian import Gaussian

@@ -14,7 +14,7 @@ from ssvae_cli.encoders.posteriors import Gaussian
 from ssvae_cli.encoders.torchvision_models import TorchvisionModel
 from ssvae_cli.errors import UserError
 from ssvae_cli.estimators.classifier import Classifier, cross_entropy
-from ssvae_cli.estimators.logdet import logdet_bias
+from ssvae_cli.estimators.entropies import logdet_bias
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.objective import make_objective
 from ssvae_cli.optimizers import AdamW

@@ -7,10 +7,8 @@ import pytest
 import torch
 
 from helpers import refused, ssvae
-from ssvae_cli.estimators.dv import DV
-from ssvae_cli.estimators.eq3 import Eq3
-from ssvae_cli.estimators.infonce import InfoNCE
-from ssvae_cli.estimators.leave_one_out import LeaveOneOut
+from ssvae_cli.estimators.donsker_varadhan import DV
+from ssvae_cli.estimators.infonce import Eq3, InfoNCE, LeaveOneOut
 from ssvae_cli.estimators.nwj import NWJ
 from ssvae_cli.priors import ExplicitPrior, ScorePrior
 from ssvae_cli.priors.gaussian import Gaussian
