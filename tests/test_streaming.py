@@ -133,7 +133,7 @@ def test_damaged_files_of_a_stream_are_named_and_counted_as_resident_ones_are(da
     with pytest.raises(UserError) as resident:
         read(root)
     data = read(root, memory_gb=0.0, workers=workers)
-    with pytest.raises(UserError, match="dog/.*png: cannot be read .*dataset.on_error=skip") as streamed:
+    with pytest.raises(UserError, match="dog/.*png: cannot be read .*on_error=skip") as streamed:
         list(data.test.batches(8))
     assert str(streamed.value) == str(resident.value) and "\n" not in str(streamed.value)
     assert ("3 of 40 images cannot be read, the first: " in str(streamed.value)) == (len(damaged) > 1)
