@@ -247,7 +247,6 @@ def test_modalities_of_two_shapes_are_refused_to_encoders_of_one_kind(modalities
     assert "one x is [5] here; encoder=mlp takes any shape" in refused(capfd, *modalities)
 
 
-@pytest.mark.xfail(reason="encoder_prime=separate, which dataset=paired brings, merges g's keys into g'", strict=True)
 def test_two_modalities_train_with_encoders_of_two_kinds(modalities, tmp_path):
     assert ssvae(*modalities, "encoder@encoder_prime=mlp") == 0
     assert '"probe/linear/test": null' in (tmp_path / "run" / "summary.json").read_text()

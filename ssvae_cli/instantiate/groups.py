@@ -22,6 +22,18 @@ def choices(group: str) -> list[str]:
     return sorted(path.stem for path in (conf() / group).glob("*.yaml")) if group in known_groups() else []
 
 
+def override_for(key: str, value: object, kind: str = "") -> str | None:
+    """The override that chooses `value` for a key, as prior/critic=mlp or pairs@pairs.then=noise; None where none does.
+
+    kind: the word for what belongs there, where the key's last word is not the group's.
+    """
+    path = key.replace(".", "/")
+    if path in known_groups():
+        return f"{path}={value}"
+    fitting = (g for g in known_groups() if g.split("/")[-1] in (kind, path.split("/")[-1]) and value in choices(g))
+    return next((f"{group}@{key}={value}" for group in fitting), None)
+
+
 def choices_with(group: str, part: str) -> list[str]:
     """The choices of a group with a part that is itself chosen: of `pairs` with a `then`, of `prior` with a critic."""
     brings = re.compile(rf"^  - (?:{part}|/[\w/]+@{part}): ", re.M)

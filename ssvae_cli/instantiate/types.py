@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Literal, Union, get_args, get_origin
 
 from ssvae_cli.errors import did_you_mean
-from ssvae_cli.instantiate.groups import choices, known_groups
+from ssvae_cli.instantiate.groups import override_for
 
 PLAIN_NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a word", type(None): "null"}
 
@@ -74,10 +74,8 @@ def hint(value: Any, annotation: Any, key: str) -> str:
     """'; did you mean X?' where a choice is close to what was given, or where a group's choice was given to a key."""
     kinds = [annotation, *get_args(annotation)]
     if isinstance(value, str):
-        group, kind = key.replace(".", "/"), next((choice_of(k) for k in kinds if inspect.isclass(k)), "")
-        if group in known_groups():
-            return f"; did you mean {group}={value}?"
-        if value in choices(kind):
-            return f"; did you mean {kind}@{key}={value}?"
+        kind = next((choice_of(k) for k in kinds if inspect.isclass(k)), "")
+        if override := override_for(key, value, kind):
+            return f"; did you mean {override}?"
     literals = [a for a in kinds if get_origin(a) is Literal]
     return did_you_mean(str(value), (str(option) for literal in literals for option in get_args(literal)))
