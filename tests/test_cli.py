@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import sysconfig
-import textwrap
 import zipfile
 from configparser import ConfigParser
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from helpers import TINY, composed, ssvae
+from helpers import composed, ssvae
 from ssvae_cli.instantiate.build import check
 from ssvae_cli.instantiate.groups import known_groups
 from ssvae_cli.instantiate.types import choice_of
@@ -93,59 +92,6 @@ def test_a_reader_that_has_gone_ends_the_help_without_a_word():
     done = subprocess.run([*SSVAE, "train", "--help"], stdout=write, stderr=subprocess.PIPE)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")
-
-
-OWN_PRIOR = '''
-from ssvae_cli.priors import ScorePrior
-
-
-class Own(ScorePrior):
-    """The InfoNCE prior by another name."""
-
-    quantity = "infonce"
-'''
-OWN_YAML = """
-defaults:
-  - critic: bilinear
-  - override /estimator@_global_.estimator: leave_one_out
-  - _self_
-_target_: own_prior.Own
-direction: forward
-"""
-
-
-def test_a_users_own_prior_needs_a_class_and_a_yaml_file_and_is_resumed_with_both(tmp_path, monkeypatch, capfd):
-    (tmp_path / "own_prior.py").write_text(OWN_PRIOR)
-    (tmp_path / "conf" / "prior").mkdir(parents=True)
-    (tmp_path / "conf" / "prior" / "own.yaml").write_text(OWN_YAML)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    own = ["--config-dir", "conf"]
-    assert ssvae("train", *own, "prior=own", *TINY, "trainer.epochs=1", "hydra.run.dir=run") == 0
-    assert (tmp_path / "run" / "summary.json").exists()
-    capfd.readouterr()
-    again = ["train", "resume=run", "trainer.epochs=2"]
-    assert ssvae(*again, "trust=true") == ssvae(*again, *own) == 2
-    no_folder, no_trust = capfd.readouterr().err.splitlines()
-    assert "prior=own is not a choice" in no_folder and "give its --config-dir again" in no_folder
-    assert "prior._target_ = own_prior.Own" in no_trust and "add trust=true" in no_trust
-    assert ssvae("train", "resume=run", *own, "trainer.epochs=2", "trust=true") == 0
-
-
-def test_the_prior_that_the_readme_adds_trains_as_printed(tmp_path, monkeypatch, capfd):
-    text = (REPOSITORY / "README.md").read_text().split("## Your own prior")[1].split("\n## ")[0]
-    code, yaml = (textwrap.dedent(block) for block in re.findall(r"\n\n((?:    .*\n|\n)+)", text))
-    (tmp_path / "my_priors.py").write_text(code)
-    (tmp_path / "my_conf" / "prior").mkdir(parents=True)
-    (tmp_path / "my_conf" / "prior" / "slow.yaml").write_text(yaml.split("\n\n")[0])  # the command follows
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    own = ["train", "--config-dir", "my_conf", "prior=slow"]
-    assert ssvae(*own, "prior.step=0.3", *TINY, "trainer.epochs=1", "hydra.run.dir=run") == 0
-    capfd.readouterr()
-    assert ssvae(*own, "prior.stp=0.3") == ssvae(*own, "prior.step=x") == 2
-    stp, step = capfd.readouterr().err.splitlines()
-    assert "did you mean 'prior.step'" in stp and "prior.step must be a number" in step
 
 
 def packages():
