@@ -102,3 +102,21 @@ def test_evaluation_asks_a_prior_and_does_not_look_at_its_kind(name):
 def test_no_configuration_hands_the_latent_dimension_over():
     for path in (REPOSITORY / "conf").rglob("*.yaml"):
         assert "${encoder.latent_dim}" not in path.read_text(), path
+
+
+def test_no_configuration_forwards_to_another_of_the_same_content():
+    for path in (REPOSITORY / "conf").rglob("*.yaml"):
+        lines = [line for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
+        assert not all(re.match(r"defaults:|  - /?[\w/]+@_here_|  - _self_", line) for line in lines), path
+
+
+def test_a_choice_brings_another_by_one_idiom():
+    for path in (REPOSITORY / "conf").rglob("*.yaml"):
+        for line in re.findall(r"^ *- override (.*)$", path.read_text(), re.M):
+            assert re.match(r"/[\w/]+@_global_\.[\w.]+: \w+", line), (path, line)
+
+
+def test_the_training_loop_shows_its_forward_pass_its_backward_pass_and_its_update():
+    loop = (PACKAGE / "train.py").read_text().split("for batch in ")[1]
+    steps = ["elbo = forward(batch)", "(-elbo).backward()", "norm = optimization.step(step)"]
+    assert sorted(steps, key=loop.index) == steps

@@ -1,4 +1,4 @@
-"""A user's own parts: each needs one class and one YAML file outside the package, as the README and its page print them.
+"""A user's own parts: each needs one class and one YAML file outside the package, as the README and a page print them.
 
 A part without what its family needs, or that raises, is refused in a line that names its contract; the traceback is in
 the log.
@@ -136,7 +136,8 @@ def test_a_part_that_breaks_its_contract_is_a_line_and_its_traceback_is_in_the_l
         text = f"defaults: [critic: cosine, _self_]\n{text}"
     if group == "encoder":
         backbone = f"backbone: {{_target_: {name}.Broken, _partial_: true}}"
-        text = f"_target_: ssvae_cli.encoders.Encoder\n{backbone}\nlatent_dim: 4\nprojector: []\nposterior: deterministic\n"
+        rest = "latent_dim: 4\nprojector: []\nposterior: deterministic\n"
+        text = f"_target_: ssvae_cli.encoders.Encoder\n{backbone}\n{rest}"
     (tmp_path / "conf" / group).mkdir(parents=True)
     (tmp_path / "conf" / group / "broken.yaml").write_text(text)
     (tmp_path / f"{name}.py").write_text(IMPORTS + code)
