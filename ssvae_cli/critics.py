@@ -1,7 +1,7 @@
 """Critics: log f(z, z') in nats, the part of a prior that ties z to z'.
 
-A critic answers with a table over all combinations, forward(z: [B, D], z': [M, D]) -> [B, M], and with
-the pairs alone, paired(z: [B, D], z': [B, D]) -> [B]. Both are float32 or better, under autocast too.
+A critic gives the table of all combinations, forward(z: [B, D], z': [M, D]) -> [B, M], and the pairs alone,
+paired(z: [B, D], z': [B, D]) -> [B]. Both are float32 or better, under autocast too.
 """
 
 import math
@@ -10,22 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssvae_cli.errors import require, require_above
+from ssvae_cli.errors import require_above, require_at_least
 from ssvae_cli.layers import full_precision, mlp, require_widths
 
 
 class Critic(nn.Module):
-    """log f(z, z'). Subclasses give `table` and `pairs`; this class keeps them out of autocast."""
+    """log f(z, z'). Subclasses give table(z, z'), [B, D], [M, D] -> [B, M], and pairs(z, z'), [B, D], [B, D] -> [B].
+    This class runs both without autocast."""
 
-    kept = 4  # numbers that training keeps for every score of a table
-
-    def table(self, z: Tensor, z_prime: Tensor) -> Tensor:
-        """[B, D], [M, D] -> [B, M]."""
-        raise NotImplementedError
-
-    def pairs(self, z: Tensor, z_prime: Tensor) -> Tensor:
-        """[B, D], [B, D] -> [B]."""
-        raise NotImplementedError
+    kept = 4  # numbers that training stores per score of a table
 
     def forward(self, z: Tensor, z_prime: Tensor) -> Tensor:
         with torch.autocast(z.device.type, enabled=False):
@@ -37,22 +30,12 @@ class Critic(nn.Module):
 
 
 class Factored(Critic):
-    """log f = k(a, b), an inner product or a function of a distance; all that learns is in a = a(z) and b = b(z').
+    """log f = k(a, b), an inner product or a function of a distance; all parameters are in a = a(z) and b = b(z').
 
-    a and b are made once a batch, so that a table can be had, and differentiated, a tile at a time.
+    a and b are computed once per batch, so a table can be computed, and differentiated, one tile at a time.
+    Subclasses give factors(z, z'), [B, D], [M, D] -> a, [B, E], and b, [M, E]; across(a, b) -> [B, M], k of all
+    combinations, which uses no parameter; and along(a, b), [B, E], [B, E] -> [B], k of the pairs alone.
     """
-
-    def factors(self, z: Tensor, z_prime: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, D], [M, D] -> a, [B, E], and b, [M, E]."""
-        raise NotImplementedError
-
-    def across(self, a: Tensor, b: Tensor) -> Tensor:
-        """k of all combinations, [B, E], [M, E] -> [B, M]; no parameter of the critic takes part."""
-        raise NotImplementedError
-
-    def along(self, a: Tensor, b: Tensor) -> Tensor:
-        """k of the pairs alone, [B, E], [B, E] -> [B]."""
-        raise NotImplementedError
 
     def factored(self, z: Tensor, z_prime: Tensor) -> tuple[Tensor, Tensor]:
         """`factors` in float32 or better."""
@@ -77,7 +60,7 @@ class InnerProduct(Factored):
 
 
 class Bilinear(InnerProduct):
-    """log f = z^T W z' (Eq. 4; van den Oord et al. 2018). W starts as identity / sqrt(D), so scores start near 1."""
+    """log f = z^T W z' (Eq. 4; van den Oord et al. 2018). W is initially identity / sqrt(D), for scores near 1."""
 
     def __init__(self, *, latent_dim: int):
         super().__init__()
@@ -104,7 +87,7 @@ class Cosine(InnerProduct):
 
 
 class BilinearBias(Bilinear):
-    """log f = z^T W z' + a(z) + b(z'), a and b small networks: what (4) lacks to reach c(z) Q(z'|z) / Q(z')."""
+    """log f = z^T W z' + a(z) + b(z'), a and b small networks: Eq. 4 alone cannot reach c(z) Q(z'|z) / Q(z')."""
 
     def __init__(self, *, latent_dim: int, hidden: list[int]):
         super().__init__(latent_dim=latent_dim)
@@ -118,14 +101,13 @@ class BilinearBias(Bilinear):
 
 
 class Separable(InnerProduct):
-    """log f = a(z)^T b(z') with two networks: as free as a product allows, at B + M evaluations for a table."""
+    """log f = a(z)^T b(z') with two networks: the most flexible product, at B + M evaluations per table."""
 
     def __init__(self, *, latent_dim: int, hidden: list[int], embedding_dim: int):
         super().__init__()
         require_widths("hidden", hidden)
-        require(embedding_dim > 0, f"embedding_dim must be at least 1, got {embedding_dim}")
-        self.left = mlp([latent_dim, *hidden, embedding_dim])
-        self.right = mlp([latent_dim, *hidden, embedding_dim])
+        require_at_least(1, embedding_dim=embedding_dim)
+        self.left, self.right = (mlp([latent_dim, *hidden, embedding_dim]) for _ in range(2))
         self.scale = embedding_dim**-0.5
 
     def factors(self, z, z_prime):
@@ -133,24 +115,16 @@ class Separable(InnerProduct):
 
 
 class Distance(Factored):
-    """log f is a function of |a - b|^2, a and b being z and z' in units of a scale."""
-
-    def scale(self) -> Tensor:
-        """[] or [D], what z and z' are divided by."""
-        raise NotImplementedError
-
-    def of(self, squared: Tensor) -> Tensor:
-        """log f at |a - b|^2, elementwise."""
-        raise NotImplementedError
+    """log f is a function of |a - b|^2, a and b being z and z' in units of a scale.
+    Subclasses give the scale, scale() -> [] or [D], and of(squared), log f at |a - b|^2, elementwise."""
 
     def factors(self, z, z_prime):
-        centre = z_prime.mean(0).detach()  # distances do not move with the origin, but their rounding does
+        centre = z_prime.mean(0).detach()  # the origin does not change distances, only their rounding
         scale = self.scale()
         return (z - centre) / scale, (z_prime - centre) / scale
 
     def across(self, a, b):
-        squared = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
-        return self.of(squared.clamp_min(0))
+        return self.of(((a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T).clamp_min(0))
 
     def along(self, a, b):
         return self.of(((a - b) ** 2).sum(1))
@@ -196,7 +170,7 @@ class Student(Distance):
 
 
 class Laplace(Factored):
-    """log f = -|z - z'|_1 / b, at most 0. The scale b is learned from its starting value."""
+    """log f = -|z - z'|_1 / b, at most 0. The scale b is learned from its initial value."""
 
     def __init__(self, *, scale: float):
         super().__init__()
@@ -215,12 +189,12 @@ class Laplace(Factored):
 
 
 class MLP(Critic):
-    """log f = network([z, z']), the concat critic: the freest f, at B M evaluations for a table."""
+    """log f = network([z, z']), the concat critic: the most flexible f, at B M evaluations per table."""
 
     def __init__(self, *, latent_dim: int, hidden: list[int]):
         super().__init__()
         require_widths("hidden", hidden)
-        # The first layer is linear in z and z' apart, so a table needs it B + M times and not B M times.
+        # The first layer is a sum of linear maps of z and of z': a table needs B + M of them, not B M.
         self.left = nn.Linear(latent_dim, hidden[0])
         self.right = nn.Linear(latent_dim, hidden[0], bias=False)
         self.rest = mlp([*hidden, 1])

@@ -1,6 +1,6 @@
 """Explicit decoders P(x|z), for the ordinary VAE of Eq. 1.
 
-The SSVAE has none: its decoder is implied by the encoder and the unknown P_true(x), so nobody can sample x from it.
+The SSVAE has none: its decoder is implied by the encoder and the unknown P_true(x), so it cannot generate x.
 """
 
 import math
@@ -17,45 +17,27 @@ from ssvae_cli.errors import require_at_least
 class ConvDecoder(nn.Module):
     """P(x|z) by a small transposed convolutional network, pixels independent given z."""
 
-    def __init__(
-        self,
-        *,
-        shape: Shape,
-        latent_dim: int,
-        width: int,
-        likelihood: Literal["bernoulli", "gaussian"],
-    ):
+    def __init__(self, *, shape: Shape, latent_dim: int, width: int, likelihood: Literal["bernoulli", "gaussian"]):
         super().__init__()
         require_at_least(1, width=width)
         require_images(shape, "decoder=conv")
         channels, height, side = shape
-        self.size = (height, side)
+        self.size, self.likelihood = (height, side), likelihood
         self.seed_shape = (2 * width, math.ceil(height / 4), math.ceil(side / 4))
-        self.likelihood = likelihood
         self.log_std = nn.Parameter(torch.tensor(-1.0)) if likelihood == "gaussian" else None
         self.expand = nn.Linear(latent_dim, math.prod(self.seed_shape))
-        self.layers = nn.Sequential(
-            nn.ReLU(),
-            nn.ConvTranspose2d(2 * width, width, 4, 2, 1),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-            nn.ConvTranspose2d(width, width, 4, 2, 1),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-            nn.Conv2d(width, channels, 3, 1, 1),
-        )
+        double = lambda inputs: [nn.ReLU(), nn.ConvTranspose2d(inputs, width, 4, 2, 1), nn.BatchNorm2d(width)]
+        doubled = [*double(2 * width), *double(width)]
+        self.layers = nn.Sequential(*doubled, nn.ReLU(), nn.Conv2d(width, channels, 3, 1, 1))
 
     def forward(self, z: Tensor) -> Tensor:
         """Logits (bernoulli) or means (gaussian) of x, [B, D] -> [B, C, H, W]."""
-        x = self.layers(self.expand(z).view(-1, *self.seed_shape))
-        return x[..., : self.size[0], : self.size[1]]
+        return self.layers(self.expand(z).view(-1, *self.seed_shape))[..., : self.size[0], : self.size[1]]
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """log P(x|z), x [B, C, H, W] in [0, 1] -> [B], nats summed over pixels.
-
-        bernoulli: exact for binary x; for greys it is the customary cross-entropy, which is no density.
-        gaussian: a density on [0, 1] pixels, with one learned standard deviation.
-        """
+        bernoulli: exact for binary x; for grey pixels the usual cross-entropy, which is no density.
+        gaussian: a density on [0, 1] pixels, with one learned standard deviation."""
         predicted = self(z).float()
         if self.log_std is None:
             pixels = -F.binary_cross_entropy_with_logits(predicted, x, reduction="none")

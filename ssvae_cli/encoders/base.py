@@ -1,4 +1,4 @@
-"""Encoders: a backbone, an optional projector, and a posterior Q(z|x)."""
+"""The encoder: a backbone, an optional projector, and a posterior Q(z|x)."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -12,15 +12,13 @@ from ssvae_cli.encoders.microbatch import in_microbatches
 from ssvae_cli.encoders.posteriors import Deterministic, Gaussian, PowerSpherical
 from ssvae_cli.errors import require, require_at_least
 from ssvae_cli.instantiate.build import Contract
-from ssvae_cli.layers import require_widths
+from ssvae_cli.layers import batch_normed, require_widths
 
 POSTERIORS = {"deterministic": Deterministic, "gaussian": Gaussian, "power_spherical": PowerSpherical}
-
-
 CONTRACT = Contract(
     ("features", "stochastic"),
-    "an encoder derives from Encoder of ssvae_cli.encoders, or gives features(x) and `stochastic`, whether Q(z|x) has a "
-    "density; called with x it returns a posterior, of ssvae_cli.encoders.posteriors",
+    "an encoder derives from Encoder of ssvae_cli.encoders, or has features(x) and `stochastic`, whether Q(z|x) has a "
+    "density; called with x it returns a posterior of ssvae_cli.encoders.posteriors",
 )
 BACKBONE = Contract(("out_dim",), "a backbone has `out_dim`, the width of the features that it returns")
 
@@ -32,10 +30,8 @@ def with_density(space: type[Space]) -> list[str]:
 
 class Encoder(nn.Module):
     """x -> features h, which probes read -> the parameters of Q(z|x).
-
-    shape: of one x, (C, H, W), (D,) or (T, ...). backbone: makes a module with `out_dim` from such a shape. projector:
-    hidden widths between h and z; none is a linear map. space: the prior's, where z lives.
-    """
+    shape: of one x, (C, H, W), (D,) or (T, ...). backbone: called with that shape, returns a module with `out_dim`.
+    projector: hidden widths between h and z; an empty list is a linear map. space: the prior's, where z lives."""
 
     def __init__(
         self,
@@ -53,35 +49,27 @@ class Encoder(nn.Module):
         self.backbone = backbone(shape=shape)
         BACKBONE.require(self.backbone, "backbone")
         self.posterior, self.space, self.shape = POSTERIORS[posterior], space, tuple(shape)
-        fitting = [name for name, made in POSTERIORS.items() if space.name in made.spaces]
-        require(
-            posterior in fitting,
-            f"posterior={posterior} has no density on the prior's space ({space.name}); allowed: {', '.join(fitting)}",
-        )
-        self.microbatch: int | None = None  # rows at a time, where the objective asks for it
-        self.stochastic = self.posterior.stochastic
-        self.latent_dim = latent_dim
-        layers: list[nn.Module] = []
-        width = self.backbone.out_dim
-        for hidden in projector:
-            layers += [nn.Linear(width, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU()]
-            width = hidden
-        layers.append(nn.Linear(width, self.posterior.width(latent_dim)))
-        self.projector = nn.Sequential(*layers)
+        allowed = [name for name, kind in POSTERIORS.items() if space.name in kind.spaces]
+        fault = f"posterior={posterior} has no density on the prior's space ({space.name})"
+        require(posterior in allowed, f"{fault}; allowed: {', '.join(allowed)}")
+        self.microbatch: int | None = None  # rows at a time, set by the objective
+        self.stochastic, self.latent_dim = self.posterior.stochastic, latent_dim
+        widths = [self.backbone.out_dim, *projector]
+        self.projector = nn.Sequential(*batch_normed(widths), nn.Linear(widths[-1], self.posterior.width(latent_dim)))
         self.to(memory_format=torch.channels_last)  # the layout in which convolutions are fast
 
     def features(self, x: Tensor) -> Tensor:
-        """[B, *shape] -> h, [B, F]; of several parts of each sample, [B, parts, *shape], the mean over the parts."""
+        """[B, *shape] -> h, [B, F]; for samples of several parts, [B, parts, *shape], the mean over the parts."""
         if x.ndim == len(self.shape) + 2:
             return torch.stack([self.features(part) for part in x.unbind(1)]).mean(0)
         return self.backbone(x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x)
 
     def forward(self, x: Tensor) -> Deterministic | Gaussian | PowerSpherical:
         """[B, *shape] -> Q(z|x)."""
-        if self.microbatch is None or not torch.is_grad_enabled():
-            return self.posterior(self._parameters_of(x), self.space)
-        return self.posterior(in_microbatches(self, self._parameters_of, x, self.microbatch), self.space)
+        whole = self.microbatch is None or not torch.is_grad_enabled()
+        parameters = self._parameters_of(x) if whole else in_microbatches(self, self._parameters_of, x, self.microbatch)
+        return self.posterior(parameters, self.space)
 
     def _parameters_of(self, x: Tensor) -> Tensor:
-        """[B, *shape] -> what Q(z|x) is made of, [B, width]."""
+        """[B, *shape] -> the parameters of Q(z|x), [B, width]."""
         return self.projector(self.features(x))

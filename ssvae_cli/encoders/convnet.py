@@ -7,10 +7,8 @@ from ssvae_cli.errors import require, require_at_least
 
 
 class ConvNet(nn.Module):
-    """Stages of two 3x3 convolutions, halved in size and doubled in width between, then flattened if tiny.
-
-    stride: of the first convolution; 2 halves the size before all else.
-    """
+    """Stages of two 3x3 convolutions, each half the size and twice the width of the last, pooled to 2x2 at most.
+    stride: of the first convolution; 2 halves the size at the start."""
 
     def __init__(self, *, shape: Shape, width: int, stages: int, stride: int):
         super().__init__()
@@ -25,8 +23,9 @@ class ConvNet(nn.Module):
                 layers += [nn.Conv2d(channels, out, 3, step, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
                 channels, height, side = out, -(-height // step), -(-side // step)
         self.layers = nn.Sequential(*layers)
-        self.pool = nn.AdaptiveAvgPool2d((min(height, 2), min(side, 2)))
-        self.out_dim = channels * min(height, 2) * min(side, 2)
+        pooled = min(height, 2), min(side, 2)
+        self.pool = nn.AdaptiveAvgPool2d(pooled)
+        self.out_dim = channels * pooled[0] * pooled[1]
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, out_dim]."""

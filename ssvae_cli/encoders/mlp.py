@@ -1,11 +1,11 @@
-"""A multilayer perceptron over whatever one x is."""
+"""A multilayer perceptron for any shape of x."""
 
 import math
 
 from torch import Tensor, nn
 
 from ssvae_cli.datasets.base import Shape
-from ssvae_cli.layers import require_widths
+from ssvae_cli.layers import batch_normed, require_widths
 
 
 class MLP(nn.Module):
@@ -14,13 +14,8 @@ class MLP(nn.Module):
     def __init__(self, *, shape: Shape, hidden: list[int]):
         super().__init__()
         require_widths("hidden", hidden)
-        layers: list[nn.Module] = []
-        width = math.prod(shape)
-        for out in hidden:
-            layers += [nn.Linear(width, out, bias=False), nn.BatchNorm1d(out), nn.ReLU()]
-            width = out
-        self.layers = nn.Sequential(*layers)
-        self.out_dim = width
+        self.layers = nn.Sequential(*batch_normed([math.prod(shape), *hidden]))
+        self.out_dim = hidden[-1]
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, *shape] -> [B, out_dim]."""

@@ -1,12 +1,13 @@
 """Posteriors Q(z|x): a delta on any space, or a density that is sampled by reparametrisation.
 
-A posterior is made of the encoder's output, [B, width(D)], and of the space in which the prior lives.
+A posterior takes its parameters, the encoder's output [B, width(D)], and the prior's space.
 """
 
 import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ssvae_cli.distributed.collectives import draw_rows
 from ssvae_cli.distributions.seeding import own_stream
@@ -34,7 +35,7 @@ class Deterministic:
 
 
 class Gaussian:
-    """Q(z|x) = N(mean, diag(exp(log_std))^2), both [B, D]; log_std is kept within [-6, 2] by a tanh."""
+    """Q(z|x) = N(mean, diag(exp(log_std))^2), both [B, D]; a tanh keeps log_std within [-6, 2]."""
 
     stochastic = True
     spaces = ("euclidean",)
@@ -55,12 +56,11 @@ class Gaussian:
     def log_prob(self, z: Tensor) -> Tensor:
         """log Q(z|x), [B, D] -> [B], nats."""
         whitened = (z - self.mean) * torch.exp(-self.log_std)
-        return (-0.5 * whitened**2 - self.log_std - 0.5 * math.log(2 * math.pi)).sum(1)
+        return (-0.5 * whitened**2 - self.log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
 
     def log_prob_table(self, z: Tensor) -> Tensor:
         """log Q(z_i|x_j), [N, D] -> [N, B], nats."""
-        whitened = (z[:, None] - self.mean) * torch.exp(-self.log_std)
-        return (-0.5 * whitened**2 - self.log_std - 0.5 * math.log(2 * math.pi)).sum(2)
+        return self.log_prob(z[:, None])
 
     def kl_standard_normal(self) -> Tensor:
         """KL(Q(z|x) || N(0, I)), [B], nats."""
@@ -69,10 +69,8 @@ class Gaussian:
 
 class PowerSpherical:
     """Q(z|x) on the unit sphere, proportional to (1 + mean^T z)^kappa (De Cao & Aziz 2020).
-
-    It has the shape of a von Mises-Fisher density, and samples without rejection. mean: [B, D] of length 1;
-    kappa: [B], D e^(3 tanh), so that it lies within a factor of 20 of D.
-    """
+    Shaped like a von Mises-Fisher density, but sampled without rejection. mean: [B, D] of length 1;
+    kappa: [B], D e^(3 tanh), within a factor of 20 of D."""
 
     stochastic = True
     spaces = ("sphere",)
@@ -92,20 +90,21 @@ class PowerSpherical:
         with own_stream(generator, self.mean.device):
             cosine = 2 * torch.distributions.Beta(half + self.kappa, half).rsample()[:, None] - 1
             noise = Sphere.sample(self.mean[:, 1:])
-        # On the sphere about the first axis, then reflected so that this axis falls on the mean.
+        # A sample about the first axis, then reflected so that this axis falls on the mean.
         upright = torch.cat([cosine, (1 - cosine**2).clamp_min(1e-12).sqrt() * noise], 1)
-        mirror = torch.nn.functional.normalize(torch.eye(1, self.mean.shape[1]).to(self.mean) - self.mean)
+        mirror = F.normalize(torch.eye(1, self.mean.shape[1]).to(self.mean) - self.mean)
         return upright - 2 * (upright * mirror).sum(1, keepdim=True) * mirror
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log Q(z|x) by surface measure, [B, D] -> [B], nats."""
-        return self._log_normaliser() + self.kappa * torch.log1p((z * self.mean).sum(1).clamp_min(-1 + 1e-6))
+        return self._log_density((z * self.mean).sum(1))
 
     def log_prob_table(self, z: Tensor) -> Tensor:
         """log Q(z_i|x_j), [N, D] -> [N, B], nats."""
-        return self._log_normaliser() + self.kappa * torch.log1p((z @ self.mean.T).clamp_min(-1 + 1e-6))
+        return self._log_density(z @ self.mean.T)
 
-    def _log_normaliser(self) -> Tensor:
+    def _log_density(self, cosine: Tensor) -> Tensor:
         b = 0.5 * (self.mean.shape[1] - 1)
         a = b + self.kappa
-        return torch.lgamma(a + b) - torch.lgamma(a) - (a + b) * math.log(2) - b * math.log(math.pi)
+        log_normaliser = torch.lgamma(a + b) - torch.lgamma(a) - (a + b) * math.log(2) - b * math.log(math.pi)
+        return log_normaliser + self.kappa * torch.log1p(cosine.clamp_min(-1 + 1e-6))

@@ -1,13 +1,11 @@
-"""Encoders of a window of steps: a frame encoder reads every step, a causal network what they say up to the last."""
+"""Encoders of a window of steps: a frame encoder reads each step, a causal network sums them up to the last."""
 
 from collections.abc import Callable
-from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssvae_cli.datasets.base import Shape
-from ssvae_cli.distributions.spaces import SPACES, Space
 from ssvae_cli.encoders.base import BACKBONE, Encoder
 from ssvae_cli.errors import require, require_at_least
 
@@ -15,48 +13,23 @@ from ssvae_cli.errors import require, require_at_least
 class SequenceEncoder(Encoder):
     """An encoder of x, [T, ...]: `frame` reads each step, `backbone` sums them up."""
 
-    def __init__(
-        self,
-        *,
-        shape: Shape,
-        frame: Callable[..., nn.Module],
-        backbone: Callable[..., nn.Module],
-        latent_dim: int,
-        projector: list[int],
-        posterior: Literal["deterministic", "gaussian", "power_spherical"],
-        space: type[Space] = SPACES["euclidean"],
-    ):
-        require(
-            len(shape) in (2, 4),
-            f"encoder=gru and encoder=causal_conv are for sequences, [T, D] or [T, C, H, W] each, and one x is "
-            f"{list(shape)} here; pairs=context makes windows of sequences, encoder=mlp takes any shape",
-        )
+    def __init__(self, *, shape: Shape, frame: Callable[..., nn.Module], backbone: Callable[..., nn.Module], **common):
+        kinds = "encoder=gru and encoder=causal_conv are for sequences, [T, D] or [T, C, H, W]"
+        remedy = "pairs=context makes windows of sequences, encoder=mlp takes any shape"
+        require(len(shape) in (2, 4), f"{kinds}, and one x is {list(shape)} here; {remedy}")
         network = frame(shape=tuple(shape[1:]))
         BACKBONE.require(network, "frame")
-        super().__init__(
-            shape=shape,
-            backbone=lambda shape: backbone(frame=network),
-            latent_dim=latent_dim,
-            projector=projector,
-            posterior=posterior,
-            space=space,
-        )
+        super().__init__(shape=shape, backbone=lambda shape: backbone(frame=network), **common)
 
 
 class Causal(nn.Module):
-    """Steps through a frame encoder, then through `over_time`, [B, T, F] -> [B, T, width]; the last step is read.
-
-    What `over_time` says of a step depends on no later one.
-    """
+    """Steps through a frame encoder, then over_time(h), [B, T, F] -> [B, T, width]; the last step is the output.
+    Subclasses give `over_time`, whose output at a step depends on no later step."""
 
     def __init__(self, *, frame: nn.Module, width: int):
         super().__init__()
         require_at_least(1, width=width)
-        self.frame = frame
-        self.out_dim = width
-
-    def over_time(self, h: Tensor) -> Tensor:
-        raise NotImplementedError
+        self.frame, self.out_dim = frame, width
 
     def steps(self, x: Tensor) -> Tensor:
         """[B, T, ...] -> [B, T, out_dim]."""
@@ -80,10 +53,8 @@ class GRU(Causal):
 
 
 class CausalConv(Causal):
-    """Convolutions over the steps that look back alone, each twice as far apart as the last (van den Oord et al. 2016).
-
-    After `layers` of them a step sees 1 + (kernel - 1)(2^layers - 1) steps.
-    """
+    """Causal convolutions over the steps, the dilation doubled from layer to layer (van den Oord et al. 2016).
+    After all `layers` a step sees 1 + (kernel - 1)(2^layers - 1) steps."""
 
     def __init__(self, *, frame: nn.Module, width: int, layers: int, kernel: int):
         super().__init__(frame=frame, width=width)

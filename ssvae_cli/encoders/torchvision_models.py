@@ -1,4 +1,4 @@
-"""torchvision's models as backbones: their classifier is left out, their features are kept."""
+"""torchvision's models as backbones: all but the classifier."""
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +18,12 @@ class TorchvisionModel(nn.Module):
         require(name in names, f"name={name} is no model of torchvision; {allowed(name, names)}")
         self.model = models.get_model(name, weights=None)
         if small_stem:
-            require(
-                isinstance(self.model, models.ResNet),
-                f"small_stem=true is for ResNets, got {name}; allowed: false",
-            )
+            is_resnet = isinstance(self.model, models.ResNet)
+            require(is_resnet, f"small_stem=true is for ResNets, got {name}; allowed: false")
             self.model.conv1 = nn.Conv2d(3, self.model.conv1.out_channels, 3, 1, 1, bias=False)
             self.model.maxpool = nn.Identity()
-        _drop_classifier(self.model)
+        linear = [name for name, module in self.model.named_modules() if isinstance(module, nn.Linear)]
+        self.model.set_submodule(linear[-1], nn.Identity())  # the classifier
         self.out_dim = self._try(shape)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -33,20 +32,13 @@ class TorchvisionModel(nn.Module):
 
     @torch.no_grad()
     def _try(self, shape: Shape) -> int:
-        """The width of the features; a model that cannot take such images says so here, not in the first step."""
+        """The width of the features. A model that cannot take such images fails here and not in the first step."""
         training = self.training
         try:
             width = self.eval()(torch.zeros(2, *shape)).shape[1]
         except (RuntimeError, AssertionError, ValueError) as error:
             size = "x".join(map(str, shape))
-            first = (str(error).splitlines() or ["no reason given"])[0]
-            raise UserError(f"name cannot take images of {size} ({first}); try encoder=resnet18") from None
+            reason = (str(error).splitlines() or ["no reason given"])[0]
+            raise UserError(f"name cannot take images of {size} ({reason}); try encoder=resnet18") from None
         self.train(training)
         return width
-
-
-def _drop_classifier(model: nn.Module) -> None:
-    """Replace the last linear layer, wherever the model keeps it, by the identity."""
-    name = [n for n, m in model.named_modules() if isinstance(m, nn.Linear)][-1]
-    parent, _, leaf = name.rpartition(".")
-    setattr(model.get_submodule(parent), leaf, nn.Identity())
