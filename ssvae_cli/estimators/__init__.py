@@ -8,24 +8,7 @@ from ssvae_cli.estimators.infonce import Eq3, InfoNCE, LeaveOneOut, Queue
 from ssvae_cli.estimators.nwj import JS, NWJ, TUBA, Interpolated
 
 __all__ = [
-    "Aggregate",
-    "Classifier",
-    "DV",
-    "EntropyEstimator",
-    "Eq3",
-    "Estimator",
-    "InfoNCE",
-    "Interpolated",
-    "JS",
-    "KDE",
-    "KNN",
-    "LeaveOneOut",
-    "LogDet",
-    "MINE",
-    "NWJ",
-    "Queue",
-    "SMILE",
-    "ScoreEstimator",
-    "TUBA",
-    "Telescoping",
-]
+    "Aggregate", "Classifier", "DV", "EntropyEstimator", "Eq3", "Estimator", "InfoNCE",
+    "Interpolated", "JS", "KDE", "KNN", "LeaveOneOut", "LogDet", "MINE", "NWJ", "Queue", "SMILE",
+    "ScoreEstimator", "TUBA", "Telescoping",
+]  # fmt: skip

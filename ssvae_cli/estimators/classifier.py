@@ -15,13 +15,12 @@ from ssvae_cli.layers import mlp, require_widths
 class Classifier(EntropyEstimator):
     """H(z) = E_Q [log R(z) / Q(z)] - E_Q log R(z), the ratio being a classifier's logit (Sugiyama et al. 2012).
 
-    R has the batch's own moments (normal; angular central Gaussian on the sphere), so that an encoder cannot run away
-    from R faster than the classifier follows: the logdet entropy less what the classifier finds missing. On the box it
-    is uniform. Where R is P(z) this is Sec. 3.1 of the paper as printed.
-    Gradient: the encoder sees the value with the classifier frozen, the classifier its own cross-entropy with the
-    encoder frozen; both come from one backward pass. Relation to I: none. Relation to the ELBO: its estimate, biased
-    up where the classifier is too weak or too far behind to see a difference between R and Q. No ceiling; low variance.
-    For reported numbers a fresh classifier is fitted and read on held-out samples.
+    R has the batch's moments (normal; angular central Gaussian on the sphere), so an encoder cannot move away from R
+    faster than the classifier learns: this is logdet's entropy less KL(Q || R) as the classifier sees it. On the box R
+    is uniform. If R is P(z) this is Sec. 3.1 of the paper as printed. Gradient: the encoder's is that of the value with
+    the classifier frozen, the classifier's that of its cross-entropy with the encoder frozen, in one backward pass.
+    Relation to I: none. Relation to the ELBO: an estimate, biased up if the classifier is too weak or too slow to tell
+    R from Q. No ceiling; low variance. Reported numbers use a fresh classifier on held-out samples.
     """
 
     name = "classifier"
@@ -42,24 +41,24 @@ class Classifier(EntropyEstimator):
         return value + own.detach() - own  # the value alone; its gradient trains both sides
 
     def own_loss(self, network: nn.Module, u: Tensor, space) -> Tensor:
-        """What the network learns from: samples u of Q, [B, D], against as many of R."""
+        """The network's loss: samples u of Q, [B, D], against as many of R."""
         return cross_entropy(lambda x: network(x).squeeze(1), space.sample(u), u)
 
 
 def cross_entropy(logit: Callable[[Tensor], Tensor], p: Tensor, q: Tensor) -> Tensor:
-    """Twice the mean loss, [], of telling samples of P from samples of Q, [B, D] each; at the optimum the logit is
-    log P / Q. 2 log 2 where it knows nothing."""
+    """Twice the mean loss, [], of a classifier between samples of P and of Q, [B, D] each: 2 log 2 at chance; at the
+    optimum the logit is log P / Q."""
     return F.softplus(-logit(p)).mean() + F.softplus(logit(q)).mean()
 
 
 class Telescoping(Classifier):
     """log R / Q as a sum over bridges: one classifier between each two neighbours of a path from R to Q.
 
-    A classifier that separates R from Q without fail learns no ratio; neighbours on the path overlap. The path mixes a
-    sample of R into one of Q: a normal mix, so that first moments stay, pulled back to the sphere there. One network
-    with an output a bridge. Gradient, relations to I and to the ELBO: the classifier's; its bias up is smaller where
-    the ratio is wide, its variance larger. No ceiling but what `bridges` classifiers can tell apart.
-    Source: Rhodes, Xu & Gutmann 2020.
+    A classifier that separates R from Q perfectly learns no ratio; neighbours on the path overlap. The path mixes
+    samples of R and Q with weights that keep the first moments, projected to the sphere there. One network has one
+    output per bridge. Gradient: as for `classifier`. Relation to I: none. Relation to the ELBO: an estimate, biased up
+    as `classifier`, by less if R and Q are far apart, but with a larger variance. No ceiling except what `bridges`
+    classifiers can separate. Source: Rhodes, Xu & Gutmann 2020.
     """
 
     name = "telescoping"
@@ -72,8 +71,5 @@ class Telescoping(Classifier):
     def own_loss(self, network, u, space) -> Tensor:
         reference = space.sample(u)
         path = [reference, *(space.mix(reference, u, k / self.bridges) for k in range(1, self.bridges)), u]
-        losses = [
-            cross_entropy(lambda x, k=k: network(x)[:, k], near, far)
-            for k, (near, far) in enumerate(zip(path, path[1:]))
-        ]
-        return sum(losses) / self.bridges
+        bridges = enumerate(zip(path, path[1:]))
+        return sum(cross_entropy(lambda x, k=k: network(x)[:, k], p, q) for k, (p, q) in bridges) / self.bridges

@@ -1,7 +1,6 @@
 """The Donsker-Varadhan bound, and its relatives with another gradient or a clipped partition."""
 
 import torch
-from torch import Tensor
 
 from ssvae_cli.errors import require, require_above
 from ssvae_cli.estimators.base import ScoreEstimator, straight_through
@@ -9,11 +8,11 @@ from ssvae_cli.estimators.nwj import jensen_shannon
 
 
 class DV(ScoreEstimator):
-    """E T - log E_{z, z'} e^T with T = log f and independent z, z' (Donsker & Varadhan 1983).
+    """E T - log E_{z, z'} e^T with T = log f and independent z, z'.
 
-    Relation to I: a lower bound in expectation over infinitely many samples; a minibatch's log of a mean biases
-    it up. Relation to the ELBO: that of `energy`, biased up likewise; of `mi` a lower bound. No ceiling; variance
-    grows like e^I. Source: Donsker & Varadhan 1983.
+    Relation to I: a lower bound with infinitely many samples; on a minibatch biased up, by the log of a mean. Relation
+    to the ELBO: for `energy` an estimate with that bias, for `mi` a lower bound. No ceiling; variance grows like e^I.
+    Source: Donsker & Varadhan 1983.
     """
 
     name = "dv"
@@ -24,17 +23,15 @@ class DV(ScoreEstimator):
         return scores.mean(scores.positives) - scores.log_partition_all()
 
 
-class MINE(ScoreEstimator):
-    """The value is plain DV. The gradient divides E e^T's by its moving average over batches (Belghazi et al. 2018).
+class MINE(DV):
+    """The value is plain DV. The gradient divides that of E e^T by its moving average over batches.
 
-    That takes a minibatch's bias out of the gradient, and leaves the value's. The average is kept in log space, so that
-    scores of any size overflow nothing, and moves in training alone. decay: of the average, a step. Relation to I,
-    relation to the ELBO, ceiling and variance: DV's, the gradient's variance lower. Source: Belghazi et al. 2018.
+    This removes a minibatch's bias from the gradient, not from the value. The average is stored in log space, so that
+    no score overflows, and is updated in training only. decay: of the average, per step. Relation to I, relation to
+    the ELBO and ceiling: as DV. Variance: as DV, that of the gradient lower. Source: Belghazi et al. 2018.
     """
 
     name = "mine"
-    estimates = frozenset({"mi", "energy"})
-    bound = "lower"
 
     def __init__(self, *, decay: float):
         super().__init__()
@@ -44,30 +41,25 @@ class MINE(ScoreEstimator):
 
     def forward(self, scores):
         log_partition, positives = scores.log_partition_all(), scores.mean(scores.positives)
-        average = self._average(log_partition.detach())
+        average = log_partition.detach()
+        if not torch.isneginf(self.log_average):
+            weights = average.new_tensor([self.decay, 1 - self.decay])
+            average = torch.logsumexp(torch.stack([self.log_average.to(average), average]) + weights.log(), 0)
         if self.training:
             self.log_average.copy_(average)
-        ratio = (log_partition - average).clamp_max(10.0)  # a batch far above the average pulls, but not beyond e^10
+        ratio = (log_partition - average).clamp_max(
+            10.0
+        )  # limits the gradient of a batch far above the average to e^10
         return straight_through(positives - log_partition, positives - ratio.exp())
-
-    def _average(self, log_partition: Tensor) -> Tensor:
-        if torch.isneginf(self.log_average):
-            return log_partition
-        weights = torch.tensor([self.decay, 1 - self.decay], dtype=log_partition.dtype, device=log_partition.device)
-        return torch.logsumexp(torch.stack([self.log_average.to(log_partition), log_partition]) + weights.log(), 0)
 
 
 class SMILE(ScoreEstimator):
     """Reads E T - log E_{z, z'} clip(e^T, e^-clip, e^clip); trains T by Jensen-Shannon, as its authors do.
-
-    Relation to I: none; clipping makes the partition small where T is large, and the value is no bound. Relation to
-    the ELBO of `energy`: biased up by the clipping. No ceiling; variance at most of order e^clip.
-    Source: Song & Ermon 2020.
-    """
+    Relation to I: none, no bound: clipping makes the partition small if T is large. Relation to the ELBO of `energy`:
+    biased up by the clipping. No ceiling; variance at most of order e^clip. Source: Song & Ermon 2020."""
 
     name = "smile"
     estimates = frozenset({"mi", "energy"})
-    bound = "none"
 
     def __init__(self, *, clip: float):
         super().__init__()

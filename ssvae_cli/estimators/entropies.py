@@ -13,12 +13,9 @@ from ssvae_cli.estimators.base import EntropyEstimator
 
 
 class LogDet(EntropyEstimator):
-    """H(z) = 1/2 log det(2 pi e Sigma), Sigma the batch's covariance, less the estimate's known bias on normal data.
-
-    Relation to I: none. Relation to the ELBO: biased up, a normal having the largest entropy of its covariance; exact
-    where z is normal. No ceiling; low variance while B is several times D. Source: Cover & Thomas, theorem 8.6.5; the
-    bias: Ahmed & Gokhale 1989.
-    """
+    """H(z) = 1/2 log det(2 pi e Sigma), Sigma the batch's covariance, less the known bias on normal data.
+    Relation to I: none. Relation to the ELBO: biased up (a normal has the largest entropy of its covariance), exact if
+    z is normal. No ceiling; low variance if B >> D. Source: Cover & Thomas, thm 8.6.5; Ahmed & Gokhale 1989 (bias)."""
 
     name = "logdet"
     spaces = frozenset({"euclidean"})
@@ -29,10 +26,8 @@ class LogDet(EntropyEstimator):
 
 
 def logdet_bias(count: int, dim: int) -> float:
-    """E 1/2 log det of the sample covariance of `count` normal samples, less that of their covariance, nats.
-
-    Wishart's: sum_i [digamma((n - i) / 2) - log((n - 1) / 2)] / 2, i = 1..D (Ahmed & Gokhale 1989).
-    """
+    """E 1/2 log det of the sample covariance of n = `count` normal samples, less that of their covariance, nats:
+    sum_i [digamma((n - i) / 2) - log((n - 1) / 2)] / 2, i = 1..D, by Wishart's law (Ahmed & Gokhale 1989)."""
     free = (count - torch.arange(1, dim + 1, dtype=torch.float64)).clamp_min(1)
     return 0.5 * (torch.digamma(free / 2) - math.log((count - 1) / 2)).sum().item()
 
@@ -41,8 +36,8 @@ class Aggregate(EntropyEstimator):
     """H(z) = -E log 1/B sum_j Q(z_i|x_j), the anchor's own posterior included.
 
     For stochastic posteriors only: that of a deterministic encoder is a delta. Relation to I: none. Relation to the
-    ELBO: biased down, as log of a mean with the own term in it is high; it reads at most H(z|x) + log B an entropy.
-    Low variance. Source: Tomczak & Welling 2018; Chen et al. 2018 (minibatch estimates of the aggregate posterior).
+    ELBO: biased down, as the own term makes the mean too large. Ceiling: H(z|x) + log B per entropy. Low variance.
+    Source: Tomczak & Welling 2018; Chen et al. 2018 (minibatch estimates of the aggregate posterior).
     """
 
     name = "aggregate"
@@ -55,30 +50,24 @@ class Aggregate(EntropyEstimator):
 class KDE(EntropyEstimator):
     """H(z) = -E log 1/(B-1) sum_{j != i} k(z_i, z_j), each sample left out of its own density.
 
-    k: a normal kernel in coordinates of covariance I, of variance B^(-2/(D+4)) (Scott 1992); on the sphere a von
-    Mises-Fisher kernel of that width beside the samples' own. Relation to I: none. Relation to the ELBO: biased up,
-    far up in many dimensions, as a kernel is wider than its data are dense. No ceiling; moderate variance.
-    Source: Joe 1989 (the resubstitution estimate, left out one).
+    k: a normal kernel of variance B^(-2/(D+4)) in coordinates of covariance I (Scott 1992); on the sphere a von
+    Mises-Fisher kernel of that width relative to the samples' own. Relation to I: none. Relation to the ELBO: biased
+    up, by much in many dimensions, where the kernel is too wide for the data. No ceiling; moderate variance.
+    Source: Joe 1989 (the resubstitution estimate, leaving one out).
     """
 
     name = "kde"
 
     def forward(self, z, *, posterior, space, side):
-        if space.name == "sphere":
-            return -_leave_one_out(_von_mises_fisher_kernel(z))
-        u, log_jacobian = Euclidean.standardiser(z)(z)
         count, dim = z.shape
+        if space.name == "sphere":  # Scott's factor times the samples' variance along each of the D - 1 tangents
+            variance = (1 - z.detach().mean(0).square().sum()).clamp_min(1e-6) / (dim - 1)
+            kappa = count ** (2 / (dim + 3)) / variance
+            return -_leave_one_out(kappa * z @ z.T + log_normaliser(kappa, dim))
+        u, log_jacobian = Euclidean.standardiser(z)(z)
         variance = count ** (-2 / (dim + 4))
         kernel = -0.5 * torch.cdist(u, u).square() / variance - 0.5 * dim * math.log(2 * math.pi * variance)
         return -_leave_one_out(kernel) - log_jacobian.mean()
-
-
-def _von_mises_fisher_kernel(z: Tensor) -> Tensor:
-    """log k, [B, B]; the variance along each of the D - 1 tangents shrinks by Scott's factor."""
-    count, dim = z.shape
-    variance = (1 - z.detach().mean(0).square().sum()).clamp_min(1e-6) / (dim - 1)
-    kappa = count ** (2 / (dim + 3)) / variance
-    return kappa * z @ z.T + log_normaliser(kappa, dim)
 
 
 def _leave_one_out(kernel: Tensor) -> Tensor:
@@ -90,10 +79,9 @@ def _leave_one_out(kernel: Tensor) -> Tensor:
 class KNN(EntropyEstimator):
     """H(z) = digamma(B) - digamma(k) + E log volume of the ball that reaches the k-th neighbour of z_i.
 
-    In coordinates of covariance I; on the sphere the ball is a cap. Relation to I: none. Relation to the ELBO: its
-    estimate, without bias while the density is even within the ball; biased up in many dimensions, where the k-th
+    In coordinates of covariance I; on the sphere the ball is a cap. Relation to I: none. Relation to the ELBO: an
+    estimate, unbiased if the density is constant within the ball; biased up in many dimensions, where the k-th
     neighbour is far. No ceiling; variance falls as k grows. Source: Kozachenko & Leonenko 1987.
-    k: which neighbour.
     """
 
     name = "knn"
@@ -106,16 +94,15 @@ class KNN(EntropyEstimator):
     def forward(self, z, *, posterior, space, side):
         count, dim = z.shape
         require(self.k < count, f"k must be below the batch's {count} samples, got {self.k}")
-        evenly = (torch.digamma(z.new_tensor(float(count))) - torch.digamma(z.new_tensor(float(self.k)))).item()
+        uniform = (torch.digamma(z.new_tensor(float(count))) - torch.digamma(z.new_tensor(float(self.k)))).item()
         if space.name == "sphere":
-            chord = self._distance(z)
-            return evenly + _log_cap(2 * torch.asin((chord / 2).clamp_max(1 - 1e-6)), dim).mean()
+            return uniform + _log_cap(2 * torch.asin((self._distance(z) / 2).clamp_max(1 - 1e-6)), dim).mean()
         u, log_jacobian = Euclidean.standardiser(z)(z)
         log_unit_ball = 0.5 * dim * math.log(math.pi) - math.lgamma(0.5 * dim + 1)
-        return evenly + log_unit_ball + dim * self._distance(u).log().mean() - log_jacobian.mean()
+        return uniform + log_unit_ball + dim * self._distance(u).log().mean() - log_jacobian.mean()
 
     def _distance(self, u: Tensor) -> Tensor:
-        """From each sample to its k-th neighbour, [B]; differentiable, and above 0 where two samples are one."""
+        """From each sample to its k-th neighbour, [B]; differentiable, and above 0 even for equal samples."""
         with torch.no_grad():
             nearest = torch.cdist(u, u).fill_diagonal_(math.inf).kthvalue(self.k, dim=1).indices
         return ((u - u[nearest]).square().sum(1) + 1e-12).sqrt()
@@ -124,5 +111,5 @@ class KNN(EntropyEstimator):
 def _log_cap(angle: Tensor, dim: int) -> Tensor:
     """log area of the cap within `angle` of a point of the unit sphere in R^dim: area(dim - 1) int sin^(dim - 2)."""
     nodes, weights = (angle.new_tensor(a) for a in np.polynomial.legendre.leggauss(64))
-    at = 0.5 * angle[:, None] * (1 + nodes)
-    return log_area(dim - 1) + (weights.log() + (dim - 2) * at.sin().log()).logsumexp(1) + (0.5 * angle).log()
+    angles = 0.5 * angle[:, None] * (1 + nodes)
+    return log_area(dim - 1) + (weights.log() + (dim - 2) * angles.sin().log()).logsumexp(1) + (0.5 * angle).log()

@@ -1,4 +1,4 @@
-"""InfoNCE among K candidates, and what differs from it in the partition alone."""
+"""InfoNCE with K candidates, and variants that differ only in the partition."""
 
 import math
 
@@ -11,10 +11,8 @@ from ssvae_cli.estimators.base import ScoreEstimator
 
 class InfoNCE(ScoreEstimator):
     """E [ log f(z_i, z'_i) - log 1/K sum_j f(z_i, z'_j) ], the positive included in the sum.
-
-    Relation to I: a lower bound, at most log K. Relation to the ELBO of the InfoNCE prior (Eq. 30): another
-    quantity, equal to it as K grows. Low variance. Source: van den Oord et al. 2018; Poole et al. 2019, Eq. 10.
-    """
+    Relation to I: a lower bound, at most log K. Relation to the ELBO of the InfoNCE prior (Eq. 30): a different
+    quantity, equal as K grows. Low variance. Source: van den Oord et al. 2018; Poole et al. 2019, Eq. 10."""
 
     name = "infonce"
     estimates = frozenset({"infonce", "mi"})
@@ -25,16 +23,15 @@ class InfoNCE(ScoreEstimator):
 
     @staticmethod
     def ceiling(candidates):
-        """log K."""
-        return math.log(candidates)
+        return math.log(candidates)  # log K
 
 
 class Eq3(InfoNCE):
     """E [ log f(z_i, z'_i) / (f(z_i, z'_i) + sum of N negatives) ] + log N, the paper's Eq. 3.
 
-    That is (N + 1)-way InfoNCE less log (N + 1) / N; the outer log that the paper prints is a slip. Relation to I: a
-    lower bound, below log N. Relation to the ELBO of the InfoNCE prior (Eq. 30): another quantity, equal to it as N
-    grows (Eq. 5). Low variance. Source: the paper, Eq. 3.
+    This is (N + 1)-way InfoNCE less log (N + 1) / N; the outer log printed in the paper is a slip. Relation to I: a
+    lower bound, below log N. Relation to the ELBO of the InfoNCE prior (Eq. 30): a different quantity, equal as N grows
+    (Eq. 5). Low variance. Source: the paper, Eq. 3.
     """
 
     name = "eq3"
@@ -44,32 +41,27 @@ class Eq3(InfoNCE):
 
     @staticmethod
     def ceiling(candidates):
-        """log N."""
-        return math.log(candidates - 1)
+        return math.log(candidates - 1)  # log N
 
 
 class LeaveOneOut(ScoreEstimator):
     """E [ log f(z_i, z'_i) - log 1/(K-1) sum_{j != i} f(z_i, z'_j) ]: Eq. 30 with Z(z) from the other pairs.
-
-    Relation to I: none; it is no bound, and can exceed I by far. Relation to the ELBO of the InfoNCE prior
-    (Eq. 30): its estimate, biased up by Jensen, as the log of a mean of K-1 is low on average. No ceiling;
-    variance grows with that of f. Source: Eq. 30 of the paper.
-    """
+    Relation to I: none, no bound; it can exceed I by far. Relation to the ELBO of the InfoNCE prior (Eq. 30): biased
+    up by Jensen, as the log of a mean of K-1 is low. No ceiling; variance grows with f's. Source: the paper, Eq. 30."""
 
     name = "leave_one_out"
     estimates = frozenset({"infonce"})
-    bound = "none"
 
     def forward(self, scores):
         return scores.mean(scores.positives - scores.log_partition(positive=False))
 
 
 class Queue(InfoNCE):
-    """K-way InfoNCE, latents of past batches among the candidates, K = batch + bank (He et al. 2020, MoCo).
+    """K-way InfoNCE with latents of past batches as further candidates, K = batch + bank.
 
-    Relation to I: a lower bound up to the staleness of the bank, made by earlier encoders and without gradient; at most
-    log K. Relation to the ELBO of the InfoNCE prior (Eq. 30): another quantity, equal to it as K
-    grows. Low variance. size: how many past pairs are kept; evaluation neither reads nor moves the bank.
+    size: how many past pairs are kept; evaluation neither reads nor changes the bank. Relation to I: a lower bound up
+    to the bank's staleness (latents of earlier encoders, without gradient); at most log K. Relation to the ELBO of the
+    InfoNCE prior (Eq. 30): a different quantity, equal as K grows. Low variance. Source: He et al. 2020 (MoCo).
     """
 
     name = "queue"
@@ -83,10 +75,7 @@ class Queue(InfoNCE):
         self.register_buffer("place", torch.tensor(0))
 
     def past(self):
-        if not self.training:
-            return None
-        kept = self.bank[:, : int(self.filled)].clone()
-        return kept[0], kept[1]
+        return tuple(self.bank[:, : int(self.filled)].clone()) if self.training else None
 
     @torch.no_grad()
     def remember(self, encoded):

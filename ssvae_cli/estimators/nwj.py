@@ -1,4 +1,4 @@
-"""The bound of Nguyen, Wainwright and Jordan, and what learns or reads by it."""
+"""The bound of Nguyen, Wainwright and Jordan, and estimators that train or evaluate with it."""
 
 import math
 
@@ -14,16 +14,16 @@ LARGEST_EXPONENT = 40.0  # e^40 = 2e17 nats: past all use, well inside float32
 
 
 def saturated_exp(exponent: Tensor) -> Tensor:
-    """exp, but constant from e^40 on, where its gradient is e^40 times the exponent's: nothing overflows."""
+    """exp, but constant from e^40 on, with gradient e^40 times the exponent's: nothing overflows."""
     return (exponent - (exponent - LARGEST_EXPONENT).clamp_min(0).detach()).exp()
 
 
 class NWJ(ScoreEstimator):
     """E T - E_{z, z'} e^(T - 1) with T = log f and independent z, z' (Nguyen et al. 2010, f-GAN's KL form).
 
-    Relation to I: a lower bound, unbiased over batches. Relation to the ELBO of `mi`: a lower bound. No ceiling;
-    variance grows like e^I. Source: Nguyen, Wainwright & Jordan 2010. Past e^40 the partition term saturates: the
-    value is then of no use, but still finite.
+    Relation to I: a lower bound, unbiased over batches. Relation to the ELBO of `mi`: a lower bound. No ceiling, but
+    past e^40 the partition term saturates and the value, still finite, means nothing; variance grows like e^I.
+    Source: Nguyen, Wainwright & Jordan 2010.
     """
 
     name = "nwj"
@@ -35,11 +35,11 @@ class NWJ(ScoreEstimator):
 
 
 class TUBA(ScoreEstimator):
-    """E T - E_{z, z'} e^T / a - log a + 1, T = log f, the baseline a learned (Barber & Agakov 2003; Poole et al. 2019).
+    """E T - E_{z, z'} e^T / a - log a + 1, T = log f, with a learned baseline a.
 
-    Here a is one number, so that the best a is E e^T, where this is DV; at a = e it is NWJ. Relation to I: a lower
-    bound, unbiased over batches. Relation to the ELBO: of `mi` and `energy` a lower bound. No ceiling; variance grows
-    like e^I. Source: Barber & Agakov 2003.
+    Here a is one number: the best, E e^T, gives DV, and e gives NWJ. Relation to I: a lower bound, unbiased over
+    batches. Relation to the ELBO of `mi` and `energy`: the same. No ceiling; variance grows like e^I.
+    Source: Barber & Agakov 2003; Poole et al. 2019.
     """
 
     name = "tuba"
@@ -58,10 +58,9 @@ class TUBA(ScoreEstimator):
 class JS(ScoreEstimator):
     """Trains E -softplus(-T) - E_{z, z'} softplus(T), T = log f; reads 1 + E T - E_{z, z'} e^T, NWJ at f = e^T.
 
-    The trained quantity is a bound of the Jensen-Shannon divergence and not of I; its gradient is tame, and its best T
-    is log Q(z, z') / Q(z) Q(z'), where the value is I. Relation to I: the value is a lower bound. Relation to the ELBO
-    of `mi`: a lower bound. No ceiling; the value's variance grows like e^I. Source: Nowozin et al. 2016; Hjelm et al.
-    2019; Poole et al. 2019.
+    The trained quantity bounds the Jensen-Shannon divergence, not I; its gradient stays small, and its best T is
+    log Q(z, z') / Q(z) Q(z'), where the value is I. Relation to I: the value is a lower bound. Relation to the ELBO of
+    `mi`: the same. No ceiling; variance like e^I. Source: Nowozin et al. 2016; Hjelm et al. 2019; Poole et al. 2019.
     """
 
     name = "js"
@@ -82,9 +81,9 @@ class Interpolated(ScoreEstimator):
     """1 + E log [ f / a ] - E_{z, z'} [ f / a ], a = alpha m + (1 - alpha) e, m the mean of f over the candidates.
 
     alpha = 1 is K-way InfoNCE, alpha = 0 is NWJ; between them bias is traded for variance. Relation to I: a lower
-    bound, but for a bias up of order 1 / K^2 strictly between the ends, where independent pairs have one candidate
-    less. Relation to the ELBO of `mi`: the same. Ceiling 1 + log K - log alpha, log K at alpha = 1. Variance between
-    NWJ's and InfoNCE's. Source: Poole et al. 2019, Eq. 14.
+    bound; strictly between the ends biased up by order 1 / K^2, as independent pairs have one candidate less. Relation
+    to the ELBO of `mi`: the same. Ceiling: 1 + log K - log alpha; log K at alpha = 1. Variance: between NWJ's and
+    InfoNCE's. Source: Poole et al. 2019, Eq. 14.
     """
 
     name = "interpolated"
@@ -107,5 +106,5 @@ class Interpolated(ScoreEstimator):
         return (log_mean + math.log(self.alpha)).logaddexp(log_mean.new_tensor(1 + math.log1p(-self.alpha)))
 
     def ceiling(self, candidates):
-        """1 + log K / alpha, the 1 gone at alpha = 1."""
+        """1 + log K / alpha; log K at alpha = 1."""
         return (self.alpha < 1) + math.log(candidates / self.alpha) if self.alpha else math.inf

@@ -6,22 +6,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ssvae_cli.scores.protocol import Scores
 
-class DenseScores:
+
+class DenseScores(Scores):
     """Scores within a batch: every other pair's z' is a negative, and so is every further candidate.
-
-    table: [B, N], N >= B, table[i, j] = log f(z_i, c_j), c_j = z'_j for j < B.
-    """
+    table: [B, N], N >= B, table[i, j] = log f(z_i, c_j), c_j = z'_j for j < B."""
 
     def __init__(self, table: Tensor):
         if table.ndim != 2 or table.shape[0] > table.shape[1] or table.shape[1] < 2:
             raise ValueError(f"DenseScores takes a table of pairs by at least 2 candidates, got {tuple(table.shape)}")
-        self.table = table
-        self.positives = table.diagonal()
-        self.candidates = table.shape[1]
-
-    def mean(self, values: Tensor) -> Tensor:
-        return values.mean()
+        self.table, self.positives, self.candidates = table, table.diagonal(), table.shape[1]
 
     def log_partition(self, *, positive: bool) -> Tensor:
         if positive:

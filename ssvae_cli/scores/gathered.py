@@ -8,11 +8,9 @@ from ssvae_cli.distributed.collectives import all_reduce_max, all_reduce_mean, a
 from ssvae_cli.scores.protocol import Scores
 
 
-class GatheredScores:
-    """One rank's part of the scores of a batch that several hold: `own`, its anchors against the candidates of all.
-
-    Each mean, and each partition over all pairs, is that of the whole batch, the same on every rank.
-    """
+class GatheredScores(Scores):
+    """One rank's part of a shared batch's scores: `own`, its anchors against the candidates of all ranks.
+    Each mean, and each partition over all pairs, is that of the whole batch, the same on every rank."""
 
     def __init__(self, own: Scores):
         self.own, self.positives, self.candidates = own, own.positives, own.candidates

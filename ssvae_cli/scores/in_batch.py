@@ -16,19 +16,19 @@ from ssvae_cli.scores.tiled import TiledScores, Tiles
 TILED_ABOVE = 4096 * 4096  # scores; below, one table is as fast and simpler to compile
 
 Direction = Literal["forward", "backward", "both"]
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-def by_direction(direction: Direction, forward: Callable[[], Answer], backward: Callable[[], Answer]) -> list[Answer]:
-    """What is asked of each direction: forward anchors z and normalises over z', backward the reverse."""
+def by_direction(direction: Direction, forward: Callable[[], Result], backward: Callable[[], Result]) -> list[Result]:
+    """The result of each direction: forward anchors z and normalises over z', backward the reverse."""
     chosen = {"forward": [forward], "backward": [backward], "both": [forward, backward]}
-    return [answer() for answer in chosen[direction]]
+    return [function() for function in chosen[direction]]
 
 
 def in_batch_scores(
     critic: Critic, z: Tensor, z_prime: Tensor, direction: Direction, past: tuple[Tensor, Tensor] | None = None
 ) -> list[Scores]:
-    """Scores of the pairs z, z': [B, D], one a direction; `past` latents, [M, D] each, are further candidates."""
+    """Scores of the pairs z, z': [B, D], one per direction; `past` latents, [M, D] each, are further candidates."""
     others, others_prime = (all_gather_own_first(side) for side in (z, z_prime))
     if past is not None:
         others, others_prime = (torch.cat(side) for side in zip((others, others_prime), past))
@@ -40,12 +40,8 @@ def in_batch_scores(
 def _dense(critic, z, z_prime, others, others_prime, direction) -> list[Scores]:
     """z against others', and z' against others; the pairs come first among these."""
     table = critic(z, others_prime)
-    alone = others.shape == z.shape
-    return by_direction(
-        direction,
-        lambda: DenseScores(table),
-        lambda: DenseScores((table if alone else critic(others, z_prime)).T),
-    )
+    reverse = lambda: table if others.shape == z.shape else critic(others, z_prime)
+    return by_direction(direction, lambda: DenseScores(table), lambda: DenseScores(reverse().T))
 
 
 def _tiled(critic, z, z_prime, others, others_prime, direction) -> list[Scores]:
@@ -53,8 +49,5 @@ def _tiled(critic, z, z_prime, others, others_prime, direction) -> list[Scores]:
         sides = {"forward": {"rows"}, "backward": {"columns"}, "both": {"rows", "columns"}}[direction]
         tiles = Tiles(critic, z, z_prime, sides=sides)
         return by_direction(direction, lambda: TiledScores(tiles, "rows"), lambda: TiledScores(tiles, "columns"))
-    return by_direction(
-        direction,
-        lambda: TiledScores(Tiles(critic, z, others_prime, sides={"rows"}), "rows"),
-        lambda: TiledScores(Tiles(critic, others, z_prime, sides={"columns"}), "columns"),
-    )
+    tiled = lambda a, b, side: TiledScores(Tiles(critic, a, b, sides={side}), side)
+    return by_direction(direction, lambda: tiled(z, others_prime, "rows"), lambda: tiled(others, z_prime, "columns"))

@@ -1,4 +1,4 @@
-"""What every kind of scores answers."""
+"""What every kind of scores can be asked."""
 
 import math
 from typing import Protocol
@@ -14,6 +14,7 @@ class Scores(Protocol):
 
     def mean(self, values: Tensor) -> Tensor:
         """E over the pairs of `values`, [B] -> []."""
+        return values.mean()
 
     def log_partition(self, *, positive: bool) -> Tensor:
         """log mean_j f(z_i, z'_j), [B]; `positive` says whether the anchor's own z'_i is among the z'_j."""

@@ -1,6 +1,6 @@
-"""Sums over a table of scores that is never whole: made a tile at a time, and again in the backward pass.
+"""Sums over a table of scores that is computed one tile at a time, and again in the backward pass.
 
-t[i, j] = across(a_i, b_j), `across` without parameters of its own; t[i, i], the positives, are left out of every sum.
+t[i, j] = across(a_i, b_j), where `across` has no parameters; t[i, i], the positives, are left out of every sum.
 """
 
 import math
@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-SIDE = {"cpu": 1024, "cuda": 8192}  # of a tile: within the cache of a CPU; enough work for a GPU
+SIDE = {"cpu": 1024, "cuda": 8192}  # of a tile: fits a CPU's cache; enough work for a GPU
 
 
-@torch.compiler.disable  # a loop of thousands of tiles is not for a compiler to unroll
+@torch.compiler.disable  # a compiler would unroll this loop of thousands of tiles
 def log_sums(a: Tensor, b: Tensor, across: Callable, *, rows: bool, columns: bool) -> tuple[Tensor, Tensor]:
-    """(log sum_j e^t[i, j], [B]; log sum_i e^t[i, j], [M]); a: [B, E], b: [M, E]. -inf where not asked for."""
+    """(log sum_j e^t[i, j], [B]; log sum_i e^t[i, j], [M]), a: [B, E], b: [M, E]; -inf for a side not asked for."""
     with torch.autocast(a.device.type, enabled=False):
         return _LogSums.apply(a, b, across, rows, columns)
 
@@ -80,7 +80,7 @@ def _places(a: Tensor, b: Tensor) -> Iterator[tuple[slice, slice]]:
 
 
 def _masked(tile: Tensor, i: slice, j: slice, value: float) -> Tensor:
-    """The tile with its positives, which lie on its diagonal or are elsewhere, set to `value`."""
+    """The tile with its positives set to `value`; they are its diagonal, or outside it."""
     if i.start == j.start:
         tile.diagonal().fill_(value)
     return tile

@@ -1,4 +1,4 @@
-"""In-batch scores in tiles: no table is ever whole."""
+"""In-batch scores in tiles: the table is never held as a whole."""
 
 import math
 from functools import cached_property
@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.critics import Factored
+from ssvae_cli.scores.protocol import Scores
 from ssvae_cli.scores.tile_sums import log_sums, softplus_sum
 
 
 class Tiles:
     """The table t[i, j] = log f(z_i, z'_j) in its factors, and the sums over it, each computed once.
-
-    z: [B, D], z': [M, D]. sides: whose sums are wanted; both come from one pass.
-    """
+    z: [B, D], z': [M, D]. sides: whose sums are wanted; both come from one pass."""
 
     def __init__(self, critic: Factored, z: Tensor, z_prime: Tensor, *, sides: set[Literal["rows", "columns"]]):
         self.critic, self.sides = critic, sides
@@ -23,7 +22,7 @@ class Tiles:
 
     @cached_property
     def positives(self) -> Tensor:
-        """t[i, i], of as many as there are pairs."""
+        """t[i, i], one per pair."""
         pairs = min(len(self.a), len(self.b))
         return self.critic.along(self.a[:pairs], self.b[:pairs])
 
@@ -36,27 +35,16 @@ class Tiles:
         """`log_sums` of t clipped to [-clip, clip]."""
         across = self.critic.across
         clipping = across if math.isinf(clip) else lambda a, b: across(a, b).clamp(-clip, clip)
-        wanted = {side: side in self.sides for side in ("rows", "columns")}
-        return log_sums(self.a, self.b, clipping, **wanted)
-
-    def softplus_sum(self) -> Tensor:
-        """sum_{i != j} softplus(t), []."""
-        return softplus_sum(self.a, self.b, self.critic.across)
+        return log_sums(self.a, self.b, clipping, rows="rows" in self.sides, columns="columns" in self.sides)
 
 
-class TiledScores:
-    """What DenseScores answers, in memory that does not grow with the square of the batch.
-
-    The anchors are the rows of `tiles`, or its columns; there are at least as many candidates.
-    """
+class TiledScores(Scores):
+    """The answers of DenseScores, in memory that grows with the batch and not with its square.
+    The anchors are the rows of `tiles`, or its columns; there are at least as many candidates."""
 
     def __init__(self, tiles: Tiles, anchors: Literal["rows", "columns"]):
         self.tiles, self.side = tiles, ("rows", "columns").index(anchors)
-        self.positives = tiles.positives
-        self.candidates = len(tiles.a if self.side else tiles.b)
-
-    def mean(self, values: Tensor) -> Tensor:
-        return values.mean()
+        self.positives, self.candidates = tiles.positives, len(tiles.a if self.side else tiles.b)
 
     def log_partition(self, *, positive: bool) -> Tensor:
         apart = self._anchors(self.tiles.log_sums)
@@ -69,7 +57,8 @@ class TiledScores:
         return self._anchors(sums).logsumexp(0) - math.log(len(self.positives) * (self.candidates - 1))
 
     def softplus_all(self) -> Tensor:
-        return self.tiles.softplus_sum() / (len(self.positives) * (self.candidates - 1))
+        total = softplus_sum(self.tiles.a, self.tiles.b, self.tiles.critic.across)
+        return total / (len(self.positives) * (self.candidates - 1))
 
     def _anchors(self, sums: tuple[Tensor, Tensor]) -> Tensor:
         return sums[self.side][: len(self.positives)]
