@@ -1,4 +1,4 @@
-"""The objective: encoders, prior, estimator and decoder make one number, the ELBO in nats."""
+"""The objective: the ELBO in nats, from encoders, prior, estimator and decoder."""
 
 import pkgutil
 from typing import Literal
@@ -28,10 +28,10 @@ VAE = "decoder=conv is the ordinary VAE"
 class Objective(nn.Module):
     """L = E_Q [log P(z, z') - log Q(z) - log Q(z')], up to log P_true(x) + log P_true(x') (Eqs. 17, 20).
 
-    With an explicit decoder it is the ordinary VAE's ELBO (Eq. 1), E log P(x|z) - KL(Q(z|x) || P(z)), log P(x)
-    included, its KL in closed form and no estimator needed; the two kinds of ELBO are never compared.
-    precision: the encoders', auto: bf16 where the hardware supports it, else float32; scores are always float32.
-    microbatch: how many rows the encoders see at once, None for all. Raises UserError for parts that do not fit.
+    With an explicit decoder it is the ordinary VAE's ELBO (Eq. 1), E log P(x|z) - KL(Q(z|x) || P(z)), with log P(x)
+    included, the KL in closed form and no estimator; the two kinds of ELBO are never compared.
+    precision: of the encoders; auto is bf16 where the hardware supports it, else float32. Scores are always float32.
+    microbatch: how many rows the encoders see at once, None for all. Raises UserError if the parts do not fit together.
     """
 
     def __init__(
@@ -46,38 +46,31 @@ class Objective(nn.Module):
         microbatch: int | None = None,
     ):
         super().__init__()
-        encoders = {"encoder": encoder} | ({"encoder_prime": encoder_prime} if encoder_prime is not None else {})
+        self.encoder = encoder
+        self.encoder_prime = encoder if encoder_prime is None else encoder_prime
         if decoder is not None:
             require_vae(encoder, prior, estimator)
         else:
-            require_match(encoders, prior, estimator)
-        self.encoder = encoder
-        self.encoder_prime = encoder if encoder_prime is None else encoder_prime
+            require_match({"encoder": encoder, "encoder_prime": self.encoder_prime}, prior, estimator)
         self.encoder.microbatch = self.encoder_prime.microbatch = microbatch
-        self.prior = prior
-        self.estimator = estimator
-        self.decoder = decoder
-        self.precision = precision
+        self.prior, self.estimator, self.decoder, self.precision = prior, estimator, decoder, precision
 
     def encode(self, x: Tensor, x_prime: Tensor, generator: torch.Generator | None = None) -> Encoded:
-        """One sample of Q(z|x) and of Q(z'|x'); an unstructured prior sees x alone. x, x': [B, ...]."""
+        """One sample of Q(z|x) and of Q(z'|x'); an unstructured prior uses x alone. x, x': [B, ...]."""
         with self._autocast(x):
             posterior = self.encoder(x)
             posterior_prime = self.encoder_prime(x_prime) if self.prior.views == 2 else None
-        return Encoded(
-            z=posterior.sample(generator),
-            z_prime=None if posterior_prime is None else posterior_prime.sample(generator),
-            posterior=posterior,
-            posterior_prime=posterior_prime,
-        )
+        z = posterior.sample(generator)
+        z_prime = None if posterior_prime is None else posterior_prime.sample(generator)
+        return Encoded(z, z_prime, posterior, posterior_prime)
 
     def posterior(self, x: Tensor):
-        """Q(z|x), [B, ...] -> a posterior over [B, D]."""
+        """x, [B, ...] -> Q(z|x) of [B, D]."""
         with self._autocast(x):
             return self.encoder(x)
 
     def features(self, x: Tensor) -> Tensor:
-        """What probes read: the backbone's features of x, [B, ...] -> float32 [B, F]."""
+        """The backbone's features of x, for probes: [B, ...] -> float32 [B, F]."""
         with self._autocast(x):
             return self.encoder.features(x).float()
 
@@ -94,7 +87,7 @@ class Objective(nn.Module):
 
     @property
     def is_stochastic(self) -> bool:
-        """Whether Q(z|x) or Q(z'|x') is a density, and not a delta."""
+        """Whether Q(z|x) or Q(z'|x') is a density and not a delta."""
         return self.encoder.stochastic or self.encoder_prime.stochastic
 
     def _autocast(self, x: Tensor) -> torch.autocast:
@@ -104,35 +97,29 @@ class Objective(nn.Module):
 
 def require_vae(encoder: nn.Module, prior: Prior, estimator: Estimator | None) -> None:
     """Raise UserError unless these parts make an ordinary VAE."""
-    chosen = choice_of(type(prior))
-    require(
-        hasattr(prior, "posterior_kl"),
-        f"{VAE}, whose KL needs a closed form: it needs prior=unstructured_normal, got prior={chosen}",
+    fault = (
+        f"{VAE}, with its KL in closed form, and needs prior=unstructured_normal, got prior={choice_of(type(prior))}"
     )
-    require(
-        estimator is None,
-        f"{VAE} and has its KL in closed form, so that estimator={getattr(estimator, 'name', '')} has nothing to "
-        "estimate; allowed: analytic",
-    )
+    require(hasattr(prior, "posterior_kl"), fault)
+    fault = f"{VAE}, with its KL in closed form: estimator={getattr(estimator, 'name', '')} has nothing to estimate"
+    require(estimator is None, f"{fault}; allowed: analytic")
     require(encoder.stochastic, f"{VAE} and needs encoder.posterior=gaussian, got deterministic")
 
 
 def require_match(encoders: dict[str, nn.Module], prior: Prior, estimator: Estimator | None) -> None:
-    """Raise UserError unless the estimator estimates what the prior needs, of such latents."""
+    """Raise UserError unless the estimator estimates what the prior needs, for the latents of these encoders."""
     name = "analytic" if estimator is None else estimator.name
     if estimator is None or not serves(prior, type(estimator)):
-        line = f"estimator={name} cannot serve prior={choice_of(type(prior))}"
-        raise UserError(f"{line}; {allowed(name, serving_choices(prior))}")
+        fault = f"estimator={name} cannot serve prior={choice_of(type(prior))}"
+        raise UserError(f"{fault}; {allowed(name, serving_choices(prior))}")
     delta = next((key for key, encoder in encoders.items() if not encoder.stochastic), None)
-    require(
-        delta is None or not estimator.needs_density,
-        f"estimator={name} needs a stochastic posterior, got {delta}.posterior=deterministic; "
-        f"allowed: {', '.join(with_density(prior.space)) or 'none on this space'}",
-    )
+    fault = f"estimator={name} needs a stochastic posterior, got {delta}.posterior=deterministic"
+    remedy = ", ".join(with_density(prior.space)) or "none on this space"
+    require(delta is None or not estimator.needs_density, f"{fault}; allowed: {remedy}")
 
 
 def serves(prior: Prior, estimator: type[Estimator]) -> bool:
-    """Whether a class of estimators estimates the prior's quantity in the space of its latents."""
+    """Whether a class of estimators estimates the prior's quantity in the prior's space."""
     return prior.quantity in estimator.estimates and prior.space.name in estimator.spaces
 
 
@@ -145,39 +132,34 @@ def serving_choices(prior: Prior) -> list[str]:
 @torch.compiler.assume_constant_result
 def supports_bf16(device: torch.device) -> bool:
     """Whether the device has instructions for products of bfloat16: GPUs from Ampere on, CPUs with AVX-512 bf16 or AMX.
-
-    Others emulate them, at a fraction of float32's speed.
-    """
+    Others emulate them, at a fraction of float32's speed."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    return torch.cpu._is_avx512_bf16_supported()  # what has AMX has it too
+    return torch.cpu._is_avx512_bf16_supported()  # true of every CPU with AMX
 
 
 def make_objective(cfg: DictConfig, shape: Shape, shape_prime: Shape) -> Objective:
     """The objective that a composed configuration describes, for one x and one x' of these shapes."""
     dim = cfg.encoder.get("latent_dim")
-    whole = isinstance(dim, int) and not isinstance(dim, bool) and 1 <= dim < 2**63
-    require(whole, f"encoder.latent_dim, the dimension of z, must be an integer of at least 1, got {dim!r}")
+    prime = cfg.encoder if cfg.encoder_prime == "separate" else cfg.encoder_prime
+    valid = isinstance(dim, int) and not isinstance(dim, bool) and 1 <= dim < 2**63
+    require(valid, f"encoder.latent_dim, the dimension of z, must be an integer of at least 1, got {dim!r}")
     prior = build(cfg.prior, "prior", PRIOR, latent_dim=dim)
-    prime = cfg.encoder_prime
-    require(
-        prime is not None or prior.views == 1 or shape == shape_prime,
-        f"encoder_prime=shared: g' cannot share g's weights, as one x is {list(shape)} and one x' {list(shape_prime)}; "
-        "give encoder_prime=separate, or an encoder of another kind by encoder@encoder_prime=...",
-    )
+    fault = f"g' cannot share g's weights, as one x is {list(shape)} and one x' {list(shape_prime)}"
+    remedy = "give encoder_prime=separate, or an encoder of another kind by encoder@encoder_prime=..."
+    fits = prime is not None or prior.views == 1 or shape == shape_prime
+    require(fits, f"encoder_prime=shared: {fault}; {remedy}")
     encoder = build(cfg.encoder, "encoder", ENCODER, shape=shape, space=prior.space)
-    encoder_prime = None
     if prime is not None:
-        prime = OmegaConf.masked_copy(prime, [key for key in prime if key != "latent_dim"])
-        offered = {"shape": shape_prime, "space": prior.space, "latent_dim": dim}
-        encoder_prime = build(prime, "encoder_prime", ENCODER, **offered)
-    offered = {"shape": shape, "latent_dim": dim}
+        if isinstance(prime, DictConfig):
+            prime = OmegaConf.masked_copy(prime, [key for key in prime if key != "latent_dim"])
+        prime = build(prime, "encoder_prime", ENCODER, shape=shape_prime, space=prior.space, latent_dim=dim)
     return Objective(
         encoder=encoder,
-        encoder_prime=encoder_prime,
+        encoder_prime=prime,
         prior=prior,
         estimator=None if cfg.estimator is None else build(cfg.estimator, "estimator", ESTIMATOR, latent_dim=dim),
-        decoder=None if cfg.decoder is None else build(cfg.decoder, "decoder", **offered),
+        decoder=None if cfg.decoder is None else build(cfg.decoder, "decoder", shape=shape, latent_dim=dim),
         precision=cfg.trainer.precision,
         microbatch=cfg.trainer.microbatch,
     )

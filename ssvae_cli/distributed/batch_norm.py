@@ -4,10 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from ssvae_cli.distributed.collectives import all_reduce_sum, current_shard, world_size
+from ssvae_cli.layers import full_precision
 
 
 def synchronise_batch_norm(module: nn.Module, device: torch.device) -> nn.Module:
-    """The module with the statistics of its batch norms taken over all ranks; parameters and names stay."""
+    """The module with batch norms over the rows of all ranks; parameters and names stay."""
     if world_size() == 1:
         return module
     if device.type == "cuda":
@@ -19,7 +20,7 @@ def synchronise_batch_norm(module: nn.Module, device: torch.device) -> nn.Module
 
 
 class AllReducedBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch norm over the rows of all ranks, for CPUs, which nn.SyncBatchNorm refuses. x: [b, C, ...]."""
+    """Batch norm over the rows of all ranks for CPUs, which nn.SyncBatchNorm does not support. x: [b, C, ...]."""
 
     def _check_input_dim(self, x):
         pass
@@ -27,9 +28,8 @@ class AllReducedBatchNorm(nn.modules.batchnorm._BatchNorm):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or current_shard() is None:
             return super().forward(x)
-        axes = [axis for axis in range(x.ndim) if axis != 1]
-        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        shaped = (-1, *[1] * (x.ndim - 2))
+        axes, shaped = [axis for axis in range(x.ndim) if axis != 1], (-1, *[1] * (x.ndim - 2))
+        wide = full_precision(x)
         pixels = wide.new_tensor([x.numel() / x.shape[1]])
         total, pixels = all_reduce_sum(torch.cat([wide.sum(axes), pixels])).split([x.shape[1], 1])  # of all ranks
         centre = total / pixels

@@ -1,8 +1,8 @@
-"""Several processes, one run: torch.distributed behind a few calls, which do nothing where there is one process.
+"""Several processes, one run: torch.distributed behind a few calls, which do nothing in a single process.
 
-Within `sharded(B)` every rank holds its rows of a batch of B, and computes the ELBO of the whole batch. The collectives'
-backward passes are their true adjoints for the mean over ranks of these (equal) ELBOs, so that gradients averaged over
-the ranks are those of one process with the whole batch.
+Within `sharded(B)` every rank has its rows of a batch of B and computes the ELBO of the whole batch. The collectives'
+backward passes are the exact adjoints for the mean over ranks of these (equal) ELBOs, so gradients averaged over the
+ranks are those of one process with the whole batch.
 """
 
 import atexit
@@ -18,21 +18,21 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-PATIENCE = timedelta(hours=2)  # of ranks that wait while the first evaluates; torchrun sees to it when one has died
+PATIENCE = timedelta(hours=2)  # for ranks that wait while rank zero evaluates; torchrun handles a rank that dies
 
 
 def world_size() -> int:
-    """How many processes share the run."""
+    """The number of processes that share the run."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def is_rank_zero() -> bool:
-    """Whether this process is the one that logs, evaluates and saves."""
+    """Whether this is the process that logs, evaluates and saves."""
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
 def init_process_group(device: torch.device) -> None:
-    """Meet the other processes that torchrun started; with none, nothing happens."""
+    """Connect to the other processes that torchrun started, if any."""
     if dist.is_initialized() or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return
     if device.type == "cuda":
@@ -45,7 +45,7 @@ def init_process_group(device: torch.device) -> None:
 
 @dataclass(frozen=True)
 class Shard:
-    """This rank's rows of a batch: the ranks hold consecutive pieces, whose sizes differ by at most one."""
+    """This rank's rows of a batch: ranks have consecutive pieces, whose sizes differ by at most one."""
 
     total: int  # rows of the whole batch
     sizes: tuple[int, ...]  # of each rank's piece
@@ -63,7 +63,7 @@ _shard: Shard | None = None
 
 @contextlib.contextmanager
 def sharded(total: int) -> Iterator[slice]:
-    """Inside, tensors of one row an image are this rank's part of a batch of `total`; yields its rows."""
+    """Inside, tensors with one row per image are this rank's part of a batch of `total`; yields its rows."""
     global _shard
     if world_size() == 1:
         yield slice(0, total)
@@ -77,16 +77,14 @@ def sharded(total: int) -> Iterator[slice]:
 
 
 def current_shard() -> Shard | None:
-    """This rank's rows of the batch at hand; None outside `sharded`, and where there is one process."""
+    """This rank's rows of the current batch; None outside `sharded` and in a single process."""
     return _shard
 
 
 def draw_rows(random: Callable[..., Tensor], rows: int, *shape: int, **options) -> Tensor:
     """random(rows, *shape), as torch.rand and torch.randn; under `sharded` the numbers that one process would draw.
-
-    Every rank draws those of the whole batch, from generators in the same state, and keeps its own. rows: a multiple of
-    this rank's rows, such as twice as many for two views.
-    """
+    Every rank draws the whole batch's numbers, from generators in the same state, and keeps those of its rows.
+    rows: a multiple of this rank's rows, such as twice as many for two views."""
     if _shard is None:
         return random(rows, *shape, **options)
     times = rows // _shard.sizes[_shard.rank]
@@ -98,26 +96,26 @@ def all_reduce_mean(values: Tensor) -> Tensor:
     return values.mean() if _shard is None else all_reduce_sum(values.sum()) / _shard.total
 
 
-@torch.compiler.disable  # messages stay between a compiler's graphs
+@torch.compiler.disable  # collectives run between the compiled graphs
 def all_gather(x: Tensor) -> Tensor:
-    """The rows of every rank in the order of the batch, [b, ...] -> [B, ...]; gradients find their way back."""
+    """The rows of every rank in the order of the batch, [b, ...] -> [B, ...]; differentiable."""
     return x if _shard is None else _Gather.apply(x, _shard)
 
 
 def all_gather_own_first(x: Tensor) -> Tensor:
-    """As `all_gather`, but rolled so that this rank's own rows come first."""
+    """As `all_gather`, rolled so that this rank's rows come first."""
     return x if _shard is None else all_gather(x).roll(-_shard.rows.start, 0)
 
 
 def all_gather_encoded(encoded):
-    """The whole batch in latent space, of what each rank has encoded."""
+    """An `Encoded` of the whole batch, from each rank's own."""
     if _shard is None:
         return encoded
 
     def whole(part):
         if isinstance(part, Tensor):
             return all_gather(part)
-        gathered = copy.copy(part)  # a posterior is its parameters, a row an image
+        gathered = copy.copy(part)  # a posterior: its tensors have one row per image
         vars(gathered).update({k: all_gather(v) for k, v in vars(part).items() if isinstance(v, Tensor)})
         return gathered
 
@@ -139,56 +137,52 @@ def all_reduce_max(x: Tensor) -> Tensor:
     return x
 
 
+def _summed(x: Tensor) -> Tensor:
+    x = x.clone()
+    dist.all_reduce(x)
+    return x
+
+
 class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
-        x = x.clone()
-        dist.all_reduce(x)
-        return x
+        return _summed(x)
 
     @staticmethod
     def backward(ctx, grad):
-        grad = grad.clone()
-        dist.all_reduce(grad)
-        return grad
+        return _summed(grad)
 
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, share):
-        ctx.rows = share.rows
-        longest = max(share.sizes)  # collectives take pieces of one size
-        padded = torch.cat([x, x.new_zeros(longest - len(x), *x.shape[1:])])
-        pieces = [torch.empty_like(padded) for _ in share.sizes]
+    def forward(ctx, x, shard):
+        ctx.rows = shard.rows
+        padded = torch.cat([x, x.new_zeros(max(shard.sizes) - len(x), *x.shape[1:])])  # all_gather needs equal sizes
+        pieces = [torch.empty_like(padded) for _ in shard.sizes]
         dist.all_gather(pieces, padded)
-        return torch.cat([piece[:size] for piece, size in zip(pieces, share.sizes)])
+        return torch.cat([piece[:size] for piece, size in zip(pieces, shard.sizes)])
 
     @staticmethod
     def backward(ctx, grad):
-        grad = grad.contiguous().clone()
-        dist.all_reduce(grad)
-        return grad[ctx.rows], None
+        return _summed(grad.contiguous())[ctx.rows], None
 
 
 def average_gradients(parameters: list[nn.Parameter]) -> None:
     """Replace every gradient by its mean over the ranks, in one message."""
     if world_size() == 1:
         return
-    held = [p for p in parameters if p.grad is not None]
-    flat = torch.cat([p.grad.flatten() for p in held])
+    trained = [p for p in parameters if p.grad is not None]
+    flat = torch.cat([p.grad.flatten() for p in trained])
     dist.all_reduce(flat)
-    for p, grad in zip(held, (flat / world_size()).split([p.numel() for p in held])):
+    for p, grad in zip(trained, (flat / world_size()).split([p.numel() for p in trained])):
         p.grad.copy_(grad.view_as(p))
 
 
 def broadcast_random_state() -> None:
-    """Give every rank the first one's global random state, which its evaluations may have moved."""
+    """Give every rank the global random state of rank zero, which evaluation may have changed."""
     if world_size() > 1:
         on_gpu = dist.get_backend() == "nccl"
-        state = torch.get_rng_state().to("cuda" if on_gpu else "cpu")
-        dist.broadcast(state, 0)
-        torch.set_rng_state(state.cpu())
-        if on_gpu:
-            state = torch.cuda.get_rng_state().cuda()
+        for generator in (torch, torch.cuda) if on_gpu else (torch,):
+            state = generator.get_rng_state().to("cuda" if on_gpu else "cpu")
             dist.broadcast(state, 0)
-            torch.cuda.set_rng_state(state.cpu())
+            generator.set_rng_state(state.cpu())

@@ -1,4 +1,4 @@
-"""Where latents live. A prior names its space, and the encoder's output is mapped there.
+"""The spaces of latents. A prior names its space, and the encoder's output is mapped there.
 
 The reference of a space is a density that can be both sampled and computed: entropies are measured from it, after a
 map that brings samples of Q near it. Densities on the sphere are with respect to its surface measure.
@@ -14,33 +14,24 @@ from torch.nn import functional as F
 
 SpaceName = Literal["euclidean", "sphere", "box"]
 Map = Callable[[Tensor], tuple[Tensor, Tensor]]  # z, [B, D] -> (u, [B, D]; log |du/dz|, [B])
-RIDGE = 1e-6  # of the mean variance, so that fewer samples than dimensions, or dead units, stay finite
+RIDGE = 1e-6  # times the mean variance; keeps results finite for fewer samples than dimensions and for dead units
 
 
 class Space(Protocol):
-    """What a space answers, without state: each is a class of static methods."""
+    """What a space provides, without state: each is a class of static methods."""
 
     name: SpaceName
 
     @staticmethod
-    def project(parameters: Tensor) -> Tensor:
-        """An encoder's output, [B, D], mapped into the space."""
-
+    def project(parameters: Tensor) -> Tensor: ...  # an encoder's output, [B, D], mapped into the space
     @staticmethod
-    def sample(like: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Samples of the reference, in the shape, type and place of `like`: [B, D]."""
-
+    def sample(like: Tensor, generator: torch.Generator | None = None) -> Tensor: ...  # of the reference, as `like`
     @staticmethod
-    def log_prob(z: Tensor) -> Tensor:
-        """log density of the reference, [B, D] -> [B], nats."""
-
+    def log_prob(z: Tensor) -> Tensor: ...  # log density of the reference, [B, D] -> [B], nats
     @staticmethod
-    def mix(reference: Tensor, z: Tensor, share: float) -> Tensor:
-        """A point of the space between one of the reference and z, [B, D] each; share: of z, in [0, 1]."""
-
+    def mix(reference: Tensor, z: Tensor, share: float) -> Tensor: ...  # a point between; share: of z, in [0, 1]
     @staticmethod
-    def standardiser(z: Tensor) -> Map:
-        """The map under which the samples z, [N, D], get the reference's first moments."""
+    def standardiser(z: Tensor) -> Map: ...  # gives the samples z, [N, D], the reference's first moments
 
 
 class Euclidean:
@@ -79,7 +70,7 @@ class Sphere:
 
     @staticmethod
     def project(parameters: Tensor) -> Tensor:
-        """To length 1."""
+        """Normalised to length 1."""
         return F.normalize(parameters)
 
     @staticmethod
@@ -97,9 +88,7 @@ class Sphere:
     @staticmethod
     def standardiser(z: Tensor) -> Map:
         """z -> L^-1 z / |L^-1 z|, L L^T the second moments of the samples z.
-
-        It makes an angular central Gaussian uniform (Tyler 1987), whose density is the Jacobian.
-        """
+        It makes an angular central Gaussian (Tyler 1987) uniform; the Jacobian is its density."""
         factor, log_volume = _factor(z.T @ z * (z.shape[1] / len(z)))
 
         def to_reference(z):
@@ -145,13 +134,13 @@ def log_area(dim: int) -> float:
 
 
 def cholesky(matrix: Tensor) -> Tensor:
-    """The lower factor of [D, D]; NaN where there is none, for the NaN guard to see: an error would wait for the device."""
+    """The lower factor of [D, D], or NaN, which the NaN guard sees: raising an error would wait for the device."""
     factor, failed = torch.linalg.cholesky_ex(matrix)
     return torch.where(failed > 0, math.nan, factor)
 
 
 def _factor(moments: Tensor) -> tuple[Tensor, Tensor]:
-    """(the Cholesky factor of a covariance, [D, D], kept positive definite; the log of its determinant, [])."""
+    """(the Cholesky factor of a covariance plus a ridge, [D, D]; the log of its determinant, [])."""
     ridge = RIDGE * moments.diagonal().mean().detach() + torch.finfo(moments.dtype).tiny
     factor = cholesky(moments + ridge * torch.eye(len(moments), dtype=moments.dtype, device=moments.device))
     return factor, factor.diagonal().log().sum()

@@ -3,23 +3,20 @@
 import functools
 import math
 
-import numpy as np
 import torch
+from numpy.polynomial import Polynomial
 from torch import Tensor
+from torch.nn import functional as F
 
 from ssvae_cli.distributions.spaces import SPACES
 
-LEAST_ORDER = 30.0  # from here on the expansion's ten terms leave less than 1e-14
-TERMS = 10
+LEAST_ORDER, TERMS = 30.0, 10  # from this order on the error of the expansion's ten terms is below 1e-14
 
 
 def log_normaliser(kappa: Tensor, dim: int) -> Tensor:
     """log C_d(kappa), nats, of the density C_d(kappa) exp(kappa mu^T z) on the unit sphere in R^dim; kappa > 0.
-
-    Its gradient is exact too: minus the mean of mu^T z. The Bessel function is the uniform asymptotic expansion
-    (DLMF 10.41.3) at an order of at least 30, brought down by the backward recurrence of its ratios, which is stable.
-    Computed in float64.
-    """
+    Its gradient is exact too: minus the mean of mu^T z. Computed in float64, the Bessel function by the uniform
+    asymptotic expansion (DLMF 10.41.3) at an order of at least 30 and the stable backward recurrence of its ratios."""
     return _LogNormaliser.apply(kappa, dim)
 
 
@@ -38,7 +35,7 @@ def sample(mean: Tensor, kappa: Tensor, generator: torch.Generator | None = None
     cosine, left = mean.new_empty(count), torch.ones(count, dtype=torch.bool, device=mean.device)
     while left.any():
         n = int(left.sum())
-        # A symmetric beta variable, as a coordinate of a uniform point: only normals are drawn.
+        # A symmetric beta variable is a coordinate of a uniform point on a sphere, so normals suffice.
         normal = torch.randn(n, dim + 1, dtype=torch.float64, device=mean.device, generator=generator)
         beta = 0.5 * (1 + normal[:, 0] * (normal[:, :-1] ** 2).sum(1).rsqrt()) if dim > 1 else None
         w = (1 - (1 + b) * beta) / (1 - (1 - b) * beta)
@@ -48,31 +45,27 @@ def sample(mean: Tensor, kappa: Tensor, generator: torch.Generator | None = None
         cosine[rows] = w[accepted].to(cosine)
         left[rows] = False
     across = SPACES["euclidean"].sample(mean, generator)
-    across = across - (across * mean).sum(1, keepdim=True) * mean
-    across = torch.nn.functional.normalize(across)
+    across = F.normalize(across - (across * mean).sum(1, keepdim=True) * mean)
     return cosine[:, None] * mean + (1 - cosine**2).clamp_min(0).sqrt()[:, None] * across
 
 
 class _LogNormaliser(torch.autograd.Function):
     @staticmethod
     def forward(ctx, kappa, dim):
-        order = 0.5 * dim - 1
-        log_ratio, ratio = _bessel(kappa.double(), order)
+        log_ratio, ratio = _bessel(kappa.double(), 0.5 * dim - 1)
         ctx.save_for_backward(ratio.to(kappa))
         return (-log_ratio - 0.5 * dim * math.log(2 * math.pi)).to(kappa)
 
     @staticmethod
     def backward(ctx, gradient):
-        (ratio,) = ctx.saved_tensors
-        return -gradient * ratio, None
+        return -gradient * ctx.saved_tensors[0], None
 
 
 def _bessel(kappa: Tensor, order: float) -> tuple[Tensor, Tensor]:
     """(log I_v(kappa) - v log kappa, I_{v+1}(kappa) / I_v(kappa)) of the order v."""
     steps = max(0, math.ceil(LEAST_ORDER - order))
-    high = order + steps
-    scaled = _expansion(kappa, high)
-    ratio = kappa * torch.exp(_expansion(kappa, high + 1) - scaled)
+    scaled = _expansion(kappa, order + steps)
+    ratio = kappa * torch.exp(_expansion(kappa, order + steps + 1) - scaled)
     for j in range(steps, 0, -1):
         ratio = 1 / (2 * (order + j) / kappa + ratio)  # I_{v+j} / I_{v+j-1}
         scaled = scaled - (ratio / kappa).log()
@@ -80,10 +73,10 @@ def _bessel(kappa: Tensor, order: float) -> tuple[Tensor, Tensor]:
 
 
 def _expansion(kappa: Tensor, order: float) -> Tensor:
-    """log I_v(kappa) - v log kappa for a large order v, the powers of kappa cancelled on paper."""
+    """log I_v(kappa) - v log kappa for a large order v, the powers of kappa cancelled by hand."""
     root = torch.sqrt(1 + (kappa / order) ** 2)
     p = 1 / root
-    # v (root + log(k/v) - log(1 + root)) - v log k, a small kappa losing nothing
+    # v (root + log(k/v) - log(1 + root)) - v log k, without loss of precision for a small kappa k
     exponent = order * (root - torch.log1p(root) - math.log(order))
     series = sum(c * p**power / order**k for k, u in enumerate(_coefficients()) for power, c in u.items())
     return exponent - 0.5 * math.log(2 * math.pi * order) - 0.5 * root.log() + series.log()
@@ -91,11 +84,9 @@ def _expansion(kappa: Tensor, order: float) -> Tensor:
 
 @functools.cache
 def _coefficients() -> list[dict[int, float]]:
-    """U_k of DLMF 10.41.9: power of p -> coefficient, those that are 0 left out."""
-    found = [np.polynomial.Polynomial([1.0])]
+    """U_k of DLMF 10.41.9: power of p -> coefficient, without those that are 0."""
+    polynomials = [Polynomial([1.0])]
     for _ in range(TERMS):
-        u = found[-1]
-        first = np.polynomial.Polynomial([0, 0, 0.5, 0, -0.5]) * u.deriv()
-        second = (np.polynomial.Polynomial([1, 0, -5]) * u).integ() / 8
-        found.append(first + second)
-    return [{power: float(c) for power, c in enumerate(u.coef) if c} for u in found]
+        u = polynomials[-1]
+        polynomials.append(Polynomial([0, 0, 0.5, 0, -0.5]) * u.deriv() + (Polynomial([1, 0, -5]) * u).integ() / 8)
+    return [{power: float(c) for power, c in enumerate(u.coef) if c} for u in polynomials]

@@ -1,5 +1,19 @@
-"""Priors P(z, z'): the scientific choice. One family a file; `base` says what a prior must answer."""
+"""Priors P(z, z'): the scientific choice. One family per file; `base` says what a prior must answer."""
 
-from ssvae_cli.priors.base import Encoded, ExplicitPrior, Prior, ScorePrior
+from ssvae_cli.priors.base import Encoded, ExplicitPrior, HeldOut, NoSamples, Prior, ScorePrior
+from ssvae_cli.priors.conditional import Laplace, Student
+from ssvae_cli.priors.energy import Energy
+from ssvae_cli.priors.gaussian import Gaussian
+from ssvae_cli.priors.infonce import InfoNCE
+from ssvae_cli.priors.linear_dynamics import LinearDynamics
+from ssvae_cli.priors.mi import MI
+from ssvae_cli.priors.mixture import Mixture
+from ssvae_cli.priors.shared_latent import SharedLatent
+from ssvae_cli.priors.unstructured import UnstructuredLaplace, UnstructuredNormal, UnstructuredSphere
+from ssvae_cli.priors.vmf import VMF
 
-__all__ = ["Encoded", "ExplicitPrior", "Prior", "ScorePrior"]
+__all__ = [
+    "Encoded", "Energy", "ExplicitPrior", "Gaussian", "HeldOut", "InfoNCE", "Laplace",
+    "LinearDynamics", "MI", "Mixture", "NoSamples", "Prior", "ScorePrior", "SharedLatent",
+    "Student", "UnstructuredLaplace", "UnstructuredNormal", "UnstructuredSphere", "VMF",
+]  # fmt: skip

@@ -25,15 +25,15 @@ CONTRACT = Contract(
     "a prior derives from ExplicitPrior or ScorePrior of ssvae_cli.priors; a ScorePrior also names its `quantity`, "
     "infonce, mi or energy, by which estimators are matched to it",
 )
-RESAMPLED = 1024  # candidates among which a partner is drawn
+RESAMPLED = 1024  # number of candidates from which a partner is drawn
 
 
 class NoSamples(NotImplementedError):
-    """P cannot be sampled, so its KL is not estimated by a classifier."""
+    """P cannot be sampled, so no classifier can estimate its KL."""
 
 
 class Encoded(NamedTuple):
-    """A batch in latent space: one sample of each posterior, [B, D], and the posteriors they came from."""
+    """A batch in latent space: one sample of each posterior, [B, D], and the posteriors themselves."""
 
     z: Tensor
     z_prime: Tensor | None  # None under an unstructured prior, which sees one x
@@ -47,39 +47,35 @@ class Encoded(NamedTuple):
 
     @property
     def posteriors(self) -> tuple[object, ...]:
-        """Of each of the latents."""
+        """The posterior of each of the latents."""
         return (self.posterior,) if self.z_prime is None else (self.posterior, self.posterior_prime)
 
 
 class Marginals(Protocol):
-    """Q(z) and Q(z') as evaluation knows them. A prior asks for what its ELBO needs of them."""
+    """Q(z) and Q(z') in evaluation; a prior uses what its ELBO needs."""
 
     sources: tuple[Tensor, ...]  # fresh latents of all n sources, [n, D] each
-    own: Tensor  # [B], the row of sources that each anchor comes from
+    own: Tensor  # [B], the row of each anchor's own source
 
     def log_prob(self, side: int, z: Tensor) -> Tensor:
         """log Q of one side's latents, [B, D] -> [B], nats."""
 
 
 class HeldOut(NamedTuple):
-    """What a prior reads from held-out latents.
+    """The terms of the ELBO on held-out latents."""
 
-    log_ratio: log P(z, z') / (Q(z) Q(z')) of each pair, [directions, B]; its mean is the ELBO (Eqs. 17, 20, 30).
-    scores: from which bounds of I are read; none where P has no critic.
-    """
-
-    log_ratio: Tensor
-    scores: Sequence[Scores] = ()
+    log_ratio: Tensor  # log P(z, z') / (Q(z) Q(z')), [directions, B]; its mean is the ELBO (Eqs. 17, 20, 30)
+    scores: Sequence[Scores] = ()  # for bounds on I; empty if P has no critic
 
 
 class Prior(nn.Module):
-    """P(z, z') or P(z). Subclasses name the quantity that their estimators estimate, and give the ELBO."""
+    """P(z, z') or P(z). Subclasses name the quantity to be estimated and give the ELBO."""
 
     quantity: Quantity
-    views = 2  # how many latents P is over; 1 for an unstructured prior
+    views = 2  # number of latents; 1 for an unstructured prior
     space: type[Space] = SPACES["euclidean"]
-    needs_densities = False  # whether the ELBO holds the entropies of Q(z) and Q(z')
-    largest_elbo = math.inf  # known without any data, nats
+    needs_densities = False  # whether the ELBO contains the entropies of Q(z) and Q(z')
+    largest_elbo = math.inf  # nats, an upper bound that holds for any data
 
     def elbo(self, estimator: nn.Module, encoded: Encoded) -> Tensor:
         """The ELBO in nats up to log P_true(x) + log P_true(x'), []; its gradient is the estimator's."""
@@ -90,40 +86,34 @@ class Prior(nn.Module):
         raise NotImplementedError
 
     def samplers(self, latents: tuple[Tensor, ...]) -> list[Sampler]:
-        """Samplers of P; several where the ELBO is a mean over priors, none where P is Q. Raises NoSamples.
-
-        latents: samples of Q, (z, z') or (z,), [N, D] each, to which a prior made of Q is resampled.
-        """
+        """Samplers of P: several if the ELBO is a mean over priors, none if P is Q. Raises NoSamples.
+        latents: samples of Q, (z, z') or (z,), [N, D] each, from which a prior defined through Q is resampled."""
         raise NoSamples
 
     def log_joint(self, latents: tuple[Tensor, ...]) -> Tensor | None:
-        """log P of the joined latents where those lie in a space of their own, R^(2 D), [B]; None elsewhere."""
+        """log P of the latents, [B], where (z, z') as one vector fills R^(2 D); None elsewhere."""
         return None
 
     def log_ratio_by_moments(self, latents: tuple[Tensor, ...]) -> Callable[[Tensor], Tensor] | None:
-        """log Q / P if Q(z) and Q(z') had no more than these latents' moments: where a classifier starts, if given."""
+        """A first guess of log Q / P from these latents' moments alone, for a classifier to start at; None for none."""
         return None
 
     def score_table(self, latents: tuple[Tensor, ...]) -> Tensor | None:
-        """log f of all combinations, [B, B]; None where P has no critic."""
+        """log f of all combinations, [B, B]; None if P has no critic."""
         return None
 
     def require_memory(self, batch: int, device: torch.device) -> None:
-        """Raise UserError where a step on so large a batch cannot fit."""
+        """Raise UserError if a step on a batch of this size cannot fit in memory."""
 
 
 class ScorePrior(Prior):
-    """A prior known through the scores log f(z, z') of a critic, in one direction or in both.
-
-    forward normalises over z' given z, backward over z given z'; `both` is the usual symmetric loss, the mean of two
-    priors' ELBOs. space: where the encoder's output lives.
-    """
+    """A prior defined by the scores log f(z, z') of a critic, in one direction or in both.
+    forward normalises over z' given z, backward over z given z'; `both`, the usual symmetric loss, is the mean of the
+    two priors' ELBOs. space: where the encoder's output lives."""
 
     def __init__(self, *, critic: Critic, direction: Direction, space: SpaceName = "euclidean"):
         super().__init__()
-        self.critic = critic
-        self.direction = direction
-        self.space = SPACES[space]
+        self.critic, self.direction, self.space = critic, direction, SPACES[space]
 
     def elbo(self, estimator, encoded):
         scored = in_batch_scores(self.critic, *encoded.latents, self.direction, estimator.past())
@@ -142,7 +132,7 @@ class ScorePrior(Prior):
         return HeldOut(torch.stack([self.log_ratio(scores) for scores in scored]), scored)
 
     def log_ratio(self, scores: Scores) -> Tensor:
-        """log P(z, z') / (Q(z) Q(z')) of each pair, [B]: log f - log Z(z). Its mean is the ELBO (Eq. 30)."""
+        """log P(z, z') / (Q(z) Q(z')) = log f - log Z(z) of each pair, [B]; its mean is the ELBO (Eq. 30)."""
         return scores.positives - scores.log_partition(positive=False)
 
     def score_table(self, latents):
@@ -152,34 +142,33 @@ class ScorePrior(Prior):
         if isinstance(self.critic, Factored):
             return  # in tiles
         need, have = 4 * batch**2 * self.critic.kept, capacity(device)
-        require(
-            need <= have,
+        line = (
             f"trainer.batch_size={batch}: prior/critic={choice_of(type(self.critic))} needs all scores of a batch at "
-            f"once, {need / 2**30:.1f} GiB of {have / 2**30:.1f}; allowed: a smaller batch, or a critic that is an "
-            "inner product or a distance: cosine, bilinear, bilinear_bias, separable, rbf, diagonal_rbf, student, "
-            "laplace",
         )
+        line += f"once, {need / 2**30:.1f} GiB of {have / 2**30:.1f}; allowed: a smaller batch, or an inner product or "
+        line += "a distance as critic: cosine, bilinear, bilinear_bias, separable, rbf, diagonal_rbf, student, laplace"
+        require(need <= have, line)
 
     def _directed(self, forward: Callable, backward: Callable) -> list:
         return by_direction(self.direction, forward, backward)
 
 
 class ExplicitPrior(Prior):
-    """A prior with a density. The ELBO is E log P(z, z') + H(z) + H(z') (Eq. 17); the entropies are estimated."""
+    """A prior with a density. The ELBO is E log P(z, z') + H(z) + H(z') (Eq. 17), its entropies estimated."""
 
     quantity = "entropy"
     needs_densities = True
 
     def log_prob(self, z: Tensor, z_prime: Tensor) -> Tensor:
-        """log P(z, z'), [B, D] each -> [B], nats. An unstructured prior's takes z alone."""
+        """log P(z, z'), [B, D] each -> [B], nats; log P(z) of an unstructured prior."""
         raise NotImplementedError
 
     def log_marginal(self, z: Tensor) -> Tensor:
-        """log P(z) about where a classifier starts: the space's reference, [B, D] -> [B], nats."""
+        """log P(z) in `log_ratio_by_moments`: the space's reference, [B, D] -> [B], nats."""
         return self.space.log_prob(z)
 
     def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
-        """`count` samples of (z, z'), [count, dim] each; of (z,) under an unstructured prior."""
+        """`count` samples of (z, z'), [count, dim] each; of (z,) for an unstructured prior."""
         raise NoSamples
 
     def elbo(self, estimator, encoded):
@@ -201,12 +190,12 @@ class ExplicitPrior(Prior):
         return self.log_prob(*latents) if self.space is SPACES["euclidean"] else None
 
     def log_ratio_by_moments(self, latents):
-        to_reference = [self.space.standardiser(z.double()) for z in latents]
+        standardisers = [self.space.standardiser(z.double()) for z in latents]
 
         def log_ratio(joined: Tensor) -> Tensor:
             total = 0
-            for move, z in zip(to_reference, joined.chunk(len(to_reference), 1)):
-                u, log_jacobian = move(z.double())
+            for standardise, z in zip(standardisers, joined.chunk(len(latents), 1)):
+                u, log_jacobian = standardise(z.double())
                 total = total + (self.space.log_prob(u) + log_jacobian).to(z) - self.log_marginal(z)
             return total
 
@@ -214,6 +203,6 @@ class ExplicitPrior(Prior):
 
 
 def draw_distinct(rows: Tensor, count: int = RESAMPLED) -> Tensor:
-    """`count` of the rows, [N, D] -> [count, D]: none comes twice before each has come once."""
+    """`count` random rows, [N, D] -> [count, D]; none is repeated before all are used."""
     order = torch.cat([torch.randperm(len(rows), device=rows.device) for _ in range(-(-count // len(rows)))])
     return rows[order[:count]]

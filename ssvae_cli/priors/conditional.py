@@ -1,4 +1,4 @@
-"""Priors whose z' is centred at z, coordinate by coordinate: Laplace and Student steps, in the open or in a box."""
+"""Priors that centre z' at z, each dimension apart: Laplace and Student steps, in R^D or in the unit box."""
 
 import math
 from typing import Literal
@@ -15,10 +15,11 @@ from ssvae_cli.priors.base import ExplicitPrior
 
 
 class Conditional(ExplicitPrior):
-    """P(z) = N(0, I), or uniform on the unit box; P(z'_d|z_d) a density of (z'_d - z_d) / scale.
+    """P(z) = N(0, I), or uniform on the unit box; P(z'_d|z_d) a density of (z'_d - z_d) / scale_d.
 
-    In the box P(z'_d|z_d) is cut off at the walls and normalised again. Subclasses give the density of a unit step, its
-    mass between two ends, and its samples. scale: of the step, or where its learning starts, one a dimension.
+    In the box P(z'_d|z_d) is truncated at the walls and renormalised. Subclasses give, elementwise: log_step(step), log
+    density of a unit step; log_mass(below, above), log of its mass between -below and above, both at least 0; and
+    draw(like, generator), samples in the shape of `like`. scale: of the step; its initial value if learned.
     """
 
     def __init__(self, *, latent_dim: int, scale: float, learn: bool, space: Literal["euclidean", "box"]):
@@ -26,18 +27,6 @@ class Conditional(ExplicitPrior):
         require_above(0, scale=scale)
         self.log_scale = nn.Parameter(torch.full((latent_dim,), math.log(scale)), requires_grad=learn)
         self.space = SPACES[space]
-
-    def log_step(self, step: Tensor) -> Tensor:
-        """log density of a unit step, elementwise."""
-        raise NotImplementedError
-
-    def log_mass(self, below: Tensor, above: Tensor) -> Tensor:
-        """log of the mass of unit steps between -below and above, both at least 0, elementwise."""
-        raise NotImplementedError
-
-    def draw(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Unit steps, in the shape of `like`."""
-        raise NotImplementedError
 
     def log_prob(self, z: Tensor, z_prime: Tensor) -> Tensor:
         scale = self.log_scale.exp()
@@ -57,7 +46,7 @@ class Conditional(ExplicitPrior):
 
 
 class Laplace(Conditional):
-    """P(z'|z) = prod_d exp(-|z'_d - z_d| / b_d) / (2 b_d): steps that are mostly none (Klindt et al. 2021)."""
+    """P(z'|z) = prod_d exp(-|z'_d - z_d| / b_d) / (2 b_d): sparse steps, most of them small (Klindt et al. 2021)."""
 
     def log_step(self, step):
         return -step.abs() - math.log(2)
@@ -70,7 +59,7 @@ class Laplace(Conditional):
 
 
 class Student(Conditional):
-    """P(z'|z) = prod_d of Student's t with `df` degrees of freedom: small steps and, now and then, a leap."""
+    """P(z'|z) = prod_d of Student's t with `df` degrees of freedom: mostly small steps, a few large ones."""
 
     def __init__(self, *, df: float, **common):
         super().__init__(**common)
@@ -89,12 +78,12 @@ class Student(Conditional):
         farthest = min(math.pi / 2, 9 / math.sqrt(max(self.df - 1, 1e-9)))  # past it cos^(df - 1) is below 1e-16
         angle = torch.atan(end / math.sqrt(self.df)).clamp_max(farthest)
         nodes, weights = (end.new_tensor(a) for a in np.polynomial.legendre.leggauss(48))
-        at = 0.5 * angle[..., None] * (1 + nodes)
-        density = torch.exp((self.df - 1) * at.cos().log() + self.log_constant) * math.sqrt(self.df)
+        angles = 0.5 * angle[..., None] * (1 + nodes)
+        density = torch.exp((self.df - 1) * angles.cos().log() + self.log_constant) * math.sqrt(self.df)
         return 0.5 * angle * (density * weights).sum(-1)
 
     def draw(self, like, generator):
-        # A normal over the root of chi^2 / df, chi^2 / 2 being a gamma variable.
+        # A normal variable over the root of chi^2 / df; chi^2 / 2 is a gamma variable.
         with own_stream(generator, like.device):
             gamma = torch.distributions.Gamma(like.new_tensor(self.df / 2), like.new_tensor(1.0)).sample(like.shape)
             return torch.randn_like(like) * (0.5 * self.df / gamma).sqrt()

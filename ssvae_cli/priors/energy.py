@@ -1,4 +1,4 @@
-"""The energy prior: P(z, z') = Q(z) Q(z') f(z, z') / Z, with one normaliser for all."""
+"""The energy prior: P(z, z') = Q(z) Q(z') f(z, z') / Z, with one normaliser for all pairs."""
 
 import torch
 
@@ -7,10 +7,8 @@ from ssvae_cli.priors.base import ScorePrior, draw_distinct
 
 class Energy(ScorePrior):
     """P(z, z') = Q(z) Q(z') f(z, z') / Z, Z = E_Q(z) Q(z') f(z, z').
-
-    The ELBO is E log f - log E_zz' f, the Donsker-Varadhan form (the paper's Sec. 3 with a normaliser that no latent
-    has of its own); f is the model. Symmetric in z and z', so `direction` changes nothing but the candidates.
-    """
+    The ELBO is E log f - log E_zz' f, the Donsker-Varadhan form (the paper's Sec. 3 with a normaliser that depends on
+    no latent); f is the model. Symmetric in z and z', so `direction` changes nothing but the candidates."""
 
     quantity = "energy"
 
@@ -19,7 +17,7 @@ class Energy(ScorePrior):
         return scores.positives - scores.log_partition_all()
 
     def samplers(self, latents):
-        """Pairs of Q(z) Q(z') with a probability as f: resampling."""
+        """Pairs of Q(z) Q(z'), resampled with probability proportional to f."""
 
         def sample(like):
             z, z_prime = (draw_distinct(side) for side in latents)

@@ -9,36 +9,27 @@ from torch import Tensor, nn
 from ssvae_cli.errors import require
 from ssvae_cli.priors.base import ExplicitPrior
 
+Covariance = Literal["correlation", "full"] | list[list[float]]
+
 
 class Gaussian(ExplicitPrior):
     """P(z, z') jointly normal with mean 0 (design: section 4 of the paper leaves the explicit prior free).
 
-    covariance: `correlation`, unit variances and a correlation for each pair (z_d, z'_d), fixed or learned;
-    `full`, any covariance of the 2 D coordinates (z, z'), learned through its inverse's Cholesky factor; or that
-    matrix, fixed or where learning starts.
-    correlation: that of every dimension, or where learning starts, in (-1, 1).
-    On normal data of correlation rho the ELBO is, a dimension,
-    -1/2 log(1 - r^2) - (1 - r rho) / (1 - r^2) + 1, which is I at r = rho.
+    covariance: `correlation`, unit variances and a correlation for each pair (z_d, z'_d), fixed or learned; `full`,
+    any covariance of the 2 D coordinates (z, z'), learned through its inverse's Cholesky factor; or a matrix, fixed or,
+    if learned, the initial value of `full`. correlation: in (-1, 1); its initial value if learned.
+    On normal data of correlation rho the ELBO is -1/2 log(1 - r^2) - (1 - r rho) / (1 - r^2) + 1 per dimension,
+    which is I at r = rho.
     """
 
-    def __init__(
-        self,
-        *,
-        latent_dim: int,
-        correlation: float,
-        learn: bool,
-        covariance: Literal["correlation", "full"] | list[list[float]],
-    ):
+    def __init__(self, *, latent_dim: int, correlation: float, learn: bool, covariance: Covariance):
         super().__init__()
         require(-1 < correlation < 1, f"correlation must lie between -1 and 1, both excluded, got {correlation}")
-        require(
-            learn or covariance != "full",
-            "covariance=full has nothing to fix it to; give learn=true, the matrix, or correlation",
-        )
+        fault = "covariance=full has no matrix to be fixed to; give learn=true, the matrix, or correlation"
+        require(learn or covariance != "full", fault)
         self.covariance = "correlation" if covariance == "correlation" else "full"
         if self.covariance == "full":
-            one = torch.eye(latent_dim)
-            start = torch.cat([torch.cat([one, correlation * one], 1), torch.cat([correlation * one, one], 1)])
+            start = torch.kron(torch.tensor([[1.0, correlation], [correlation, 1.0]]), torch.eye(latent_dim))
             if covariance != "full":
                 start = _checked(covariance, 2 * latent_dim)
             self.whiten = nn.Parameter(torch.linalg.cholesky(start.inverse()).T.contiguous(), requires_grad=learn)
@@ -65,22 +56,19 @@ class Gaussian(ExplicitPrior):
         return -0.5 * (squared + left.log()).sum(1) - normaliser
 
     def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        place = next(self.buffers(), next(self.parameters(), torch.empty(0)))
-        noise = torch.randn(count, 2 * dim, dtype=place.dtype, device=place.device, generator=generator)
+        like = next(self.buffers(), next(self.parameters(), torch.empty(0)))
+        noise = torch.randn(count, 2 * dim, dtype=like.dtype, device=like.device, generator=generator)
         if self.covariance == "full":
             return torch.linalg.solve_triangular(self.whiten.triu(), noise.T, upper=True).T.chunk(2, dim=1)
         z, e = noise.chunk(2, dim=1)
-        r = self.correlation
-        return z, r * z + (1 - r**2).sqrt() * e
+        return z, self.correlation * z + (1 - self.correlation**2).sqrt() * e
 
 
 def _checked(covariance: list[list[float]], size: int) -> Tensor:
-    """The matrix, [size, size], if it is a covariance."""
-    rows = [len(row) for row in covariance]
-    require(
-        rows == [size] * size,
-        f"covariance must be {size} rows of {size} numbers, z's and z''s coordinates, got rows of {rows}",
-    )
+    """The matrix, [size, size]. Raises UserError unless it is a covariance."""
+    widths = [len(row) for row in covariance]
+    wanted = f"{size} rows of {size} numbers, the coordinates of z and z'"
+    require(widths == [size] * size, f"covariance must be {wanted}, got rows of {widths}")
     matrix = torch.tensor(covariance, dtype=torch.float64)
     require(torch.equal(matrix, matrix.T), "covariance must be symmetric, and is not")
     least = torch.linalg.eigvalsh(matrix)[0].item()

@@ -15,8 +15,8 @@ class LinearDynamics(ExplicitPrior):
 
     stationary: z' is distributed as z, S0 = A S0 A^T + S, with the spectral radius of A below 1. Every such model is
     z = m + L u, with u' = C u + noise for a contraction C = K^-1 M, K K^T = I + M M^T: then A = L C L^-1 and
-    S = L K^-1 K^-T L^T for any lower triangular L and any M, so that nothing has to be solved or kept in bounds.
-    persistence: C = persistence I at the start, in [0, 1).
+    S = L K^-1 K^-T L^T for any lower triangular L and any M: nothing is solved for, and no parameter is constrained.
+    persistence: C = persistence I initially, in [0, 1).
     """
 
     def __init__(self, *, latent_dim: int, stationary: bool, persistence: float):

@@ -4,14 +4,11 @@ from ssvae_cli.priors.base import ScorePrior
 
 
 class MI(ScorePrior):
-    """P(z, z') = Q(z, z'): the KL term is zero and the ELBO is I(z; z'), whatever the encoder (Eq. 25).
-
-    I is not computable, so a critic T = log f bounds it from below. The critic is a variational device:
-    it is discarded after training and belongs to no model.
-    """
+    """P(z, z') = Q(z, z'): the KL term is zero and the ELBO is I(z; z') for any encoder (Eq. 25).
+    I cannot be computed, so a critic T = log f bounds it from below. The critic is a variational device: it is
+    discarded after training and belongs to no model."""
 
     quantity = "mi"
 
     def samplers(self, latents):
-        """None: P is Q."""
-        return []
+        return []  # P is Q

@@ -1,4 +1,4 @@
-"""The mixture prior: clusters, in which z and z' are independent."""
+"""The mixture prior: clusters, within which z and z' are independent."""
 
 import math
 
@@ -11,10 +11,8 @@ from ssvae_cli.priors.base import ExplicitPrior
 
 class Mixture(ExplicitPrior):
     """P(z, z') = sum_k pi_k N(z; m_k, D_k) N(z'; m'_k, D'_k), all learned, the D diagonal.
-
-    All that z tells of z' is the cluster, so that I under the prior is at most log K: a clustering objective.
-    components: K. spread: the standard deviation of the centres at the start, that within a cluster being 1.
-    """
+    z and z' share nothing but the cluster, so I under the prior is at most log K: a clustering objective.
+    components: K. spread: initial standard deviation of the centres; within a cluster it is initially 1."""
 
     def __init__(self, *, latent_dim: int, components: int, spread: float):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The shared-latent prior: z and z' are one hidden s, each with noise of its own."""
+"""The shared-latent prior: z and z' are a common latent s plus independent noise."""
 
 import math
 
@@ -11,11 +11,11 @@ from ssvae_cli.priors.base import ExplicitPrior
 
 
 class SharedLatent(ExplicitPrior):
-    """z = s + e, z' = s + e', s Laplace of scale b, e and e' normal of deviation sigma; s integrated out.
+    """z = s + e, z' = s + e', s Laplace of scale b, e and e' normal of standard deviation sigma; s integrated out.
 
-    A dimension, with m = (z + z') / 2, log P(z, z') = log N(z - z'; 0, 2 sigma^2) + log p(m), p the convolution of
+    Per dimension, log P(z, z') = log N(z - z'; 0, 2 sigma^2) + log p(m), m = (z + z') / 2, p the convolution of
     Laplace(b) and N(0, sigma^2 / 2) in closed form. With s normal it would be `gaussian` again.
-    scale, noise: b and sigma, or where their learning starts, one a dimension.
+    scale, noise: b and sigma; their initial values if learned, one per dimension.
     """
 
     def __init__(self, *, latent_dim: int, scale: float, noise: float, learn: bool):

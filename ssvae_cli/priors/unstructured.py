@@ -1,4 +1,4 @@
-"""Unstructured priors: P(z) alone, one x and one z."""
+"""Unstructured priors: P(z) of a single latent, one x and one z."""
 
 import math
 
@@ -12,7 +12,7 @@ from ssvae_cli.priors.base import ExplicitPrior
 
 class Unstructured(ExplicitPrior):
     """P(z) is the reference of its space. With the implicit decoder the ELBO is -KL(Q(z) || P(z)) (Eq. 9), at most 0:
-    it constrains the shape of the marginal and nothing else."""
+    it constrains only the shape of the marginal."""
 
     views = 1
     largest_elbo = 0.0
@@ -50,6 +50,6 @@ class UnstructuredLaplace(Unstructured):
 
 
 class UnstructuredSphere(Unstructured):
-    """P(z) uniform on the unit sphere, by surface measure: uniformity (Wang & Isola 2020) and nothing else."""
+    """P(z) uniform on the unit sphere, by surface measure: only uniformity (Wang & Isola 2020)."""
 
     space = SPACES["sphere"]

@@ -13,13 +13,9 @@ from ssvae_cli.priors.base import ExplicitPrior
 
 class VMF(ExplicitPrior):
     """P(z) uniform on the unit sphere, P(z'|z) = vMF(z, kappa).
+    log P(z, z') = -log area + log C_d(kappa) + kappa z^T z', by surface measure: SimCLR's positive term is the
+    log-likelihood of this prior (Zimmermann et al. 2021). concentration: kappa; its initial value if learned."""
 
-    log P(z, z') = -log area + log C_d(kappa) + kappa z^T z', by the sphere's surface measure: the prior under which the
-    positive term of SimCLR's loss is a log-likelihood (Zimmermann et al. 2021). concentration: kappa, or where its
-    learning starts.
-    """
-
-    served_by = ("classifier", "telescoping", "aggregate", "kde", "knn")
     space = SPACES["sphere"]
 
     def __init__(self, *, latent_dim: int, concentration: float, learn: bool):
