@@ -279,9 +279,6 @@ def test_streamed_images_are_cut_like_those_in_memory(tmp_path):
     assert first.shape == (4, 3, 4, 8)
 
 
-@pytest.mark.xfail(
-    reason="says memory_gb, which is no setting of pairs, so that nothing puts dataset in front", strict=True
-)
 def test_supervised_pairs_of_streamed_images_are_refused_in_a_line(tmp_path):
     images, pairs = streamed(tmp_path, "supervised")
     with pytest.raises(UserError, match="raise dataset.memory_gb"):

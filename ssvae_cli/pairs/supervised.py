@@ -43,7 +43,7 @@ class Supervised(Chain):
 
     @staticmethod
     def _by_class(name: str, split: Split, words: tuple[str, ...]) -> Classes:
-        require(isinstance(split, Split), "pairs=supervised needs images in memory; raise memory_gb to hold them")
+        require(isinstance(split, Split), "pairs=supervised needs images in memory; raise dataset.memory_gb")
         labelled = bool((split.y >= 0).all())
         require(labelled, f"pairs=supervised needs a label for every image, and {name} has some without")
         count = torch.bincount(split.y)
