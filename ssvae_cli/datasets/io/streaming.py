@@ -154,7 +154,7 @@ class Streamed:
             if code is None:
                 raise
             cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            remedy = f"if memory ran out, lower workers, {self.workers} here"
+            remedy = f"if memory ran out, lower dataset.workers, {self.workers} here"
             raise UserError(f"a process that decodes images died ({cause}); {remedy}") from error
 
 
