@@ -19,8 +19,8 @@ class Classifier(EntropyEstimator):
     faster than the classifier learns: this is logdet's entropy less KL(Q || R) as the classifier sees it. On the box R
     is uniform. If R is P(z) this is Sec. 3.1 of the paper as printed. Gradient: the encoder's is that of the value with
     the classifier frozen, the classifier's that of its cross-entropy with the encoder frozen, in one backward pass.
-    Relation to I: none. Relation to the ELBO: an estimate, biased up if the classifier is too weak or too slow to tell
-    R from Q. No ceiling; low variance. Reported numbers use a fresh classifier on held-out samples.
+    Relation to I: none. Relation to the ELBO: an estimate, biased up if the classifier is too weak or too slow to
+    separate R from Q. No ceiling; low variance. Reported numbers use a fresh classifier on held-out samples.
     """
 
     name = "classifier"

@@ -59,8 +59,8 @@ class JS(ScoreEstimator):
     """Trains E -softplus(-T) - E_{z, z'} softplus(T), T = log f; reads 1 + E T - E_{z, z'} e^T, NWJ at f = e^T.
 
     The trained quantity bounds the Jensen-Shannon divergence, not I; its gradient stays small, and its best T is
-    log Q(z, z') / Q(z) Q(z'), where the value is I. Relation to I: the value is a lower bound. Relation to the ELBO of
-    `mi`: the same. No ceiling; variance like e^I. Source: Nowozin et al. 2016; Hjelm et al. 2019; Poole et al. 2019.
+    log Q(z, z') / Q(z) Q(z'), where the value is I. Relation to I and to the ELBO of `mi`: the value is a lower bound.
+    No ceiling; its variance grows like e^I. Source: Nowozin et al. 2016; Hjelm et al. 2019; Poole et al. 2019.
     """
 
     name = "js"

@@ -25,8 +25,7 @@ class Gaussian(ExplicitPrior):
     def __init__(self, *, latent_dim: int, correlation: float, learn: bool, covariance: Covariance):
         super().__init__()
         require(-1 < correlation < 1, f"correlation must lie between -1 and 1, both excluded, got {correlation}")
-        fault = "covariance=full has no matrix to be fixed to; give learn=true, the matrix, or correlation"
-        require(learn or covariance != "full", fault)
+        require(learn or covariance != "full", "covariance=full needs learn=true, or give the matrix or correlation")
         self.covariance = "correlation" if covariance == "correlation" else "full"
         if self.covariance == "full":
             start = torch.kron(torch.tensor([[1.0, correlation], [correlation, 1.0]]), torch.eye(latent_dim))
@@ -67,8 +66,7 @@ class Gaussian(ExplicitPrior):
 def _checked(covariance: list[list[float]], size: int) -> Tensor:
     """The matrix, [size, size]. Raises UserError unless it is a covariance."""
     widths = [len(row) for row in covariance]
-    wanted = f"{size} rows of {size} numbers, the coordinates of z and z'"
-    require(widths == [size] * size, f"covariance must be {wanted}, got rows of {widths}")
+    require(widths == [size] * size, f"covariance must be {size} rows of {size} numbers (z, z'), got rows of {widths}")
     matrix = torch.tensor(covariance, dtype=torch.float64)
     require(torch.equal(matrix, matrix.T), "covariance must be symmetric, and is not")
     least = torch.linalg.eigvalsh(matrix)[0].item()
