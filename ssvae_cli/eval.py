@@ -1,4 +1,4 @@
-"""`ssvae eval`: a run read again: the metrics that it was trained with, I by further fresh critics, pictures."""
+"""`ssvae eval`: evaluate a run again: its own metrics, I by further fresh critics, pictures."""
 
 import logging
 import math
@@ -21,15 +21,14 @@ from ssvae_cli.tracking.console import closing_table
 from ssvae_cli.tracking.tracker import plain
 
 log = logging.getLogger(__name__)
-
-SCORED = 2048  # pairs of validation and of test: a table of scores grows with their square
+SCORED = 2048  # pairs of validation and of test, as a table of scores grows with their square
 
 
 def evaluate(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Values:
-    """Evaluate the run `cfg.run`; what it read goes to summary.json and figures/ in `folder`, and is returned.
+    """Evaluate the run `cfg.run`; the numbers are returned and written, with figures/, to summary.json in `folder`.
 
-    The probe's penalty and the critics' steps are chosen on validation; the encoder stays as it is, so that what
-    training reported on test is found again.
+    The probe's penalty and the critics' steps are chosen on validation. The encoder is unchanged, so the test results
+    of training are reproduced.
     """
     require(isinstance(cfg.views, int) and cfg.views >= 1, f"views must be an integer of at least 1, got {cfg.views!r}")
     estimators = {name: build(node, f"estimators.{name}", ESTIMATOR) for name, node in cfg.estimators.items()}
@@ -54,8 +53,8 @@ def evaluate(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Values:
 def fresh_information(cfg: DictConfig, estimators: dict, reading: Reading) -> dict[str, float]:
     """`mi/fresh/<name>/test` and its standard error `mi/fresh/<name>/error`, nats; NaN for one that diverged.
 
-    Each estimator trains a critic of its own on `views` pairs of views of every training x. Every coordinate is first
-    made normal, which leaves I unchanged. Nothing is read of a single latent.
+    Each estimator trains its own critic on `views` pairs of views of every training x, with every coordinate as normal
+    scores, which leaves I unchanged. Empty for a single latent.
     """
     repeats = {"train": cfg.views, "validation": 1, "test": 1}
     latents = {split: [z.cpu() for z in reading.latents(split, views)] for split, views in repeats.items()}
@@ -67,9 +66,7 @@ def fresh_information(cfg: DictConfig, estimators: dict, reading: Reading) -> di
     for name, estimator in estimators.items():
         torch.manual_seed(cfg.seed)
         critic = build(cfg.critic, "critic", latent_dim=train.x.shape[1])
-        generator = torch.Generator().manual_seed(cfg.seed)
-        estimate, _ = fit_and_read(critic, estimator, training, parts, generator)
-        failed = estimate.failure() is not None
-        values[f"mi/fresh/{name}/test"] = math.nan if failed else estimate.value
-        values[f"mi/fresh/{name}/error"] = math.nan if failed else estimate.error
+        estimate, _ = fit_and_read(critic, estimator, training, parts, torch.Generator().manual_seed(cfg.seed))
+        value, error = (math.nan, math.nan) if estimate.failure() else estimate
+        values |= {f"mi/fresh/{name}/test": value, f"mi/fresh/{name}/error": error}
     return values

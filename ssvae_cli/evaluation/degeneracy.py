@@ -1,4 +1,4 @@
-"""H(z) = -inf: latents on fewer dimensions than they have, under a prior whose ELBO holds their entropy."""
+"""H(z) = -inf: latents on a subspace of fewer dimensions, under a prior whose ELBO contains their entropy."""
 
 import logging
 
@@ -12,26 +12,22 @@ log = logging.getLogger(__name__)
 
 
 def numerical_rank(z: Tensor) -> int:
-    """How many directions of z, [N, D], have a variance above RIDGE of the mean one; below, entropies see a ridge."""
-    spread = torch.linalg.eigvalsh(torch.cov(z.double().T).reshape(z.shape[1], z.shape[1]))
-    return int((spread > RIDGE * spread.mean()).sum())
+    """How many principal axes of z, [N, D], have a variance above RIDGE times the mean; entropies use that ridge."""
+    variances = torch.linalg.eigvalsh(torch.cov(z.double().T).reshape(z.shape[1], z.shape[1]))
+    return int((variances > RIDGE * variances.mean()).sum())
 
 
 def dead_units(z: Tensor) -> list[int]:
     """The coordinates of z, [N, D], that are constant to the same tolerance."""
-    spread = z.double().var(0)
-    return (spread <= RIDGE * spread.mean()).nonzero().flatten().tolist()
+    variances = z.double().var(0)
+    return (variances <= RIDGE * variances.mean()).nonzero().flatten().tolist()
 
 
 def warn_of_degeneracy(objective, latents: tuple[Tensor, ...], inputs: int) -> None:
-    """A warning by name where a deterministic encoder's z cannot have a density; inputs: the numbers in one x.
-
-    Where the ELBO holds no entropy, under a prior of scores, nothing is lost.
-    """
-    prior = objective.prior
-    if not prior.needs_densities:
+    """Warn, naming z or z', if the latents of a deterministic encoder have no density; inputs: the numbers in one x."""
+    if not objective.prior.needs_densities:  # a prior of scores, whose ELBO contains no entropy
         return
-    noise = " or ".join(f"encoder.posterior={name}" for name in with_density(prior.space))
+    noise = " or ".join(f"encoder.posterior={name}" for name in with_density(objective.prior.space))
     remedy = f"a smaller encoder.latent_dim, or noise: {noise}" if noise else "a smaller encoder.latent_dim"
     for name, z, encoder in zip(("z", "z'"), latents, (objective.encoder, objective.encoder_prime)):
         rank, dim, dead = min(numerical_rank(z), inputs), z.shape[1], dead_units(z)
@@ -39,6 +35,6 @@ def warn_of_degeneracy(objective, latents: tuple[Tensor, ...], inputs: int) -> N
             continue
         units = f"; dead units: {', '.join(map(str, dead))}" if dead else ""
         log.warning(
-            "H(%s) = -inf: %s has %d dimensions and its samples a numerical rank of %d%s, so that its entropy and the "
-            "ELBO are finite only through numerical error; try %s", name, name, dim, rank, units, remedy,
+            "H(%s) = -inf: %s has %d dimensions and its samples a numerical rank of %d%s, so its entropy and the ELBO "
+            "are finite only through numerical error; try %s", name, name, dim, rank, units, remedy,
         )  # fmt: skip

@@ -1,12 +1,8 @@
-"""The ELBO, bounds of I and the evidence, evaluated the same way for every run.
-
-Positives are pairs of views; the partition averages over fresh views of all n sources of the split, the anchor's own
-with its weight 1/n.
-"""
+"""The ELBO, bounds of I and the evidence, evaluated the same way for every run."""
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,24 +11,20 @@ from torch import Tensor
 
 from ssvae_cli.datasets.base import Split
 from ssvae_cli.errors import require_at_least
-from ssvae_cli.estimators.donsker_varadhan import DV
-from ssvae_cli.estimators.infonce import InfoNCE
-from ssvae_cli.estimators.nwj import NWJ
+from ssvae_cli.estimators import DV, NWJ, InfoNCE
 from ssvae_cli.evaluation.degeneracy import warn_of_degeneracy
-from ssvae_cli.evaluation.densities import RatioFit
+from ssvae_cli.evaluation.densities import LogDensity, RatioFit
 from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.evaluation.reading import CHUNK, Reading
 from ssvae_cli.evaluation.rows import evenly_spaced
-from ssvae_cli.priors.base import Encoded
+from ssvae_cli.priors import Encoded
 
 log = logging.getLogger(__name__)
-
 BOUNDS = (InfoNCE(), DV(), NWJ())
-LogDensity = Callable[[Tensor], Tensor]  # [B, D] -> [B], nats
 
 
 class Views(NamedTuple):
-    """The marginals as fresh views of all sources, and as densities where they were fitted."""
+    """Marginals: latents of fresh views of all sources, and densities if they were fitted."""
 
     sources: tuple[Tensor, ...]
     own: Tensor
@@ -46,14 +38,13 @@ class Views(NamedTuple):
 class ELBO:
     """`elbo`, `evidence` (Eq. 14), the bounds `mi/infonce`, `mi/dv`, `mi/nwj` and their ceilings, in nats.
 
-    For a prior whose ELBO holds entropies, those of test are of densities fitted to train; on validation its ELBO is
-    the training estimator's, without evidence. anchors: pairs, at most, that are scored against all n sources.
-    evidence_samples: of the posteriors of each pair, where these are stochastic. density: how densities are fitted.
+    For a prior whose ELBO contains entropies, those on test are from densities fitted to train; on validation the ELBO
+    is the training estimator's, without evidence.
     """
 
-    anchors: int
-    evidence_samples: int
-    density: RatioFit
+    anchors: int  # pairs scored against all n sources, at most
+    evidence_samples: int  # of each stochastic posterior
+    density: RatioFit  # how densities are fitted
 
     def __post_init__(self):
         require_at_least(1, anchors=self.anchors, evidence_samples=self.evidence_samples)
@@ -66,20 +57,17 @@ class ELBO:
         elif not prior.needs_densities:
             values = self._of_pairs(reading, split, ())
         elif split == "test":
-            values = self._of_pairs(reading, split, self._densities(reading))
+            train, validation = (reading.fitting_latents(part) for part in ("train", "validation"))
+            warn_of_degeneracy(reading.objective, train, math.prod(reading.shape))
+            densities = [self.density.density(*side, prior.space) for side in zip(train, validation)]
+            values = self._of_pairs(reading, split, densities)
         else:
             values = self._of_estimator(reading, split)
-        names = [f"mi/{bound.name}" for bound in BOUNDS]
-        keys = ["elbo", "evidence", *names, *(f"{name}/ceiling" for name in names)]
+        keys = ["elbo", "evidence", *(f"mi/{bound.name}{end}" for end in ("", "/ceiling") for bound in BOUNDS)]
         return {f"{key}/{split}": values.get(key) for key in keys}
 
-    def _densities(self, reading: Reading) -> list[LogDensity]:
-        fitting = [reading.fitting_latents(split) for split in ("train", "validation")]
-        warn_of_degeneracy(reading.objective, fitting[0], math.prod(reading.shape))
-        return [self.density.density(*side, reading.objective.prior.space) for side in zip(*fitting)]
-
     def _of_estimator(self, reading: Reading, split: str) -> dict[str, float]:
-        """The training estimator's ELBO, a chunk at a time."""
+        """The ELBO of the training estimator, a chunk at a time."""
         data = reading.data.splits[split]
         chunks = [encoded for encoded, _ in _encoded(reading, data, reading.generator())]
         return {"elbo": sum(len(c.z) * reading.objective.elbo(c).item() for c in chunks) / len(data)}
@@ -95,6 +83,7 @@ class ELBO:
         return self._of_weights(reading, split, log_weights, log_weights.mean(0))
 
     def _of_pairs(self, reading: Reading, split: str, densities: Sequence[LogDensity]) -> dict[str, float | None]:
+        """Positives are pairs of views; the partition averages fresh views of all n sources, the anchor's included."""
         data, generator, prior = reading.data.splits[split], reading.generator(), reading.objective.prior
         n = len(data)
         own = evenly_spaced(n, n if densities else self.anchors, generator.device)
@@ -109,7 +98,7 @@ class ELBO:
         values = self._of_weights(reading, split, log_ratio.flatten(1), log_ratio.mean(0).mean(0))
         values |= {key: torch.stack(v).mean().item() for key, v in bounds.items() if v}
         ceilings = {f"mi/{bound.name}/ceiling": bound.ceiling(n) for bound in BOUNDS if bounds[f"mi/{bound.name}"]}
-        return values | {key: most for key, most in ceilings.items() if math.isfinite(most)}
+        return values | {key: nats for key, nats in ceilings.items() if math.isfinite(nats)}
 
     def _of_weights(self, reading: Reading, split: str, log_weights: Tensor, of_pairs: Tensor) -> dict[str, float]:
         """log_weights: [K, B], K samples of the posteriors; of_pairs: [B], the ELBO of each pair of views."""
@@ -117,19 +106,19 @@ class ELBO:
         most = reading.objective.prior.largest_elbo
         if split == "test" and reading.objective.decoder is None and elbo.value > most + 3 * elbo.error:
             log.warning(
-                "elbo/test reads %.2f nats where it is at most %g under this prior: the density of z was not learned; "
-                "kl/test is by another classifier", elbo.value, most,
+                "elbo/test is %.2f nats, above the maximum of %g under this prior: the density of z was not learned; "
+                "kl/test is from another classifier", elbo.value, most,
             )  # fmt: skip
-        evidence = log_weights.logsumexp(0) - math.log(len(log_weights))
-        return {"elbo": elbo.value, "evidence": evidence.mean().item()}
+        evidence = (log_weights.logsumexp(0) - math.log(len(log_weights))).mean().item()
+        return {"elbo": elbo.value, "evidence": evidence}
 
     def _samples(self, reading: Reading, data: Split, generator: torch.Generator) -> list[tuple[Tensor, ...]]:
-        """Latents of every pair of views, [n, D] each; several times from the same posteriors."""
-        drawn = [self._samples_of(e, reading.objective, generator) for e, _ in _encoded(reading, data, generator)]
-        return [tuple(torch.cat(side) for side in zip(*sample)) for sample in zip(*drawn)]
+        """Latents of every pair of views, [n, D] each, for each sample of the same posteriors."""
+        chunks = [self._samples_of(e, reading.objective, generator) for e, _ in _encoded(reading, data, generator)]
+        return [tuple(torch.cat(side) for side in zip(*sample)) for sample in zip(*chunks)]
 
     def _samples_of(self, encoded: Encoded, objective, generator: torch.Generator) -> list[tuple[Tensor, ...]]:
-        """The latents at hand, and further samples where the posteriors are stochastic."""
+        """The encoded latents, and further samples of stochastic posteriors."""
         more = self.evidence_samples - 1 if objective.is_stochastic else 0
         return [encoded.latents, *(tuple(q.sample(generator) for q in encoded.posteriors) for _ in range(more))]
 
@@ -137,6 +126,6 @@ class ELBO:
 def _encoded(reading: Reading, data: Split, generator: torch.Generator) -> Iterator[tuple[Encoded, Tensor]]:
     """One pair of views of every source, encoded, and the first view in [0, 1]; a chunk at a time."""
     chunks = math.ceil(len(data) / CHUNK)
-    for batch in data.batches(math.ceil(len(data) / chunks)):  # of about one size: estimators read a chunk at a time
-        view, view_prime = reading.pairs(batch, generator)
-        yield reading.objective.encode(view, view_prime, generator), reading.pairs.to_unit(view)
+    for batch in data.batches(math.ceil(len(data) / chunks)):  # of about equal size, as estimators read one at a time
+        views = reading.pairs(batch, generator)
+        yield reading.objective.encode(*views, generator), reading.pairs.to_unit(views[0])

@@ -1,4 +1,4 @@
-"""How much of the known factors behind x a representation holds."""
+"""How well a representation predicts the known factors of x."""
 
 import logging
 
@@ -15,15 +15,14 @@ from ssvae_cli.evaluation.linear_probe import LinearProbe
 from ssvae_cli.evaluation.reading import SPLITS, Reading
 
 log = logging.getLogger(__name__)
-
 ALPHAS = np.logspace(-3, 3, 7)  # of the ridge, chosen by leave-one-out on train
 
 
 class Factors:
-    """How well the data's known factors are read from features and from z, on test; null where there are none.
+    """How well features and z predict the data's known factors, on test; null where there are none.
 
-    `factors/r2` from features and `factors/r2_z` from z by ridge regression, `factors/mcc` of single latents; those that
-    are categories by a linear probe, `factors/accuracy`. Each is a mean over factors. probe: for categories.
+    Numbers: ridge regression, `factors/r2` from features and `factors/r2_z` from z; `factors/mcc` of single latents.
+    Categories: accuracy of the linear `probe` on features, `factors/accuracy`. Each is a mean over factors.
     """
 
     def __init__(self, *, probe: LinearProbe):
@@ -38,17 +37,16 @@ class Factors:
         known = {part: reading.factors(part) for part in SPLITS} if columns else {}
         numbers = [i for i, factor in enumerate(columns) if factor.classes is None]
         if numbers:
-            true = {part: factors[:, numbers] for part, factors in known.items()}
+            train, test = (known[part][:, numbers] for part in ("train", "test"))
             for key, x in {"factors/r2/test": reading.features, "factors/r2_z/test": reading.codes}.items():
-                each = linear_r2(x("train"), true["train"], x("test"), true["test"])
-                log.info("%s  %s", key, "  ".join(f"{columns[i].name} {r2:.3f}" for i, r2 in zip(numbers, each)))
-                values[key] = float(each.mean())
-            values["factors/mcc/test"] = mean_correlation(reading.codes("test"), true["test"])
+                scores = linear_r2(x("train"), train, x("test"), test)
+                log.info("%s  %s", key, "  ".join(f"{columns[i].name} {r2:.3f}" for i, r2 in zip(numbers, scores)))
+                values[key] = float(scores.mean())
+            values["factors/mcc/test"] = mean_correlation(reading.codes("test"), test)
         accuracies = []
         for i in sorted(set(range(len(columns))) - set(numbers)):
             labelled = [(reading.features(part), known[part][:, i].long()) for part in SPLITS]
-            chosen, _ = self.probe.choose(*labelled[:2])
-            accuracies.append(self.probe.test(*labelled, chosen))
+            accuracies.append(self.probe.test(*labelled, self.probe.choose(*labelled[:2])[0]))
             log.info("factors/accuracy/test  %s %.3f", columns[i].name, accuracies[-1])
         if accuracies:
             values["factors/accuracy/test"] = sum(accuracies) / len(accuracies)
@@ -56,20 +54,16 @@ class Factors:
 
 
 def linear_r2(x: Tensor, factors: Tensor, x_test: Tensor, factors_test: Tensor) -> np.ndarray:
-    """R^2 on test of each factor by ridge regression from standardised features, [F].
-
-    x: [N, D], factors: [N, F]. 1 is perfect, 0 is the mean, and a factor that generalises badly is below it.
-    """
+    """R^2 on test of each of the factors [N, F] by ridge regression from standardised x [N, D]; 0 predicts the mean."""
     x, factors, x_test, factors_test = (t.double().cpu().numpy() for t in (x, factors, x_test, factors_test))
     fit = make_pipeline(StandardScaler(), RidgeCV(ALPHAS)).fit(x, factors)
     return r2_score(factors_test, fit.predict(x_test).reshape(factors_test.shape), multioutput="raw_values")
 
 
 def mean_correlation(z: Tensor, factors: Tensor) -> float:
-    """MCC: the mean absolute correlation of factors with the latents that suit them best, one latent a factor.
+    """MCC: the mean absolute correlation of factors and latents under the best assignment, one latent per factor.
 
-    z: [N, D], factors: [N, F]; a factor that is left without a latent, where D < F, counts 0.
-    Source: Hyvarinen & Morioka 2016.
+    z: [N, D], factors: [N, F]; a factor without a latent (D < F) counts 0. Source: Hyvarinen & Morioka 2016.
     """
     both = torch.cat([z, factors.to(z)], 1).double()
     both = both - both.mean(0)

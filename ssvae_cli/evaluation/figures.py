@@ -17,7 +17,7 @@ SHOWN_SCORES = 64
 
 @torch.no_grad()
 def pictures(reading: Reading) -> Iterator[tuple[str, Figure]]:
-    """What training saw: a grid of validation pairs and, under a critic, their scores; the latents of test."""
+    """A grid of validation pairs; their scores, if the prior has a critic; the latents of test."""
     objective, generator = reading.objective.eval(), reading.generator()
     views = reading.pairs(next(reading.data.validation.batches(SHOWN_SCORES)), generator)
     yield "pairs", pair_grid(*(reading.pairs.to_unit(view[:SHOWN_PAIRS]).cpu() for view in views))
@@ -28,13 +28,14 @@ def pictures(reading: Reading) -> Iterator[tuple[str, Figure]]:
 
 
 def pair_grid(x: Tensor, x_prime: Tensor) -> Figure:
-    """Views x over their partners x', [B, ...] each: images in [0, 1], videos from top to bottom, else the numbers."""
-    sides = {"x": _frames(x), "x'": _frames(x_prime)}
+    """Views x above their partners x', [B, ...] each: images in [0, 1]; videos from top to bottom; else line plots."""
+    stack_frames = lambda views: views.transpose(1, 2).flatten(2, 3) if views.ndim == 5 else views  # [B, C, T * H, W]
+    sides = {"x": stack_frames(x), "x'": stack_frames(x_prime)}
     heights = [views.shape[2] / views.shape[3] if views.ndim == 4 else 1.0 for views in sides.values()]
     figure = Figure(figsize=(0.6 * len(x), 0.58 * sum(heights) + 0.15), layout="constrained")
     grid = figure.add_gridspec(2, len(x), height_ratios=heights)
     for row, (name, views) in enumerate(sides.items()):
-        if views.ndim == 4:  # one picture of all: an axis each would take a second to draw
+        if views.ndim == 4:  # one axis for all images: one axis per image would take a second to draw
             axes = [figure.add_subplot(grid[row, :])]
             axes[0].imshow(_side_by_side(views), cmap="gray", vmin=0, vmax=1)
             axes[0].spines[:].set_visible(False)
@@ -50,20 +51,14 @@ def pair_grid(x: Tensor, x_prime: Tensor) -> Figure:
 
 
 def _side_by_side(views: Tensor) -> np.ndarray:
-    """Images [B, C, H, W] as one, [H, B * (W + gap), 3] in colour, else the first channel alone; white between them."""
+    """Images, [B, C, H, W], with white gaps between them: [H, B * (W + gap), 3] in colour, else the first channel."""
     shown = views if views.shape[1] == 3 else views[:, :1]
-    gap = max(1, views.shape[3] // 12)
-    framed = torch.nn.functional.pad(shown.clamp(0, 1), (0, gap), value=1.0)
+    framed = torch.nn.functional.pad(shown.clamp(0, 1), (0, max(1, views.shape[3] // 12)), value=1.0)
     return framed.permute(2, 0, 3, 1).flatten(1, 2).squeeze(-1).numpy()
 
 
-def _frames(views: Tensor) -> Tensor:
-    """Videos, [B, T, C, H, W], as one tall image each, [B, C, T * H, W]; anything else as it is."""
-    return views.transpose(1, 2).flatten(2, 3) if views.ndim == 5 else views
-
-
 def score_matrix(scores: Tensor) -> Figure:
-    """log f(z_i, z'_j) of a batch, [B, B], nats: the diagonal holds the pairs."""
+    """log f(z_i, z'_j) of a batch, [B, B], nats: the positive pairs are on the diagonal."""
     figure = Figure(figsize=(5, 4.2), layout="constrained")
     axis = figure.subplots()
     image = axis.imshow(scores.numpy(), cmap="viridis")
@@ -73,17 +68,16 @@ def score_matrix(scores: Tensor) -> Figure:
 
 
 def latents(z: Tensor, y: Tensor, classes: tuple[str, ...]) -> Figure:
-    """z, [N, D], in its first two principal axes, coloured by label, and the spectrum of its covariance."""
+    """z, [N, D], on its first two principal axes, coloured by label, and the spectrum of its covariance."""
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     plane, spectrum = figure.subplots(1, 2)
     centred = (z - z.mean(0)).double()
     axes, values, _ = torch.linalg.svd(centred.T, full_matrices=False)
-    place = centred @ axes[:, :2]
-    place = place if place.shape[1] == 2 else torch.cat([place, torch.zeros_like(place)], 1)
+    points = centred @ axes[:, :2]
+    points = points if points.shape[1] == 2 else torch.cat([points, torch.zeros_like(points)], 1)
     for label in y.unique().tolist():
-        shown = place[y == label]
         name = classes[label] if 0 <= label < len(classes) else "no label"
-        plane.scatter(shown[:, 0], shown[:, 1], s=6, label=name if len(classes) <= MOST_NAMED else None)
+        plane.scatter(*points[y == label].T, s=6, label=name if len(classes) <= MOST_NAMED else None)
     plane.set(xlabel="first principal axis", ylabel="second", title="z of test")
     if len(classes) <= MOST_NAMED:
         plane.legend(fontsize=6, markerscale=2, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -95,7 +89,7 @@ def latents(z: Tensor, y: Tensor, classes: tuple[str, ...]) -> Figure:
 
 
 def curves(history: list[dict], summary: dict) -> Figure:
-    """The ELBO and the bounds, and the probes, over the epochs of metrics.jsonl; baselines dashed."""
+    """Left the ELBO and the bounds of I, right the probes, over the epochs of metrics.jsonl; baselines are dashed."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     nats, accuracy = figure.subplots(1, 2)
     for name in sorted({key for line in history for key in line}):
@@ -105,23 +99,20 @@ def curves(history: list[dict], summary: dict) -> Figure:
         if axis is None or "/ceiling/" in name or split not in ("train", "validation") or not points:
             continue
         axis.plot(*zip(*points), marker="." if len(points) < 10 else None, label=name, lw=2 if group == "elbo" else 1)
-    # A bound that fell far below the rest would flatten them.
-    shown = [line.get(f"elbo/{split}") for line in history for split in ("train", "validation")]
-    shown = [value for value in shown if value is not None]
+    elbos = [line.get(f"elbo/{split}") for line in history for split in ("train", "validation")]
+    shown = [value for value in (*elbos, summary.get("data/mi_true")) if value is not None]
     if summary.get("data/mi_true") is not None:
-        shown.append(summary["data/mi_true"])
         _level(nats, "data/mi_true", summary["data/mi_true"])
-    if shown:
-        room = 0.15 * (max(shown) - min(shown)) + 0.1
-        low, high = min(shown) - room, max(shown) + room
-        nats.set_ylim(low, high)
+    if shown:  # sets the limits: a bound far below would flatten the other curves
+        margin = 0.15 * (max(shown) - min(shown)) + 0.1
+        nats.set_ylim(min(shown) - margin, max(shown) + margin)
         for line in nats.get_lines():
-            if max(line.get_ydata()) < low:
+            if max(line.get_ydata()) < min(shown) - margin:
                 line.set_label(f"{line.get_label()}, below")
     nats.set(xlabel="epoch", ylabel="nats", title="ELBO and bounds of I")
     levels = {name: summary.get(f"probe/linear/{name}") for name in ("test", "random_init", "pixels")}
     known = sorted((value, f"probe/linear/{name}") for name, value in levels.items() if value is not None)
-    for i, (value, name) in enumerate(known):  # the lowest's words stand below its line: the next may be close
+    for i, (value, name) in enumerate(known):  # the lowest has its label below the line, as the next line may be close
         _level(accuracy, name, value, above=i > 0 or len(known) == 1)
     accuracy.set(xlabel="epoch", ylabel="accuracy", title="Probes")
     for axis in (nats, accuracy):
@@ -137,7 +128,7 @@ def curves(history: list[dict], summary: dict) -> Figure:
 
 
 def _level(axis, name: str, value: float, above: bool = True) -> None:
-    """A dashed line across, with its name and value above or below it."""
+    """A dashed horizontal line, with its name and value above or below it."""
     axis.axhline(value, ls="--", lw=1, color="0.5")
-    side = {"va": "bottom" if above else "top", "ha": "right"}
-    axis.annotate(f"{name} {value:.3f}", (0.98, value), xycoords=("axes fraction", "data"), fontsize=7, **side)
+    style = {"xycoords": ("axes fraction", "data"), "fontsize": 7, "va": "bottom" if above else "top", "ha": "right"}
+    axis.annotate(f"{name} {value:.3f}", (0.98, value), **style)

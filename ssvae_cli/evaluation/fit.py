@@ -34,23 +34,23 @@ def fit(
 ) -> Curve:
     """Maximise objective(), a new batch at each call; `network` ends with the weights that `validate` rates highest.
 
-    The initial weights are among them, so that what cannot be learned stays where it started. patience: how many looks
-    at validation without a better value end the fit; None: none do.
+    The initial weights are a candidate, so what cannot be learned stays at its start. patience: the fit ends after so
+    many validations without a better value; None: it never ends early.
     """
-    best, chosen, weights, at, values = -math.inf, 0, copy.deepcopy(network.state_dict()), [], []
+    best, weights, curve = -math.inf, copy.deepcopy(network.state_dict()), Curve([], [], 0)
     for step in range(steps + 1):
         if step % eval_every == 0 or step == steps:
             network.eval()
             with torch.no_grad():
                 value = validate()
             network.train()
-            at.append(step)
-            values.append(value)
+            curve.steps.append(step)
+            curve.values.append(value)
             if not math.isfinite(value):
                 break
             if value > best:
-                best, chosen, weights = value, step, copy.deepcopy(network.state_dict())
-            if patience is not None and len(at) - at.index(chosen) > patience:
+                best, weights, curve = value, copy.deepcopy(network.state_dict()), curve._replace(chosen=step)
+            if patience is not None and len(curve.steps) - curve.steps.index(curve.chosen) > patience:
                 break
         if step < steps:
             optimizer.zero_grad()
@@ -60,22 +60,18 @@ def fit(
                 schedule.step()
     network.load_state_dict(weights)
     network.eval()
-    return Curve(at, values, chosen)
+    return curve
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """Settings of a fit by Adam on batches of pairs.
+    """Settings of a fit by Adam on batches of pairs."""
 
-    steps: at most; eval_every: steps between two looks at validation; patience: how many looks without a better value
-    end the fit.
-    """
-
-    steps: int
+    steps: int  # at most
     batch_size: int
     lr: float
-    eval_every: int
-    patience: int
+    eval_every: int  # steps between validations
+    patience: int  # validations without a better value before the end
 
     def __post_init__(self):
         require_at_least(1, steps=self.steps, eval_every=self.eval_every, patience=self.patience)
@@ -90,11 +86,11 @@ class Fit:
         validate: Callable[[], float],
         generator: torch.Generator,
     ) -> Curve:
-        """Maximise `objective` over batches of `train`, whose order is the generator's."""
+        """Maximise `objective` over batches of `train`, in the order that the generator draws."""
         optimizer = torch.optim.Adam(network.parameters(), lr=self.lr, fused=True)
         batches = self._batches(train, generator)
-        looks = {"steps": self.steps, "eval_every": self.eval_every, "patience": self.patience}
-        return fit(network, lambda: objective(next(batches)), validate, optimizer, **looks)
+        limits = {"steps": self.steps, "eval_every": self.eval_every, "patience": self.patience}
+        return fit(network, lambda: objective(next(batches)), validate, optimizer, **limits)
 
     def _batches(self, train: Pairs, generator: torch.Generator) -> Iterator[Pairs]:
         size = min(self.batch_size, len(train.x))

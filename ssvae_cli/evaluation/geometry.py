@@ -6,11 +6,11 @@ from torch.nn import functional as F
 
 from ssvae_cli.evaluation.reading import Reading
 
-MOST = 4096  # embeddings compared with each other
+MOST = 4096  # embeddings that are compared with each other
 
 
 class Geometry:
-    """`geometry/alignment`, `uniformity` and `rank` of z; without a partner there is no alignment."""
+    """`geometry/alignment`, `uniformity` and `rank` of z; alignment is null for a single latent."""
 
     @torch.no_grad()
     def __call__(self, reading: Reading, split: str) -> dict[str, float | None]:
@@ -34,7 +34,7 @@ def uniformity(z: Tensor) -> float:
 
 def effective_rank(z: Tensor) -> float:
     """exp of the entropy of the normalised singular values of centred z, [B, D] (Roy & Vetterli 2007)."""
-    z = z.double()  # squares of large numbers are within its range
+    z = z.double()  # its range holds the squares of large numbers
     values = torch.linalg.svdvals(z - z.mean(0))
-    share = values / values.sum().clamp_min(torch.finfo(values.dtype).tiny)
-    return torch.special.entr(share).sum().exp().item()
+    shares = values / values.sum().clamp_min(torch.finfo(values.dtype).tiny)
+    return torch.special.entr(shares).sum().exp().item()

@@ -11,33 +11,29 @@ from ssvae_cli.evaluation.reading import CHUNK, Reading
 
 @dataclass(frozen=True, kw_only=True)
 class KNN:
-    """`probe/knn`: accuracy of a vote of the k nearest training features; null where there are no labels.
-
-    temperature: of the votes, exp(cos / temperature).
-    """
+    """`probe/knn`: accuracy of a vote of the k nearest training features; null where there are no labels."""
 
     k: int
-    temperature: float
+    temperature: float  # of the votes, exp(cos / temperature)
 
     def __post_init__(self):
         require_at_least(1, k=self.k)
         require_above(0, temperature=self.temperature)
 
     def __call__(self, reading: Reading, split: str) -> dict[str, float | None]:
-        value = None
-        if reading.has_labels("train", "validation", split):
-            rows = (f(part) for part in ("train", split) for f in (reading.features, reading.labels))
-            value = self.accuracy(*rows)
-        return {f"probe/knn/{split}": value}
+        if not reading.has_labels("train", "validation", split):
+            return {f"probe/knn/{split}": None}
+        rows = (f(part) for part in ("train", split) for f in (reading.features, reading.labels))
+        return {f"probe/knn/{split}": self.accuracy(*rows)}
 
     def accuracy(self, x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor) -> float:
-        """Share of `x_test` [M, F] whose neighbours in `x` [N, F] vote for its label; labels below 0 are left out."""
+        """Share of x_test, [M, F], whose neighbours in x, [N, F], vote for its label; labels below 0 are left out."""
         x, y = F.normalize(x[y >= 0]), y[y >= 0]
         x_test, y_test = x_test[y_test >= 0], y_test[y_test >= 0]
-        right = 0
+        correct = 0
         for chunk, labels in zip(F.normalize(x_test).split(CHUNK), y_test.split(CHUNK)):
             similarity, neighbours = (chunk @ x.T).topk(min(self.k, len(x)), dim=1)
             votes = x.new_zeros(len(chunk), int(y.max()) + 1)
             votes.scatter_add_(1, y[neighbours], (similarity / self.temperature).softmax(1))
-            right += votes.argmax(1).eq(labels).sum().item()
-        return right / len(x_test)
+            correct += votes.argmax(1).eq(labels).sum().item()
+        return correct / len(x_test)

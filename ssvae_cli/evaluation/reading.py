@@ -1,4 +1,4 @@
-"""One objective on one data set, as metrics read it: each answer is computed once."""
+"""What metrics read of one objective on one data set; each result is computed once."""
 
 import math
 from collections.abc import Callable, Hashable, Iterator
@@ -15,26 +15,19 @@ from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.base import Pairs
 
 SPLITS = ("train", "validation", "test")
-VIEWS_SEED = 0  # evaluation views are the same for every run, whatever its seed
+VIEWS_SEED = 0  # of evaluation's views, the same for runs of every seed
 CHUNK = 512
-LARGEST_RAW = 8192  # numbers in one x, up to which a probe is also read on x itself
+LARGEST_RAW = 8192  # numbers in one x up to which x itself is a baseline of the probe
 
 
 class Reading:
-    """Features, latents, labels and factors of every split, under the weights that the objective has now.
+    """Features, latents, labels and factors of every split, under the objective's current weights.
 
-    Views and samples are those of a fixed seed. untrained: the objective before training, for baselines.
-    estimates: by key, with their standard errors, what metrics found so far.
+    Views and samples have a fixed seed. untrained: the objective before training. estimates: of earlier metrics by key.
     """
 
     def __init__(
-        self,
-        objective: Objective,
-        pairs: Pairs,
-        data: Data,
-        *,
-        fitting_pairs: int,
-        untrained: Objective | None = None,
+        self, objective: Objective, pairs: Pairs, data: Data, *, fitting_pairs: int, untrained: Objective | None = None
     ):
         self.objective, self.pairs, self.data, self.untrained = objective, pairs, data, untrained
         self.fitting_pairs = fitting_pairs
@@ -44,28 +37,27 @@ class Reading:
         self._answers: dict[Hashable, Any] = {}
 
     def once(self, key: Hashable, answer: Callable[[], Any]) -> Any:
-        """answer(), computed at the first call with this key."""
+        """answer(), computed at the first call with this key only."""
         if key not in self._answers:
             self._answers[key] = answer()
         return self._answers[key]
 
     def generator(self) -> torch.Generator:
-        """Of evaluation's views and samples, at its start."""
+        """A new generator of evaluation's views and samples, at the fixed seed."""
         return torch.Generator(self.device).manual_seed(VIEWS_SEED)
 
     def features(self, split: str) -> Tensor:
-        """What probes read of the clean x of a split, [N, F]."""
+        """The features of the clean x of a split, for probes, [N, F]."""
         return self.once(("features", split), lambda: self._each(split, self.objective.features, "feature"))
 
     def codes(self, split: str) -> Tensor:
         """The posterior's mean of the clean x of a split, [N, D]."""
-        return self.once(
-            ("codes", split), lambda: self._each(split, lambda x: self.objective.encoder(x).mean, "latent")
-        )
+        mean = lambda x: self.objective.encoder(x).mean
+        return self.once(("codes", split), lambda: self._each(split, mean, "latent"))
 
     @torch.no_grad()
     def factors(self, split: str) -> Tensor:
-        """The known factors behind the clean x of a split, [N, F], in the columns of `data.factors`."""
+        """The known factors of the clean x of a split, [N, F], in the columns of `data.factors`."""
         return torch.cat([self.pairs.factors(batch) for batch in self.data.splits[split].batches(CHUNK)])
 
     def labels(self, split: str) -> Tensor:
@@ -73,14 +65,11 @@ class Reading:
         return self.data.splits[split].y.to(self.device)
 
     def has_labels(self, *splits: str) -> bool:
-        """Whether each of the splits has a labelled x."""
+        """Whether each of the splits has at least one label."""
         return all(bool((self.data.splits[split].y >= 0).any()) for split in splits)
 
     def latents(self, split: str, views: int = 1, at_most: int | None = None) -> tuple[Tensor, ...]:
-        """(z, z') or (z,) of `views` pairs of views of every x of a split, [views * N, D] each.
-
-        at_most: of a split of more x than this, so many, evenly spaced.
-        """
+        """(z, z') or (z,) of `views` pairs of views per x, [views * N, D] each; of `at_most` evenly spaced x."""
         return self.once(("latents", split, views, at_most), lambda: self._latents(split, views, at_most))
 
     def fitting_latents(self, split: str) -> tuple[Tensor, ...]:
@@ -89,7 +78,7 @@ class Reading:
         return self.latents(split, views, self.fitting_pairs)
 
     def baselines(self) -> Iterator[tuple[str, Callable[[str], Tensor] | None]]:
-        """What a probe is compared with, by name: functions of a split like `features`; None for x that is too large."""
+        """The baselines of a probe by name, functions of a split like `features`; None where x is too large."""
         if self.untrained is not None:
             untrained = self.untrained.eval()
             yield "random_init", lambda split: self._each(split, untrained.features, "feature")
@@ -114,6 +103,6 @@ class Reading:
 
 
 def _finite(z: Tensor, what: str) -> Tensor:
-    """z, [N, D]; raises UserError where the last training steps left weights that give no finite numbers."""
+    """z, [N, D]; raises UserError if it is not finite, because the weights diverged in the last training steps."""
     require(bool(z.isfinite().all()), f"training diverged: a {what} is not finite when evaluated; lower optimizer.lr")
     return z

@@ -1,4 +1,4 @@
-"""Samples of a pair of variables, as critics and densities are fitted to them."""
+"""Samples of a pair of variables, to which critics and densities are fitted."""
 
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ class Pairs(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """Pairs to fit to, to choose the training step on, and to read the estimate from."""
+    """Pairs for fitting, for choosing the training step, and for the estimate."""
 
     train: Pairs
     validation: Pairs
@@ -27,24 +27,24 @@ class Parts(NamedTuple):
 
 
 def normal_scores(values: np.ndarray, train: np.ndarray) -> Tensor:
-    """Every column through its own distribution function, as the rows `train` show it, to N(0, 1); float32.
+    """Every column mapped to N(0, 1) by its empirical distribution function on the rows `train`; float32.
 
-    A strictly increasing map of one coordinate leaves I unchanged, so that cubes or heavy tails cost nothing. Between
-    the training values it is linear, beyond them constant; equal values share one score.
+    A strictly increasing map of one coordinate leaves I unchanged, and removes cubes and heavy tails. The map is linear
+    between the training values and constant beyond them; equal values share one score.
     """
     columns = []
-    for column, known in zip(values.T, values[train].T):
-        places, counts = np.unique(known, return_counts=True)
-        ranks = np.cumsum(counts) - 0.5 * counts  # mid-ranks
-        columns.append(np.interp(column, places, ndtri(ranks / len(known))))
+    for column in values.T:
+        distinct, counts = np.unique(column[train], return_counts=True)
+        mid_ranks = np.cumsum(counts) - 0.5 * counts
+        columns.append(np.interp(column, distinct, ndtri(mid_ranks / len(train))))
     return torch.from_numpy(np.stack(columns, 1)).float()
 
 
 def normalised(parts: Parts) -> Parts:
-    """The parts with every coordinate as normal scores, by train's distribution; on the device they came from."""
+    """The parts with every coordinate as normal scores, by the distribution on train; on the same device."""
 
-    def scores(side: Tensor, known: Tensor) -> Tensor:
-        both = torch.cat([known, side]).double().cpu().numpy()
-        return normal_scores(both, np.arange(len(known)))[len(known) :].to(side.device)
+    def scores(side: Tensor, train: Tensor) -> Tensor:
+        both = torch.cat([train, side]).double().cpu().numpy()
+        return normal_scores(both, np.arange(len(train)))[len(train) :].to(side.device)
 
     return Parts(*(Pairs(scores(p.x, parts.train.x), scores(p.y, parts.train.y)) for p in parts))
