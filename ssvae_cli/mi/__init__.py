@@ -1,1 +1,1 @@
-"""`ssvae mi`: the mutual information of given pairs, by several estimators, on pairs held out from all training."""
+"""`ssvae mi`: the mutual information of given pairs, by several estimators, on pairs held out from training."""

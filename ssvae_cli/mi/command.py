@@ -1,9 +1,10 @@
-"""The job of `ssvae mi`: draw or read the pairs, estimate, check against shuffled pairs, recommend."""
+"""`ssvae mi`: draw or read the pairs, estimate I, check the estimates on shuffled pairs, recommend one."""
 
 import json
 import logging
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class Method(NamedTuple):
-    """One way to estimate I, what its expectation is to I, and the most that it can read."""
+    """One way to estimate I, the relation of its expectation to I, and its largest possible value in nats."""
 
     relation: str
     ceiling: float
@@ -38,7 +39,7 @@ class Method(NamedTuple):
 
 
 def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
-    """Estimate I(x; y), into the folder `run`; returns what summary.json holds."""
+    """Estimate I(x; y), with results in the folder `run`; returns the content of summary.json."""
     require(isinstance(cfg.zero_check, bool), f"zero_check must be true or false, got {cfg.zero_check!r}")
     task, split = build(cfg.task, "task"), build(cfg.split, "split")
     rng = np.random.default_rng(cfg.seed)
@@ -47,9 +48,9 @@ def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     shuffled = cut(Sample(sample.x, rng.permutation(sample.y), 0.0), split, cfg.seed) if cfg.zero_check else None
     methods = the_methods(cfg, pairs)
     if share_a_coordinate(pairs.whole):
-        log.warning("x and y share a coordinate: I is infinite, and the numbers below tell how many pairs there are")
-    chosen = choices["task"] if cfg.data is None else None
-    source = f"task={chosen}" if chosen else f"data={cfg.data}"
+        log.warning("x and y share a coordinate: I is infinite, and the estimates depend on the number of pairs alone")
+    task_name = choices["task"] if cfg.data is None else None
+    source = f"task={task_name}" if task_name else f"data={cfg.data}"
     known = "" if sample.exact is None else f", I is {sample.exact:.3f} nats"
     log.info("%s%s: %d pairs, x [%d], y [%d]", source, known, len(sample.x), sample.x.shape[1], sample.y.shape[1])
 
@@ -59,8 +60,7 @@ def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
             stages.begin(name)
             value, curve = estimate(method, pairs, cfg.seed)
             zero = estimate(method, shuffled, cfg.seed)[0] if shuffled else None
-            step = curve.chosen if curve else None
-            lines.append(Line(name, method.relation, method.ceiling, value, step, zero))
+            lines.append(Line(name, method.relation, method.ceiling, value, curve and curve.chosen, zero))
             if curve:
                 curves[name] = curve
                 for step, value in zip(curve.steps, curve.values):
@@ -68,7 +68,7 @@ def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
                 metrics.flush()
 
     best = recommend(lines)
-    summary = report.summary(lines, best, sample) | {"data/task": chosen, "seed": cfg.seed}
+    summary = report.summary(lines, best, sample) | {"data/task": task_name, "seed": cfg.seed}
     write_json(run / "summary.json", summary)
     (run / "figures").mkdir(exist_ok=True)
     report.curves(lines, curves, best, sample.exact).savefig(run / "figures" / "curves.png", dpi=150)
@@ -78,38 +78,31 @@ def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
 
 
 def the_methods(cfg: DictConfig, pairs: Cut) -> dict[str, Method]:
-    """The configuration's estimators, the entropies, the two classical ones; all are checked before any runs."""
-    training = build(cfg.training, "training")
-    entropies = build(cfg.entropies, "entropies")
+    """The configured estimators, the entropies and the two classical ones; all are checked before any of them runs."""
+    training, entropies = build(cfg.training, "training"), build(cfg.entropies, "entropies")
     widest = max(side.shape[1] for side in pairs.whole)
+    critic = lambda: build(cfg.critic, "critic", latent_dim=widest)
+    estimator = lambda name: build(cfg.estimators[name], f"estimators.{name}", ESTIMATOR, latent_dim=widest)
 
-    def critic():
-        return build(cfg.critic, "critic", latent_dim=widest)
-
-    def estimator(name: str):
-        return build(cfg.estimators[name], f"estimators.{name}", ESTIMATOR, latent_dim=widest)
-
-    def by_critic(name: str):
-        return lambda pairs, generator: fit_and_read(
-            critic(), estimator(name), training, of_one_width(pairs.parts), generator
-        )
+    def by_critic(name: str, pairs: Cut, generator: torch.Generator):
+        return fit_and_read(critic(), estimator(name), training, of_one_width(pairs.parts), generator)
 
     critic()
-    require_information({name: estimator(name) for name in cfg.estimators})
+    estimators = {name: estimator(name) for name in cfg.estimators}
+    require_information(estimators)
     methods = {}
-    for name in cfg.estimators:
-        one = estimator(name)
+    for name, one in estimators.items():
         relation = "lower bound" if one.bound == "lower" else "no bound"
-        methods[name] = Method(relation, one.ceiling(len(pairs.parts.test.x)), by_critic(name))
-    methods["entropies"] = Method(
-        "no bound", math.inf, lambda pairs, generator: entropies.fit_and_read(pairs.parts, generator)
-    )
-    methods["ksg"] = Method("no bound", math.inf, lambda pairs, _: (ksg(pairs.whole), None))
-    methods["gaussian_copula"] = Method("no bound", math.inf, lambda pairs, _: (gaussian_copula(pairs.whole), None))
-    return methods
+        methods[name] = Method(relation, one.ceiling(len(pairs.parts.test.x)), partial(by_critic, name))
+    others = {
+        "entropies": lambda pairs, generator: entropies.fit_and_read(pairs.parts, generator),
+        "ksg": lambda pairs, _: (ksg(pairs.whole), None),
+        "gaussian_copula": lambda pairs, _: (gaussian_copula(pairs.whole), None),
+    }
+    return methods | {name: Method("no bound", math.inf, estimate) for name, estimate in others.items()}
 
 
 def estimate(method: Method, pairs: Cut, seed: int) -> tuple[Estimate, Curve | None]:
-    """The method's answer; the same weights and batches whatever ran before it."""
+    """The method's result, with weights and batches that do not depend on what ran before."""
     torch.manual_seed(seed)
     return method.estimate(pairs, torch.Generator().manual_seed(seed))

@@ -1,5 +1,6 @@
-"""What `ssvae mi` shows: summary.json, the table, the picture."""
+"""The results of `ssvae mi`: summary.json, the table, the figure."""
 
+import math
 import sys
 
 from matplotlib.figure import Figure
@@ -13,7 +14,7 @@ from ssvae_cli.tracking.tracker import plain
 
 
 def summary(lines: list[Line], best: Recommended, sample: Sample) -> dict:
-    """Flat, as JSON; what failed, or does not apply, is null."""
+    """Flat, as JSON; null for an estimate that failed and for what does not apply."""
     values = {"mi/recommended": best.value, "mi/recommended/low": best.low, "mi/recommended/high": best.high}
     values["mi/recommended/why"] = best.why
     for e in lines:
@@ -34,66 +35,50 @@ def summary(lines: list[Line], best: Recommended, sample: Sample) -> dict:
 def table(lines: list[Line], best: Recommended, exact: float | None) -> None:
     """The lines and the recommended value, on standard output."""
     shown = Table(box=None, pad_edge=False)
-    for name, justify in {
-        "estimator": "left",
-        "I, nats": "right",
-        "+-": "right",
-        "relation to I": "left",
-        "ceiling": "right",
-        "step": "right",
-        "shuffled": "right",
-        "note": "left",
-    }.items():
-        shown.add_column(name, justify=justify)
+    for name in ("estimator", "I, nats", "+-", "relation to I", "ceiling", "step", "shuffled", "note"):
+        shown.add_column(name, justify="left" if name in ("estimator", "relation to I", "note") else "right")
     for e in lines:
-        shown.add_row(
-            e.name,
-            "failed" if e.failure else f"{e.estimate.value:.3f}",
-            "" if e.failure else f"{e.estimate.error:.3f}",
-            e.relation,
-            f"{e.ceiling:.2f}" if e.ceiling < float("inf") else "",
-            "" if e.step is None else str(e.step),
-            "" if e.shuffled is None else f"{e.shuffled.value:.3f}",
-            e.note(),
-        )
+        value, error = ("failed", "") if e.failure else (f"{number:.3f}" for number in e.estimate)
+        ceiling = f"{e.ceiling:.2f}" if e.ceiling < math.inf else ""
+        shuffled = f"{e.shuffled.value:.3f}" if e.shuffled else ""
+        step = "" if e.step is None else str(e.step)
+        shown.add_row(e.name, value, error, e.relation, ceiling, step, shuffled, e.note())
     console = Console(width=120 if not sys.stdout.isatty() else None, highlight=False)
     console.print(shown)
-    if best.value == best.value:
-        console.print(f"\nrecommended: {best.value:.3f} nats, 95% interval {best.low:.3f} to {best.high:.3f}")
-    else:
-        console.print("\nrecommended: nothing")
+    recommended = f"{best.value:.3f} nats, 95% interval {best.low:.3f} to {best.high:.3f}"
+    console.print(f"\nrecommended: {'nothing' if math.isnan(best.value) else recommended}")
     console.print(f"why: {best.why}")
     if exact is not None:
         console.print(f"exact: {exact:.3f} nats")
 
 
 def curves(lines: list[Line], learned: dict[str, Curve], best: Recommended, exact: float | None) -> Figure:
-    """Left: validation over training, a dot at the step that was chosen. Right: what was read on test."""
+    """Left: validation over training, a dot at the chosen step. Right: the estimates on test."""
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    standing = [e for e in lines if e.failure is None]
-    top = max([e.estimate.value + 2 * e.estimate.error for e in standing] + [exact or 0.0, best.high, 0.1])
+    highs = (e.estimate.value + 2 * e.estimate.error for e in lines if e.failure is None)
+    top = max([*highs, exact or 0.0, best.high, 0.1])
     bottom = -0.15 * top
     for name, curve in learned.items():
         if max(curve.values) < bottom:
-            continue  # another scale: what is no bound is chosen by its objective
+            continue  # not in nats of I: the step of an estimate that is no bound is chosen by another objective
         (line,) = left.plot(curve.steps, curve.values, lw=1.2, label=name)
         left.plot(curve.chosen, curve.values[curve.steps.index(curve.chosen)], "o", ms=4, color=line.get_color())
     left.set(xlabel="step", ylabel="validation, nats", title="Learning curves", ylim=(bottom, 1.15 * top))
-    for place, e in enumerate(lines):
+    for row, e in enumerate(lines):
         if e.failure:
-            right.annotate("failed", (0.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=8)
+            right.annotate("failed", (0.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=8)
             continue
-        right.errorbar(e.estimate.value, place, xerr=1.96 * e.estimate.error, fmt="o", ms=4, capsize=3, color="C0")
+        right.errorbar(e.estimate.value, row, xerr=1.96 * e.estimate.error, fmt="o", ms=4, capsize=3, color="C0")
         if e.ceiling < 1.3 * top:
-            right.plot([e.ceiling] * 2, [place - 0.35, place + 0.35], color="C3", lw=2)
-    if best.value == best.value:
+            right.plot([e.ceiling] * 2, [row - 0.35, row + 0.35], color="C3", lw=2)
+    if not math.isnan(best.value):
         right.axvspan(best.low, best.high, color="C2", alpha=0.25, label="recommended")
     if exact is not None:
         left.axhline(exact, color="0.3", ls="--", lw=1, label="exact")
         right.axvline(exact, color="0.3", ls="--", lw=1, label="exact")
     right.set_yticks(range(len(lines)), [e.name for e in lines])
-    right.set(xlabel="nats", title="Read on test (red: ceiling)", xlim=(-0.1 * top, 1.3 * top))
+    right.set(xlabel="nats", title="Estimates on test (red: ceiling)", xlim=(-0.1 * top, 1.3 * top))
     right.invert_yaxis()
     named = {label: handle for axis in (left, right) for handle, label in zip(*axis.get_legend_handles_labels())}
     figure.legend(named.values(), named.keys(), fontsize=7, ncols=6, loc="outside lower center")

@@ -10,7 +10,7 @@ from ssvae_cli.errors import require, require_above, require_at_least
 
 
 class Sample(NamedTuple):
-    """x: [N, dx], y: [N, dy], row i of the one paired with row i of the other; exact: I(x; y) in nats, if known."""
+    """x: [N, dx], y: [N, dy], row i of x paired with row i of y; exact: I(x; y) in nats, if known."""
 
     x: np.ndarray
     y: np.ndarray
@@ -31,8 +31,7 @@ class Task:
 class Gaussian(Task):
     """x, y standard normal, each x_k correlated with y_k by rho: I = -dim/2 log(1 - rho^2).
 
-    mi: I in nats, from which rho follows. power: x and y raised to this odd power, coordinate by coordinate, which
-    leaves I where it is.
+    mi: I in nats, which determines rho. power: odd; x and y are raised to it elementwise, which leaves I unchanged.
     """
 
     def __init__(self, *, samples: int, dim: int, mi: float, power: int = 1):
@@ -50,7 +49,7 @@ class Gaussian(Task):
 
 
 class Student(Task):
-    """x and y together multivariate Student with df degrees of freedom, uncorrelated: they share the radius alone.
+    """x and y jointly multivariate Student with df degrees of freedom, uncorrelated: only the radius is shared.
 
     I = h(dim) + h(dim) - h(2 dim), h(d) the entropy of a Student in d dimensions.
     """
@@ -64,9 +63,8 @@ class Student(Task):
     def draw(self, rng):
         both = rng.standard_normal((self.samples, 2 * self.dim))
         both /= np.sqrt(rng.chisquare(self.df, (self.samples, 1)) / self.df)
-        return Sample(
-            both[:, : self.dim], both[:, self.dim :], 2 * self._entropy(self.dim) - self._entropy(2 * self.dim)
-        )
+        exact = 2 * self._entropy(self.dim) - self._entropy(2 * self.dim)
+        return Sample(both[:, : self.dim], both[:, self.dim :], exact)
 
     def _entropy(self, dim: int) -> float:
         half, rest = self.df / 2, (self.df + dim) / 2
@@ -75,10 +73,7 @@ class Student(Task):
 
 
 class Additive(Task):
-    """x uniform on [0, 1], y = x + u, u uniform on [-noise, noise].
-
-    I = noise - log(2 noise) below noise = 1/2, 1 / (4 noise) from there on.
-    """
+    """x ~ U[0, 1], y = x + u, u ~ U[-noise, noise]: I = noise - log(2 noise) if noise < 1/2, else 1 / (4 noise)."""
 
     def __init__(self, *, samples: int, noise: float):
         super().__init__(samples=samples)
@@ -92,9 +87,9 @@ class Additive(Task):
 
 
 class Spiral(Task):
-    """The Gaussian task, x and y each turned in the plane of their first two coordinates by speed |x|^2.
+    """The Gaussian task, x and y each rotated in the plane of their first two coordinates by the angle speed |x|^2.
 
-    Every point turns by an angle of its own, so nothing is Gaussian any more, and I stays.
+    The angle differs between points, so the result is not Gaussian; I is unchanged.
     """
 
     def __init__(self, *, samples: int, dim: int, mi: float, speed: float):
@@ -104,9 +99,8 @@ class Spiral(Task):
 
     def draw(self, rng):
         x, y, exact = self.base.draw(rng)
-        return Sample(self._turned(x), self._turned(y), exact)
+        return Sample(self._rotated(x), self._rotated(y), exact)
 
-    def _turned(self, x: np.ndarray) -> np.ndarray:
-        angle = self.speed * (x**2).sum(1)
-        turned = (x[:, 0] + 1j * x[:, 1]) * np.exp(1j * angle)
-        return np.column_stack([turned.real, turned.imag, x[:, 2:]])
+    def _rotated(self, x: np.ndarray) -> np.ndarray:
+        plane = (x[:, 0] + 1j * x[:, 1]) * np.exp(1j * (self.speed * (x**2).sum(1)))
+        return np.column_stack([plane.real, plane.imag, x[:, 2:]])

@@ -1,1 +1,1 @@
-"""`ssvae verify`: each identity of the paper, held against what the shipped classes give."""
+"""`ssvae verify`: each identity of the paper, compared with the results of the shipped classes."""

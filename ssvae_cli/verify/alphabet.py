@@ -1,8 +1,8 @@
 """Exact sums on a finite alphabet: random Q(z, z'), f and P on a table of letters.
 
-Each expected value is a sum written out here; each estimate comes from the shipped prior and estimator classes, fed
+Each expected value is a sum written out here. Each estimate comes from the shipped prior and estimator classes, given
 the table with its weights (EnumeratedScores), or every pair of letters as often as it occurs. A swapped axis, a lost
-sign or a dropped normaliser is off by far more than rounding.
+sign or a dropped normaliser causes an error far above rounding.
 """
 
 import itertools
@@ -12,26 +12,23 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.critics import Critic
-from ssvae_cli.estimators.base import EntropyEstimator
-from ssvae_cli.estimators.donsker_varadhan import DV, MINE, SMILE
-from ssvae_cli.estimators.infonce import Eq3, LeaveOneOut
-from ssvae_cli.estimators.infonce import InfoNCE as KWay
-from ssvae_cli.estimators.nwj import JS, NWJ, TUBA, Interpolated
+from ssvae_cli.estimators import DV, JS, MINE, NWJ, SMILE, TUBA, EntropyEstimator, Eq3, Interpolated, LeaveOneOut
+from ssvae_cli.estimators import InfoNCE as KWay
 from ssvae_cli.evaluation.elbo import Views
-from ssvae_cli.priors.base import Encoded, ExplicitPrior
+from ssvae_cli.priors import Encoded, ExplicitPrior
 from ssvae_cli.priors.energy import Energy
 from ssvae_cli.priors.infonce import InfoNCE
 from ssvae_cli.priors.mi import MI
-from ssvae_cli.scores.dense import DenseScores
+from ssvae_cli.scores import DenseScores
 from ssvae_cli.verify.check import Check
 from ssvae_cli.verify.enumerated import EnumeratedScores
 
 SHAPE = (7, 7)
-TABLES = 5  # random tables a claim; the one that is worst off is shown
+TABLES = 5  # random tables per claim; the one with the largest error is shown
 
 
 class Letters(Critic):
-    """log f of letters, which stand in the one coordinate of z and z'."""
+    """log f of letters, the single coordinate of z and z'."""
 
     def __init__(self, log_f: Tensor):
         super().__init__()
@@ -56,26 +53,20 @@ class LetterPrior(ExplicitPrior):
 
 
 class LetterEntropy(EntropyEstimator):
-    """H(z) as the letters' frequencies give it."""
+    """H(z) of the frequencies of the letters."""
 
     def forward(self, z, *, posterior, space, side):
-        frequency = z[:, 0].long().bincount() / z.new_tensor(float(len(z)))
-        return torch.special.entr(frequency).sum()
+        return torch.special.entr(z[:, 0].long().bincount() / z.new_tensor(float(len(z)))).sum()
 
 
 def checks(generator: torch.Generator) -> list[Check]:
-    """Every claim over TABLES random tables, the worst of each."""
-    made = [list(_of_table(generator)) for _ in range(TABLES)]
-    return [max(same, key=lambda c: (not c.holds, c.excess)) for same in zip(*made)]
-
-
-def information(joint: Tensor) -> float:
-    """I(z; z') of a table of probabilities, [n, m]."""
-    return kl(joint, joint.sum(1, keepdim=True) * joint.sum(0))
+    """Every claim over TABLES random tables, the worst result of each."""
+    tables = [list(_of_table(generator)) for _ in range(TABLES)]
+    return [max(results, key=lambda c: (not c.holds, c.excess)) for results in zip(*tables)]
 
 
 def kl(q: Tensor, p: Tensor) -> float:
-    """KL(q || p) of two tables."""
+    """KL(q || p) of two tables of probabilities."""
     return (q * (q.log() - p.log())).sum().item()
 
 
@@ -84,26 +75,22 @@ def _of_table(generator: torch.Generator):
     log_f, log_p = (2 * torch.randn(2, *SHAPE, dtype=torch.float64, generator=generator)).unbind()
     joint = counts.double() / counts.sum()
     q, q_prime = joint.sum(1, keepdim=True), joint.sum(0)
-    f, i = log_f.exp(), information(joint)
+    f, i = log_f.exp(), kl(joint, q * q_prime)
     letters = torch.cartesian_prod(*(torch.arange(float(n), dtype=torch.float64) for n in SHAPE))
     z, z_prime = letters.repeat_interleave(counts.flatten(), 0).split(1, dim=1)
-    own = torch.arange(len(z))
-
-    def enumerated(estimator, scores=log_f):
-        return estimator(EnumeratedScores(scores, joint)).item()
+    enumerated = lambda estimator, scores=log_f: estimator(EnumeratedScores(scores, joint)).item()
 
     def fresh(kind, scores=log_f, **options):
-        """The ELBO as `elbo/test` reads it: fresh candidates, here every letter as often as it occurs."""
+        """The ELBO as in `elbo/test`: fresh candidates, here every letter as often as it occurs."""
         prior = kind(critic=Letters(scores), **options)
-        return prior.read((z, z_prime), Views((z, z_prime), own)).log_ratio.mean().item()
+        return prior.read((z, z_prime), Views((z, z_prime), torch.arange(len(z)))).log_ratio.mean().item()
 
-    # (28), (29): the InfoNCE prior is a distribution, and keeps Q(z).
+    # (28), (29): the InfoNCE prior is a distribution with the marginal Q(z).
     ratio = InfoNCE(critic=Letters(log_f), direction="forward").log_ratio(EnumeratedScores(log_f, joint))
     prior = ratio.exp().reshape(SHAPE) * q * q_prime
     yield Check("(28)", "the InfoNCE prior sums to 1", 1.0, prior.sum().item())
-    yield Check(
-        "(29)", "its marginal P(z) is Q(z): largest difference", 0.0, (prior.sum(1) - q[:, 0]).abs().max().item()
-    )
+    difference = (prior.sum(1) - q[:, 0]).abs().max().item()
+    yield Check("(29)", "its marginal P(z) is Q(z): largest difference", 0.0, difference)
 
     # (23), (30): I - KL(Q || P) is the InfoNCE limit, in each direction.
     forward = q * q_prime * f / (q_prime * f).sum(1, keepdim=True)
@@ -111,12 +98,11 @@ def _of_table(generator: torch.Generator):
     of_forward, of_backward = i - kl(joint, forward), i - kl(joint, backward)
     yield Check("(23) (30)", "I - KL is the InfoNCE limit, leave-one-out", of_forward, enumerated(LeaveOneOut()))
     yield Check("(23) (30)", "I - KL is the InfoNCE limit, K-way", of_forward, enumerated(KWay()))
-    yield Check("(30)", "prior=infonce, direction=forward", of_forward, fresh(InfoNCE, direction="forward"))
-    yield Check("(30)", "prior=infonce, direction=backward", of_backward, fresh(InfoNCE, direction="backward"))
-    both = (of_forward + of_backward) / 2
-    yield Check("(30)", "prior=infonce, direction=both", both, fresh(InfoNCE, direction="both"))
+    elbos = {"forward": of_forward, "backward": of_backward, "both": (of_forward + of_backward) / 2}
+    for direction, elbo in elbos.items():
+        yield Check("(30)", f"prior=infonce, direction={direction}", elbo, fresh(InfoNCE, direction=direction))
 
-    # One Z for all.
+    # One normaliser Z for all z.
     of_energy = i - kl(joint, q * q_prime * f / (q * q_prime * f).sum())
     yield Check("(23)", "prior=energy: I - KL is Donsker-Varadhan's form", of_energy, enumerated(DV()))
     yield Check("(23)", "prior=energy, fresh candidates", of_energy, fresh(Energy, direction="forward"))
@@ -125,20 +111,18 @@ def _of_table(generator: torch.Generator):
     tuba.log_baseline.data.fill_((q * q_prime * f).sum().log().item())
     yield Check("(23)", "tuba at its best baseline reads dv", of_energy, enumerated(tuba))
 
-    # (25): P = Q, and the best critic of each bound reads I; (5) with a factor c(z) too.
+    # (25): P = Q, and every bound is I at its optimal critic; (5) also with a factor c(z), here from log_p.
     best = joint.log() - (q * q_prime).log()
-    factor = log_p[:, :1]
-    yield Check("(5)", "I, where f is c(z) Q(z'|z) / Q(z')", i, enumerated(LeaveOneOut(), best + factor))
-    read = {"infonce": (KWay(), 0), "dv": (DV(), 0), "nwj": (NWJ(), 1), "tuba": (TUBA().double(), 1), "js": (JS(), 0),
-            "interpolated": (Interpolated(alpha=0.5), 1)}  # fmt: skip
-    for name, (estimator, shift) in read.items():
+    yield Check("(5)", "I, where f is c(z) Q(z'|z) / Q(z')", i, enumerated(LeaveOneOut(), best + log_p[:, :1]))
+    bounds = {"infonce": (KWay(), 0), "dv": (DV(), 0), "nwj": (NWJ(), 1), "tuba": (TUBA().double(), 1), "js": (JS(), 0),
+              "interpolated": (Interpolated(alpha=0.5), 1)}  # fmt: skip
+    for name, (estimator, shift) in bounds.items():
         yield Check("(25)", f"prior=mi: {name} at its best critic reads I", i, enumerated(estimator, best + shift))
-    for name, (estimator, _) in read.items():
+    for name, (estimator, _) in bounds.items():
         yield Check("(25)", f"{name} of any f is at most I", i, enumerated(estimator), relation="<=")
-    elbo = fresh(MI, best, direction="forward")
-    yield Check("(25)", "prior=mi: its ELBO at the best critic is I", i, elbo)
+    yield Check("(25)", "prior=mi: its ELBO at the best critic is I", i, fresh(MI, best, direction="forward"))
 
-    # The order of the forms for one f.
+    # The order of the bounds for one f.
     limit, dv, nwj = (enumerated(e) for e in (LeaveOneOut(), DV(), NWJ()))
     yield Check("(30)", "(30) is at least dv", dv, limit, relation=">=")
     yield Check("", "dv is at least nwj", nwj, dv, relation=">=")
@@ -147,34 +131,30 @@ def _of_table(generator: torch.Generator):
 
     # (17), (9): an explicit prior; every pair as often as it occurs.
     log_p = log_p - log_p.flatten().logsumexp(0)
-    encoded = Encoded(z, z_prime, None, None)
-    explicit = LetterPrior(log_p).elbo(LetterEntropy(), encoded).item()
+    explicit = LetterPrior(log_p).elbo(LetterEntropy(), Encoded(z, z_prime, None, None)).item()
     yield Check("(17) (23)", "E log P + H(z) + H(z') is I - KL", i - kl(joint, log_p.exp()), explicit)
     log_p1 = log_p.logsumexp(1)
     alone = LetterPrior(log_p1).elbo(LetterEntropy(), Encoded(z, None, None, None)).item()
     yield Check("(9)", "unstructured: the ELBO is -KL(Q(z) || P(z))", -kl(q[:, 0], log_p1.exp()), alone)
 
     # (14), (19): here the table's letters are x and x'; z = g(x), or z is drawn from Q(z|x).
-    few = 4
-    delta = torch.eye(few, dtype=torch.float64)[torch.arange(SHAPE[0]) % few]
-    soft = torch.randn(SHAPE[0], few, dtype=torch.float64, generator=generator).softmax(1)
+    delta = torch.eye(4, dtype=torch.float64)[torch.arange(SHAPE[0]) % 4]
+    soft = torch.randn(SHAPE[0], 4, dtype=torch.float64, generator=generator).softmax(1)
     for kind, encoder, relation in (("deterministic", delta, "="), ("stochastic", soft, ">=")):
-        latent = encoder.T @ joint @ encoder
-        scores = log_f[:few, :few]
+        latent, scores = encoder.T @ joint @ encoder, log_f[:4, :4]
         weight = scores.exp() / (latent.sum(0) * scores.exp()).sum(1, keepdim=True)  # P(z, z') / Q(z) Q(z')
         evidence = encoder @ weight @ encoder.T  # P(x, x') / P_true(x) P_true(x')
         elbo = LeaveOneOut()(EnumeratedScores(scores, latent)).item()
         yield Check("(14)", f"{kind} encoder: P(x, x') sums to 1", 1.0, (q * q_prime * evidence).sum().item())
-        expected = (joint * evidence.log()).sum().item()
         claim = f"{kind} encoder: the evidence E log P(x, x') {'is' if relation == '=' else 'is at least'} the ELBO"
-        yield Check("(14) (19)", claim, elbo, expected, relation=relation)
+        yield Check("(14) (19)", claim, elbo, (joint * evidence.log()).sum().item(), relation=relation)
 
     # (3): every draw of a positive and two negatives, with its weight.
-    expected, ours = 0.0, 0.0
-    few = joint[:3, :3] / joint[:3, :3].sum()
+    expected, estimate = 0.0, 0.0
+    small = joint[:3, :3] / joint[:3, :3].sum()
     for a, b, c, d in itertools.product(range(3), repeat=4):
-        weight = few[a, b] * few.sum(0)[c] * few.sum(0)[d]
+        weight = small[a, b] * small.sum(0)[c] * small.sum(0)[d]
         row = log_f[a, [b, c, d]]
         expected += weight * (row[0] - row.exp().sum().log() + math.log(2))
-        ours += weight * Eq3()(DenseScores(row[None]))
-    yield Check("(3)", "two negatives beside the positive in the sum, + log 2", expected.item(), ours.item())
+        estimate += weight * Eq3()(DenseScores(row[None]))
+    yield Check("(3)", "two negatives beside the positive in the sum, + log 2", expected.item(), estimate.item())

@@ -1,31 +1,27 @@
-"""One identity: what it must be, what the shipped classes make of it, and the verdict."""
+"""One identity: the expected value, the estimate of the shipped classes, and the verdict."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 ROUNDING = 1e-12  # of an exact sum in float64
-DEVIATIONS = 4.0  # standard errors that an estimate may be off
+DEVIATIONS = 4.0  # allowed error of an estimate, in standard errors
 
 
 @dataclass(frozen=True)
 class Check:
-    """estimate = expected (or at most, or at least), to DEVIATIONS standard errors and `slack`; nats.
-
-    expected: a closed form or an exact sum, written out apart from the classes it is to judge. error: the estimate's
-    standard error, 0 for a sum. slack: rounding, or a bias of known order.
-    """
+    """estimate = expected (or at most, or at least), within DEVIATIONS standard errors plus `slack`; nats."""
 
     equation: str
     claim: str
-    expected: float
+    expected: float  # a closed form or an exact sum, independent of the classes under test
     estimate: float
-    error: float = 0.0
-    slack: float = ROUNDING
+    error: float = 0.0  # the estimate's standard error; 0 for a sum
+    slack: float = ROUNDING  # or a bias of known order
     relation: Literal["=", "<=", ">="] = "="
 
     @property
     def excess(self) -> float:
-        """How far the estimate is on the wrong side, nats; at most `tolerance` in a check that holds."""
+        """The error of the estimate in the wrong direction, nats; at most `tolerance` in a check that holds."""
         off = self.estimate - self.expected
         return {"=": abs(off), "<=": off, ">=": -off}[self.relation]
 

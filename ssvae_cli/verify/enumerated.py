@@ -9,8 +9,8 @@ from torch.nn import functional as F
 class EnumeratedScores:
     """Exact sums on a finite alphabet: every pair (z, z') is a row, weighted by Q(z, z').
 
-    log_f: [n, m]; joint: [n, m], Q(z, z'), summing to one. Partitions are exact expectations, so the positive
-    has no weight of its own in them and `candidates` is infinite.
+    log_f: [n, m]; joint: [n, m], Q(z, z'), summing to one. Partitions are exact expectations, so the positive has no
+    separate weight in them and `candidates` is infinite.
     """
 
     candidates = math.inf
@@ -23,14 +23,12 @@ class EnumeratedScores:
         log_q_prime = joint.sum(0).log()  # [m]
         self._log_f, self._log_independent = log_f, joint.sum(1).log()[:, None] + log_q_prime
         self._rows = (log_f + log_q_prime).logsumexp(1)  # [n], log Z(z)
-        self._columns = joint.shape[1]
 
     def mean(self, values: Tensor) -> Tensor:
-        possible = self._weights > 0  # a pair that never occurs adds nothing, whatever its score
-        return (self._weights * values.where(possible, 0.0)).sum()
+        return (self._weights * values.where(self._weights > 0, 0.0)).sum()  # an infinite score of weight 0 adds 0
 
     def log_partition(self, *, positive: bool) -> Tensor:
-        return self._rows.repeat_interleave(self._columns)
+        return self._rows.repeat_interleave(self._log_f.shape[1])
 
     def log_partition_all(self, clip: float = math.inf) -> Tensor:
         return (self._log_f.clamp(-clip, clip) + self._log_independent).flatten().logsumexp(0)

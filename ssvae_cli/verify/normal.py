@@ -1,7 +1,4 @@
-"""Closed forms on correlated normals: z, z' standard normal with correlation rho in each dimension (nats).
-
-Each estimate is what trains: the shipped prior, critic and estimator on batches, with a standard error over them.
-"""
+"""Closed forms on correlated normals: z, z' standard normal with correlation rho in each dimension (nats)."""
 
 import math
 
@@ -10,13 +7,10 @@ from torch import Tensor
 
 from ssvae_cli.critics import RBF, Bilinear, Critic
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser
-from ssvae_cli.estimators.donsker_varadhan import DV
-from ssvae_cli.estimators.entropies import LogDet
-from ssvae_cli.estimators.infonce import InfoNCE as KWay
-from ssvae_cli.estimators.infonce import LeaveOneOut
-from ssvae_cli.estimators.nwj import NWJ
+from ssvae_cli.estimators import DV, NWJ, LeaveOneOut, LogDet
+from ssvae_cli.estimators import InfoNCE as KWay
 from ssvae_cli.evaluation.estimate import Estimate
-from ssvae_cli.priors.base import Encoded
+from ssvae_cli.priors import Encoded
 from ssvae_cli.priors.energy import Energy
 from ssvae_cli.priors.gaussian import Gaussian
 from ssvae_cli.priors.infonce import InfoNCE
@@ -26,11 +20,11 @@ from ssvae_cli.verify.check import Check
 
 RHO, B, S, R = 0.6, 0.4, 1.3, 0.3
 BATCHES, SIZE = 64, 384
-JENSEN = 5e-3  # bias of the log of a mean of SIZE terms, a dimension
+JENSEN = 5e-3  # bias of the log of a mean of SIZE terms, per dimension
 
 
 class Optimal(Critic):
-    """log Q(z'|z) / Q(z') + shift of normals with correlation rho in each dimension: the best critic."""
+    """log Q(z'|z) / Q(z') + shift of normals with correlation rho in each dimension: the optimal critic."""
 
     def __init__(self, rho: float, shift: float = 0.0):
         super().__init__()
@@ -43,9 +37,9 @@ class Optimal(Critic):
         return self._of((z**2).sum(1), (z_prime**2).sum(1), (z * z_prime).sum(1), z.shape[1])
 
     def _of(self, square, square_prime, product, dim):
-        rho, left = self.rho, 1 - self.rho**2
-        away = (rho * product - 0.5 * rho**2 * (square + square_prime)) / left
-        return away - 0.5 * dim * math.log(left) + self.shift
+        rho, variance = self.rho, 1 - self.rho**2  # of z' given z
+        quadratic = (rho * product - 0.5 * rho**2 * (square + square_prime)) / variance
+        return quadratic - 0.5 * dim * math.log(variance) + self.shift
 
 
 def normal_pairs(count: int, dim: int, rho: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -56,26 +50,22 @@ def normal_pairs(count: int, dim: int, rho: float, generator: torch.Generator) -
 
 @torch.no_grad()
 def checks(generator: torch.Generator) -> list[Check]:
-    """Every closed form of the two tables: scores, and explicit priors."""
+    """All closed forms, of priors with scores and of explicit priors."""
     batches = [normal_pairs(SIZE, 3, RHO, generator) for _ in range(BATCHES)]
 
-    def estimate(prior, estimator, dims=1, sides=batches):
-        prior = prior.double()
-        encoded = [Encoded(z[:, :dims], z_prime[:, :dims], None, None) for z, z_prime in sides]
-        if prior.views == 1:
-            encoded = [e._replace(z_prime=None) for e in encoded]
-        return Estimate.of_mean(torch.stack([prior.elbo(estimator, e) for e in encoded]))
-
-    def scored(kind, critic):
-        return kind(critic=critic, direction="forward")
+    def estimate(prior, estimator, dims, batches=batches):
+        """The training objective: shipped prior, critic and estimator, with a standard error over batches."""
+        partner = lambda z_prime: z_prime[:, :dims] if prior.views == 2 else None
+        encoded = [Encoded(z[:, :dims], partner(z_prime), None, None) for z, z_prime in batches]
+        return Estimate.of_mean(torch.stack([prior.double().elbo(estimator, e) for e in encoded]))
 
     def bilinear(weight: Tensor):
         critic = Bilinear(latent_dim=len(weight)).double()
         critic.weight.data = weight.double()
         return critic
 
+    scored = lambda kind, critic: kind(critic=critic, direction="forward")
     b = lambda size, dims=1: bilinear(size * torch.eye(dims))
-    rbf = lambda: RBF(bandwidth=S)
     i = -0.5 * math.log(1 - RHO**2)
     of_rbf = -(1 - RHO) / S**2 - math.log(S / math.sqrt(S**2 + 1)) + 1 / (2 * (S**2 + 1))
     of_gaussian = lambda r: -0.5 * math.log(1 - r**2) - (1 - r * RHO) / (1 - r**2) + 1
@@ -88,8 +78,8 @@ def checks(generator: torch.Generator) -> list[Check]:
         ("(30)", "bilinear: b rho - b^2/2", B * RHO - B**2 / 2, scored(InfoNCE, b(B)), LeaveOneOut(), 1),
         ("(30)", "the same in 3 dimensions", 3 * (B * RHO - B**2 / 2), scored(InfoNCE, b(B, 3)), LeaveOneOut(), 3),
         ("(30)", "the best b: rho^2/2, below I", RHO**2 / 2, scored(InfoNCE, b(RHO)), LeaveOneOut(), 1),
-        ("(30)", "rbf", of_rbf, scored(InfoNCE, rbf()), LeaveOneOut(), 1),
-        ("(30)", "rbf in 3 dimensions", 3 * of_rbf, scored(InfoNCE, rbf()), LeaveOneOut(), 3),
+        ("(30)", "rbf", of_rbf, scored(InfoNCE, RBF(bandwidth=S)), LeaveOneOut(), 1),
+        ("(30)", "rbf in 3 dimensions", 3 * of_rbf, scored(InfoNCE, RBF(bandwidth=S)), LeaveOneOut(), 3),
         ("(23)", "energy, bilinear: b rho + log(1 - b^2)/2", B * RHO + 0.5 * math.log(1 - B**2),
          scored(Energy, b(B)), DV(), 1),
         ("(17)", "gaussian, correlation r", 2 * of_gaussian(R), fixed(R), LogDet(), 2),
@@ -97,26 +87,25 @@ def checks(generator: torch.Generator) -> list[Check]:
         ("(17)", "gaussian, full covariance", 2 * of_gaussian(R), full(R), LogDet(), 2),
         ("(9)", "unstructured_normal on its own samples: 0", 0.0, UnstructuredNormal(), LogDet(), 3),
     ]  # fmt: skip
-    made = [
-        Check(equation, claim, expected, *estimate(prior, estimator, dims), slack=JENSEN * dims)
-        for equation, claim, expected, prior, estimator, dims in rows
+    results = [
+        Check(*claim, *estimate(prior, estimator, dims), slack=JENSEN * dims) for *claim, prior, estimator, dims in rows
     ]
 
-    # z and z' of any covariance, and W any matrix.
-    root, tie, weight = torch.randn(3, 3, 3, dtype=torch.float64, generator=generator).unbind()
-    root, tie, weight = 0.8 * torch.eye(3) + 0.5 * root.tril(-1), RHO * torch.linalg.qr(tie).Q, 0.25 * weight
+    # z and z' with any covariance, and any matrix W.
+    root, mixing, weight = torch.randn(3, 3, 3, dtype=torch.float64, generator=generator).unbind()
+    root, mixing, weight = 0.8 * torch.eye(3) + 0.5 * root.tril(-1), RHO * torch.linalg.qr(mixing).Q, 0.25 * weight
     noise = math.sqrt(1 - RHO**2) * torch.randn(BATCHES, SIZE, 3, dtype=torch.float64, generator=generator)
-    skewed = [(z @ root.T, (z @ tie + e) @ root) for (z, _), e in zip(batches, noise)]
-    s, s_prime, c = root @ root.T, root.T @ root, root @ tie @ root
+    skewed = [(z @ root.T, (z @ mixing + e) @ root) for (z, _), e in zip(batches, noise)]
+    s, s_prime, c = root @ root.T, root.T @ root, root @ mixing @ root
     expected = (torch.trace(weight.T @ c) - 0.5 * torch.trace(weight.T @ s @ weight @ s_prime)).item()
-    got = estimate(scored(InfoNCE, bilinear(weight)), LeaveOneOut(), 3, skewed)
-    made.append(Check("(30)", "z^T W z': tr(W^T C) - tr(W^T S W S')/2", expected, *got, slack=3 * JENSEN))
+    of_scores = estimate(scored(InfoNCE, bilinear(weight)), LeaveOneOut(), 3, skewed)
+    results.append(Check("(30)", "z^T W z': tr(W^T C) - tr(W^T S W S')/2", expected, *of_scores, slack=3 * JENSEN))
     expected = -0.5 * (torch.trace(s) - 3 - torch.logdet(s)).item()
-    got = estimate(UnstructuredNormal(), LogDet(), 3, skewed)
-    made.append(Check("(9)", "unstructured_normal on N(0, S): -KL", expected, *got, slack=3 * JENSEN))
+    of_density = estimate(UnstructuredNormal(), LogDet(), 3, skewed)
+    results.append(Check("(9)", "unstructured_normal on N(0, S): -KL", expected, *of_density, slack=3 * JENSEN))
 
     for kappa in (1e-3, 1.0, 30.0):
         exact = math.log(kappa / (2 * math.pi * -math.expm1(-2 * kappa))) - kappa
-        got = log_normaliser(torch.tensor(kappa, dtype=torch.float64), 3).item()
-        made.append(Check("", f"vmf: log C_3(kappa), kappa = {kappa:g}", exact, got, slack=1e-9))
-    return made
+        value = log_normaliser(torch.tensor(kappa, dtype=torch.float64), 3).item()
+        results.append(Check("", f"vmf: log C_3(kappa), kappa = {kappa:g}", exact, value, slack=1e-9))
+    return results
