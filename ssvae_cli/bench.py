@@ -1,7 +1,7 @@
 """`ssvae bench`: how fast a configuration trains on this machine, and what share that is of the machine's limit.
 
 The limit is forward, backward and optimizer step of the same encoders at the same precision on one resident batch, and
-nothing else. Parts are timed in turn, round after round, so that a machine's other work falls on all of them alike.
+nothing else. Parts are timed in turn in every round, so other work on the machine affects all of them equally.
 """
 
 import logging
@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ssvae_cli.datasets.base import CONTRACT as DATA
 from ssvae_cli.device import keep_freed, peak
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require_above
 from ssvae_cli.files import write_json
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.objective import make_objective
@@ -31,9 +31,8 @@ log = logging.getLogger(__name__)
 
 
 def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
-    """Time the parts of one configuration; the table on standard output is also bench.json in `run`."""
-    for key in ("rounds", "seconds"):
-        require(cfg.bench[key] > 0, f"bench.{key} must be above 0, got {cfg.bench[key]}")
+    """Time the parts of one configuration; the table on standard output is also written to bench.json in `run`."""
+    require_above(0, **{"bench.rounds": cfg.bench.rounds, "bench.seconds": cfg.bench.seconds})
     trainer = build(cfg.trainer, "trainer")
     device, batch_size = trainer.device, trainer.batch_size
     torch.manual_seed(cfg.seed)
@@ -46,11 +45,11 @@ def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     noise = torch.Generator(device).manual_seed(cfg.seed)
     forward = Forward(objective, pairs, noise, compile=trainer.compile)
     rows = torch.randint(len(data.train), (batch_size,), generator=torch.Generator().manual_seed(cfg.seed))
-    batch = next(iter(data.train.batches(batch_size, rows)))
+    draw_pairs = torch.no_grad()(lambda: pairs(next(iter(data.train.batches(batch_size, rows))), noise))
+    views = draw_pairs()
     with torch.no_grad():
-        views = pairs(batch, noise)
         latents = objective.encode(*views, noise)
-    slopes = [torch.randn_like(z) / z.numel() for z in latents.latents]  # a gradient of an ordinary size for the limit
+    slopes = [torch.randn_like(z) / z.numel() for z in latents.latents]  # for the limit, a gradient of typical size
     encode = compiled(objective.encode, trainer.compile)
 
     def limit() -> None:
@@ -58,21 +57,16 @@ def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         sum((z * slope).sum() for z, slope in zip(encoded.latents, slopes)).backward()
         optimization.step(0)
 
-    def only_pairs() -> None:
-        with torch.no_grad():
-            pairs(next(iter(data.train.batches(batch_size, rows))), noise)
-
     def only_objective() -> None:
-        given = [z.detach().requires_grad_() for z in latents.latents]
-        encoded = latents._replace(**dict(zip(("z", "z_prime"), given)))
-        (-objective.elbo(encoded)).backward()
+        leaves = (z.detach().requires_grad_() for z in latents.latents)
+        (-objective.elbo(latents._replace(**dict(zip(("z", "z_prime"), leaves))))).backward()
         optimization.optimizer.zero_grad(set_to_none=True)
 
     def step() -> None:
         (-forward(next(iter(data.train.batches(batch_size, rows))))).backward()
         optimization.step(0)
 
-    parts = {"limit": limit, "pairs": only_pairs, "step": step}
+    parts = {"limit": limit, "pairs": draw_pairs, "step": step}
     if objective.decoder is None:
         parts["objective"] = only_objective
     seconds: dict[str, list[float]] = {name: [] for name in parts}
@@ -95,9 +89,7 @@ def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         "memory/peak_gib": peak(device) / 2**30,
         "matrix_rate/share": share_of_matrix_rate(limit, medians["limit"], device) if on_gpu else None,
         "batch_size": batch_size,
-        "device": torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else f"cpu, {torch.get_num_threads()} threads",
+        "device": torch.cuda.get_device_name(device) if on_gpu else f"cpu, {torch.get_num_threads()} threads",
         "torch": torch.__version__,
     }
     write_json(run / "bench.json", values)
@@ -107,7 +99,7 @@ def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
 
 
 def timed(part: Callable[[], None], device: torch.device, steps: int) -> float:
-    """Seconds a call, over `steps` calls, the device waited for before and after."""
+    """Seconds per call over `steps` calls, with the device synchronised before and after."""
     wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     wait()
     began = time.perf_counter()
@@ -118,7 +110,7 @@ def timed(part: Callable[[], None], device: torch.device, steps: int) -> float:
 
 
 def share_of_matrix_rate(part: Callable[[], None], seconds: float, device: torch.device) -> float:
-    """Operations a second of one call of `part`, over those of one large bfloat16 matrix product."""
+    """Operations per second of one call of `part`, relative to those of one large bfloat16 matrix product."""
     with FlopCounterMode(display=False) as counted:
         part()
     side = 8192
@@ -129,17 +121,16 @@ def share_of_matrix_rate(part: Callable[[], None], seconds: float, device: torch
 
 
 def show(values: dict, parts: list[str]) -> None:
-    """The table: a part a line."""
+    """The table, one line per part."""
     table = Table(box=None, pad_edge=False)
     for heading in ("", "images/s", "times the limit"):
         table.add_column(heading, justify="right" if heading else "left")
-    for name in ("limit", "pairs", "objective", "step"):
-        if name in parts:
-            rate, share = values[f"{name}/images_per_s"], values[f"{name}/share_of_limit"]
-            table.add_row({"step": "training step"}.get(name, name), f"{rate:,.0f}", f"{share:.2f}")
+    for name in (name for name in ("limit", "pairs", "objective", "step") if name in parts):
+        rate, share = values[f"{name}/images_per_s"], values[f"{name}/share_of_limit"]
+        table.add_row({"step": "training step"}.get(name, name), f"{rate:,.0f}", f"{share:.2f}")
     console = Console(width=100)
     console.print(table)
-    console.print("limit: forward, backward and update of the same encoders on one batch that is there already")
+    console.print("limit: forward, backward and update of the same encoders on one batch already on the device")
     console.print(f"peak memory {values['memory/peak_gib']:.2f} GiB, batch {values['batch_size']}, {values['device']}")
     if values["matrix_rate/share"] is not None:
         console.print(f"the limit runs at {values['matrix_rate/share']:.2f} of the matrix rate")

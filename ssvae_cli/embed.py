@@ -1,4 +1,4 @@
-"""`ssvae embed`: features and latents of data as one .npz, or the encoder as a program for other programs."""
+"""`ssvae embed`: features and latents of data as one .npz, or the exported encoder for other programs."""
 
 import importlib.util
 import logging
@@ -16,32 +16,27 @@ from ssvae_cli.files import atomic_write
 from ssvae_cli.load_run import Loaded, load_run
 
 log = logging.getLogger(__name__)
-
 CHUNK = 512
-EXPORTS = ("pt2", "onnx")
-UNREAD = torch.empty(0, dtype=torch.long)  # labels, which an encoder never sees
+NO_LABELS = torch.empty(0, dtype=torch.long)  # an encoder does not read labels
 
 
 def embed(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Path:
     """Write embeddings.npz, or encoder.<export>, into `folder`; returns the file.
 
-    embeddings.npz holds, for every split, features_<split> [N, F] (what probes read), z_<split> [N, D] (the posterior's
-    mean) and, where the data have them, y_<split> [N], factors_<split> [N, ...] and row_<split> [N] (where each sample
-    stands in its array of the user's .npz), all of clean samples.
+    embeddings.npz contains, for every split, features_<split> [N, F] (the input of probes), z_<split> [N, D] (the
+    posterior's mean) and, if the data have them, y_<split> [N], factors_<split> [N, ...] and row_<split> [N] (the row
+    of each sample in its array of the user's .npz), all of clean samples.
     """
-    require(
-        cfg.export is None or cfg.export in EXPORTS,
-        f"export={cfg.export} is not a choice; {allowed(str(cfg.export), [*EXPORTS, 'null'])}",
-    )
+    wrong = f"export={cfg.export} is not a choice; {allowed(str(cfg.export), [*EXPORTS, 'null'])}"
+    require(cfg.export is None or cfg.export in EXPORTS, wrong)
     loaded = load_run(cfg.run, device=cfg.device, trust=cfg.trust, dataset=cfg.dataset)
-    path = folder / ("embeddings.npz" if cfg.export is None else f"encoder.{cfg.export}")
     if cfg.export is None:
-        arrays = embeddings(loaded)
+        path, arrays = folder / "embeddings.npz", embeddings(loaded)
         atomic_write(path, lambda at: write_npz(at, arrays))
         log.info("\n".join(f"{name} {list(a.shape)} {a.dtype}" for name, a in arrays.items()))
     else:
-        program = Program(loaded).eval()
-        atomic_write(path, lambda at: {"pt2": export_pt2, "onnx": export_onnx}[cfg.export](program, at))
+        path, program = folder / f"encoder.{cfg.export}", Program(loaded).eval()
+        atomic_write(path, lambda at: EXPORTS[cfg.export](program, at))
     log.info("%s", path)
     return path
 
@@ -51,20 +46,18 @@ def embeddings(loaded: Loaded) -> dict[str, np.ndarray]:
     """The arrays of embeddings.npz."""
     arrays = {}
     for name, split in loaded.data.splits.items():
-        rows = []
-        for batch in split.batches(CHUNK):
-            x = loaded.pairs.clean(batch)
-            rows.append((loaded.objective.features(x), loaded.objective.posterior(x).mean))
+        chunks = (loaded.pairs.clean(batch) for batch in split.batches(CHUNK))
+        rows = [(loaded.objective.features(x), loaded.objective.posterior(x).mean) for x in chunks]
         features, z = (torch.cat(side) for side in zip(*rows))
-        held = {"features": features, "z": z, "y": split.y if (split.y >= 0).any() else None,
-                "factors": split.factors, "row": split.row}  # fmt: skip
-        arrays |= {f"{key}_{name}": t.float().cpu().numpy() if t.is_floating_point() else t.cpu().numpy()
-                   for key, t in held.items() if t is not None}  # fmt: skip
+        tensors = {"features": features, "z": z, "y": split.y if (split.y >= 0).any() else None,
+                   "factors": split.factors, "row": split.row}  # fmt: skip
+        arrays |= {f"{key}_{name}": (t.float() if t.is_floating_point() else t).cpu().numpy()
+                   for key, t in tensors.items() if t is not None}  # fmt: skip
     return arrays
 
 
 class Program(nn.Module):
-    """The encoder with its preprocessing: x as the data have it -> (features [N, F], the posterior's mean z [N, D])."""
+    """The encoder with its preprocessing: x as in the data -> (features [N, F], the posterior's mean z [N, D])."""
 
     def __init__(self, loaded: Loaded):
         super().__init__()
@@ -73,7 +66,7 @@ class Program(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x: uint8 images [N, C, H, W], or floats of the data's shape."""
-        clean = self.pairs.clean(Split(x, y=UNREAD))
+        clean = self.pairs.clean(Split(x, y=NO_LABELS))
         return self.objective.features(clean), self.objective.posterior(clean).mean
 
 
@@ -82,7 +75,7 @@ def export_pt2(program: Program, path: Path) -> None:
     batch = torch.export.Dim("batch", min=1)
     exported = torch.export.export(program, (program.example,), dynamic_shapes=({0: batch},))
     with open(path, "wb") as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of weights that share memory, which is as it should be
+        warnings.simplefilter("ignore")  # about weights that share memory, which is intended
         torch.export.save(exported, file)
 
 
@@ -91,19 +84,15 @@ def export_onnx(program: Program, path: Path) -> None:
     if importlib.util.find_spec("onnxscript") is None:
         raise UserError("export=onnx needs the packages of the extra `onnx`: pip install 'ssvae[onnx]'")
     batch = torch.export.Dim("batch", min=1)
-    model = torch.onnx.export(
-        program,
-        (program.example,),
-        dynamo=True,
-        input_names=["x"],
-        output_names=["features", "z"],
-        dynamic_shapes=({0: batch},),
-        verbose=False,
-    )
-    model.save(path)
+    options = {"dynamo": True, "dynamic_shapes": ({0: batch},), "verbose": False}
+    names = {"input_names": ["x"], "output_names": ["features", "z"]}
+    torch.onnx.export(program, (program.example,), **options, **names).save(path)
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """An .npz under exactly this name: numpy appends its own ending to a name, not to a file."""
+    """An .npz with exactly this name: numpy appends .npz to a path, but not to an open file."""
     with open(path, "wb") as file:
         np.savez_compressed(file, **arrays)
+
+
+EXPORTS = {"pt2": export_pt2, "onnx": export_onnx}

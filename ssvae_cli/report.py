@@ -1,4 +1,4 @@
-"""`ssvae report`: finished runs as a table over seeds, plots, and one HTML file that needs no other."""
+"""`ssvae report`: finished runs as a table over seeds, plots, and one self-contained HTML file."""
 
 import base64
 import csv
@@ -24,16 +24,16 @@ from ssvae_cli.run_folder import flatten
 from ssvae_cli.tracking.names import is_own
 
 log = logging.getLogger(__name__)
-
 CURVES = ("elbo/validation", "probe/linear/validation")
 AGAINST = ("elbo/test", "probe/linear/test")
-WIDE = 20.0  # nats between means that one linear axis does not show
-NOT_OURS = ("seed", "resume", "trust", "trainer.device")  # keys that do not make another configuration
+TITLES = {False: "SSVAEs", True: "Ordinary VAEs: their ELBO keeps log P(x), and is not to be ranked beside an SSVAE's"}
+WIDE = 20.0  # nats between means above which an axis is logarithmic
+IGNORED = ("seed", "resume", "trust", "trainer.device")  # keys in which runs of one group may differ
 
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run, as its folder tells it."""
+    """One finished run, read from its folder."""
 
     folder: Path
     config: dict[str, object]  # dotted keys
@@ -43,8 +43,8 @@ class Run:
 
     @property
     def setting(self) -> str:
-        """All of the configuration but the seed: runs that share it are averaged."""
-        return json.dumps({k: v for k, v in self.config.items() if k not in NOT_OURS}, default=str)
+        """The configuration without IGNORED, such as the seed: runs with the same one are averaged."""
+        return json.dumps({k: v for k, v in self.config.items() if k not in IGNORED}, default=str)
 
     @property
     def is_ordinary_vae(self) -> bool:
@@ -53,13 +53,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in the seed alone."""
+    """Runs that differ only in the seed."""
 
     label: str
     runs: list[Run]
 
     def of(self, metric: str) -> tuple[float, float | None] | None:
-        """(mean, standard deviation over seeds) of a metric of summary.json; None where no run has it."""
+        """(mean, standard deviation over seeds) of a metric of summary.json; None if no run has it."""
         return mean_and_deviation(r.summary.get(metric) for r in self.runs)
 
     def curve(self, metric: str) -> list[tuple[int, float, float]]:
@@ -67,82 +67,72 @@ class Group:
         epochs: dict[int, list[float]] = {}
         for line in (line for r in self.runs for line in r.history):
             epochs.setdefault(line["epoch"], []).append(line.get(metric))
-        found = ((epoch, mean_and_deviation(values)) for epoch, values in sorted(epochs.items()))
-        return [(epoch, value[0], value[1] or 0.0) for epoch, value in found if value]
+        points = ((epoch, mean_and_deviation(values)) for epoch, values in sorted(epochs.items()))
+        return [(epoch, value[0], value[1] or 0.0) for epoch, value in points if value]
 
 
 def report(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> list[Group]:
-    """Print the table and write report.html and table.csv into `folder`; returns what they show, a group a row."""
-    given = [cfg.runs] if isinstance(cfg.runs, str) else list(cfg.runs)
-    runs = [run for name in given for run in find_runs(Path(name))]
+    """Print the table and write report.html and table.csv into `folder`; returns the groups, one per row."""
+    folders = [cfg.runs] if isinstance(cfg.runs, str) else list(cfg.runs)
+    runs = [run for name in folders for run in find_runs(Path(name))]
     known = sorted({key for run in runs for key in run.summary})
     for metric in cfg.metrics:
         require(metric in known, f"metrics: no run has {metric}; {allowed(metric, known)}")
     metrics = [*cfg.metrics, *(key for key in known if is_own(key) and key not in cfg.metrics)]
     groups = grouped(runs)
-    kinds = {
-        "SSVAEs": [g for g in groups if not g.runs[0].is_ordinary_vae],
-        "Ordinary VAEs: their ELBO keeps log P(x), and is not to be ranked beside an SSVAE's": [
-            g for g in groups if g.runs[0].is_ordinary_vae
-        ],
-    }
+    kinds = {title: [g for g in groups if g.runs[0].is_ordinary_vae == vae] for vae, title in TITLES.items()}
     kinds = {title: rows for title, rows in kinds.items() if rows}
     console = Console(width=None if sys.stdout.isatty() else 160)
     for title, rows in kinds.items():
         console.print(console_table(title if len(kinds) > 1 else None, rows, metrics))
     write_csv(folder / "table.csv", groups, metrics)
-    page = html_page(kinds, metrics, {t: list(pictures(rows)) for t, rows in kinds.items()}, given)
-    (folder / "report.html").write_text(page)
+    (folder / "report.html").write_text(html_page(kinds, metrics, folders))
     log.info("%d runs, %d settings: %s", len(runs), len(groups), folder / "report.html")
     return groups
 
 
 def find_runs(folder: Path) -> list[Run]:
-    """Every finished run at or below a folder; those that were stopped are named. Raises UserError where none is."""
+    """All finished runs at or below a folder; unfinished ones are logged. Raises UserError if none is finished."""
     require(folder.is_dir(), f"runs={folder}: no such folder; give the folder of a run or of a sweep")
     started = sorted(path.parent for path in folder.rglob("metrics.jsonl"))
     finished = [run for run in started if (run / "summary.json").exists()]
     for stopped in (run for run in started if run not in finished):
-        log.warning("%s is not finished, and left out; ssvae train resume=%s goes on", stopped, stopped)
+        log.warning("%s is not finished, and left out; ssvae train resume=%s continues it", stopped, stopped)
     require(finished != [], f"runs={folder}: no finished run of ssvae train below it")
     return [read(run) for run in finished]
 
 
 def read(folder: Path) -> Run:
     """A finished run from its folder."""
-    hydra = folder / ".hydra"
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
     return Run(
         folder=folder,
-        config=flatten(OmegaConf.load(hydra / "config.yaml")),
-        overrides=tuple(OmegaConf.load(hydra / "overrides.yaml")),
+        config=flatten(OmegaConf.load(folder / ".hydra" / "config.yaml")),
+        overrides=tuple(OmegaConf.load(folder / ".hydra" / "overrides.yaml")),
         summary=json.loads((folder / "summary.json").read_text()),
-        history=[json.loads(line) for line in lines],
+        history=[json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()],
     )
 
 
 def grouped(runs: list[Run]) -> list[Group]:
-    """Runs that differ in the seed alone, together; named by the overrides that not all runs share."""
+    """Groups of runs that differ only in the seed, labelled by the overrides that not all runs share."""
     settings: dict[str, list[Run]] = {}
     for run in runs:
         settings.setdefault(run.setting, []).append(run)
     shared = set.intersection(*(set(run.overrides) for run in runs))
-    groups: list[Group] = []
-    for alike in settings.values():
-        last = {o.split("=")[0]: o for o in alike[0].overrides}  # the last of a key is in force
-        own = [o for key, o in last.items() if o not in shared and key not in NOT_OURS]
-        label = " ".join(own) or "default"
-        used = [g.label for g in groups]
-        groups.append(Group(label if label not in used else f"{label} ({alike[0].folder})", alike))
-    return groups
+    groups: dict[str, Group] = {}
+    for members in settings.values():
+        last = {o.split("=")[0]: o for o in members[0].overrides}  # the last override of a key is the effective one
+        label = " ".join(o for key, o in last.items() if o not in shared and key not in IGNORED) or "default"
+        label = label if label not in groups else f"{label} ({members[0].folder})"
+        groups[label] = Group(label, members)
+    return list(groups.values())
 
 
 def mean_and_deviation(values: Iterable[float | None]) -> tuple[float, float | None] | None:
-    """(mean, sample standard deviation or None of a single value); None of no value."""
+    """(mean, sample standard deviation), the deviation None for a single value; None if there is no value."""
     numbers = [float(v) for v in values if isinstance(v, (int, float))]
-    if not numbers:
-        return None
-    return statistics.fmean(numbers), statistics.stdev(numbers) if len(numbers) > 1 else None
+    deviation = statistics.stdev(numbers) if len(numbers) > 1 else None
+    return (statistics.fmean(numbers), deviation) if numbers else None
 
 
 def cell(value: tuple[float, float | None] | None) -> str:
@@ -154,7 +144,7 @@ def cell(value: tuple[float, float | None] | None) -> str:
 
 
 def rows_of(groups: list[Group], metrics: list[str]) -> list[list[str]]:
-    """The table's rows in words: setting, runs, then the metrics."""
+    """The table's rows as text: setting, number of runs, then the metrics."""
     return [[g.label, str(len(g.runs)), *(cell(g.of(m)) for m in metrics)] for g in groups]
 
 
@@ -174,24 +164,22 @@ def write_csv(path: Path, groups: list[Group], metrics: list[str]) -> None:
         writer = csv.writer(file)
         writer.writerow(["setting", "runs", *(f"{m} {part}" for m in metrics for part in ("mean", "deviation"))])
         for g in groups:
-            numbers = [x for m in metrics for x in (g.of(m) or (None, None))]
-            writer.writerow([g.label, len(g.runs), *numbers])
+            writer.writerow([g.label, len(g.runs), *(x for m in metrics for x in g.of(m) or (None, None))])
 
 
 def pictures(groups: list[Group]) -> Iterable[tuple[str, Figure]]:
-    """(title, figure): curves over the epochs with a band of one deviation, and the ELBO against the probe."""
+    """(title, figure): curves over the epochs with a band of one deviation, and the probe against the ELBO."""
     for metric in CURVES:
-        lines = [(g.label, g.curve(metric)) for g in groups]
-        if not any(points for _, points in lines):
+        lines = [(g.label, g.curve(metric)) for g in groups if g.curve(metric)]
+        if not lines:
             continue
         figure = Figure(figsize=(7, 3.6), layout="constrained")
         axis = figure.subplots()
         for label, points in lines:
-            if points:
-                epochs, means, deviations = zip(*points)
-                (line,) = axis.plot(epochs, means, label=label, marker="." if len(points) < 12 else None)
-                low, high = ([m + s * d for m, d in zip(means, deviations)] for s in (-1, 1))
-                axis.fill_between(epochs, low, high, alpha=0.2, color=line.get_color(), lw=0)
+            epochs, means, deviations = zip(*points)
+            (line,) = axis.plot(epochs, means, label=label, marker="." if len(points) < 12 else None)
+            low, high = ([m + s * d for m, d in zip(means, deviations)] for s in (-1, 1))
+            axis.fill_between(epochs, low, high, alpha=0.2, color=line.get_color(), lw=0)
         axis.set(xlabel="epoch", ylabel="nats" if metric.startswith("elbo") else "accuracy")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
         spread_out(axis.yaxis, [mean for _, points in lines for _, mean, _ in points])
@@ -213,7 +201,7 @@ def pictures(groups: list[Group]) -> Iterable[tuple[str, Figure]]:
 
 
 def spread_out(axis, values: list[float]) -> None:
-    """A logarithmic scale on both sides of 0, where one prior's ELBO is far from the others'."""
+    """A symmetric logarithmic scale, if one prior's ELBO is far from the others'."""
     if values and max(values) - min(values) > WIDE:
         axis.axes.set(**{f"{axis.axis_name}scale": SymmetricalLogScale(axis, linthresh=1, subs=[2, 5])})
         axis.set_major_formatter(ScalarFormatter())
@@ -226,27 +214,26 @@ th,td{padding:.3rem .7rem;border-bottom:1px solid #ddd;text-align:right;white-sp
 th:first-child,td:first-child{text-align:left}img{max-width:100%}code{background:#f4f4f4;padding:0 .2rem}"""
 
 
-def html_page(kinds: dict, metrics: list[str], figures: dict, given: list[str]) -> str:
-    """One page with tables and pictures in it; everything that came from a run is escaped."""
+def html_page(kinds: dict[str, list[Group]], metrics: list[str], folders: list[str]) -> str:
+    """One page with the tables and pictures of each kind; everything that came from a run is escaped."""
     parts = [f"<!doctype html><html lang='en'><meta charset='utf-8'><title>ssvae report</title><style>{STYLE}</style>"]
-    parts.append(f"<h1>ssvae report</h1><p>Runs below {', '.join(f'<code>{html.escape(g)}</code>' for g in given)}. ")
+    parts.append(f"<h1>ssvae report</h1><p>Runs below {', '.join(f'<code>{html.escape(f)}</code>' for f in folders)}. ")
     parts.append("Mean ± standard deviation over seeds; ELBO, MI and KL in nats; – where a number does not apply.</p>")
     for title, groups in kinds.items():
         parts.append(f"<h2>{html.escape(title)}</h2><table><tr>")
         parts += [f"<th>{html.escape(name)}</th>" for name in ("setting", "runs", *metrics)]
         for row in rows_of(groups, metrics):
-            parts.append("</tr><tr>" + "".join(f"<td>{html.escape(word)}</td>" for word in row))
+            parts.append("</tr><tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row))
         parts.append("</tr></table>")
-        parts += [f"<h3>{html.escape(name)}</h3>{png(figure)}" for name, figure in figures[title]]
-        parts.append("<details><summary>Folders</summary><ul>")
-        folders = [(g.label, str(r.folder)) for g in groups for r in g.runs]
-        parts += [f"<li>{html.escape(label)}: <code>{html.escape(folder)}</code></li>" for label, folder in folders]
-        parts.append("</ul></details>")
+        parts += [f"<h3>{html.escape(name)}</h3>{png(figure)}" for name, figure in pictures(groups)]
+        runs = [(html.escape(g.label), html.escape(str(r.folder))) for g in groups for r in g.runs]
+        items = "".join(f"<li>{label}: <code>{folder}</code></li>" for label, folder in runs)
+        parts.append(f"<details><summary>Folders</summary><ul>{items}</ul></details>")
     return "".join(parts) + "</html>\n"
 
 
 def png(figure: Figure) -> str:
-    """A figure as an <img> that holds its own bytes."""
+    """A figure as an <img> with its bytes inline."""
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=130, format="png")
     return f"<img alt='' src='data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}'>"
