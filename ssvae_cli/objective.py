@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ssvae_cli.datasets.base import Shape
 from ssvae_cli.decoders import ConvDecoder
 from ssvae_cli.distributed.collectives import all_reduce_mean
+from ssvae_cli.distributions.posterior import Posterior
 from ssvae_cli.encoders.base import CONTRACT as ENCODER
 from ssvae_cli.encoders.base import with_density
 from ssvae_cli.errors import UserError, allowed, require
@@ -64,7 +65,7 @@ class Objective(nn.Module):
         z_prime = None if posterior_prime is None else posterior_prime.sample(generator)
         return Encoded(z, z_prime, posterior, posterior_prime)
 
-    def posterior(self, x: Tensor):
+    def posterior(self, x: Tensor) -> Posterior:
         """x, [B, ...] -> Q(z|x) of [B, D]."""
         with self._autocast(x):
             return self.encoder(x)

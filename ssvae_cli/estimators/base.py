@@ -5,6 +5,7 @@ import math
 
 from torch import Tensor, nn
 
+from ssvae_cli.distributions.posterior import Posterior
 from ssvae_cli.distributions.spaces import SPACES, Space
 from ssvae_cli.instantiate.build import Contract
 from ssvae_cli.scores.protocol import Scores
@@ -53,7 +54,7 @@ class EntropyEstimator(Estimator):
 
     estimates = frozenset({"entropy"})
 
-    def forward(self, z: Tensor, *, posterior, space: type[Space], side: int) -> Tensor:
+    def forward(self, z: Tensor, *, posterior: Posterior, space: type[Space], side: int) -> Tensor:
         """H(z) in nats, [], of the marginal Q from samples z, [B, D].
         posterior: the batch's Q(z|x), from which z were sampled. space: where z lives. side: 0 for z, 1 for z'."""
         raise NotImplementedError

@@ -25,15 +25,17 @@ class Metric(Protocol):
 class Evaluation:
     """The metrics by name, in the order of computation, and the budget that they share.
 
-    fitting_pairs: about how many pairs of views densities and critics are fitted to; several per image of small sets.
+    metrics: null leaves one out. fitting_pairs: about how many pairs of views densities and critics are fitted to;
+    several per image of small sets.
     """
 
-    def __init__(self, *, metrics: dict[str, Metric], fitting_pairs: int):
+    def __init__(self, *, metrics: dict[str, Metric | None], fitting_pairs: int):
         require_at_least(1, fitting_pairs=fitting_pairs)
-        for name, metric in metrics.items():
+        self.fitting_pairs = fitting_pairs
+        self.metrics = {name: metric for name, metric in metrics.items() if metric is not None}
+        for name, metric in self.metrics.items():
             if not callable(metric):
                 raise PartError(f"metrics.{name}: {type(metric).__name__} is no metric; {CONTRACT}")
-        self.metrics, self.fitting_pairs = metrics, fitting_pairs
 
     def reading(self, objective: Objective, pairs: Pairs, data: Data, untrained: Objective | None = None) -> Reading:
         """What the metrics read: the objective with its current weights, and data on its device."""

@@ -136,8 +136,9 @@ def _make(value: Any, key: str, offered: dict[str, Any]) -> Any:
         return _call(target, key, given)
 
     def part(**more: Any) -> Any:
-        with setting_of(key.rpartition(".")[2], parameters(target)):
-            return _call(target, key, given | more)
+        known = parameters(target)
+        with setting_of(key.rpartition(".")[2], known):
+            return _call(target, key, given | {n: v for n, v in more.items() if n in known or "**" in known})
 
     return part
 

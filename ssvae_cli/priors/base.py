@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ssvae_cli.critics import Critic, Factored
 from ssvae_cli.device import capacity
 from ssvae_cli.distributed.collectives import all_gather_encoded
+from ssvae_cli.distributions.posterior import Posterior
 from ssvae_cli.distributions.spaces import SPACES, Space, SpaceName
 from ssvae_cli.errors import require
 from ssvae_cli.instantiate.build import Contract
@@ -37,8 +38,8 @@ class Encoded(NamedTuple):
 
     z: Tensor
     z_prime: Tensor | None  # None under an unstructured prior, which sees one x
-    posterior: object
-    posterior_prime: object
+    posterior: Posterior
+    posterior_prime: Posterior | None
 
     @property
     def latents(self) -> tuple[Tensor, ...]:
@@ -46,7 +47,7 @@ class Encoded(NamedTuple):
         return (self.z,) if self.z_prime is None else (self.z, self.z_prime)
 
     @property
-    def posteriors(self) -> tuple[object, ...]:
+    def posteriors(self) -> tuple[Posterior, ...]:
         """The posterior of each of the latents."""
         return (self.posterior,) if self.z_prime is None else (self.posterior, self.posterior_prime)
 

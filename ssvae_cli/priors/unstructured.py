@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.distributions import laplace
+from ssvae_cli.distributions.posterior import Posterior
 from ssvae_cli.distributions.spaces import SPACES
 from ssvae_cli.priors.base import ExplicitPrior
 
@@ -34,7 +35,7 @@ class Unstructured(ExplicitPrior):
 class UnstructuredNormal(Unstructured):
     """P(z) = N(0, I). With an explicit decoder this is the prior of the ordinary VAE (Eq. 1)."""
 
-    def posterior_kl(self, posterior) -> Tensor:
+    def posterior_kl(self, posterior: Posterior) -> Tensor:
         """KL(Q(z|x) || P(z)) of a gaussian posterior in closed form, [B], nats: what the ordinary VAE needs."""
         return posterior.kl_standard_normal()
 

@@ -18,7 +18,7 @@ class Bar:
     """How far a command is: a bar with a note and the time left on a terminal, plain lines elsewhere."""
 
     def __init__(self, what: str, total: int, done: int = 0, *, ticking: bool = True):
-        """what: the thing counted. ticking: a thread updates the time left between notes; it would disturb a benchmark."""
+        """what: what is counted. ticking: a thread updates the time left; it would disturb a benchmark."""
         console = Console(file=sys.stderr)
         self._what, self._total, self._bar = what, total, None
         if console.is_terminal and not is_worker():

@@ -10,7 +10,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(BaseException):
-    """The run was asked to stop. No Exception, so that nothing catches it on the way. goes_on: the command to continue."""
+    """The run was asked to stop; no Exception, so that nothing catches it. goes_on: the command that continues."""
 
     def __init__(self, number: int, goes_on: str | None = None):
         hint = f"; {goes_on} goes on" if goes_on else ""

@@ -122,7 +122,7 @@ def unreadable(sides: Sequence[ImageFiles], places: Sequence[np.ndarray | None])
 def refusal(bad: dict[int, Unreadable], total: int) -> UserError:
     """An error that names the first of the files that cannot be read, and counts them."""
     count = f"{len(bad)} of {total} images cannot be read, the first: " if len(bad) > 1 else ""
-    return UserError(f"{count}{bad[min(bad)]}; on_error=skip leaves out what cannot be read")
+    return UserError(f"{count}{bad[min(bad)]}; dataset.on_error=skip leaves out what cannot be read")
 
 
 def _read(files: ImageFiles, out: np.ndarray | None) -> dict[int, Unreadable]:
