@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from helpers import refused, ssvae
-from ssvae_cli.datasets.base import Factor
+from ssvae_cli.datasets import Factor
 from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.datasets.npz import npz
 from ssvae_cli.datasets.paired import paired
@@ -194,18 +194,10 @@ REFUSED = {
     "factors of the wrong rank": ("npz", {"x": VECTORS, "factors": np.ones(20)}, r"factors must be \[N, F\]"),
     "factors with NaN": ("npz", {"x": VECTORS, "factors": NAN}, "factors has values that are NaN"),
     "names without factors": ("npz", {"x": VECTORS, "factor_names": np.array(["a"])}, "but no factors"),
-    "too many names": (
-        "npz",
-        {"x": VECTORS, "factors": VECTORS, "factor_names": np.array(["a"])},
-        "must be 5 words",
-    ),
+    "too many names": ("npz", {"x": VECTORS, "factors": VECTORS, "factor_names": np.array(["a"])}, "must be 5 words"),
     "sequences of images": ("sequences", {"x": BYTES}, r"must be \[N, T, D\]"),
     "sequences of one step": ("sequences", {"x": SERIES[:, :1]}, "at least 2 steps"),
-    "factors of other steps": (
-        "sequences",
-        {"x": SERIES, "factors": SERIES[:, :3]},
-        "3 steps, but x has 6",
-    ),
+    "factors of other steps": ("sequences", {"x": SERIES, "factors": SERIES[:, :3]}, "3 steps, but x has 6"),
     "no partner": ("paired", {"x": BYTES}, "either x2 or both x2_train and x2_test"),
     "partners that fail to match": ("paired", {"x": BYTES, "x2": VECTORS[:7]}, "got x 20, x2 7"),
 }

@@ -162,11 +162,7 @@ CASES = {
         ["encoder@encoder_prime=mlp", "encoder_prime.backbone.hidden=[]"],
         ["encoder_prime.backbone.hidden must"],
     ),
-    "a setting of the critic": (
-        "train",
-        ["prior=mi", "prior.critic.hidden=[]"],
-        ["prior.critic.hidden must"],
-    ),
+    "a setting of the critic": ("train", ["prior=mi", "prior.critic.hidden=[]"], ["prior.critic.hidden must"]),
     "convolutions over vectors": ("train", ["dataset=gaussian", "encoder=convnet"], ["one x is [10]", "encoder=mlp"]),
     "nothing known of the law": ("train", ["pairs=latent"], ["pairs=latent", "conditional", "dataset=gaussian"]),
     "no partner in the data": ("train", ["pairs=identity"], ["pairs=identity", "dataset=paired"]),

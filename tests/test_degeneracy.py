@@ -6,9 +6,7 @@ import pytest
 import torch
 
 from ssvae_cli.evaluation.degeneracy import dead_units, numerical_rank, warn_of_degeneracy
-from ssvae_cli.priors.gaussian import Gaussian
-from ssvae_cli.priors.infonce import InfoNCE
-from ssvae_cli.priors.vmf import VMF
+from ssvae_cli.priors import VMF, Gaussian, InfoNCE
 
 
 def latents(rank, dim=6):

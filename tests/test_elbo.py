@@ -16,17 +16,15 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from ssvae_cli.critics import Bilinear
-from ssvae_cli.datasets.base import Data, Split
-from ssvae_cli.encoders.posteriors import Gaussian as GaussianPosterior
-from ssvae_cli.estimators.entropies import Aggregate
-from ssvae_cli.estimators.infonce import InfoNCE
+from ssvae_cli.datasets import Data, Split
+from ssvae_cli.encoders import Gaussian as GaussianPosterior
+from ssvae_cli.estimators import Aggregate, InfoNCE
 from ssvae_cli.evaluation.elbo import ELBO
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.base import Identity
-from ssvae_cli.priors.gaussian import Gaussian
-from ssvae_cli.priors.infonce import InfoNCE as InfoNCEPrior
-from ssvae_cli.priors.unstructured import UnstructuredNormal
+from ssvae_cli.priors import Gaussian, UnstructuredNormal
+from ssvae_cli.priors import InfoNCE as InfoNCEPrior
 
 A, S, NOISE, RHO, PAIRS = 0.6, 0.8, 0.7, 0.7, 400
 X = torch.randn(2, PAIRS, 1, generator=torch.Generator().manual_seed(0))

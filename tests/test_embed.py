@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from helpers import refused, ssvae, train
-from ssvae_cli.datasets.base import Split
+from ssvae_cli.datasets import Split
 from ssvae_cli.load_run import load_run
 from ssvae_cli.training import checkpoint
 

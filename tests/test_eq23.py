@@ -12,13 +12,7 @@ from ssvae_cli.evaluation.densities import RatioFit
 from ssvae_cli.evaluation.eq23 import KEYS, Eq23
 from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.evaluation.fit import Fit
-from ssvae_cli.priors.base import ExplicitPrior
-from ssvae_cli.priors.energy import Energy
-from ssvae_cli.priors.gaussian import Gaussian
-from ssvae_cli.priors.infonce import InfoNCE
-from ssvae_cli.priors.mi import MI
-from ssvae_cli.priors.unstructured import UnstructuredLaplace
-from ssvae_cli.priors.vmf import VMF
+from ssvae_cli.priors import MI, VMF, Energy, ExplicitPrior, Gaussian, InfoNCE, UnstructuredLaplace
 
 RHO, B, DIM = 0.8, 0.5, 2
 INFORMATION = -0.5 * DIM * math.log(1 - RHO**2)

@@ -12,13 +12,9 @@ import pytest
 import torch
 
 from ssvae_cli.critics import Bilinear
-from ssvae_cli.estimators.donsker_varadhan import DV, MINE, SMILE
-from ssvae_cli.estimators.infonce import Eq3, InfoNCE, LeaveOneOut, Queue
-from ssvae_cli.estimators.nwj import JS, NWJ, TUBA, Interpolated
-from ssvae_cli.priors.base import Encoded
-from ssvae_cli.scores.dense import DenseScores
-from ssvae_cli.scores.fresh import FreshScores
-from ssvae_cli.scores.in_batch import in_batch_scores
+from ssvae_cli.estimators import DV, JS, MINE, NWJ, SMILE, TUBA, Eq3, InfoNCE, Interpolated, LeaveOneOut, Queue
+from ssvae_cli.priors import Encoded
+from ssvae_cli.scores import DenseScores, FreshScores, in_batch_scores
 
 ALL = [
     InfoNCE(),

@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from helpers import composed, normal_pairs, refused, ssvae, train
-from ssvae_cli.estimators.infonce import InfoNCE
-from ssvae_cli.estimators.nwj import NWJ
+from ssvae_cli.estimators import NWJ, InfoNCE
 from ssvae_cli.eval import fresh_information
 
 

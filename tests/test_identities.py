@@ -12,15 +12,10 @@ import torch
 
 from helpers import normal_pairs
 from ssvae_cli.critics import RBF, Bilinear
-from ssvae_cli.estimators.classifier import Classifier
-from ssvae_cli.estimators.donsker_varadhan import DV
-from ssvae_cli.estimators.infonce import InfoNCE as KWay
-from ssvae_cli.estimators.infonce import LeaveOneOut
-from ssvae_cli.estimators.nwj import NWJ
-from ssvae_cli.priors.base import Encoded
-from ssvae_cli.priors.gaussian import Gaussian
-from ssvae_cli.priors.infonce import InfoNCE
-from ssvae_cli.scores.dense import DenseScores
+from ssvae_cli.estimators import DV, NWJ, Classifier, LeaveOneOut
+from ssvae_cli.estimators import InfoNCE as KWay
+from ssvae_cli.priors import Encoded, Gaussian, InfoNCE
+from ssvae_cli.scores import DenseScores
 from ssvae_cli.verify.enumerated import EnumeratedScores
 
 

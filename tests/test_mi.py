@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from helpers import refused, ssvae
-from ssvae_cli.estimators.base import ScoreEstimator
+from ssvae_cli.estimators import ScoreEstimator
 from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.mi.recommend import Line, recommend
 from ssvae_cli.mi.tasks import Gaussian
@@ -164,10 +164,7 @@ OVERRIDES = {
     "no noise": (["task=additive", "task.noise=0"], ["task.noise must be above 0"]),
     "flat spiral": (["task=spiral", "task.dim=1"], ["task.dim must be at least 2"]),
     "nine samples": (["task.samples=9"], ["task.samples must be at least 10"]),
-    "leave-one-out": (
-        ["estimator@estimators.infonce=leave_one_out"],
-        ["infonce: leave_one_out", "`estimates` has mi"],
-    ),
+    "leave-one-out": (["estimator@estimators.infonce=leave_one_out"], ["infonce: leave_one_out", "`estimates` has mi"]),
     "entropy estimator": (["estimator@estimators.infonce=kde"], ["estimators.infonce: kde"]),
     "no steps": (["training.steps=0"], ["training.steps must be at least 1"]),
     "no batch": (["training.batch_size=1"], ["training.batch_size must be at least 2"]),

@@ -15,9 +15,7 @@ from scipy.special import digamma
 from sklearn.feature_selection import mutual_info_regression
 
 from ssvae_cli.critics import MLP, Separable
-from ssvae_cli.estimators.donsker_varadhan import SMILE
-from ssvae_cli.estimators.infonce import InfoNCE
-from ssvae_cli.estimators.nwj import NWJ
+from ssvae_cli.estimators import NWJ, SMILE, InfoNCE
 from ssvae_cli.evaluation.fit import Fit
 from ssvae_cli.evaluation.fresh_critics import fit_and_read
 from ssvae_cli.evaluation.samples import Pairs, normal_scores

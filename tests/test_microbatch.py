@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from ssvae_cli.critics import Cosine
-from ssvae_cli.encoders.base import Encoder
-from ssvae_cli.estimators.infonce import InfoNCE
+from ssvae_cli.encoders import Encoder
+from ssvae_cli.estimators import InfoNCE
 from ssvae_cli.objective import Objective
-from ssvae_cli.priors.infonce import InfoNCE as InfoNCEPrior
+from ssvae_cli.priors import InfoNCE as InfoNCEPrior
 
 
 class Backbone(nn.Module):

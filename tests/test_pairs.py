@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from helpers import composed
-from ssvae_cli.datasets.base import Data, Split
+from ssvae_cli.datasets import Data, Split
 from ssvae_cli.errors import UserError
 from ssvae_cli.pairs import colour, geometry
 

@@ -9,17 +9,16 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 from helpers import composed
 from ssvae_cli import critics
 from ssvae_cli.decoders import ConvDecoder
-from ssvae_cli.encoders.convnet import ConvNet
-from ssvae_cli.encoders.posteriors import Gaussian
+from ssvae_cli.encoders import ConvNet, Gaussian
 from ssvae_cli.encoders.torchvision_models import TorchvisionModel
 from ssvae_cli.errors import UserError
-from ssvae_cli.estimators.classifier import Classifier, cross_entropy
+from ssvae_cli.estimators import Classifier
+from ssvae_cli.estimators.classifier import cross_entropy
 from ssvae_cli.estimators.entropies import logdet_bias
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.objective import make_objective
 from ssvae_cli.optimizers import AdamW
-from ssvae_cli.priors.base import Encoded
-from ssvae_cli.priors.unstructured import UnstructuredNormal
+from ssvae_cli.priors import Encoded, UnstructuredNormal
 
 
 def test_a_stride_of_2_halves_the_image_before_all_else():

@@ -15,13 +15,18 @@ import torch
 from ssvae_cli.distributions.spaces import log_area
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser, mean_cosine, sample
 from ssvae_cli.errors import UserError
-from ssvae_cli.priors.conditional import Laplace, Student
-from ssvae_cli.priors.gaussian import Gaussian
-from ssvae_cli.priors.linear_dynamics import LinearDynamics
-from ssvae_cli.priors.mixture import Mixture
-from ssvae_cli.priors.shared_latent import SharedLatent
-from ssvae_cli.priors.unstructured import UnstructuredLaplace, UnstructuredNormal, UnstructuredSphere
-from ssvae_cli.priors.vmf import VMF
+from ssvae_cli.priors import (
+    VMF,
+    Gaussian,
+    Laplace,
+    LinearDynamics,
+    Mixture,
+    SharedLatent,
+    Student,
+    UnstructuredLaplace,
+    UnstructuredNormal,
+    UnstructuredSphere,
+)
 
 COUNT = 200_000
 
@@ -208,10 +213,7 @@ def test_the_walls_of_the_box_cut_students_t_exactly(df):
             "between -1 and 1",
         ),
         "scale": (lambda: Laplace(latent_dim=2, scale=0.0, learn=True, space="box"), "above 0"),
-        "degrees": (
-            lambda: Student(latent_dim=2, df=0.0, scale=1.0, learn=True, space="box"),
-            "df must be above 0",
-        ),
+        "degrees": (lambda: Student(latent_dim=2, df=0.0, scale=1.0, learn=True, space="box"), "df must be above 0"),
         "kappa": (lambda: VMF(latent_dim=2, concentration=-1.0, learn=True), "above 0"),
         "circle": (lambda: VMF(latent_dim=1, concentration=1.0, learn=True), "at least 2"),
         "noise": (lambda: SharedLatent(latent_dim=2, scale=1.0, noise=0.0, learn=True), "noise must be above 0"),

@@ -13,11 +13,8 @@ import torch
 
 from ssvae_cli.critics import MLP, RBF, Bilinear, BilinearBias, Cosine, DiagonalRBF, Laplace, Separable, Student
 from ssvae_cli.errors import UserError
-from ssvae_cli.priors.infonce import InfoNCE as InfoNCEPrior
-from ssvae_cli.scores import in_batch, tile_sums
-from ssvae_cli.scores.dense import DenseScores
-from ssvae_cli.scores.in_batch import in_batch_scores
-from ssvae_cli.scores.tiled import TiledScores
+from ssvae_cli.priors import InfoNCE as InfoNCEPrior
+from ssvae_cli.scores import DenseScores, TiledScores, in_batch, in_batch_scores, tile_sums
 from test_estimators import ALL
 
 CRITICS = {
@@ -78,9 +75,9 @@ def test_tiles_stay_in_float32_under_autocast(monkeypatch):
 MEASURE = """
 import torch
 from ssvae_cli.critics import Cosine
-from ssvae_cli.estimators.infonce import InfoNCE
+from ssvae_cli.estimators import InfoNCE
 from ssvae_cli.device import peak
-from ssvae_cli.scores.in_batch import in_batch_scores
+from ssvae_cli.scores import in_batch_scores
 B, cpu = {batch}, torch.device("cpu")
 z, z_prime = (torch.randn(B, 128).requires_grad_() for _ in range(2))
 def step(n):

@@ -15,14 +15,13 @@ import torch
 
 from ssvae_cli import objective as module
 from ssvae_cli.critics import Cosine
-from ssvae_cli.datasets.base import Split
-from ssvae_cli.encoders.base import Encoder
-from ssvae_cli.encoders.mlp import MLP
-from ssvae_cli.estimators.infonce import InfoNCE
+from ssvae_cli.datasets import Split
+from ssvae_cli.encoders import MLP, Encoder
+from ssvae_cli.estimators import InfoNCE
 from ssvae_cli.objective import Objective
 from ssvae_cli.optimizers import SGD, AdamW
 from ssvae_cli.pairs.noise import Noise
-from ssvae_cli.priors.infonce import InfoNCE as InfoNCEPrior
+from ssvae_cli.priors import InfoNCE as InfoNCEPrior
 from ssvae_cli.training.step import Forward
 
 DATA = Split(x=torch.randn(32, 6, generator=torch.Generator().manual_seed(0)), y=torch.zeros(32, dtype=torch.int64))

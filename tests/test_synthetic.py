@@ -15,9 +15,9 @@ import torch
 from scipy import stats
 
 from helpers import ssvae
+from ssvae_cli.datasets import Split
 from ssvae_cli.datasets import balls as balls_module
 from ssvae_cli.datasets.balls import balls
-from ssvae_cli.datasets.base import Split
 from ssvae_cli.datasets.gaussian import gaussian
 from ssvae_cli.datasets.latents import Neighbour, latents
 from ssvae_cli.datasets.sprites import FACTORS, MOVES, render, sprites

@@ -7,12 +7,9 @@ import pytest
 import torch
 
 from helpers import refused, ssvae
-from ssvae_cli.estimators.donsker_varadhan import DV
-from ssvae_cli.estimators.infonce import Eq3, InfoNCE, LeaveOneOut
-from ssvae_cli.estimators.nwj import NWJ
-from ssvae_cli.priors import ExplicitPrior, ScorePrior
-from ssvae_cli.priors.gaussian import Gaussian
-from ssvae_cli.scores.dense import DenseScores
+from ssvae_cli.estimators import DV, NWJ, Eq3, InfoNCE, LeaveOneOut
+from ssvae_cli.priors import ExplicitPrior, Gaussian, ScorePrior
+from ssvae_cli.scores import DenseScores
 from ssvae_cli.verify.check import Check
 from ssvae_cli.verify.command import sweep
 from ssvae_cli.verify.enumerated import EnumeratedScores

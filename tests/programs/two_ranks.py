@@ -10,24 +10,17 @@ from unittest import mock
 import torch
 
 from ssvae_cli.critics import Bilinear, Cosine
-from ssvae_cli.datasets.base import Split
+from ssvae_cli.datasets import Split
 from ssvae_cli.distributed.batch_norm import synchronise_batch_norm
 from ssvae_cli.distributed.collectives import average_gradients, init_process_group, is_rank_zero, sharded, world_size
-from ssvae_cli.encoders.base import Encoder
-from ssvae_cli.encoders.convnet import ConvNet
-from ssvae_cli.estimators.classifier import Classifier
-from ssvae_cli.estimators.donsker_varadhan import DV, MINE
-from ssvae_cli.estimators.entropies import Aggregate
-from ssvae_cli.estimators.infonce import InfoNCE, LeaveOneOut, Queue
-from ssvae_cli.estimators.nwj import JS, NWJ, TUBA
+from ssvae_cli.encoders import ConvNet, Encoder
+from ssvae_cli.estimators import DV, JS, MINE, NWJ, TUBA, Aggregate, Classifier, InfoNCE, LeaveOneOut, Queue
 from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.augment import Augment
 from ssvae_cli.pairs.colour import Jitter, Noise
 from ssvae_cli.pairs.geometry import Crop
-from ssvae_cli.priors.energy import Energy
-from ssvae_cli.priors.gaussian import Gaussian
-from ssvae_cli.priors.infonce import InfoNCE as InfoNCEPrior
-from ssvae_cli.priors.mi import MI
+from ssvae_cli.priors import MI, Energy, Gaussian
+from ssvae_cli.priors import InfoNCE as InfoNCEPrior
 from ssvae_cli.scores import in_batch
 
 BATCH, LATENT = 21, 6  # two processes do not divide it
