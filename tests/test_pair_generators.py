@@ -19,8 +19,7 @@ from ssvae_cli.datasets import Data, Split
 from ssvae_cli.encoders import ConvNet, Encoder
 from ssvae_cli.errors import UserError
 from ssvae_cli.instantiate.build import build
-from ssvae_cli.pairs import Pairs
-from ssvae_cli.pairs.base import Identity
+from ssvae_cli.pairs.base import Identity, Pairs
 from ssvae_cli.pairs.context import Context
 from ssvae_cli.pairs.halves import Halves
 from ssvae_cli.pairs.latent import Latent

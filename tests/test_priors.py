@@ -15,18 +15,8 @@ import torch
 from ssvae_cli.distributions.spaces import log_area
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser, mean_cosine, sample
 from ssvae_cli.errors import UserError
-from ssvae_cli.priors import (
-    VMF,
-    Gaussian,
-    Laplace,
-    LinearDynamics,
-    Mixture,
-    SharedLatent,
-    Student,
-    UnstructuredLaplace,
-    UnstructuredNormal,
-    UnstructuredSphere,
-)
+from ssvae_cli.priors import VMF, Gaussian, Laplace, LinearDynamics, Mixture, SharedLatent, Student
+from ssvae_cli.priors.unstructured import UnstructuredLaplace, UnstructuredNormal, UnstructuredSphere
 
 COUNT = 200_000
 

@@ -12,8 +12,7 @@ from scipy.io import savemat
 from torchvision.datasets import CIFAR10, CIFAR100, STL10, SVHN
 
 from helpers import SHARED
-from ssvae_cli.datasets import Split
-from ssvae_cli.datasets.base import hold_out
+from ssvae_cli.datasets.base import Split, hold_out
 from ssvae_cli.datasets.digits import digits
 from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.datasets.torchvision_sets import cifar10, cifar100, fashion_mnist, kmnist, mnist, stl10, svhn
