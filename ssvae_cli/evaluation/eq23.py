@@ -40,6 +40,8 @@ class Eq23:
     def __post_init__(self):
         require_at_least(2, scored=self.scored)
         require_at_least(1, samples=self.samples)
+        with own_stream(0, torch.device("cpu")):
+            self.critic(latent_dim=2)  # refuses its settings now, and not after training
 
     def __call__(self, reading: Reading, split: str) -> dict[str, float | str | None]:
         if split != "test":

@@ -13,6 +13,7 @@ from ssvae_cli.distributed.collectives import all_gather_encoded
 from ssvae_cli.distributions.posterior import Posterior
 from ssvae_cli.distributions.spaces import SPACES, Space, SpaceName
 from ssvae_cli.errors import require
+from ssvae_cli.estimators.base import Estimator
 from ssvae_cli.instantiate.build import Contract
 from ssvae_cli.instantiate.types import choice_of
 from ssvae_cli.scores.fresh import FreshScores
@@ -78,7 +79,7 @@ class Prior(nn.Module):
     needs_densities = False  # whether the ELBO contains the entropies of Q(z) and Q(z')
     largest_elbo = math.inf  # nats, an upper bound that holds for any data
 
-    def elbo(self, estimator: nn.Module, encoded: Encoded) -> Tensor:
+    def elbo(self, estimator: Estimator, encoded: Encoded) -> Tensor:
         """The ELBO in nats up to log P_true(x) + log P_true(x'), []; its gradient is the estimator's."""
         raise NotImplementedError
 
@@ -143,12 +144,12 @@ class ScorePrior(Prior):
         if isinstance(self.critic, Factored):
             return  # in tiles
         need, have = 4 * batch**2 * self.critic.kept, capacity(device)
-        line = (
+        require(
+            need <= have,
             f"trainer.batch_size={batch}: prior/critic={choice_of(type(self.critic))} needs all scores of a batch at "
+            f"once, {need / 2**30:.1f} GiB of {have / 2**30:.1f}; allowed: a smaller batch, or an inner product or a "
+            "distance as critic: cosine, bilinear, bilinear_bias, separable, rbf, diagonal_rbf, student, laplace",
         )
-        line += f"once, {need / 2**30:.1f} GiB of {have / 2**30:.1f}; allowed: a smaller batch, or an inner product or "
-        line += "a distance as critic: cosine, bilinear, bilinear_bias, separable, rbf, diagonal_rbf, student, laplace"
-        require(need <= have, line)
 
     def _directed(self, forward: Callable, backward: Callable) -> list:
         return by_direction(self.direction, forward, backward)
