@@ -5,29 +5,22 @@ import math
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
+from PIL import Image
 from torch import Tensor
 
 from ssvae_cli.cli import main as cli
 
-TINY = [
-    "trainer.epochs=2",
-    "trainer.eval_every=1",
-    "trainer.batch_size=400",
-    "encoder.backbone.width=8",
-    "trainer.device=cpu",
-]
-SHORT_FITS = [  # a few steps on few samples, for runs whose numbers no test is about
-    "evaluation.fitting_pairs=500",
-    "evaluation.metrics.elbo.density.steps=10",
-    "evaluation.metrics.eq23.density.steps=10",
-    "evaluation.metrics.eq23.classifier.steps=5",
-    "evaluation.metrics.eq23.critic_fit.steps=5",
-    "evaluation.metrics.eq23.samples=500",
-]
+TINY = ["trainer.epochs=2", "trainer.eval_every=1", "trainer.batch_size=400", "trainer.device=cpu"]
+TINY += ["encoder.backbone.width=8"]
+# A few steps on few samples, for runs whose numbers no test is about.
+EQ23 = ["density.steps=10", "classifier.steps=5", "critic_fit.steps=5", "samples=500"]
+SHORT_FITS = ["evaluation.fitting_pairs=500", "evaluation.metrics.elbo.density.steps=10"]
+SHORT_FITS += [f"evaluation.metrics.eq23.{setting}" for setting in EQ23]
 PENALTY = "evaluation.metrics.probe.penalties=[0.1]"  # one fit of the probe, and not four
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -61,6 +54,18 @@ def refused(capfd, *arguments: str) -> str:
     (line,) = err.strip().splitlines()
     assert out == "" and line.startswith("ssvae: ")
     return line
+
+
+def make_folder(root, classes=("cat", "dog"), parts=("train", "test"), count=6, size=(8, 8), mode="RGB", kind="png"):
+    """A folder-per-class tree of small random images."""
+    rng = np.random.default_rng(0)
+    for part in parts:
+        for name in classes:
+            (root / part / name).mkdir(parents=True, exist_ok=True)
+            for i in range(count):
+                pixels = rng.integers(0, 256, (size[1], size[0], 3), np.uint8)
+                Image.fromarray(pixels).convert(mode).save(root / part / name / f"{i}.{kind}")
+    return root
 
 
 def composed(*overrides: str, command: str = "train") -> DictConfig:

@@ -44,19 +44,15 @@ def test_colour_equals_torchvision_per_sample(name, photos):
     assert (ours(photos.clone(), factors) - expected).abs().max() < 1 / 255
 
 
+def blur(kernel):
+    return colour.Blur(kernel=kernel, sigma=(0.1, 2.0), probability=0.5)
+
+
 CHOICES = {
     "grayscale": (colour.Grayscale(probability=0.5), (), lambda x, _: TF.rgb_to_grayscale(x, 3)),
     "solarize": (colour.Solarize(threshold=0.5, probability=0.5), (), lambda x, _: TF.solarize(x, 0.5)),
-    "blur over 3": (
-        colour.Blur(kernel=3, sigma=(0.1, 2.0), probability=0.5),
-        (linspace(0.1, 2.0),),
-        lambda x, s: TF.gaussian_blur(x, 3, s),
-    ),
-    "blur over 9": (
-        colour.Blur(kernel=9, sigma=(0.1, 2.0), probability=0.5),
-        (linspace(0.1, 2.0),),
-        lambda x, s: TF.gaussian_blur(x, 9, s),
-    ),
+    "blur over 3": (blur(3), (linspace(0.1, 2.0),), lambda x, s: TF.gaussian_blur(x, 3, s)),
+    "blur over 9": (blur(9), (linspace(0.1, 2.0),), lambda x, s: TF.gaussian_blur(x, 9, s)),
 }
 
 
@@ -87,23 +83,16 @@ def test_crop_and_flip_equal_torchvision_per_sample(size, photos):
 
 def torchvision_affine(x, move):
     angle, shear, shift_x, shift_y, scale = move.tolist()
-    return TF.affine(
-        x,
-        angle=angle,
-        translate=[shift_x * x.shape[2], shift_y * x.shape[1]],
-        scale=scale,
-        shear=[shear, 0.0],
-        interpolation=InterpolationMode.BILINEAR,
-    )
+    shift, bilinear = [shift_x * x.shape[2], shift_y * x.shape[1]], InterpolationMode.BILINEAR
+    return TF.affine(x, angle=angle, translate=shift, scale=scale, shear=[shear, 0.0], interpolation=bilinear)
 
 
 @pytest.mark.parametrize("points", [1, 2])
 @pytest.mark.parametrize("flipped", [False, True])
 def test_affine_equals_torchvision_per_sample(flipped, points, photos):
     x = photos[:, :, :, :28].contiguous()  # not square, so that a swapped axis shows
-    moves = geometry.Affine(degrees=40, translate=0.2, scale=(0.7, 1.4), shear=20).draw(
-        N, torch.Generator().manual_seed(0)
-    )
+    affine = geometry.Affine(degrees=40, translate=0.2, scale=(0.7, 1.4), shear=20)
+    moves = affine.draw(N, torch.Generator().manual_seed(0))
     boxes, flip = resample.whole(N, (32, 28), x.device), torch.full((N,), flipped)
     ours = resample.moved_crop(x, boxes, flip, moves, (32, 28), points)
     for i in range(N):

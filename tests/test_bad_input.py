@@ -98,29 +98,27 @@ CASES = {
     "class in test that train lacks": (f"train {PHOTOS}", "photos/test/dogs", "did you mean 'dog'"),
     "no test folder": (f"train {PHOTOS}", "photos/test", "no such folder"),
     "no GPU": ("train trainer.device=cuda", "trainer.device=cuda", "no GPU", "allowed here: auto, cpu"),
-    "nwj with infonce": (
+    "nwj for infonce": (
         "train prior=infonce estimator=nwj",
         "estimator=nwj",
         "prior=infonce",
         "infonce, leave_one_out",
     ),
-    "leave-one-out with mi": (
+    "leave-one-out for mi": (
         "train prior=mi estimator=leave_one_out",
-        "=leave_one_out cannot serve prior=mi; allowed: dv, eq3",
+        "estimator=leave_one_out cannot serve prior=mi; allowed: dv, eq3, infonce",
     ),
     "estimator without its decoder": ("train prior=unstructured_normal estimator=analytic", "analytic", "classifier"),
     "decoder with the wrong prior": ("train decoder=conv prior=infonce", "decoder=conv", "prior=unstructured_normal"),
     "decoder and estimator": ("train decoder=conv estimator=kde", "estimator=kde", "decoder=conv", "allowed: analytic"),
     "decoder with a delta": (
         "train decoder=conv prior=unstructured_normal encoder.posterior=deterministic",
-        "decoder=conv",
-        "posterior=gaussian",
+        "decoder=conv is the ordinary VAE and needs encoder.posterior=gaussian",
     ),
     "views of vectors": ("train dataset=gaussian pairs=simclr", "need images", "are [10]", "pairs=noise"),
     "latents of two lengths": (
         "train encoder@encoder_prime=mlp encoder_prime.latent_dim=8",
-        "unknown key encoder_prime.latent_dim",
-        "allowed: encoder.latent_dim",
+        "unknown key encoder_prime.latent_dim: z' has the dimension of z; allowed: encoder.latent_dim",
     ),
     "latents of another length": ("train prior=gaussian prior.latent_dim=7", "prior.latent_dim; allowed: prior.corr"),
     "the same on the sphere": ("train prior=vmf prior.latent_dim=7", "prior.latent_dim; allowed: prior.concentration"),
@@ -141,7 +139,7 @@ CASES = {
     "window above the sequence": ("train dataset=balls dataset.steps=4", "4 steps", "pairs.window=8"),
     "no such file": ("train dataset=npz dataset.path=no.npz", "dataset.path=no.npz", "no such file"),
     "mandatory path": ("train dataset=sequences", "dataset.path"),
-    "patches past the image": (
+    "too many patches": (
         "train pairs=patches pairs.grid=20 pairs.overlap=0",
         "pairs.grid=20",
         "8x8",
@@ -149,15 +147,14 @@ CASES = {
     ),
     "a window longer than the sequences": (
         "train dataset=balls dataset.train=4 dataset.validation=2 dataset.test=2 pairs.window=30",
-        "sequences of 16 steps",
-        "pairs.window=30",
+        "sequences of 16 steps are shorter than pairs.window=30",
     ),
     "a recurrent encoder of images": ("train encoder=gru", "for sequences", "[1, 8, 8]"),
     "a group of another choice": (
         "train pairs=simclr pairs@pairs.then=noise",
         "the pairs that was chosen has no then; these have: context, halves, latent, patches, supervised",
     ),
-    "critic of the gaussian": (
+    "gaussian and critic": (
         "train prior=gaussian prior/critic=bilinear",
         "no critic; these have: energy, infonce, mi",
     ),
@@ -173,20 +170,16 @@ CASES = {
     "no degrees of freedom": ("train prior=student prior.df=0", "prior.df must be above 0", "got 0"),
     "a covariance that is none": (
         "train prior=gaussian encoder.latent_dim=1 prior.covariance=[[1,2],[2,1]]",
-        "prior.covariance",
-        "positive definite",
-        "-1",
+        "prior.covariance must be positive definite, but its least eigenvalue is -1",
     ),
     "a covariance of another size": (
         "train prior=gaussian encoder.latent_dim=2 prior.covariance=[[1,0],[0,1]]",
-        "prior.covariance",
-        "4 rows of 4",
+        "prior.covariance must be 4 rows of 4",
     ),
     "a posterior off the prior's space": (
         "train prior=vmf encoder.posterior=gaussian",
         "encoder.posterior=gaussian",
-        "sphere",
-        "deterministic, power_spherical",
+        "sphere); allowed: deterministic, power_spherical",
     ),
     "logdet on the sphere": ("train prior=vmf estimator=logdet", "logdet", "prior=vmf", "classifier"),
     "a mixture of deltas": ("train prior=gaussian estimator=aggregate", "aggregate", "posterior=deterministic"),

@@ -22,31 +22,20 @@ REPOSITORY = Path(__file__).parents[1]
 SSVAE = [str(Path(sysconfig.get_path("scripts")) / "ssvae")]
 
 
-def run(*arguments, env=None, **options):
-    return subprocess.run(
-        [*SSVAE, *arguments], capture_output=True, text=True, env={**os.environ, **(env or {})}, **options
-    )
+def run(*arguments, **env):
+    return subprocess.run([*SSVAE, *arguments], capture_output=True, text=True, env=os.environ | env)
 
 
-@pytest.mark.parametrize(
-    "arguments, env",
-    [
-        (["--help"], {}),
-        (["--version"], {}),
-        (["-sc", "query=bash"], {"COMP_LINE": "ssvae train prior=", "COMP_POINT": "18"}),
-    ],
-)
-def test_help_version_and_completion_import_no_torch(arguments, env):
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["-sc", "query=bash"]])
+def test_help_version_and_completion_import_no_torch(arguments):
     probe = "import sys; from ssvae_cli.cli import main; main.run(sys.argv[1:]); assert 'torch' not in sys.modules"
-    done = subprocess.run(
-        [sys.executable, "-c", probe, *arguments], capture_output=True, text=True, env={**os.environ, **env}
-    )
+    env = os.environ | ({"COMP_LINE": "ssvae train prior=", "COMP_POINT": "18"} if arguments[0] == "-sc" else {})
+    done = subprocess.run([sys.executable, "-c", probe, *arguments], capture_output=True, text=True, env=env)
     assert done.returncode == 0 and done.stdout, done.stderr
 
 
 def complete(line):
-    done = run("-sc", "query=bash", env={"COMP_LINE": line, "COMP_POINT": str(len(line))})
-    return done.stdout.split()
+    return run("-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line))).stdout.split()
 
 
 def test_completion_offers_commands_choices_and_keys():
@@ -106,10 +95,8 @@ def test_setup_lists_every_package_there_is():
 
 
 def test_the_wheel_holds_every_module_and_every_configuration(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--no-deps", "-q", "-w", str(tmp_path), str(REPOSITORY)],
-        capture_output=True, text=True,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-q", "-w", str(tmp_path), str(REPOSITORY)]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
     modules = {p.relative_to(REPOSITORY).as_posix() for p in (REPOSITORY / "ssvae_cli").rglob("*.py")}

@@ -1,8 +1,4 @@
-"""`ssvae embed`: the trained encoder's features as arrays, and the encoder for programs that know no ssvae.
-
-1. The arrays are what the run's own encoder makes of its clean samples; rows of a user's file are named.
-2. An exported encoder gives the same from raw bytes, for any batch size.
-"""
+"""`ssvae embed`: the trained encoder's features as arrays, and the encoder for programs that know no ssvae."""
 
 import shutil
 

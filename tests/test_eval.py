@@ -1,8 +1,4 @@
-"""`ssvae eval`: a run read again.
-
-1. What training reported on test is what a later reading finds.
-2. A fresh critic reads the information of pairs whose information is known.
-"""
+"""`ssvae eval`: a run read again, and the information that fresh critics read."""
 
 import json
 import math

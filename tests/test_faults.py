@@ -1,8 +1,6 @@
 """Faults that happen to a run: numbers that are not finite, a disk that is full or read-only, a kill.
 
-1. A NaN or an infinity stops training at its step, names the term it came from, and leaves the last checkpoint whole.
-2. A checkpoint that cannot be written leaves the one before it whole; the error is a line.
-3. A few kills of every kind (programs/kill_test.py does fifty) lose nothing.
+Each is a line, and leaves the last checkpoint whole. Of kills there are a few here; programs/kill_test.py does fifty.
 """
 
 import errno

@@ -5,20 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
+from helpers import make_folder
 from ssvae_cli.datasets.folder import folder
 from ssvae_cli.errors import UserError
-
-
-def make_folder(root, classes=("cat", "dog"), parts=("train", "test"), count=6, size=(8, 8), mode="RGB", kind="jpg"):
-    """A folder-per-class tree of small random images."""
-    rng = np.random.default_rng(0)
-    for part in parts:
-        for name in classes:
-            (root / part / name).mkdir(parents=True, exist_ok=True)
-            for i in range(count):
-                pixels = rng.integers(0, 256, (size[1], size[0], 3), np.uint8)
-                Image.fromarray(pixels).convert(mode).save(root / part / name / f"{i}.{kind}")
-    return root
 
 
 def read(root, **options):
@@ -26,7 +15,7 @@ def read(root, **options):
 
 
 def test_a_folder_is_read_class_by_class(tmp_path):
-    data = read(make_folder(tmp_path, kind="png"))
+    data = read(make_folder(tmp_path))
     assert data.classes == ("cat", "dog") and data.shape == (3, 8, 8)
     assert [len(s.x) for s in (data.train, data.validation, data.test)] == [10, 2, 12]
     stored = np.asarray(Image.open(tmp_path / "test" / "dog" / "2.png"))
@@ -35,13 +24,13 @@ def test_a_folder_is_read_class_by_class(tmp_path):
 
 
 def test_grey_images_become_colour_and_colour_grey_as_asked(tmp_path):
-    grey = read(make_folder(tmp_path / "a", mode="L"))
+    grey = read(make_folder(tmp_path / "a", mode="L", kind="jpg"))
     assert torch.equal(grey.train.x[:, 0], grey.train.x[:, 1])
-    assert read(make_folder(tmp_path / "b"), channels=1).shape == (1, 8, 8)
+    assert read(make_folder(tmp_path / "b", kind="jpg"), channels=1).shape == (1, 8, 8)
 
 
 def test_sixteen_bit_grey_is_scaled_and_not_clipped(tmp_path):
-    make_folder(tmp_path, kind="png")
+    make_folder(tmp_path)
     ramp = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
     Image.fromarray(ramp).save(tmp_path / "test" / "cat" / "0.png")
     x = read(tmp_path, channels=1).test.x[0, 0]
@@ -49,7 +38,7 @@ def test_sixteen_bit_grey_is_scaled_and_not_clipped(tmp_path):
 
 
 def test_transparent_parts_are_white_and_palettes_are_colours(tmp_path):
-    make_folder(tmp_path, kind="png")
+    make_folder(tmp_path)
     clear = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
     clear.putpixel((0, 0), (255, 0, 0, 255))
     clear.save(tmp_path / "test" / "cat" / "0.png")
@@ -60,12 +49,12 @@ def test_transparent_parts_are_white_and_palettes_are_colours(tmp_path):
 
 
 def test_one_image_a_class_is_enough_to_read(tmp_path):
-    data = read(make_folder(tmp_path, classes=tuple("abc"), count=1), validation=1)
+    data = read(make_folder(tmp_path, classes=tuple("abc"), count=1, kind="jpg"), validation=1)
     assert [len(s) for s in data.splits.values()] == [2, 1, 3] and data.test.y.tolist() == [0, 1, 2]
 
 
 def test_files_that_cannot_be_read_are_counted_or_skipped_with_a_word(tmp_path, caplog):
-    make_folder(tmp_path)
+    make_folder(tmp_path, kind="jpg")
     corrupt(tmp_path)
     path = tmp_path / "train" / "cat" / "4.jpg"
     path.write_bytes(path.read_bytes()[:-200])
@@ -80,8 +69,8 @@ def test_files_that_cannot_be_read_are_counted_or_skipped_with_a_word(tmp_path, 
 
 
 def test_images_of_mixed_sizes_are_made_alike_by_size(tmp_path):
-    make_folder(tmp_path, parts=("train",), size=(12, 9))
-    make_folder(tmp_path, parts=("test",), size=(7, 20))
+    make_folder(tmp_path, parts=("train",), size=(12, 9), kind="jpg")
+    make_folder(tmp_path, parts=("test",), size=(7, 20), kind="jpg")
     assert read(tmp_path, size=6).shape == (3, 6, 6)
 
 
@@ -143,7 +132,7 @@ def bomb(root):
     ids=lambda f: f.__name__,
 )
 def test_a_bad_folder_is_refused_in_a_line_that_names_the_place(spoil, tmp_path):
-    said = spoil(make_folder(tmp_path))
+    said = spoil(make_folder(tmp_path, kind="jpg"))
     with pytest.raises(UserError) as error:
         read(tmp_path)
     assert said in str(error.value) and str(tmp_path) in str(error.value) and "\n" not in str(error.value)
@@ -152,4 +141,4 @@ def test_a_bad_folder_is_refused_in_a_line_that_names_the_place(spoil, tmp_path)
 @pytest.mark.parametrize("validation", [0, 12, 10_000])
 def test_a_validation_split_that_leaves_nothing_is_refused(validation, tmp_path):
     with pytest.raises(UserError, match="^validation must lie between 1 and 11"):
-        read(make_folder(tmp_path), validation=validation)
+        read(make_folder(tmp_path, kind="jpg"), validation=validation)

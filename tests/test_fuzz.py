@@ -35,22 +35,12 @@ EXAMPLES = int(os.environ.get("SSVAE_FUZZ", 200))
 LIMIT_S = 300  # a run takes one or two, on a machine that has nothing else to do
 CONF = Path(__file__).parents[1] / "conf"
 ONE_STEP = [
-    "dataset.limit=48",
-    "trainer.batch_size=48",
-    "trainer.epochs=1",
-    "trainer.device=cpu",
-    "trainer.compile=false",
-    "evaluation.metrics.probe.penalties=[1.0]",
-    "evaluation.metrics.probe.max_iterations=2",
+    *"dataset.limit=48 trainer.batch_size=48 trainer.epochs=1 trainer.device=cpu trainer.compile=false".split(),
+    *"evaluation.metrics.probe.penalties=[1.0] evaluation.metrics.probe.max_iterations=2".split(),
 ]
-NO_FITS = [  # a step of each, on very few samples: how good the numbers are is not the question here
-    "evaluation.fitting_pairs=50",
-    "evaluation.metrics.elbo.density.steps=1",
-    "evaluation.metrics.eq23.density.steps=1",
-    "evaluation.metrics.eq23.classifier.steps=1",
-    "evaluation.metrics.eq23.critic_fit.steps=1",
-    "evaluation.metrics.eq23.samples=50",
-]
+FITS = ["elbo.density", "eq23.density", "eq23.classifier", "eq23.critic_fit"]
+NO_FITS = ["evaluation.fitting_pairs=50", "evaluation.metrics.eq23.samples=50"]  # good numbers are not the question
+NO_FITS += [f"evaluation.metrics.{fit}.steps=1" for fit in FITS]
 PLACED = [  # groups whose choices are put in another part, as they are typed
     *(f"metric@evaluation.metrics.{name}" for name in ("elbo", "eq23", "probe", "knn", "factors")),
     "encoder@encoder_prime",
@@ -59,11 +49,7 @@ PLACED = [  # groups whose choices are put in another part, as they are typed
 ]
 NARROW = "encoder.backbone.width"  # where there is one, a small one is given first
 LEFT_OUT = {  # what no limit of time or disk allows to be drawn
-    "dataset.download",
-    "trainer.compile",
-    "trainer.device",
-    "trainer.epochs",
-    "evaluation.metrics.elbo.evidence_samples",
+    *"dataset.download trainer.compile trainer.device trainer.epochs evaluation.metrics.elbo.evidence_samples".split()
 }
 
 NUMBERS = [-1, 0, 1, 2, 3, 8, 64, 10**15, 10**30, -0.5, 0.1, 0.5, 1.0, 1e-30, 1e30, ".nan", ".inf"]

@@ -12,10 +12,8 @@ PACKAGE = REPOSITORY / "ssvae_cli"
 
 def modules() -> dict[str, Path]:
     """Dotted name below ssvae_cli -> file; a package by its own name."""
-    names = {
-        path: path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".") for path in PACKAGE.rglob("*.py")
-    }
-    return {name.removesuffix("__init__").rstrip("."): path for path, name in names.items()}
+    paths = {path.relative_to(PACKAGE).with_suffix("").parts: path for path in PACKAGE.rglob("*.py")}
+    return {".".join(parts).removesuffix("__init__").rstrip("."): path for parts, path in paths.items()}
 
 
 def imports(path: Path) -> set[str]:
@@ -29,21 +27,24 @@ def imports(path: Path) -> set[str]:
     return found - {""}
 
 
-def rows() -> list[list[str]]:
-    """The map, from the top: what each row's first column names."""
+def dotted(place: str) -> str:
+    return place.rstrip("/").replace("/", ".")
+
+
+def rows() -> list[tuple[list[str], str]]:
+    """The map, from the top: what each row's first column names, and its second column."""
     text = (REPOSITORY / "README.md").read_text().split("## Where things are")[1]
     cells = re.findall(r"^\| (`.*?) \| (.*) \|$", text, re.M)
-    return [[name.rstrip("/").replace("/", ".") for name in re.findall(r"`([\w/]+)`", first)] for first, _ in cells]
+    return [(re.findall(r"`([\w/]+)`", first), second) for first, second in cells]
 
 
 def test_the_map_names_every_module_and_nothing_else():
-    text = (REPOSITORY / "README.md").read_text().split("## Where things are")[1]
     named = {"": set()}
-    for first, second in re.findall(r"^\| (`.*?) \| (.*) \|$", text, re.M):
-        places = [name.rstrip("/").replace("/", ".") for name in re.findall(r"`([\w/]+)`", first)]
+    for names, second in rows():
+        places = [dotted(name) for name in names]
         named[""] |= set(places)
-        if first.count("`") == 2 and "/" in first:
-            named[places[-1]] = set(re.findall(r"`(\w+)`", second))
+        if len(names) == 1 and "/" in names[0]:
+            named[places[0]] = set(re.findall(r"`(\w+)`", second))
     for name in modules():
         package, _, module = name.rpartition(".")
         where = named[""] | ({f"{p}.{m}" for p, ms in named.items() for m in ms})
@@ -55,7 +56,7 @@ def test_the_map_names_every_module_and_nothing_else():
 
 
 def test_each_row_of_the_map_uses_the_rows_below_it_alone():
-    floor = {name: i for i, row in enumerate(rows()) for name in row}
+    floor = {dotted(name): i for i, (names, _) in enumerate(rows()) for name in names}
 
     def of(module: str) -> int:
         while module not in floor:

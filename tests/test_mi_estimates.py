@@ -106,11 +106,8 @@ def test_gaussian_copula_is_exact_on_gaussian_pairs_and_blind_to_cubes(mi):
 
 
 def test_gaussian_copula_takes_out_the_bias_of_a_small_sample():
-    readings = [
-        gaussian_copula(Pairs(*(torch.from_numpy(s) for s in gaussian(dim=10, mi=0, samples=100, seed=i)[:2])))
-        for i in range(40)
-    ]
-    values = torch.tensor([r.value for r in readings])
+    samples = [gaussian(dim=10, mi=0, samples=100, seed=i)[:2] for i in range(40)]
+    values = torch.tensor([gaussian_copula(Pairs(*map(torch.from_numpy, sides))).value for sides in samples])
     assert abs(values.mean()) < 3 * values.std() / math.sqrt(40)  # uncorrected it would be near 0.5
 
 
@@ -210,8 +207,7 @@ def test_a_fit_keeps_the_weights_that_validation_liked_best():
         return -abs(len(seen) - 3)  # the third look is the best
 
     pairs = Pairs(torch.ones(8, 1), torch.ones(8, 1))
-    curve = short_fit(steps=1000, patience=2)(
-        network, lambda batch: network(batch.x).mean(), pairs, validate, torch.Generator()
-    )
+    fit, value = short_fit(steps=1000, patience=2), lambda batch: network(batch.x).mean()
+    curve = fit(network, value, pairs, validate, torch.Generator())
     assert curve.chosen == 100 and curve.steps == [0, 50, 100, 150, 200]
     assert network.weight.item() == seen[2]

@@ -1,6 +1,7 @@
 """An encoder in microbatches: the value and the gradient of one over the whole batch, and batch norm's own rule."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -27,13 +28,8 @@ class Backbone(nn.Module):
 
 
 def objective(*, norm=False, dropout=0.0, posterior="gaussian"):
-    encoder = Encoder(
-        shape=(1, 6, 6),
-        backbone=lambda shape: Backbone(shape, norm, dropout),
-        latent_dim=4,
-        projector=[],
-        posterior=posterior,
-    )
+    backbone = partial(Backbone, norm=norm, dropout=dropout)
+    encoder = Encoder(shape=(1, 6, 6), backbone=backbone, latent_dim=4, projector=[], posterior=posterior)
     prior = InfoNCEPrior(critic=Cosine(temperature=0.2), direction="both")
     return Objective(encoder=encoder, encoder_prime=None, prior=prior, estimator=InfoNCE()).double()
 

@@ -19,7 +19,7 @@ PAGES = {
     "README.md": (REPOSITORY / "README.md").read_text().split("## Your own parts")[1].split("\n## ")[0],
     "docs/own_parts.md": (REPOSITORY / "docs" / "own_parts.md").read_text(),
 }
-QUICK = [*TINY[:3], "trainer.device=cpu", "trainer.epochs=1"]
+QUICK = [*TINY[:4], "trainer.epochs=1"]
 
 
 def blocks(text: str) -> list[str]:
@@ -32,9 +32,8 @@ def parts() -> dict[str, str]:
     files = {"my_parts.py": ""}
     for text in PAGES.values():
         files["my_parts.py"] += "\n".join(b for b in blocks(text) if "class " in b or "def " in b) + "\n"
-        for target, more, path in re.findall(
-            r"`(_target_: my_parts\.\w+)`(?:\s+with\s+`([^`]+)`)?\s+in\s+`(my_conf/[^`]+)`", text
-        ):
+        named = r"`(_target_: my_parts\.\w+)`(?:\s+with\s+`([^`]+)`)?\s+in\s+`(my_conf/[^`]+)`"
+        for target, more, path in re.findall(named, text):
             files[path] = f"{target}\n{more}\n"
     yaml = [b for b in blocks(PAGES["README.md"]) if re.match("defaults:|_target_:", b)]
     return files | dict(zip(["my_conf/prior/slow.yaml", "my_conf/encoder/tiny.yaml"], yaml, strict=True))

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 from hydra.utils import instantiate
-from PIL import Image
 
-from helpers import composed, train
+from helpers import composed, make_folder, train
 from ssvae_cli.datasets import Data, Split
 from ssvae_cli.encoders import ConvNet, Encoder
 from ssvae_cli.errors import UserError
@@ -255,18 +254,10 @@ def test_settings_out_of_range_are_refused_in_a_line(name):
         make()
 
 
-def photographs(root):
-    for part in ("train", "test"):
-        for name in ("cat", "dog"):
-            folder = root / part / name
-            folder.mkdir(parents=True)
-            for i in range(4):
-                Image.new("RGB", (8, 8), (10 * i, 100, 0)).save(folder / f"{i}.png")
-    return ["dataset=folder", f"dataset.root={root}", "dataset.memory_gb=0", "dataset.workers=0"]
-
-
 def streamed(root, pairs):
-    config = composed(*photographs(root), f"pairs={pairs}")
+    make_folder(root, count=4)
+    source = ["dataset=folder", f"dataset.root={root}", "dataset.memory_gb=0", "dataset.workers=0"]
+    config = composed(*source, f"pairs={pairs}")
     return build(config.dataset, "dataset"), build(config.pairs, "pairs")
 
 

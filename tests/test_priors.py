@@ -56,10 +56,8 @@ def proposal(space, count, dim, g):
     if space.name != "euclidean":
         z = space.sample(torch.empty(count, dim, dtype=torch.float64), g)
         return z, space.log_prob(z)
-    normal, chi = (
-        torch.randn(2, count, dim, dtype=torch.float64, generator=g),
-        -2 * torch.log1p(-torch.rand(count, dim, dtype=torch.float64, generator=g)),
-    )
+    normal = torch.randn(2, count, dim, dtype=torch.float64, generator=g)
+    chi = -2 * torch.log1p(-torch.rand(count, dim, dtype=torch.float64, generator=g))
     z = 1.5 * normal[0] / (0.5 * chi).sqrt()
     return z, (-1.5 * torch.log1p((z / 1.5) ** 2 / 2) - math.log(1.5 * 2 * math.sqrt(2))).sum(1)
 
@@ -198,10 +196,7 @@ def test_the_walls_of_the_box_cut_students_t_exactly(df):
 @pytest.mark.parametrize(
     "make, words",
     {
-        "correlation": (
-            lambda: Gaussian(latent_dim=2, correlation=1.0, learn=True, covariance="full"),
-            "between -1 and 1",
-        ),
+        "r": (lambda: Gaussian(latent_dim=2, correlation=1.0, learn=True, covariance="full"), "between -1 and 1"),
         "scale": (lambda: Laplace(latent_dim=2, scale=0.0, learn=True, space="box"), "above 0"),
         "degrees": (lambda: Student(latent_dim=2, df=0.0, scale=1.0, learn=True, space="box"), "df must be above 0"),
         "kappa": (lambda: VMF(latent_dim=2, concentration=-1.0, learn=True), "above 0"),

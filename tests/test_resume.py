@@ -59,9 +59,8 @@ def scalars(run):
     """Every TensorBoard scalar of a run's folder: tag -> [(step, value)]."""
     events = EventAccumulator(str(run), size_guidance={"scalars": 0})
     events.Reload()
-    return {
-        tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"] if tag not in CLOCKS
-    }
+    tags = set(events.Tags()["scalars"]) - CLOCKS
+    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in tags}
 
 
 def summary(run):

@@ -43,9 +43,7 @@ def value_and_gradients(tiled, monkeypatch, estimator, critic, direction, past, 
     return [value.detach(), *torch.autograd.grad(value, [z, z_prime, *critic.parameters()])]
 
 
-@pytest.mark.parametrize(
-    "dtype, tolerance", [(torch.float32, 1e-5), (torch.float64, 1e-10)], ids=["float32", "float64"]
-)
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-5), (torch.float64, 1e-10)], ids=str)
 @pytest.mark.parametrize("estimator", ALL, ids=lambda e: e.name)
 def test_tiles_give_the_value_and_the_gradient_of_the_dense_table(estimator, dtype, tolerance, monkeypatch):
     for critic in (Cosine(temperature=0.2), RBF(bandwidth=1.5)):
@@ -93,9 +91,8 @@ print((peak(cpu) - before) / 2**20)
 
 def test_a_batch_of_8192_takes_a_small_part_of_the_memory_of_its_table():
     """The table alone is 256 MiB, and dense scores keep several of its size."""
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE.format(batch=8192)], capture_output=True, text=True, check=True
-    )
+    measure = [sys.executable, "-c", MEASURE.format(batch=8192)]
+    done = subprocess.run(measure, capture_output=True, text=True, check=True)
     assert float(done.stdout) < 128, "MiB above the embeddings"
 
 
@@ -103,8 +100,7 @@ def test_a_critic_that_needs_the_table_is_refused_above_the_memory():
     device = torch.device("cpu")
     prior = InfoNCEPrior(critic=MLP(latent_dim=8, hidden=[256]), direction="both")
     prior.require_memory(64, device)
-    with pytest.raises(
-        UserError, match=r"trainer.batch_size=1000000: prior/critic=mlp .* allowed: a smaller batch, or"
-    ):
+    words = "trainer.batch_size=1000000: prior/critic=mlp .* allowed: a smaller batch, or"
+    with pytest.raises(UserError, match=words):
         prior.require_memory(10**6, device)
     InfoNCEPrior(critic=Bilinear(latent_dim=8), direction="both").require_memory(10**6, device)

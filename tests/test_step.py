@@ -1,10 +1,4 @@
-"""One step of training: precision, compilation and the fused update, each compared with its plain form.
-
-1. precision=auto is bf16 where the hardware supports it, float32 elsewhere.
-2. Compiled, in either mode, steps give the ELBOs of plain ones.
-3. The fused updates are Adam's and SGD's formulas.
-4. On a CPU the memory that one step freed serves the next.
-"""
+"""One step of training: precision, compilation and the fused update, each compared with its plain form."""
 
 import platform
 import subprocess

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers import ssvae
+from helpers import make_folder, ssvae
 from ssvae_cli.datasets.folder import folder
 from ssvae_cli.datasets.io import streaming
 from ssvae_cli.datasets.io.images import ImageFiles
@@ -28,19 +28,10 @@ from ssvae_cli.pairs.noise import Noise
 from ssvae_cli.pairs.supervised import Supervised
 from ssvae_cli.training import checkpoint
 
-COUNT = 40
-
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    root = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for part in ("train", "test"):
-        for name in ("cat", "dog"):
-            (root / part / name).mkdir(parents=True)
-            for i in range(COUNT // 2):
-                Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(root / part / name / f"{i}.png")
-    return root
+    return make_folder(tmp_path_factory.mktemp("photos"), count=20)
 
 
 def read(root, **options):
@@ -92,20 +83,9 @@ def test_reading_a_stream_leaves_the_random_numbers_of_training_alone(root):
 
 
 def run(root, place, *overrides):
-    return ssvae(
-        "train",
-        "dataset=folder",
-        f"dataset.root={root}",
-        "dataset.validation=8",
-        "dataset.workers=1",
-        "trainer.epochs=2",
-        "trainer.eval_every=2",
-        "trainer.batch_size=10",
-        "trainer.device=cpu",
-        "encoder.backbone.width=4",
-        *overrides,
-        f"hydra.run.dir={place}",
-    )
+    data = ["dataset=folder", f"dataset.root={root}", "dataset.validation=8", "dataset.workers=1"]
+    few = ["trainer.epochs=2", "trainer.eval_every=2", "trainer.batch_size=10", "encoder.backbone.width=4"]
+    return ssvae("train", *data, *few, "trainer.device=cpu", *overrides, f"hydra.run.dir={place}")
 
 
 def test_a_run_on_a_stream_is_the_run_on_resident_data_stopped_and_resumed_or_not(root, tmp_path, monkeypatch):

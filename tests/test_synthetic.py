@@ -28,20 +28,10 @@ from ssvae_cli.pairs.latent import Latent
 from ssvae_cli.pairs.noise import Noise
 
 SMALL = {"train": 20, "validation": 5, "test": 6, "seed": 0}
+NORMAL = {"space": "normal", "conditional": "normal", "content": 0, "dependence": 0.0}
 MAKERS = {
     "gaussian": (gaussian, {"dim": 3, "correlation": 0.8, "transform": "network", "layers": 2}),
-    "latents": (
-        latents,
-        {
-            "space": "normal",
-            "conditional": "normal",
-            "dim": 4,
-            "scale": 0.3,
-            "content": 0,
-            "dependence": 0.0,
-            "layers": 2,
-        },
-    ),
+    "latents": (latents, NORMAL | {"dim": 4, "scale": 0.3, "layers": 2}),
     "sprites": (sprites, {}),
     "balls": (balls, {"balls": 2, "distractors": 1, "steps": 4, "size": 16}),
 }

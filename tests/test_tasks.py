@@ -1,8 +1,4 @@
-"""The tasks of known mutual information.
-
-1. The exact value is that of the distribution that is drawn from.
-2. What claims to leave I where it is, does.
-"""
+"""The tasks of known mutual information: the exact value is that of the distribution that is drawn from."""
 
 import math
 

@@ -48,10 +48,7 @@ def write_idx(path, array):
 def test_idx_files_are_read_unpacked_or_from_their_archives(name, read, unpacked, tmp_path):
     rng = np.random.default_rng(0)
     raw = tmp_path / name / "raw"
-    images = {
-        "train": rng.integers(0, 256, (40, 28, 28), np.uint8),
-        "t10k": rng.integers(0, 256, (12, 28, 28), np.uint8),
-    }
+    images = {part: rng.integers(0, 256, (n, 28, 28), np.uint8) for part, n in {"train": 40, "t10k": 12}.items()}
     for part, x in images.items():
         write_idx(raw / f"{part}-images-idx3-ubyte.gz", x)
         write_idx(raw / f"{part}-labels-idx1-ubyte.gz", (np.arange(len(x)) % 10).astype(np.uint8))
@@ -91,11 +88,7 @@ def cifar_root(tmp_path, monkeypatch):
 
 def test_cifar_pickles_are_read_channels_first(cifar_root):
     data = cifar10(root=str(cifar_root), download=False, validation=5)
-    assert [tuple(s.x.shape) for s in (data.train, data.validation, data.test)] == [
-        (45, 3, 32, 32),
-        (5, 3, 32, 32),
-        (10, 3, 32, 32),
-    ]
+    assert [tuple(s.x.shape) for s in data.splits.values()] == [(n, 3, 32, 32) for n in (45, 5, 10)]
     stored = pickle.loads((cifar_root / CIFAR10.base_folder / "test_batch").read_bytes())["data"]
     assert torch.equal(data.test.x[3].flatten(), torch.from_numpy(stored[3]))
 
@@ -121,9 +114,8 @@ def test_cifar100_is_read_by_its_fine_labels(tmp_path, monkeypatch):
         held = pickle.dumps({"data": pixels, "fine_labels": fine, "coarse_labels": [0] * count})
         file = write(tmp_path / CIFAR100.base_folder / part, held)
         monkeypatch.setattr(CIFAR100, f"{part}_list", [file])
-    name, md5 = write(
-        tmp_path / CIFAR100.base_folder / "meta", pickle.dumps({"fine_label_names": [f"kind{i}" for i in range(100)]})
-    )
+    names = pickle.dumps({"fine_label_names": [f"kind{i}" for i in range(100)]})
+    name, md5 = write(tmp_path / CIFAR100.base_folder / "meta", names)
     monkeypatch.setattr(CIFAR100, "meta", {"filename": name, "key": "fine_label_names", "md5": md5})
     data = cifar100(root=str(tmp_path), download=False, validation=5)
     assert [len(s) for s in data.splits.values()] == [25, 5, 10] and data.shape == (3, 32, 32)
@@ -146,9 +138,7 @@ def test_svhns_mat_files_are_read_channels_first_and_its_ten_is_a_nought(tmp_pat
 
 
 @pytest.mark.parametrize("unlabelled", [False, True])
-def test_stl10s_binaries_are_read_and_its_unlabelled_images_are_trained_on_where_asked(
-    unlabelled, tmp_path, monkeypatch
-):
+def test_stl10s_binaries_are_read_and_unlabelled_images_trained_on_where_asked(unlabelled, tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     base, stored = tmp_path / STL10.base_folder, {}
 

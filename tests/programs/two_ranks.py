@@ -4,6 +4,7 @@ usage: two_ranks.py FOLDER; the number of processes is torchrun's.
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -30,6 +31,10 @@ def scored(prior, estimator, critic=None, posterior="deterministic"):
     return prior(critic=critic or Cosine(temperature=0.3), direction="both"), estimator, posterior
 
 
+def gaussian(covariance):
+    return Gaussian(latent_dim=LATENT, correlation=0.5, learn=True, covariance=covariance)
+
+
 CASES = {
     "infonce": lambda: scored(InfoNCEPrior, InfoNCE()),
     "infonce in tiles": lambda: scored(InfoNCEPrior, InfoNCE(), Bilinear(latent_dim=LATENT)),
@@ -41,16 +46,8 @@ CASES = {
     "dv": lambda: scored(Energy, DV()),
     "mine": lambda: scored(Energy, MINE(decay=0.5)),
     "tuba": lambda: scored(Energy, TUBA()),
-    "gaussian prior": lambda: (
-        Gaussian(latent_dim=LATENT, correlation=0.5, learn=True, covariance="correlation"),
-        Classifier(latent_dim=LATENT, hidden=[8]),
-        "deterministic",
-    ),
-    "gaussian prior, aggregate": lambda: (
-        Gaussian(latent_dim=LATENT, correlation=0.5, learn=True, covariance="full"),
-        Aggregate(),
-        "gaussian",
-    ),
+    "gaussian prior": lambda: (gaussian("correlation"), Classifier(latent_dim=LATENT, hidden=[8]), "deterministic"),
+    "gaussian prior, aggregate": lambda: (gaussian("full"), Aggregate(), "gaussian"),
 }
 
 
@@ -59,13 +56,8 @@ def step(name: str) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     prior, estimator, posterior = CASES[name]()
     shape = (3, 8, 8)
-    encoder = Encoder(
-        shape=shape,
-        backbone=lambda shape: ConvNet(shape=shape, width=4, stages=2, stride=1),
-        latent_dim=LATENT,
-        projector=[8],
-        posterior=posterior,
-    )
+    backbone = partial(ConvNet, width=4, stages=2, stride=1)
+    encoder = Encoder(shape=shape, backbone=backbone, latent_dim=LATENT, projector=[8], posterior=posterior)
     objective = Objective(encoder=encoder, encoder_prime=None, prior=prior, estimator=estimator).double()
     objective = synchronise_batch_norm(objective, torch.device("cpu")).train()
     jitter = Jitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, probability=0.8)
