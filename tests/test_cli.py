@@ -143,6 +143,6 @@ def test_every_choice_composes_and_every_part_of_it_is_buildable(choice):
     command = "mi" if group == "task" else "train"
     config = composed(*overrides.get(choice, overrides.get(group, [choice])), command=command)
     for key in PARTS[command]:
-        if config[key] is not None:
+        if config[key] not in (None, "separate"):
             offered = {"shape", "space"} if key.startswith("encoder") else {"shape", "latent_dim"}
             check(OmegaConf.to_container(config, resolve=True)[key], key, offered)
