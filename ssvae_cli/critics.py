@@ -18,7 +18,7 @@ class Critic(nn.Module):
     """log f(z, z'). Subclasses give table(z, z'), [B, D], [M, D] -> [B, M], and pairs(z, z'), [B, D], [B, D] -> [B].
     This class runs both without autocast."""
 
-    kept = 4  # numbers that training stores per score of a table
+    stored_per_score = 4  # numbers that training stores per score of a table
 
     def forward(self, z: Tensor, z_prime: Tensor) -> Tensor:
         with torch.autocast(z.device.type, enabled=False):
@@ -198,7 +198,7 @@ class MLP(Critic):
         self.left = nn.Linear(latent_dim, hidden[0])
         self.right = nn.Linear(latent_dim, hidden[0], bias=False)
         self.rest = mlp([*hidden, 1])
-        self.kept = 4 + 2 * sum(hidden)
+        self.stored_per_score = 4 + 2 * sum(hidden)
 
     def table(self, z, z_prime):
         return self.rest((self.left(z)[:, None] + self.right(z_prime)).relu_()).squeeze(-1)

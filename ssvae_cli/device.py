@@ -40,10 +40,10 @@ def keep_freed(device: torch.device) -> None:
 
 def device_of(name: str) -> torch.device:
     """auto (a GPU where there is one), cpu or cuda, as torch knows it. Raises UserError for a GPU that is not there."""
-    found = torch.cuda.is_available()
+    available = torch.cuda.is_available()
     require(name in ("auto", "cpu", "cuda"), f"device must be one of auto, cpu, cuda, got {name!r}")
-    require(name != "cuda" or found, "device=cuda, but no GPU was found; allowed here: auto, cpu")
-    if not found or name == "cpu":
+    require(name != "cuda" or available, "device=cuda, but no GPU was found; allowed here: auto, cpu")
+    if not available or name == "cpu":
         return torch.device("cpu")
     place, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()  # torchrun's: a GPU a process
     require(place < gpus, f"--nproc-per-node is above the {gpus} GPUs of this machine; allowed: 1 to {gpus}")

@@ -25,8 +25,8 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
         os.fsync(folder)  # the new name, too, survives a power cut
         os.close(folder)
     except OSError as error:
-        kept = "; the earlier file is intact" if path.exists() else ""
-        raise UserError(f"{path} cannot be written ({error.strerror}){kept}") from error
+        earlier = "; the earlier file is intact" if path.exists() else ""
+        raise UserError(f"{path} cannot be written ({error.strerror}){earlier}") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

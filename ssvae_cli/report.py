@@ -26,7 +26,7 @@ from ssvae_cli.tracking.names import is_own
 log = logging.getLogger(__name__)
 CURVES = ("elbo/validation", "probe/linear/validation")
 AGAINST = ("elbo/test", "probe/linear/test")
-TITLES = {False: "SSVAEs", True: "Ordinary VAEs: their ELBO keeps log P(x), and is not to be ranked beside an SSVAE's"}
+TITLES = {False: "SSVAEs", True: "Ordinary VAEs: their ELBO keeps log P(x), and must not be ranked against an SSVAE's"}
 WIDE = 20.0  # nats between means above which an axis is logarithmic
 IGNORED = ("seed", "resume", "trust", "trainer.device")  # keys in which runs of one group may differ
 

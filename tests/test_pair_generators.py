@@ -142,7 +142,7 @@ def test_supervised_partners_come_from_the_batchs_own_split():
 
 def test_supervised_pairs_warn_that_they_read_the_labels(caplog):
     Supervised(then=Identity()).attach(data(numbered(4, 1, 2, 2), torch.zeros(4, dtype=torch.long)))
-    assert "labels" in caplog.text and "oracle" in caplog.text
+    assert "labels" in caplog.text and "not self-supervised" in caplog.text
 
 
 def test_noise_is_independent_on_both_sides_and_of_its_deviation():

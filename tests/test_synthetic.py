@@ -4,7 +4,7 @@
 2. The network is one to one.
 3. z' of `latents` follows the conditional, within its space; content stays, style depends on it as asked.
 4. A sprite's and a ball's place in the picture is what its factors say; balls move by the linear system.
-5. Neither the run's seed nor a generator seeded alike repeats or moves the data.
+5. Neither the run's seed nor a generator seeded the same way repeats or moves the data.
 """
 
 import json
@@ -158,7 +158,7 @@ def test_the_data_have_a_seed_of_their_own_and_splits_that_differ(name):
 
 
 def test_a_generator_of_the_same_seed_does_not_repeat_the_data():
-    """Training's generator is seeded alike: x' drawn from the stream that made x would be x."""
+    """Training's generator is seeded the same way: x' drawn from the stream that made x would be x."""
     data = made("gaussian", transform="none", correlation=0.0, train=2000)
     x_prime = data.conditional(data.train, torch.Generator().manual_seed(0))
     assert torch.corrcoef(torch.stack([data.train.x[:, 0], x_prime[:, 0]]))[0, 1].abs() < 0.1

@@ -81,16 +81,16 @@ def meanings(name: str, package: str, folders: list[Path]) -> dict[str, str]:
     path = next((p for p in (folder / f"{name}.yaml" for folder in folders) if p.is_file()), None)
     if path is None:
         return {}
-    text, found = path.read_text(), {}
+    text, comments = path.read_text(), {}
     if text.startswith("# @package _global_"):
         package = ""
     for base in re.findall(r"^  - (\w+|/[\w/]+(?=@_here_))(?:@_here_)?$", text, re.M):
         below = base.lstrip("/") if base.startswith("/") else Path(name).with_name(base).as_posix()
-        found |= meanings(below, package, folders)
+        comments |= meanings(below, package, folders)
     parents: list[tuple[int, str]] = []  # (indent, key) of the lines that enclose the next
     for line in filter(None, map(LINE.fullmatch, text.splitlines())):
         indent = len(line["indent"])
         parents = [*(p for p in parents if p[0] < indent), (indent, line["key"])]
         if line["meaning"]:
-            found[".".join(filter(None, [package, *(key for _, key in parents)]))] = line["meaning"]
-    return found
+            comments[".".join(filter(None, [package, *(key for _, key in parents)]))] = line["meaning"]
+    return comments

@@ -107,7 +107,7 @@ def own_folders(overrides: list[str]) -> list[str]:
 
 
 def known_keys(wrong: str, command: str, overrides: list[str]) -> list[str]:
-    """The keys that stand beside the mistaken one, or end as it does, under the choices that were made."""
+    """The siblings of the mistaken key, and the keys of the same last name, under the choices that were made."""
     from hydra import compose, initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import DictConfig, OmegaConf
@@ -125,6 +125,6 @@ def known_keys(wrong: str, command: str, overrides: list[str]) -> list[str]:
     while not isinstance(node, DictConfig):  # up to what there is
         parent = parent.rpartition(".")[0]
         node = OmegaConf.select(config, parent) if parent else config
-    beside = [f"{parent}.{key}".lstrip(".") for key in node if not key.startswith("_")]
+    siblings = [f"{parent}.{key}".lstrip(".") for key in node if not key.startswith("_")]
     plain = OmegaConf.to_container(config)
-    return beside + [f"{group}.{wrong}" for group, keys in plain.items() if isinstance(keys, dict) and wrong in keys]
+    return siblings + [f"{group}.{wrong}" for group, keys in plain.items() if isinstance(keys, dict) and wrong in keys]

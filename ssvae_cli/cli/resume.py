@@ -34,7 +34,7 @@ def stored_overrides(file: Path, asked: str, what: str) -> list[str]:
     except (OmegaConfBaseException, YAMLError, TypeError, OSError, UnicodeDecodeError):
         raise UserError(f"{asked}: {file} cannot be read as a list of overrides") from None
     refuse_smuggled(own, folder)
-    return [o for o in own if override_name(o) not in ("resume", "trust", "sweep.resume")]  # trust is given anew
+    return [o for o in own if override_name(o) not in ("resume", "trust", "sweep.resume")]  # give trust again
 
 
 def resume_overrides(overrides: list[str]) -> list[str]:
@@ -43,10 +43,10 @@ def resume_overrides(overrides: list[str]) -> list[str]:
     if run is None:
         return overrides
     own = stored_overrides(Path(run) / ".hydra" / "overrides.yaml", f"resume={run}", "run")
-    given = {override_name(o) for o in overrides}
-    kept = [o for o in own if override_name(o) not in given]
+    replaced = {override_name(o) for o in overrides}
+    inherited = [o for o in own if override_name(o) not in replaced]
     # Hydra would write .hydra again, not whole at every moment: `store_overrides` does it instead.
-    return [*overrides, *kept, f"hydra.run.dir={run}", "hydra.output_subdir=null"]
+    return [*overrides, *inherited, f"hydra.run.dir={run}", "hydra.output_subdir=null"]
 
 
 def sweep_overrides(overrides: list[str]) -> list[str]:
@@ -59,5 +59,5 @@ def sweep_overrides(overrides: list[str]) -> list[str]:
     asked = [o for o in overrides if "=" in o and not o.startswith("-") and override_name(o) not in own_words]
     new = [o for o in asked if o not in own and not override_name(o).startswith("hydra")]
     require(not new, f"sweep.resume={folder}: {', '.join(new)} is not of that sweep, which is: {' '.join(own)}")
-    kept = [o for o in overrides if o not in own and o not in ("-m", "--multirun")]
-    return ["-m", *kept, *own, f"hydra.sweep.dir={folder}"]
+    options = [o for o in overrides if o not in own and o not in ("-m", "--multirun")]
+    return ["-m", *options, *own, f"hydra.sweep.dir={folder}"]

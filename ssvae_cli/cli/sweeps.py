@@ -79,9 +79,9 @@ class Guard(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs) -> None:
         require(config.get("resume") is None, "resume goes on with one run; leave out -m, or give sweep.resume=DIR")
         sweep, again = Path(config.hydra.sweep.dir), OmegaConf.select(config, "sweep.resume")
-        held = any(sweep.glob("*/metrics.jsonl")) or any(sweep.glob(f"*/{FAILED}"))
+        occupied = any(sweep.glob("*/metrics.jsonl")) or any(sweep.glob(f"*/{FAILED}"))
         require(
-            again is not None or not held,
+            again is not None or not occupied,
             f"hydra.sweep.dir={sweep} already holds a sweep; give another folder, or sweep.resume={sweep}",
         )
         sweeps.append(Sweep(sweep, ended_jobs(sweep)))

@@ -20,7 +20,7 @@ CONTRACT = Contract(
 
 @dataclass(frozen=True)
 class Split:
-    """N samples on one device; a batch is one too. y and factors are for evaluation and for pairs declared an oracle.
+    """N samples on one device; a batch is one too. y and factors are for evaluation and for pairs=supervised.
 
     x: uint8 [N, C, H, W] for images, [N, T, C, H, W] for videos; float32 [N, D] for vectors, [N, T, ...] for sequences.
     """

@@ -89,7 +89,7 @@ def parameters(target: Callable) -> dict[str, inspect.Parameter]:
     Where a constructor passes **kwargs on, the parameters of the next class are among them; '**' stands for a function
     that takes anything.
     """
-    constructors, found = [target], {}
+    constructors, accepted = [target], {}
     if inspect.isclass(target):
         constructors = [c.__init__ for c in target.__mro__[:-1] if "__init__" in vars(c)]
     for constructor in constructors:
@@ -98,10 +98,10 @@ def parameters(target: Callable) -> dict[str, inspect.Parameter]:
             if p.kind is p.VAR_KEYWORD:
                 passed_on = p
             elif name != "self" and p.kind is not p.VAR_POSITIONAL:
-                found.setdefault(name, p.replace(annotation=hints.get(name, Any)))
+                accepted.setdefault(name, p.replace(annotation=hints.get(name, Any)))
         if passed_on is None:
-            return found
-    return found if inspect.isclass(target) else found | {"**": passed_on}
+            return accepted
+    return accepted if inspect.isclass(target) else accepted | {"**": passed_on}
 
 
 def _target(config: dict, key: str) -> Callable:
@@ -131,14 +131,14 @@ def _make(value: Any, key: str, offered: dict[str, Any]) -> Any:
     if "_target_" not in value:
         return children
     target = _target(value, key)
-    given = children | {name: offered[name] for name in parameters(target) if name in offered}
+    settings = children | {name: offered[name] for name in parameters(target) if name in offered}
     if not value.get("_partial_"):
-        return _call(target, key, given)
+        return _call(target, key, settings)
 
     def part(**more: Any) -> Any:
         known = parameters(target)
         with setting_of(key.rpartition(".")[2], known):
-            return _call(target, key, given | {n: v for n, v in more.items() if n in known or "**" in known})
+            return _call(target, key, settings | {n: v for n, v in more.items() if n in known or "**" in known})
 
     return part
 
@@ -152,10 +152,10 @@ def _make_child(name: str, value: Any, key: str, offered: dict[str, Any]) -> Any
         return _make(value, here, offered)
 
 
-def _call(target: Callable, key: str, given: dict[str, Any]) -> Any:
-    """target(**given). A user's own class that raises gives one line; a fault of this program keeps its traceback."""
+def _call(target: Callable, key: str, settings: dict[str, Any]) -> Any:
+    """target(**settings). A user's class that raises gives one line; a fault of this program, its traceback."""
     try:
-        return target(**given)
+        return target(**settings)
     except Exception as error:
         own = getattr(target, "__module__", None) or ""
         ours = own.split(".")[0] == "ssvae_cli"

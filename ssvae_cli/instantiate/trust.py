@@ -65,7 +65,7 @@ def is_layer(target: str) -> bool:
     from torch.optim import Optimizer
 
     try:
-        found = pkgutil.resolve_name(target)
+        layer = pkgutil.resolve_name(target)
     except (ImportError, AttributeError, ValueError):
         return False
-    return isclass(found) and issubclass(found, (Module, Optimizer)) and found.__module__.startswith(LAYERS)
+    return isclass(layer) and issubclass(layer, (Module, Optimizer)) and layer.__module__.startswith(LAYERS)

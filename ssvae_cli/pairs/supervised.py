@@ -25,11 +25,11 @@ class Classes:
 
 
 class Supervised(Chain):
-    """x unchanged, and x' another image of its class and split. An oracle: it reads labels, in training too."""
+    """x unchanged, and x' another image of its class and split. It reads labels, in training too: an upper bound."""
 
     def check(self, data: Data) -> None:
         self.classes = [self._by_class(name, split, data.classes) for name, split in data.splits.items()]
-        log.warning("pairs=supervised is an oracle that reads the labels: an upper bound, not self-supervised")
+        log.warning("pairs=supervised reads the labels: an upper bound, not self-supervised")
 
     def make(self, batch: Split, generator: torch.Generator) -> Split:
         """Two different rows of the class are drawn, and the first that is not x itself is x'."""

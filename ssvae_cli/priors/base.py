@@ -143,7 +143,7 @@ class ScorePrior(Prior):
     def require_memory(self, batch, device):
         if isinstance(self.critic, Factored):
             return  # in tiles
-        need, have = 4 * batch**2 * self.critic.kept, capacity(device)
+        need, have = 4 * batch**2 * self.critic.stored_per_score, capacity(device)
         require(
             need <= have,
             f"trainer.batch_size={batch}: prior/critic={choice_of(type(self.critic))} needs all scores of a batch at "

@@ -157,4 +157,4 @@ def _of_table(generator: torch.Generator):
         row = log_f[a, [b, c, d]]
         expected += weight * (row[0] - row.exp().sum().log() + math.log(2))
         estimate += weight * Eq3()(DenseScores(row[None]))
-    yield Check("(3)", "two negatives beside the positive in the sum, + log 2", expected.item(), estimate.item())
+    yield Check("(3)", "the positive and two negatives in the sum, + log 2", expected.item(), estimate.item())
