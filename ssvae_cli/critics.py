@@ -1,10 +1,7 @@
-"""Critics: log f(z, z') in nats, the part of a prior that ties z to z'.
-
-A critic gives the table of all combinations, forward(z: [B, D], z': [M, D]) -> [B, M], and the pairs alone,
-paired(z: [B, D], z': [B, D]) -> [B]. Both are float32 or better, under autocast too.
-"""
+"""Critics: log f(z, z') in nats, the part of a prior that ties z to z'; float32 or better, under autocast too."""
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +11,18 @@ from ssvae_cli.errors import require_above, require_at_least
 from ssvae_cli.layers import full_precision, mlp, require_widths
 
 
-class Critic(nn.Module):
-    """log f(z, z'). Subclasses give table(z, z'), [B, D], [M, D] -> [B, M], and pairs(z, z'), [B, D], [B, D] -> [B].
-    This class runs both without autocast."""
+class Critic(nn.Module, ABC):
+    """log f(z, z'). A subclass gives `table` and `pairs`; this class runs both without autocast."""
 
     stored_per_score = 4  # numbers that training stores per score of a table
+
+    @abstractmethod
+    def table(self, z: Tensor, z_prime: Tensor) -> Tensor:
+        """log f of all combinations, [B, D], [M, D] -> [B, M]."""
+
+    @abstractmethod
+    def pairs(self, z: Tensor, z_prime: Tensor) -> Tensor:
+        """log f of the pairs alone, [B, D], [B, D] -> [B]."""
 
     def forward(self, z: Tensor, z_prime: Tensor) -> Tensor:
         with torch.autocast(z.device.type, enabled=False):
@@ -32,10 +36,19 @@ class Critic(nn.Module):
 class Factored(Critic):
     """log f = k(a, b), an inner product or a function of a distance; all parameters are in a = a(z) and b = b(z').
 
-    a and b are computed once per batch, so a table can be computed, and differentiated, one tile at a time.
-    Subclasses give factors(z, z'), [B, D], [M, D] -> a, [B, E], and b, [M, E]; across(a, b) -> [B, M], k of all
-    combinations, which uses no parameter; and along(a, b), [B, E], [B, E] -> [B], k of the pairs alone.
-    """
+    a and b are computed once per batch, so a table can be computed, and differentiated, one tile at a time."""
+
+    @abstractmethod
+    def factors(self, z: Tensor, z_prime: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, D], [M, D] -> a, [B, E], and b, [M, E]."""
+
+    @abstractmethod
+    def across(self, a: Tensor, b: Tensor) -> Tensor:
+        """k of all combinations, which uses no parameter, [B, E], [M, E] -> [B, M]."""
+
+    @abstractmethod
+    def along(self, a: Tensor, b: Tensor) -> Tensor:
+        """k of the pairs alone, [B, E], [B, E] -> [B]."""
 
     def factored(self, z: Tensor, z_prime: Tensor) -> tuple[Tensor, Tensor]:
         """`factors` in float32 or better."""

@@ -1,7 +1,6 @@
 """Explicit decoders P(x|z), for the ordinary VAE of Eq. 1.
 
-The SSVAE has none: its decoder is implied by the encoder and the unknown P_true(x), so it cannot generate x.
-"""
+The SSVAE has none: its decoder is implied by the encoder and the unknown P_true(x), so it cannot generate x."""
 
 import math
 from typing import Literal

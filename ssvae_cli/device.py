@@ -30,8 +30,7 @@ def peak(device: torch.device) -> int:
 def keep_freed(device: torch.device) -> None:
     """Let the C library keep what tensors on a CPU free, where it is glibc, so that the next step has it again.
 
-    Otherwise it gives tensors above 32 MiB back to the system at once, which clears every page of them anew.
-    """
+    Otherwise it gives tensors above 32 MiB back to the system at once, which clears every page of them anew."""
     libc = ctypes.CDLL(None) if device.type == "cpu" and sys.platform == "linux" else None
     if hasattr(libc, "gnu_get_libc_version"):
         libc.mallopt(M_MMAP_MAX, 0)

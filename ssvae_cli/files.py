@@ -12,8 +12,7 @@ from ssvae_cli.errors import UserError
 def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write(temporary path)` make the file, then rename it to `path`, which is never half written.
 
-    Raises UserError where the disk is full or not writable; the earlier file is then untouched.
-    """
+    Raises UserError where the disk is full or not writable; the earlier file is then untouched."""
     temporary = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

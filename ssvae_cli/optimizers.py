@@ -1,6 +1,7 @@
 """Optimizers with their schedule: linear warm-up, then a cosine to zero, counted in steps."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -11,11 +12,10 @@ from ssvae_cli.errors import require, require_above, require_at_least
 
 
 @dataclass(kw_only=True)
-class Optimization:
+class Optimization(ABC):
     """An optimizer, its schedule and gradient clipping, as one `step`.
 
-    The update is torch's fused kernel, one for all parameters: what a compiler would make of it.
-    """
+    The update is torch's fused kernel, one for all parameters: what a compiler would make of it."""
 
     lr: float
     weight_decay: float
@@ -28,13 +28,14 @@ class Optimization:
         require(0 <= self.warmup < 1, f"warmup must be a fraction of all steps, in [0, 1), got {self.warmup}")
         require(self.clip is None or self.clip > 0, f"clip must be above 0 or null, got {self.clip}")
 
+    @abstractmethod
     def optimizer_of(self, groups: list[dict]) -> torch.optim.Optimizer:
         """The torch optimizer over parameter groups."""
-        raise NotImplementedError
 
     def attach(self, modules: Iterable[nn.Module], total_steps: int) -> "Optimization":
         """Take the parameters of `modules`; biases, norms and scalars are not decayed."""
         self.parameters = list(dict.fromkeys(p for m in modules for p in m.parameters() if p.requires_grad))
+        require(len(self.parameters) > 0, "nothing to train: neither encoder, prior nor estimator has parameters")
         decayed = [p for p in self.parameters if p.ndim > 1]
         others = [p for p in self.parameters if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]

@@ -1,7 +1,6 @@
 """`ssvae train`: one plain training loop, top to bottom.
 
-data -> pairs -> encoder -> prior -> estimator -> ELBO; then the metrics, read on test once, after the last epoch.
-"""
+data -> pairs -> encoder -> prior -> estimator -> ELBO; then the metrics, read on test once, after the last epoch."""
 
 import copy
 import logging

@@ -1,12 +1,13 @@
 """I and KL(Q || P), each estimated alone, against closed forms on normals with correlation RHO (nats)."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from helpers import normal_pairs
-from ssvae_cli.critics import Bilinear, Separable
+from ssvae_cli.critics import Bilinear, Cosine, Separable
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser, mean_cosine, sample
 from ssvae_cli.evaluation.densities import RatioFit
 from ssvae_cli.evaluation.eq23 import KEYS, Eq23
@@ -76,6 +77,11 @@ def test_a_classifier_that_stays_where_it_started_is_said_to_have_found_nothing(
 def test_the_information_is_bounded_from_below_and_closely():
     found = eq23().information(*SPLITS)
     assert INFORMATION - 0.1 < found.value < INFORMATION + 4 * found.error
+
+
+def test_a_critic_without_parameters_is_read_as_it_is():
+    metric = replace(eq23(), critic=lambda latent_dim: Cosine(temperature=1.0, learn_temperature=False))
+    assert 0 < metric.information(*SPLITS).value < INFORMATION
 
 
 def test_the_residual_is_counted_in_standard_errors_and_shows_an_elbo_that_is_wrong():

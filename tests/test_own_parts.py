@@ -6,13 +6,25 @@ the log.
 
 import json
 import re
+import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from helpers import TINY, refused, ssvae
+from ssvae_cli.critics import Critic, Factored
+from ssvae_cli.encoders import base as encoders
+from ssvae_cli.errors import PartError
+from ssvae_cli.estimators import EntropyEstimator, ScoreEstimator
+from ssvae_cli.instantiate.build import check
+from ssvae_cli.mi.tasks import Task
+from ssvae_cli.optimizers import Optimization
+from ssvae_cli.pairs import Pairs
+from ssvae_cli.priors import ExplicitPrior
 
 REPOSITORY = Path(__file__).parents[1]
 PAGES = {
@@ -106,7 +118,11 @@ def test_the_annotations_of_an_own_part_are_its_schema(folder, capfd):
 
 
 BROKEN = {
-    "estimator": ("class Broken(ScoreEstimator): pass", "", "Broken has no name; an estimator derives from"),
+    "estimator": (
+        "class Broken(ScoreEstimator):\n    def forward(self, scores): return scores.positives.mean()",
+        "",
+        "Broken has no name; an estimator derives from",
+    ),
     "prior": ("class Broken(ScorePrior): pass", "direction: both", "Broken has no quantity; a prior derives from"),
     "dataset": ("def Broken(): return 1, 2, 3", "", "tuple has no train and no validation and no test; a data set is"),
     "metric": (
@@ -128,7 +144,7 @@ class Broken(torch.nn.Module):
 
 @pytest.mark.parametrize("group", [*BROKEN, "encoder"])
 def test_a_part_that_breaks_its_contract_is_a_line_and_its_traceback_is_in_the_log(group, tmp_path, monkeypatch, capfd):
-    code, yaml, words = BROKEN.get(group, (BACKBONE, "", "encoder.backbone: Broken has no out_dim; a backbone has"))
+    code, yaml, words = BROKEN.get(group, (BACKBONE, "", "encoder.backbone: Broken has no out_dim and no"))
     name = f"broken_{group}"
     text = f"_target_: {name}.Broken\n{yaml}\n"
     if group == "prior":
@@ -148,3 +164,30 @@ def test_a_part_that_breaks_its_contract_is_a_line_and_its_traceback_is_in_the_l
     assert words in line and "Traceback" not in line
     log = line.split("the traceback is in ")[1]
     assert "Traceback" in Path(log).read_text()
+
+
+@pytest.mark.parametrize(
+    ("base", "method"),
+    [
+        (ExplicitPrior, "log_prob"),
+        (ScoreEstimator, "forward"),
+        (EntropyEstimator, "forward"),
+        (Critic, "pairs"),
+        (Factored, "across"),
+        (Pairs, "__call__"),
+        (Optimization, "optimizer_of"),
+        (Task, "draw"),
+    ],
+)
+def test_a_class_without_a_method_that_its_base_asks_for_is_refused_before_training(base, method, monkeypatch):
+    monkeypatch.setitem(sys.modules, "own", SimpleNamespace(Broken=type("Broken", (base,), {})))
+    words = f"Broken has no {method}, which {base.__name__} of ssvae_cli.* asks for: "
+    with pytest.raises(PartError, match=words):
+        check({"_target_": "own.Broken"}, "own")
+
+
+def test_the_forward_that_torch_gives_every_module_is_no_forward():
+    with pytest.raises(PartError, match="backbone: Linear has no out_dim; a backbone has"):
+        encoders.BACKBONE.require(torch.nn.Linear(1, 1), "backbone")
+    with pytest.raises(PartError, match="backbone: Module has no out_dim and no forward; a backbone has"):
+        encoders.BACKBONE.require(torch.nn.Module(), "backbone")

@@ -37,8 +37,7 @@ def groups() -> str:
 def keys(*, _root_) -> str:
     """A line for each key of the configuration at hand: as it is typed, then the comment in its YAML file.
 
-    _root_: the configuration, passed by OmegaConf. $ is doubled, as the template requires.
-    """
+    _root_: the configuration, passed by OmegaConf. $ is doubled, as the template requires."""
     from omegaconf import OmegaConf
 
     plain = OmegaConf.to_container(_root_)

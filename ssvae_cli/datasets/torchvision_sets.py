@@ -117,8 +117,7 @@ def stl10(
 ) -> Data:
     """13,000 photographs of ten kinds of object, 96x96 (Coates et al. 2011).
 
-    unlabelled: train on 100,000 more, labelled -1; validation is held out of the labelled ones in any case.
-    """
+    unlabelled: train on 100,000 more, labelled -1; validation is held out of the labelled ones in any case."""
     cls = datasets.STL10
     files = [(f"{cls.base_folder}/{name}", md5) for name, md5 in cls.train_list + cls.test_list]
     with _errors("stl10", root, download, files) as place:

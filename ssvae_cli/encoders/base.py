@@ -16,11 +16,11 @@ from ssvae_cli.layers import batch_normed, require_widths
 
 POSTERIORS = {"deterministic": Deterministic, "gaussian": Gaussian, "power_spherical": PowerSpherical}
 CONTRACT = Contract(
-    ("features", "stochastic"),
+    ("features", "stochastic", "forward"),
     "an encoder derives from Encoder of ssvae_cli.encoders, or has features(x) and `stochastic`, whether Q(z|x) has a "
     "density; called with x it returns a posterior of ssvae_cli.encoders.posteriors",
 )
-BACKBONE = Contract(("out_dim",), "a backbone has `out_dim`, the width of the features that it returns")
+BACKBONE = Contract(("out_dim", "forward"), "a backbone has `out_dim`, the width of the features that it returns")
 
 
 def with_density(space: type[Space]) -> list[str]:

@@ -1,7 +1,6 @@
 """Posteriors Q(z|x): a delta on any space, or a density that is sampled by reparametrisation.
 
-A posterior takes its parameters, the encoder's output [B, width(D)], and the prior's space.
-"""
+A posterior takes its parameters, the encoder's output [B, width(D)], and the prior's space."""
 
 import math
 

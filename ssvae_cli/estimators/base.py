@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
@@ -16,7 +17,7 @@ CONTRACT = Contract(
 )
 
 
-class Estimator(nn.Module):
+class Estimator(nn.Module, ABC):
     """One number in nats from a batch. Its value is reported; its gradient trains, and may be another quantity's."""
 
     name: str  # for logs and tables
@@ -32,9 +33,9 @@ class ScoreEstimator(Estimator):
     bound = "none"  # `lower` if the expectation is a lower bound on I for any f
     keeps_past = False  # whether latents of earlier batches are among the candidates
 
+    @abstractmethod
     def forward(self, scores: Scores) -> Tensor:
         """Nats, []."""
-        raise NotImplementedError
 
     def past(self) -> tuple[Tensor, Tensor] | None:
         """(z, z') of earlier batches, [M, D] each, as further candidates; None for none."""
@@ -54,10 +55,10 @@ class EntropyEstimator(Estimator):
 
     estimates = frozenset({"entropy"})
 
+    @abstractmethod
     def forward(self, z: Tensor, *, posterior: Posterior, space: type[Space], side: int) -> Tensor:
         """H(z) in nats, [], of the marginal Q from samples z, [B, D].
         posterior: the batch's Q(z|x), from which z were sampled. space: where z lives. side: 0 for z, 1 for z'."""
-        raise NotImplementedError
 
 
 def straight_through(value: Tensor, surrogate: Tensor) -> Tensor:

@@ -63,8 +63,7 @@ def linear_r2(x: Tensor, factors: Tensor, x_test: Tensor, factors_test: Tensor) 
 def mean_correlation(z: Tensor, factors: Tensor) -> float:
     """MCC: the mean absolute correlation of factors and latents under the best assignment, one latent per factor.
 
-    z: [N, D], factors: [N, F]; a factor without a latent (D < F) counts 0. Source: Hyvarinen & Morioka 2016.
-    """
+    z: [N, D], factors: [N, F]; a factor without a latent (D < F) counts 0. Source: Hyvarinen & Morioka 2016."""
     both = torch.cat([z, factors.to(z)], 1).double()
     both = both - both.mean(0)
     norms = both.norm(dim=0)

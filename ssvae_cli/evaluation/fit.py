@@ -25,7 +25,7 @@ def fit(
     network: nn.Module,
     objective: Callable[[], Tensor],
     validate: Callable[[], float],
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | None,
     *,
     steps: int,
     eval_every: int,
@@ -87,9 +87,10 @@ class Fit:
         generator: torch.Generator,
     ) -> Curve:
         """Maximise `objective` over batches of `train`, in the order that the generator draws."""
-        optimizer = torch.optim.Adam(network.parameters(), lr=self.lr, fused=True)
+        parameters = list(network.parameters())  # none for a cosine of fixed temperature: nothing to train
+        optimizer = torch.optim.Adam(parameters, lr=self.lr, fused=True) if parameters else None
         batches = self._batches(train, generator)
-        limits = {"steps": self.steps, "eval_every": self.eval_every, "patience": self.patience}
+        limits = {"steps": self.steps if parameters else 0, "eval_every": self.eval_every, "patience": self.patience}
         return fit(network, lambda: objective(next(batches)), validate, optimizer, **limits)
 
     def _batches(self, train: Pairs, generator: torch.Generator) -> Iterator[Pairs]:

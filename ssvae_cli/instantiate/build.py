@@ -27,10 +27,15 @@ class Contract(NamedTuple):
 
     def require(self, part: Any, key: str) -> None:
         """Raise PartError, naming what is missing, unless `part` has every member."""
-        missing = [member for member in self.members if not hasattr(part, member)]
+        missing = [member for member in self.members if not _has(part, member)]
         kind = part.__name__ if inspect.isfunction(part) else type(part).__name__
         if missing:
             raise PartError(f"{key}: {kind} has no {' and no '.join(missing)}; {self.says}")
+
+
+def _has(part: Any, member: str) -> bool:
+    """Whether it is there; the `forward` that torch gives every Module, which only raises, does not count."""
+    return hasattr(part, member) and getattr(getattr(part, member), "__name__", "") != "_forward_unimplemented"
 
 
 def build(config: DictConfig, key: str, contract: Contract | None = None, **offered: Any) -> Any:
@@ -56,6 +61,10 @@ def build(config: DictConfig, key: str, contract: Contract | None = None, **offe
 def check(config: dict, key: str, offered: set[str] = frozenset()) -> None:
     """Hold a config node, and every node with a `_target_` below it, to its constructor's annotations."""
     target = _target(config, key)
+    for name in sorted(getattr(target, "__abstractmethods__", ())):
+        base = next(c for c in target.__mro__ if name in vars(c))
+        asked = f"which {base.__name__} of {base.__module__} asks for: {inspect.getdoc(vars(base)[name])}"
+        raise PartError(f"{key}: {target.__name__} has no {name}, {' '.join(asked.split())}")
     partial = config.get("_partial_", False)
     require(isinstance(partial, bool), f"{key}._partial_ must be true or false, got {partial!r}")
     known = parameters(target)

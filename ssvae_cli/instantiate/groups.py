@@ -25,8 +25,7 @@ def choices(group: str) -> list[str]:
 def override_for(key: str, value: object, kind: str = "") -> str | None:
     """The override that chooses `value` for a key, as prior/critic=mlp or pairs@pairs.then=noise; None where none does.
 
-    kind: the word for what belongs there, where the key's last word is not the group's.
-    """
+    kind: the word for what belongs there, where the key's last word is not the group's."""
     path = key.replace(".", "/")
     if path in known_groups():
         return f"{path}={value}"

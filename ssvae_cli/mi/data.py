@@ -51,8 +51,7 @@ def _table(here: str, values: np.ndarray) -> np.ndarray:
 class Split:
     """The pairs for training, for choosing the training step and for the final estimate.
 
-    validation, test: fractions of all pairs; at_most: pairs in each, as a table of scores grows with their square.
-    """
+    validation, test: fractions of all pairs; at_most: pairs in each, as a table of scores grows with their square."""
 
     def __init__(self, *, validation: float, test: float, at_most: int):
         for name, fraction in (("validation", validation), ("test", test)):

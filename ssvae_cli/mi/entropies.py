@@ -1,7 +1,6 @@
 """I as a difference of two entropies, each the cross-entropy of a fitted density.
 
-Both densities start as the Gaussian copula's; a network learns the difference to the data, if there is any.
-"""
+Both densities start as the Gaussian copula's; a network learns the difference to the data, if there is any."""
 
 import math
 
@@ -81,8 +80,7 @@ class Entropies:
     def fit_and_read(self, parts: Parts, generator: torch.Generator) -> tuple[Estimate, Curve]:
         """The estimate on test, one term per pair, and the validation curve; each density has its own chosen step.
 
-        NaN where there are fewer training pairs than coordinates.
-        """
+        NaN where there are fewer training pairs than coordinates."""
         if len(parts.train.x) < sum(side.shape[1] for side in parts.train) + 2:
             return Estimate(math.nan, math.nan), Curve([0], [0.0], 0)
         swap = parts.train.x.shape[1] < parts.train.y.shape[1]

@@ -51,8 +51,7 @@ class Recommended(NamedTuple):
 def recommend(estimates: list[Line]) -> Recommended:
     """The difference of entropies, unless it failed or K-way InfoNCE, a lower bound of low variance, lies above it.
 
-    The other bounds on scores are not used: beyond a few nats they need e^I pairs, and their errors do not show it.
-    """
+    The other bounds on scores are not used: beyond a few nats they need e^I pairs, and their errors do not show it."""
     valid = {e.name: e for e in estimates if e.failure is None and not e.above_zero_on_shuffled}
     entropies, infonce = valid.get("entropies"), valid.get("infonce")
     if entropies and infonce:

@@ -1,6 +1,7 @@
 """Tasks: pairs of samples whose mutual information is known exactly."""
 
 import math
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import numpy as np
@@ -17,22 +18,22 @@ class Sample(NamedTuple):
     exact: float | None
 
 
-class Task:
-    """A joint distribution. Subclasses give `draw(rng) -> Sample`."""
+class Task(ABC):
+    """A joint distribution."""
 
     def __init__(self, *, samples: int):
         require_at_least(10, samples=samples)
         self.samples = samples
 
+    @abstractmethod
     def draw(self, rng: np.random.Generator) -> Sample:
-        raise NotImplementedError
+        """All pairs, and their exact I."""
 
 
 class Gaussian(Task):
     """x, y standard normal, each x_k correlated with y_k by rho: I = -dim/2 log(1 - rho^2).
 
-    mi: I in nats, which determines rho. power: odd; x and y are raised to it elementwise, which leaves I unchanged.
-    """
+    mi: I in nats, which determines rho. power: odd; x and y are raised to it elementwise, which leaves I unchanged."""
 
     def __init__(self, *, samples: int, dim: int, mi: float, power: int = 1):
         super().__init__(samples=samples)
@@ -51,8 +52,7 @@ class Gaussian(Task):
 class Student(Task):
     """x and y jointly multivariate Student with df degrees of freedom, uncorrelated: only the radius is shared.
 
-    I = h(dim) + h(dim) - h(2 dim), h(d) the entropy of a Student in d dimensions.
-    """
+    I = h(dim) + h(dim) - h(2 dim), h(d) the entropy of a Student in d dimensions."""
 
     def __init__(self, *, samples: int, dim: int, df: float):
         super().__init__(samples=samples)
@@ -89,8 +89,7 @@ class Additive(Task):
 class Spiral(Task):
     """The Gaussian task, x and y each rotated in the plane of their first two coordinates by the angle speed |x|^2.
 
-    The angle differs between points, so the result is not Gaussian; I is unchanged.
-    """
+    The angle differs between points, so the result is not Gaussian; I is unchanged."""
 
     def __init__(self, *, samples: int, dim: int, mi: float, speed: float):
         super().__init__(samples=samples)

@@ -1,5 +1,7 @@
 """What a pair generator is to the rest of the program."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from omegaconf import DictConfig
 from torch import Tensor
@@ -14,7 +16,7 @@ CONTRACT = Contract(
 )
 
 
-class Pairs:
+class Pairs(ABC):
     """Computes (x, x') from a batch, on the batch's device, for all its samples at once.
 
     The encoder g sees x in the first of `shapes`, and g' sees x' in the second; if they differ, g' cannot share g's
@@ -34,9 +36,9 @@ class Pairs:
     def compile(self) -> None:
         """Compile by torch.compile what can be compiled."""
 
+    @abstractmethod
     def __call__(self, batch: Split, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """-> float32 x [B, ...] and x' [B, ...]."""
-        raise NotImplementedError
 
     def clean(self, batch: Split) -> Tensor:
         """x without random augmentation, as probes read it, float32 [B, ...] in the first of `shapes`."""

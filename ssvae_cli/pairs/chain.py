@@ -1,5 +1,6 @@
 """Pair generators in sequence: one makes x and x', the next transforms each of them (halves, then augment)."""
 
+from abc import abstractmethod
 from dataclasses import replace
 
 import torch
@@ -17,9 +18,9 @@ class Chain(Pairs):
     def __init__(self, *, then: Pairs):
         self.then = then
 
+    @abstractmethod
     def make(self, batch: Split, generator: torch.Generator) -> Split:
         """The batch with its pair (x, x')."""
-        raise NotImplementedError
 
     def still(self, batch: Split) -> Split:
         """The batch with the x that probes read, without random draws."""

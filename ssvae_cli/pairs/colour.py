@@ -1,7 +1,6 @@
 """Colour, blur and noise for a whole batch at once, each sample with its own parameters; x is [B, C, H, W] in [0, 1].
 
-Saturation, hue and grayscale leave images of one channel unchanged.
-"""
+Saturation, hue and grayscale leave images of one channel unchanged."""
 
 from collections.abc import Callable
 from functools import partial

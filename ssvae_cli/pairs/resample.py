@@ -50,8 +50,7 @@ def whole(n: int, size: tuple[int, int], device: torch.device) -> Tensor:
 def resized_crop(x: Tensor, boxes: Tensor, flip: Tensor, size: tuple[int, int]) -> Tensor:
     """Crop, flip and resize by one bilinear resampling, antialiased where it shrinks.
 
-    x: [B, C, H, W]; boxes: [B, 4], (top, left, height, width); flip: [B], bool. Returns [B, C, *size].
-    """
+    x: [B, C, H, W]; boxes: [B, 4], (top, left, height, width); flip: [B], bool. Returns [B, C, *size]."""
     can_shrink = any(inside > outside for inside, outside in zip(x.shape[2:], size))
     return (_filtered if can_shrink else _interpolated)(x, boxes, flip, size)
 

@@ -1,6 +1,7 @@
 """What a prior answers: its latent space, what has to be estimated, its ELBO in training and on held-out latents."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
@@ -70,7 +71,7 @@ class HeldOut(NamedTuple):
     scores: Sequence[Scores] = ()  # for bounds on I; empty if P has no critic
 
 
-class Prior(nn.Module):
+class Prior(nn.Module, ABC):
     """P(z, z') or P(z). Subclasses name the quantity to be estimated and give the ELBO."""
 
     quantity: Quantity
@@ -79,13 +80,13 @@ class Prior(nn.Module):
     needs_densities = False  # whether the ELBO contains the entropies of Q(z) and Q(z')
     largest_elbo = math.inf  # nats, an upper bound that holds for any data
 
+    @abstractmethod
     def elbo(self, estimator: Estimator, encoded: Encoded) -> Tensor:
         """The ELBO in nats up to log P_true(x) + log P_true(x'), []; its gradient is the estimator's."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, latents: tuple[Tensor, ...], marginals: Marginals) -> HeldOut:
         """The terms of the ELBO of held-out latents, [B, D] each."""
-        raise NotImplementedError
 
     def samplers(self, latents: tuple[Tensor, ...]) -> list[Sampler]:
         """Samplers of P: several if the ELBO is a mean over priors, none if P is Q. Raises NoSamples.
@@ -161,9 +162,9 @@ class ExplicitPrior(Prior):
     quantity = "entropy"
     needs_densities = True
 
+    @abstractmethod
     def log_prob(self, z: Tensor, z_prime: Tensor) -> Tensor:
         """log P(z, z'), [B, D] each -> [B], nats; log P(z) of an unstructured prior."""
-        raise NotImplementedError
 
     def log_marginal(self, z: Tensor) -> Tensor:
         """log P(z) in `log_ratio_by_moments`: the space's reference, [B, D] -> [B], nats."""

@@ -1,7 +1,6 @@
 """Sums over a table of scores that is computed one tile at a time, and again in the backward pass.
 
-t[i, j] = across(a_i, b_j), where `across` has no parameters; t[i, i], the positives, are left out of every sum.
-"""
+t[i, j] = across(a_i, b_j), where `across` has no parameters; t[i, i], the positives, are left out of every sum."""
 
 import math
 from collections.abc import Callable, Iterator

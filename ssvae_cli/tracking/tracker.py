@@ -96,8 +96,7 @@ class Tracker:
 
     def summary(self, values: dict, choices: dict, step: int) -> None:
         """hparams in the run's own event file (add_hparams would make a child run); at the very end summary.json, by
-        which a run has ended.
-        """
+        which a run has ended."""
         numbers = {k: float(v) for k, v in values.items() if isinstance(v, (int, float)) and "/" in k}
         for event in hparams(choices, dict.fromkeys(numbers, 0.0)):
             self._writer.file_writer.add_summary(event)

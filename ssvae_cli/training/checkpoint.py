@@ -27,8 +27,7 @@ def save(run: Path, state: dict) -> None:
 def load(run: Path, key: str = "resume") -> dict:
     """The run's last checkpoint, on the CPU; key: the setting that named the run.
 
-    Raises UserError where there is none, or one that holds more than plain data.
-    """
+    Raises UserError where there is none, or one that holds more than plain data."""
     path = run / CHECKPOINT
     require(path.is_file(), f"{key}={run}: no checkpoint there ({CHECKPOINT} is missing); give the folder of a run")
     try:

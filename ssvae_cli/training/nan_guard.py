@@ -23,8 +23,7 @@ class Diverged(UserError):
 class NanGuard:
     """Forward hooks on an objective's parts, each one reduction without host synchronisation; `check` alone waits.
 
-    first: [5], the first step at which each of TERMS was NaN or infinite.
-    """
+    first: [5], the first step at which each of TERMS was NaN or infinite."""
 
     def __init__(self, objective: Objective, device: torch.device):
         self.first = torch.full((len(TERMS),), NEVER, device=device)

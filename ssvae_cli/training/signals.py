@@ -1,7 +1,6 @@
 """SIGINT and SIGTERM between two training steps: the run saves its state and exits, to be resumed.
 
-The exit code is 128 + the signal's number, as in a shell: 130 for Ctrl-C, 143 for SIGTERM.
-"""
+The exit code is 128 + the signal's number, as in a shell: 130 for Ctrl-C, 143 for SIGTERM."""
 
 import signal
 import threading

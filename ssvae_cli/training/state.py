@@ -13,8 +13,7 @@ from ssvae_cli.training import checkpoint
 class TrainState:
     """`epoch` epochs are done, and `step` steps of the next, whose ELBOs sum to `total`, in `train_s` seconds.
 
-    noise: the generator of views and posterior samples, on the device. stored: what else a checkpoint holds.
-    """
+    noise: the generator of views and posterior samples, on the device. stored: what else a checkpoint holds."""
 
     def __init__(
         self,
