@@ -11,6 +11,7 @@ from ssvae_cli.errors import require
 from ssvae_cli.estimators.base import CONTRACT as ESTIMATOR
 from ssvae_cli.evaluation.evaluation import Values
 from ssvae_cli.evaluation.figures import pictures
+from ssvae_cli.evaluation.fit import Fit
 from ssvae_cli.evaluation.fresh_critics import fit_and_read, require_information
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.evaluation.samples import Pairs, Parts, normalised
@@ -33,14 +34,15 @@ def evaluate(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Values:
     require(isinstance(cfg.views, int) and cfg.views >= 1, f"views must be an integer of at least 1, got {cfg.views!r}")
     estimators = {name: build(node, f"estimators.{name}", ESTIMATOR) for name, node in cfg.estimators.items()}
     require_information(estimators)
-    build(cfg.training, "training")
+    training = build(cfg.training, "training")
     loaded = load_run(cfg.run, device=cfg.device, trust=cfg.trust)
+    build(cfg.critic, "critic", latent_dim=loaded.config.encoder.latent_dim)  # refused here, not after the metrics
     evaluation = build(loaded.config.evaluation, "evaluation")
     reading = evaluation.reading(loaded.objective, loaded.pairs, loaded.data)
 
     values = evaluation(reading, "validation") | evaluation(reading, "test")
     values["data/log_n_test"] = math.log(len(loaded.data.test))
-    values |= fresh_information(cfg, estimators, reading)
+    values |= fresh_information(cfg, estimators, training, reading)
     write_json(folder / "summary.json", {key: plain(value) for key, value in values.items()})
     (folder / "figures").mkdir(exist_ok=True)
     for name, figure in pictures(reading):
@@ -50,7 +52,7 @@ def evaluate(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Values:
     return values
 
 
-def fresh_information(cfg: DictConfig, estimators: dict, reading: Reading) -> dict[str, float]:
+def fresh_information(cfg: DictConfig, estimators: dict, training: Fit, reading: Reading) -> dict[str, float]:
     """`mi/fresh/<name>/test` and its standard error `mi/fresh/<name>/error`, nats; NaN for one that diverged.
 
     Each estimator trains its own critic on `views` pairs of views of every training x, with every coordinate as normal
@@ -62,7 +64,7 @@ def fresh_information(cfg: DictConfig, estimators: dict, reading: Reading) -> di
         return {}
     train, validation, test = (Pairs(*sides) for sides in latents.values())
     parts = normalised(Parts(train, *(pairs.rows(slice(SCORED)) for pairs in (validation, test))))
-    training, values = build(cfg.training, "training"), {}
+    values = {}
     for name, estimator in estimators.items():
         torch.manual_seed(cfg.seed)
         critic = build(cfg.critic, "critic", latent_dim=train.x.shape[1])

@@ -33,7 +33,7 @@ class Optimization(ABC):
         """The torch optimizer over parameter groups."""
 
     def attach(self, modules: Iterable[nn.Module], total_steps: int) -> "Optimization":
-        """Take the parameters of `modules`; biases, norms and scalars are not decayed."""
+        """Take the parameters of `modules`; biases, norms and scalars are not decayed. Raises UserError for none."""
         self.parameters = list(dict.fromkeys(p for m in modules for p in m.parameters() if p.requires_grad))
         require(len(self.parameters) > 0, "nothing to train: neither encoder, prior nor estimator has parameters")
         decayed = [p for p in self.parameters if p.ndim > 1]

@@ -10,6 +10,8 @@ import torch
 from helpers import composed, normal_pairs, refused, ssvae, train
 from ssvae_cli.estimators import NWJ, InfoNCE
 from ssvae_cli.eval import fresh_information
+from ssvae_cli.evaluation.evaluation import Evaluation
+from ssvae_cli.instantiate.build import build
 
 
 def test_a_later_reading_finds_what_training_reported(finished, tmp_path):
@@ -39,7 +41,8 @@ def test_fresh_critics_read_a_known_information():
     reading = SimpleNamespace(latents=lambda split, views: (x[rows[split]], y[rows[split]]))
     settings = ["critic.hidden=[64]", "critic.embedding_dim=16", "training.steps=300", "training.batch_size=128"]
     config = composed("run=none", "training.lr=0.003", "training.eval_every=50", *settings, command="eval")
-    values = fresh_information(config, {"infonce": InfoNCE(), "nwj": NWJ()}, reading)
+    training = build(config.training, "training")
+    values = fresh_information(config, {"infonce": InfoNCE(), "nwj": NWJ()}, training, reading)
     for name in ("infonce", "nwj"):
         value, error = values[f"mi/fresh/{name}/test"], values[f"mi/fresh/{name}/error"]
         assert 0 < error < 0.1 and -0.15 < value - information < 3 * error, name
@@ -53,10 +56,12 @@ def test_fresh_critics_read_a_known_information():
         "no run": (["run=."], "no checkpoint there"),
         "no views": (["run={run}", "views=0"], "views must be an integer of at least 1, got 0"),
         "no steps": (["run={run}", "training.steps=0"], "training.steps must be at least 1"),
+        "a critic without a layer's width": (["run={run}", "critic.hidden=[0]"], "critic.hidden must be layer widths"),
         "an estimator of entropies": (["run={run}", "+estimator@estimators.kde=kde"], "kde does not estimate I"),
     }.values(),
 )
-def test_bad_input_is_one_line(overrides, said, finished, tmp_path, monkeypatch, capfd):
+def test_bad_input_is_one_line_before_anything_is_read(overrides, said, finished, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(Evaluation, "__call__", lambda *_: pytest.fail("refused only after the metrics"))
     monkeypatch.chdir(tmp_path)
     assert said in refused(capfd, "eval", *(o.format(run=finished) for o in overrides))
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]

@@ -171,6 +171,11 @@ def test_the_classifiers_two_sides_each_get_their_own_gradient():
     assert all(torch.allclose(a, p.grad) for a, p in zip(own, network.parameters()))
 
 
+def test_parts_without_any_parameter_are_refused_in_a_line():
+    with pytest.raises(UserError, match="nothing to train"):
+        AdamW(lr=1.0, weight_decay=0.1, warmup=0.1, clip=None).attach([torch.nn.ReLU()], total_steps=1)
+
+
 def test_the_rate_warms_up_and_ends_near_zero():
     optimization = AdamW(lr=1.0, weight_decay=0.1, warmup=0.1, clip=None)
     optimization.attach([torch.nn.Linear(3, 2)], total_steps=100)

@@ -35,7 +35,7 @@ def fit(
     """Maximise objective(), a new batch at each call; `network` ends with the weights that `validate` rates highest.
 
     The initial weights are a candidate, so what cannot be learned stays at its start. patience: the fit ends after so
-    many validations without a better value; None: it never ends early.
+    many validations without a better value; None: it never ends early. optimizer: may be None if `steps` is 0.
     """
     best, weights, curve = -math.inf, copy.deepcopy(network.state_dict()), Curve([], [], 0)
     for step in range(steps + 1):

@@ -31,7 +31,7 @@ CONTRACT = Contract(
 RESAMPLED = 1024  # number of candidates from which a partner is drawn
 
 
-class NoSamples(NotImplementedError):
+class NoSamples(Exception):
     """P cannot be sampled, so no classifier can estimate its KL."""
 
 
