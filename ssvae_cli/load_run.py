@@ -16,6 +16,7 @@ from ssvae_cli.instantiate.trust import refuse_untrusted
 from ssvae_cli.objective import Objective, make_objective
 from ssvae_cli.pairs.base import CONTRACT as PAIRS
 from ssvae_cli.pairs.base import Pairs, make_pairs
+from ssvae_cli.paths import expanded
 from ssvae_cli.training import checkpoint
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def load_run(folder: str, *, device: str, trust: bool, dataset: DictConfig | Non
     trust: whether parts that are not ssvae's own may be built. Raises UserError where the folder holds no run, where it
     names parts that are not trusted, and where the data are of another shape than those it was trained on.
     """
-    run = Path(folder)
+    run = Path(expanded(folder, "run"))
     require(run.is_dir(), f"run={run}: no such folder; give the folder of a run")
     state = checkpoint.load(run, key="run")
     config = OmegaConf.create(state["config"])

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ssvae_cli.errors import allowed, require
+from ssvae_cli.paths import expanded, shell_command, typed
 from ssvae_cli.run_folder import flatten
 from ssvae_cli.tracking.names import is_own
 
@@ -74,7 +75,9 @@ class Group:
 def report(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> list[Group]:
     """Print the table and write report.html and table.csv into `folder`; returns the groups, one per row."""
     folders = [cfg.runs] if isinstance(cfg.runs, str) else list(cfg.runs)
-    runs = [run for name in folders for run in find_runs(Path(name))]
+    wrong = f"runs must be a folder or a list of folders, got {cfg.runs}"
+    require(folders != [] and all(isinstance(name, str) for name in folders), wrong)
+    runs = [run for name in folders for run in find_runs(Path(expanded(name, "runs")))]
     known = sorted({key for run in runs for key in run.summary})
     for metric in cfg.metrics:
         require(metric in known, f"metrics: no run has {metric}; {allowed(metric, known)}")
@@ -97,7 +100,8 @@ def find_runs(folder: Path) -> list[Run]:
     started = sorted(path.parent for path in folder.rglob("metrics.jsonl"))
     finished = [run for run in started if (run / "summary.json").exists()]
     for stopped in (run for run in started if run not in finished):
-        log.warning("%s is not finished, and left out; ssvae train resume=%s continues it", stopped, stopped)
+        resume = shell_command("ssvae", "train", f"resume={typed(stopped)}")
+        log.warning("%s is not finished, and left out; %s continues it", stopped, resume)
     require(finished != [], f"runs={folder}: no finished run of ssvae train below it")
     return [read(run) for run in finished]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 import torchvision
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from safetensors.torch import save as to_safetensors
 
 import ssvae_cli
@@ -33,9 +33,11 @@ from ssvae_cli.files import atomic_write
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.objective import Objective, make_objective
 from ssvae_cli.pairs.base import make_pairs
+from ssvae_cli.paths import shell_command, typed
 from ssvae_cli.run_folder import CHECKPOINT
 from ssvae_cli.tracking.console import Display, closing_table
 from ssvae_cli.tracking.tracker import Tracker
+from ssvae_cli.training.checkpoint import resolved_yaml
 from ssvae_cli.training.nan_guard import NanGuard
 from ssvae_cli.training.signals import SafePoint
 from ssvae_cli.training.state import TrainState
@@ -71,7 +73,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     optimization = build(cfg.optimizer, "optimizer").attach([objective], trainer.epochs * steps_per_epoch)
     untrained = copy.deepcopy(objective)
     nan_guard = NanGuard(objective, device)
-    stored = {"config": OmegaConf.to_yaml(cfg, resolve=True), "shapes": pairs.shapes(data)}
+    stored = {"config": resolved_yaml(cfg), "shapes": pairs.shapes(data)}
     state = TrainState(run, objective=objective, optimization=optimization, seed=cfg.seed, device=device, stored=stored)
     forward = Forward(objective, pairs, state.noise, compile=trainer.compile)
 
@@ -157,7 +159,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     tracker.close()
     closing_table(summary)
     log.info("run: %s", run)
-    log.info("tensorboard --logdir %s", run)
+    log.info("%s", shell_command("tensorboard", "--logdir", typed(run)))
     return summary
 
 

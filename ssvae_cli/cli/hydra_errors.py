@@ -3,35 +3,21 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NoReturn
 
-from ssvae_cli.cli.resume import override_name, override_value
+from hydra._internal.utils import get_args_parser
+
+from ssvae_cli.cli.overrides import override_name, override_value, separated
 from ssvae_cli.errors import UserError, allowed
 from ssvae_cli.instantiate.groups import choices, choices_with, known_groups
 
 
-def options_first(arguments: list[str]) -> list[str]:
-    """The options before the settings: Hydra takes these in one row, which an option would part.
-
-    Raises UserError for an option that is not Hydra's (a unique prefix is one), or is given wrongly: Hydra would print
-    its whole usage.
-    """
-    from hydra._internal.utils import get_args_parser
-
-    parser = get_args_parser()
-    parser.error = refuse
-    known = parser._option_string_actions
-    for argument in arguments:
+def refuse_unknown_options(arguments: list[str]) -> None:
+    """Raise UserError for an option that is not Hydra's (a unique prefix is one): Hydra would print its whole usage."""
+    known = get_args_parser()._option_string_actions
+    for argument in separated(arguments, "--")[0]:
         word = argument.partition("=")[0]
         if re.match(r"--?[a-zA-Z]", word) and not any(option.startswith(word) for option in known):
             raise UserError(f"unknown option {word}; a setting is key=value; {allowed(word, known)}")
-    settings = parser.parse_intermixed_args(arguments).overrides
-    return [*(a for a in arguments if a not in settings), *settings]
-
-
-def refuse(message: str) -> NoReturn:
-    """In place of argparse's own, which prints the usage."""
-    raise UserError(message)
 
 
 def one_line(error: Exception, command: str, overrides: list[str]) -> str:

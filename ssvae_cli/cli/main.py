@@ -12,10 +12,12 @@ from pathlib import Path
 
 from ssvae_cli import __version__
 from ssvae_cli.cli.help import groups, keys
-from ssvae_cli.cli.hydra_errors import one_line, options_first, refuse_added_keys
+from ssvae_cli.cli.hydra_errors import one_line, refuse_added_keys, refuse_unknown_options
+from ssvae_cli.cli.overrides import overrides_of, plain_path
 from ssvae_cli.cli.resume import resume_overrides, sweep_overrides
 from ssvae_cli.distributed.launch import wait_for_rank_zero, worker_overrides
 from ssvae_cli.errors import PartError, UserError, allowed, machine_error, require, require_seed
+from ssvae_cli.paths import shell_command, typed
 from ssvae_cli.training.signals import Stopped, leave
 
 # A command: its configuration is conf/<name>.yaml, its job a function of (config, folder, choices).
@@ -90,23 +92,24 @@ def run(arguments: list[str]) -> None:
     if "--version" in arguments:
         print(f"ssvae {__version__}")
         return
-    command, *overrides = arguments
+    command, *words = arguments
     require(command in COMMANDS, f"unknown command '{command}'; {allowed(command, COMMANDS)}")
-    hydra_main(command, overrides)
+    hydra_main(command, words)
 
 
-def hydra_main(command: str, overrides: list[str]) -> None:
-    """Hand `overrides` to Hydra, with errors of composition turned into one line each."""
+def hydra_main(command: str, words: list[str]) -> None:
+    """Hand a command's words to Hydra, with errors of composition turned into one line each."""
     import hydra
     from hydra.errors import ConfigCompositionException
     from omegaconf import OmegaConf
 
-    overrides = options_first(overrides)
+    refuse_unknown_options(words)
+    overrides = overrides_of(command, words)
     for resolver in (groups, keys):  # of hydra.help
         OmegaConf.register_new_resolver(f"ssvae.{resolver.__name__}", resolver, replace=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that exceptions come here instead of being printed there
     sys.argv = ["ssvae", *sweep_overrides(resume_overrides(overrides))]
-    sys.argv += worker_overrides(overrides)
+    sys.argv += [plain_path(override, command) for override in worker_overrides(overrides)]
     completing = {"-sc", "--shell-completion"} & set(overrides)
     if completing and "COMP_LINE" in os.environ:
         # Hydra takes the first word as the program's name, and the second as an override.
@@ -204,9 +207,9 @@ def start(command: str, config) -> float | None:
         job(config, folder, dict(hydra_config.runtime.choices))
     except (Stopped, KeyboardInterrupt) as stopped:
         number = stopped.number if isinstance(stopped, Stopped) else signal.SIGINT
-        where = f"sweep.resume={folder.parent}" if sweeping else f"resume={folder}"
+        where = f"sweep.resume={typed(folder.parent)}" if sweeping else f"resume={typed(folder)}"
         resumable = command == "train" and (sweeping or (folder / CHECKPOINT).exists())
-        raise Stopped(number, f"ssvae {command} {where}" if resumable else None) from None
+        raise Stopped(number, shell_command("ssvae", command, where) if resumable else None) from None
     except PartError as error:  # of a user's own class: a line on the terminal, the traceback in the log alone
         file = log_traceback(error)
         raise (UserError(f"{error}; the traceback is in {file}") if file else error) from error

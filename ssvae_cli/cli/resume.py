@@ -2,18 +2,9 @@
 
 from pathlib import Path
 
+from ssvae_cli.cli.overrides import override_name, override_value, quoted
 from ssvae_cli.errors import UserError, require
-
-
-def override_value(key: str, overrides: list[str]) -> str | None:
-    """The value that the overrides give a key; None for none, or null."""
-    values = [o.split("=", 1)[1] for o in overrides if o.startswith(f"{key}=")]
-    return values[-1] if values and values[-1] not in ("", "null") else None
-
-
-def override_name(override: str) -> str:
-    """The key or group that an override is about."""
-    return override.split("=", 1)[0].lstrip("+~")
+from ssvae_cli.paths import literal
 
 
 def stored_overrides(file: Path, asked: str, what: str) -> list[str]:
@@ -46,7 +37,7 @@ def resume_overrides(overrides: list[str]) -> list[str]:
     replaced = {override_name(o) for o in overrides}
     inherited = [o for o in own if override_name(o) not in replaced]
     # Hydra would write .hydra again, not whole at every moment: `store_overrides` does it instead.
-    return [*overrides, *inherited, f"hydra.run.dir={run}", "hydra.output_subdir=null"]
+    return [*overrides, *inherited, f"hydra.run.dir={quoted(literal(run))}", "hydra.output_subdir=null"]
 
 
 def sweep_overrides(overrides: list[str]) -> list[str]:
@@ -60,4 +51,4 @@ def sweep_overrides(overrides: list[str]) -> list[str]:
     new = [o for o in asked if o not in own and not override_name(o).startswith("hydra")]
     require(not new, f"sweep.resume={folder}: {', '.join(new)} is not of that sweep, which is: {' '.join(own)}")
     options = [o for o in overrides if o not in own and o not in ("-m", "--multirun")]
-    return ["-m", *options, *own, f"hydra.sweep.dir={folder}"]
+    return ["-m", *options, *own, f"hydra.sweep.dir={quoted(literal(folder))}"]

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ssvae_cli.distributed.launch import is_worker
 from ssvae_cli.errors import UserError, allowed, machine_error, require
+from ssvae_cli.paths import shell_command, shell_word, typed
 from ssvae_cli.run_folder import FAILED, holds_run, is_finished, last_line, remove_empty
 
 
@@ -67,9 +68,8 @@ class Guard(Callback):
             return
         run = Path(config.hydra.run.dir)
         if config.get("resume") is None:
-            require(
-                not holds_run(run), f"hydra.run.dir={run} already holds a run; give another folder, or resume={run}"
-            )
+            resume = shell_word(f"resume={typed(run)}")
+            require(not holds_run(run), f"hydra.run.dir={run} already holds a run; give another folder, or {resume}")
         else:
             from ssvae_cli.training.checkpoint import refuse_other_run  # torch, which completion does without
 
@@ -80,9 +80,10 @@ class Guard(Callback):
         require(config.get("resume") is None, "resume goes on with one run; leave out -m, or give sweep.resume=DIR")
         sweep, again = Path(config.hydra.sweep.dir), OmegaConf.select(config, "sweep.resume")
         occupied = any(sweep.glob("*/metrics.jsonl")) or any(sweep.glob(f"*/{FAILED}"))
+        resume = shell_word(f"sweep.resume={typed(sweep)}")
         require(
             again is not None or not occupied,
-            f"hydra.sweep.dir={sweep} already holds a sweep; give another folder, or sweep.resume={sweep}",
+            f"hydra.sweep.dir={sweep} already holds a sweep; give another folder, or {resume}",
         )
         sweeps.append(Sweep(sweep, ended_jobs(sweep)))
 
@@ -126,7 +127,7 @@ def print_failed(sweep: Sweep) -> int:
     for line in failed:
         print(f"ssvae: {line}", file=sys.stderr)
     if failed:
-        remedy = f"ssvae train sweep.resume={sweep.folder} runs what is missing"
+        remedy = f"{shell_command('ssvae', 'train', f'sweep.resume={typed(sweep.folder)}')} runs what is missing"
         print(f"ssvae: {len(failed)} failed; {remedy}", file=sys.stderr)
     return len(failed)
 
@@ -135,7 +136,8 @@ def print_ended(sweep: Sweep) -> None:
     """Print that nothing is missing from a sweep, and the command that compares its jobs."""
     ended = ended_jobs(sweep.folder)
     word = "had ended" if ended == sweep.ended else "have ended"
-    print(f"ssvae: all jobs {word} ({ended}); ssvae report runs={sweep.folder} compares them", file=sys.stderr)
+    report = shell_command("ssvae", "report", f"runs={typed(sweep.folder)}")
+    print(f"ssvae: all jobs {word} ({ended}); {report} compares them", file=sys.stderr)
 
 
 def metric_of(run: Path, name: str) -> float | None:

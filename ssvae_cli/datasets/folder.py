@@ -14,6 +14,7 @@ from ssvae_cli.datasets.io.images import ImageFiles, image_paths, require_size
 from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.errors import allowed, require
+from ssvae_cli.paths import expanded
 
 SHOWN = 20  # names in an error line, at most
 
@@ -42,7 +43,7 @@ def folder(
     """
     require_size(size=size)
     storage = Storage(memory_gb, workers)
-    base = Path(root).expanduser()
+    base = Path(expanded(root, "root"))
     require(base.is_dir(), f"root={root}: no such folder; it should hold train/ and test/")
     classes = _classes(base / "train")
     train, test = (_files(base / part, classes) for part in ("train", "test"))

@@ -13,6 +13,7 @@ from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.datasets.npz import read_npz, split_up
 from ssvae_cli.errors import UserError, did_you_mean, require
+from ssvae_cli.paths import expanded
 
 
 def paired(
@@ -39,7 +40,7 @@ def paired(
     require_size(size=size, size2=size2)
     sizes = {"validation": validation, "test": test, "limit": limit}
     storage = Storage(memory_gb, workers)
-    base = Path(path).expanduser()
+    base = Path(expanded(path, "path"))
     require(base.exists(), f"path={path}: no such file or folder")
     if not base.is_dir():
         return read_npz(path, {"x": images_or_vectors, "x2": images_or_vectors}, storage, **sizes)

@@ -24,6 +24,7 @@ from ssvae_cli.datasets.io.rows import Rows
 from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.errors import UserError, require
+from ssvae_cli.paths import expanded
 
 DIGITS = tuple("0123456789")
 STL10 = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
@@ -151,7 +152,7 @@ def _streamed(x: list[np.ndarray], y: np.ndarray, storage: Storage) -> Streamed:
 @contextmanager
 def _errors(name: str, root: str, download: bool, files: Files) -> Iterator[Path]:
     """root as a path; an error of torchvision inside becomes one line that names the file and the remedy."""
-    base = Path(root).expanduser()
+    base = Path(expanded(root, "root"))
     remedy = f"give the folder that holds {name}, or download=true to fetch it"
     require(download or base.is_dir(), f"root={root}: no such folder; {remedy}")
     try:

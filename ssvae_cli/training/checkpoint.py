@@ -4,6 +4,7 @@ import contextlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -11,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from ssvae_cli.errors import UserError, require
 from ssvae_cli.files import atomic_write
 from ssvae_cli.instantiate.trust import refuse_untrusted
+from ssvae_cli.paths import literal
 from ssvae_cli.run_folder import CHECKPOINT, flatten
 
 MAY_CHANGE = ("trainer.device", "dataset.workers")  # when a run is resumed, besides trainer.epochs upward
@@ -58,6 +60,19 @@ def set_random_state(states: list[torch.Tensor], device: torch.device) -> None:
     torch.set_rng_state(states[0])
     if device.type == "cuda" and len(states) > 1:
         torch.cuda.set_rng_state(states[1], device)
+
+
+def resolved_yaml(config: DictConfig) -> str:
+    """The configuration as YAML, every reference resolved; a path with ${ in its name reads back as it is."""
+
+    def escaped(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: escaped(value) for key, value in node.items()}
+        if isinstance(node, list):
+            return [escaped(value) for value in node]
+        return literal(node) if isinstance(node, str) else node
+
+    return OmegaConf.to_yaml(OmegaConf.create(escaped(OmegaConf.to_container(config, resolve=True))))
 
 
 def refuse_other_run(run: Path, config: DictConfig) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.errors import UserError, require
+from ssvae_cli.paths import expanded
 
 LOCAL_HEADER = 30  # bytes, of a member of a zip file, before its name
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -19,7 +20,7 @@ HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.re
 @contextmanager
 def opened(path: str, setting: str) -> Iterator[np.lib.npyio.NpzFile]:
     """An .npz file; a fault in it is a UserError. setting: the key that named the file."""
-    file = Path(path).expanduser()
+    file = Path(expanded(path, setting))
     require(file.is_file(), f"{setting}={path}: no such file")
     try:
         loaded = np.load(file, allow_pickle=False)

@@ -1,0 +1,46 @@
+"""Paths as users write them, and commands as users can paste them."""
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+from ssvae_cli.errors import require
+
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # breaks the line, or is no character
+MISREAD = re.compile(r"[-+~]|(null|\?\?\?)$", re.I)  # an option, a change of the configuration, a home; no value
+
+
+def expanded(path: str, setting: str) -> str:
+    """A path with its `~` or `~user` replaced by a home folder, as in a shell. Raises UserError where none is known.
+
+    setting: the key that named the path. A file or folder whose own name begins with ~ is found as well."""
+    home = os.path.expanduser(path)
+    if not path.startswith("~") or (os.path.exists(path) and (home == path or not os.path.exists(home))):
+        return path
+    user = path.split("/")[0]
+    require(home != path, f"{setting}={path}: the home folder {user} is not known; a name with a ~ is written ./{user}")
+    return home
+
+
+def typed(path: str | Path) -> str:
+    """A path as it is typed: with ./ in front where its first characters would be read as something else."""
+    return f"./{path}" if MISREAD.match(str(path)) else str(path)
+
+
+def shell_command(*words: str) -> str:
+    """A command line that a shell (bash, zsh) reads as exactly these words; always one line."""
+    return " ".join(map(shell_word, words))
+
+
+def shell_word(word: str) -> str:
+    """One word, quoted for a shell where that is needed."""
+    if not UNPRINTABLE.search(word):
+        return shlex.quote(word)
+    escaped = word.replace("\\", r"\\").replace("'", r"\'")
+    return "$'" + UNPRINTABLE.sub(lambda char: "".join(rf"\{b:03o}" for b in os.fsencode(char[0])), escaped) + "'"
+
+
+def literal(text: str) -> str:
+    """Text in which OmegaConf finds no interpolation: ${x} is \\${x}."""
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
