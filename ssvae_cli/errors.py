@@ -60,7 +60,7 @@ def require_seed(seed: object) -> None:
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """The choice whose spelling is close to `word`, if one is."""
-    close = difflib.get_close_matches(word, sorted(map(str, choices)), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word, sorted(map(str, choices)), n=1, cutoff=0.65)
     return close[0] if close else None
 
 

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from ssvae_cli import __version__
 from ssvae_cli.cli.help import groups, keys
-from ssvae_cli.cli.hydra_errors import one_line, refuse_added_keys, refuse_unknown_options
+from ssvae_cli.cli.hydra_errors import one_line, refuse_added_keys
 from ssvae_cli.cli.overrides import overrides_of, plain_path
 from ssvae_cli.cli.resume import resume_overrides, sweep_overrides
+from ssvae_cli.cli.streams import open_streams
+from ssvae_cli.cli.suggestions import refuse_unknown_options
 from ssvae_cli.distributed.launch import wait_for_rank_zero, worker_overrides
 from ssvae_cli.errors import PartError, UserError, allowed, machine_error, require, require_seed
 from ssvae_cli.paths import shell_command, typed
@@ -54,10 +56,13 @@ def main() -> None:
 
     A run that SIGINT or SIGTERM stops exits with 130 or 143; a command whose output is closed, as by `head`, with 141.
     """
+    open_streams()
     before = signal.signal(signal.SIGTERM, leave)
     try:
-        run(sys.argv[1:])
-        sys.stdout.flush()
+        try:
+            run(sys.argv[1:])
+        finally:
+            sys.stdout.flush()  # here, where a reader that has gone is noticed
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes what is left at its end
         sys.exit(128 + signal.SIGPIPE)
@@ -93,7 +98,8 @@ def run(arguments: list[str]) -> None:
         print(f"ssvae {__version__}")
         return
     command, *words = arguments
-    require(command in COMMANDS, f"unknown command '{command}'; {allowed(command, COMMANDS)}")
+    first = "; the command comes first, as in ssvae train prior=infonce" if re.search("^-|=", command) else ""
+    require(command in COMMANDS, f"unknown command '{command}'; {allowed(command, COMMANDS)}{first}")
     hydra_main(command, words)
 
 
@@ -103,7 +109,7 @@ def hydra_main(command: str, words: list[str]) -> None:
     from hydra.errors import ConfigCompositionException
     from omegaconf import OmegaConf
 
-    refuse_unknown_options(words)
+    refuse_unknown_options(command, words)
     overrides = overrides_of(command, words)
     for resolver in (groups, keys):  # of hydra.help
         OmegaConf.register_new_resolver(f"ssvae.{resolver.__name__}", resolver, replace=True)

@@ -1,0 +1,160 @@
+"""What a mistaken option, key or choice was perhaps meant to be: the right hint, or none."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from hydra import compose, initialize_config_module
+from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+
+from ssvae_cli.cli.other_words import KEY_OF, hint_of
+from ssvae_cli.cli.overrides import override_value, quoted, separated
+from ssvae_cli.errors import UserError, did_you_mean, nearest
+from ssvae_cli.instantiate.groups import choices, conf, known_groups
+from ssvae_cli.paths import expanded, literal, shell_word, typed
+
+
+def refuse_unknown_options(command: str, arguments: list[str]) -> None:
+    """Raise UserError for an option that is not Hydra's (a unique prefix is one): Hydra would print its whole usage."""
+    options = get_args_parser()._option_string_actions
+    arguments = separated(arguments, "--")[0]
+    for argument, following in zip(arguments, [*arguments[1:], ""]):
+        word, equals, value = argument.partition("=")
+        if re.match(r"--?[a-zA-Z]", word) and not any(option.startswith(word) for option in options):
+            value = value if equals or following.startswith("-") else following
+            raise UserError(f"unknown option {word}{setting_meant(command, word, value, options)}")
+
+
+def setting_meant(command: str, option: str, value: str, options: Iterable[str]) -> str:
+    """The end of the line for an unknown option: the setting, option or file that it was perhaps meant to be."""
+    key = option.strip("-").replace("-", "_")
+    found = key if key in known_groups() else key_meant(key, config_of(command, []))
+    if found:
+        return f"; a setting has no dashes: {shell_word(f'{found}={value}')}"
+    if os.path.exists(option):
+        return f"; the file or folder is ./{option}"
+    long = {known.strip("-"): known for known in options if known.startswith("--")}
+    close = nearest(key, long)
+    meant = f"; did you mean '{long[close]}'?" if close else ""
+    return f"; a setting is key=value; ssvae {command} --help shows every one{meant}"
+
+
+def unknown_choice(group: str, choice: str, listed: list[str], overrides: list[str]) -> str:
+    """The line for a word that is no choice of its group; what it is elsewhere comes before what is spelt like it."""
+    others = [other for other in known_groups() if choice in choices(other)]
+    if group == "encoder_prime" and choice in choices("encoder"):
+        hint = f"; an encoder of another kind is encoder@encoder_prime={choice}"
+    elif known := hint_of(choice):
+        hint = f"; {known}"
+    elif (
+        group == "encoder"
+        and not any(name.startswith(choice) for name in listed)
+        and (model := torchvision_model(choice))
+    ):
+        hint = f"; torchvision's is encoder=torchvision encoder.backbone.name={model}"
+    elif group == "dataset" and os.path.exists(expanded(choice, group)):
+        own = (
+            ["dataset=folder", "dataset.root"]
+            if os.path.isdir(expanded(choice, group))
+            else ["dataset=npz", "dataset.path"]
+        )
+        hint = f"; a file or folder of your own is {own[0]} {shell_word(f'{own[1]}={typed(choice)}')}"
+    elif others:
+        hint = f"; {choice} is a choice of {others[0]}: {others[0]}={choice}"
+    else:
+        hint = did_you_mean(choice, listed)
+    if any(override_value(key, overrides) for key in ("resume", "sweep.resume")) and not own_folders(overrides):
+        hint += "; if it is a choice of your own, give its --config-dir again"
+    return f"{group}={choice} is not a choice; allowed: {', '.join(sorted(listed))}{hint}"
+
+
+def torchvision_model(word: str) -> str | None:
+    """The model of torchvision that is called so, else the first whose name begins so."""
+    from torchvision import models  # slow, and needed only here
+
+    plain = {re.sub(r"\W|_", "", name): name for name in models.list_models(module=models)}
+    word = re.sub(r"\W|_", "", word.lower())
+    return plain.get(word) or next((name for key, name in plain.items() if key.startswith(word)), None)
+
+
+def unknown_key(wrong: str, command: str, overrides: list[str]) -> str:
+    """The line for a key that the configuration lacks: those that stand where it was looked for, and the nearest."""
+    if wrong in known_groups():
+        return f"{wrong} is a group: it takes the name of a choice, and its keys are {wrong}.KEY"
+    group, _, part = wrong.rpartition("/")
+    value = override_value(wrong, overrides)
+    if value in choices(group):  # a part of a choice, which Hydra gives a package and not a group
+        return f"unknown group {wrong}; did you mean {group}@{group}.{part}={value}?"
+    config = config_of(command, overrides)
+    meant, known = key_meant(wrong, config), siblings(wrong, config)
+    if meant and "." not in wrong and meant.endswith(f".{wrong}"):
+        known = [meant]
+    having = [choice for choice in choices(wrong.rpartition(".")[0]) if has_key(*wrong.rsplit(".", 1), choice)]
+    hint = f"; did you mean '{meant}'?" if meant else f"; these have it: {', '.join(having)}" if having else ""
+    return f"unknown key {wrong}; allowed: {', '.join(sorted(known)) or 'none'}{hint}"
+
+
+def has_key(group: str, key: str, choice: str) -> bool:
+    """Whether a choice of a group has a key of its own at its top."""
+    return re.search(rf"^{re.escape(key)}:", (conf() / group / f"{choice}.yaml").read_text(), re.M) is not None
+
+
+def siblings(wrong: str, config: DictConfig) -> list[str]:
+    """The keys where a mistaken one was looked for: below as much of it as there is."""
+    parent, node = wrong, None
+    while not isinstance(node, DictConfig):
+        parent = parent.rpartition(".")[0]
+        node = OmegaConf.select(config, parent) if parent else config
+    return [f"{parent}.{key}".lstrip(".") for key in node if not str(key).startswith("_")]
+
+
+def key_meant(wrong: str, config: DictConfig) -> str | None:
+    """The key that a mistaken one was perhaps meant to be.
+
+    That of the same last word in the same group, a sibling that is spelt like it, that of the same last word elsewhere,
+    or what another program's word for it is here."""
+    last, top = wrong.rpartition(".")[2], wrong.partition(".")[0]
+    same = [key for key in keys_of(config) if key.rpartition(".")[2] == last]
+    same = [key for key in same if not key.startswith("evaluation.") or top == "evaluation"]
+    same.sort(key=lambda key: (not key.startswith(f"{top}."), key.count(".")))
+    if same and (top == wrong or same[0].startswith(f"{top}.")):
+        return same[0]
+    around = siblings(wrong, config)
+    start = around[0].rpartition(".")[0] if around else ""
+    first = wrong.removeprefix(f"{start}.").partition(".")[0]
+    if close := nearest(first, (key.rpartition(".")[2] for key in around)):
+        return f"{start}.{close}".lstrip(".")
+    other = KEY_OF.get(last)
+    known = other and (other.startswith("hydra.") or OmegaConf.select(config, other) is not None or other in config)
+    return same[0] if same else other if known else None
+
+
+def keys_of(config: DictConfig | dict, prefix: str = "") -> Iterator[str]:
+    """Every dotted key at any depth, groups among them."""
+    plain = OmegaConf.to_container(config) if isinstance(config, DictConfig) else config
+    for key, value in plain.items():
+        if not str(key).startswith("_"):
+            yield f"{prefix}{key}"
+            if isinstance(value, dict):
+                yield from keys_of(value, f"{prefix}{key}.")
+
+
+def own_folders(overrides: list[str]) -> list[str]:
+    """What --config-dir was given."""
+    return re.findall(r"(?:^|\0)(?:--config-dir|-cd)[=\0]([^\0]+)", "\0".join(overrides))
+
+
+def config_of(command: str, overrides: list[str]) -> DictConfig:
+    """A command's configuration under the choices that were made, as far as they can be composed."""
+    GlobalHydra.instance().clear()
+    with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
+        own = [quoted(literal(f"file://{Path(folder).absolute()}")) for folder in own_folders(overrides)]
+        paths = [f"hydra.searchpath=[{','.join(own)}]"]
+        chosen = [o for o in overrides if re.split("[@=]", o)[0] in known_groups() and "," not in o]
+        try:
+            return compose(command, overrides=[*chosen, *paths])
+        except Exception:  # the choices are themselves what is wrong
+            return compose(command, overrides=paths)
