@@ -111,7 +111,7 @@ def read(folder: Path) -> Run:
     return Run(
         folder=folder,
         config=flatten(OmegaConf.load(folder / ".hydra" / "config.yaml")),
-        overrides=tuple(OmegaConf.load(folder / ".hydra" / "overrides.yaml")),
+        overrides=tuple(OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "overrides.yaml"))),
         summary=json.loads((folder / "summary.json").read_text()),
         history=[json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()],
     )

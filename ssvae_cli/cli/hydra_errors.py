@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from omegaconf.errors import InterpolationResolutionError
 
-from ssvae_cli.cli.overrides import AS_REFERENCE, ONE_FOLDER, PATH_KEY, SETTING, override_name, quoted
+from ssvae_cli.cli.overrides import AS_REFERENCE, ONE_FOLDER, PATH_KEY, SETTING, hydra_value, override_name, quoted
 from ssvae_cli.cli.suggestions import unknown_choice, unknown_key
 from ssvae_cli.errors import UserError, allowed
 from ssvae_cli.instantiate.groups import choices_with, known_groups
@@ -37,8 +37,8 @@ def one_line(error: Exception, command: str, overrides: list[str]) -> str:
     headings = ("full_key", "object_type", "Set the environment variable", "See https")
     lines = [line.strip() for line in text.splitlines()]
     said = " ".join(line for line in lines if line and not line.startswith(headings))
-    if isinstance(error, InterpolationResolutionError) and error.full_key:
-        return f"{error.full_key}: {said}{meant_as_it_stands(error)}"
+    if isinstance(error, InterpolationResolutionError):
+        return unresolved(said, error.full_key, overrides)
     names_it = type(error).__module__.startswith(("hydra", "omegaconf"))
     return said if names_it else f"{said}; given: {' '.join(overrides)}"
 
@@ -53,14 +53,20 @@ def unreadable(override: str, command: str) -> str:
     return f"{override}: the value cannot be read; as text, between quotes: {as_text}; a list is written [a,b]"
 
 
-def meant_as_it_stands(error: Exception) -> str:
-    """'; ...' with the override that gives a path its ${...} as mere characters, where that is what it may be."""
-    key, value = error.full_key, getattr(error.child_node, "_value", lambda: None)()
-    if not PATH_KEY.fullmatch(key) or not isinstance(value, str):
-        return ""
-    if ONE_FOLDER.fullmatch(key):
-        return f"; {AS_REFERENCE}"
-    return f"; a name with ${{ in it is written {shell_word(f'{key}={quoted(literal(value))}')}"
+def unresolved(said: str, key: str | None, overrides: list[str]) -> str:
+    """The line for a ${...} that leads nowhere, with the override that makes mere characters of it in a path's name."""
+    named = re.findall(r"'([^']+)'", said)
+    for override in overrides:
+        name, value = override_name(override), override.partition("=")[2]
+        if "${" not in value or name != key and not any(word in value for word in named):
+            continue
+        if ONE_FOLDER.fullmatch(name):
+            return f"{name}: {said}; {AS_REFERENCE}"
+        if PATH_KEY.fullmatch(name):
+            parsed = hydra_value(value)
+            written = shell_word(f"{name}={quoted(literal(getattr(parsed, 'text', value)))}")
+            return f"{name}: {said}; a name with ${{ in it is written {written}"
+    return f"{key}: {said}" if key else said
 
 
 def missing_group(group: str, package: str | None, command: str) -> str:

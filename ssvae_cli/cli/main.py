@@ -185,10 +185,11 @@ def start(command: str, config) -> float | None:
     job, log = pkgutil.resolve_name(COMMANDS[command][0]), logging.getLogger("ssvae_cli")
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
+    overrides = OmegaConf.to_container(hydra_config.overrides.task)  # as they are written: ${ in a path stays
     sweeping = hydra_config.mode is RunMode.MULTIRUN
     searching = sweeping and not hydra_config.sweeper._target_.endswith(".BasicSweeper")
     try:
-        refuse_added_keys(config, hydra_config.overrides.task, hydra_config.runtime.choices)
+        refuse_added_keys(config, overrides, hydra_config.runtime.choices)
         for key in OmegaConf.missing_keys(config):
             raise UserError(f"{key} has no default; give {key}=...")
         trust = config.get("trust", False)
@@ -209,7 +210,7 @@ def start(command: str, config) -> float | None:
             if has_ended(run, epochs):
                 log.info("%s has ended, after epoch %d; trainer.epochs=N goes on to epoch N", run, epochs)
                 return None
-            store_overrides(folder, config, hydra_config.overrides.task)
+            store_overrides(folder, config, overrides)
         job(config, folder, dict(hydra_config.runtime.choices))
     except (Stopped, KeyboardInterrupt) as stopped:
         number = stopped.number if isinstance(stopped, Stopped) else signal.SIGINT
@@ -222,7 +223,7 @@ def start(command: str, config) -> float | None:
     except Exception as error:
         mistake = cause_of(error)
         if mistake is None and isinstance(error, OmegaConfBaseException):  # a key that was removed, or leads nowhere
-            mistake = UserError(one_line(error, command, []))
+            mistake = UserError(one_line(error, command, overrides))
         if mistake is None:
             log.error("%s", traceback.format_exc())
             raise

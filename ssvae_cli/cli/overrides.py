@@ -121,8 +121,7 @@ def own_keys(command: str) -> set[str]:
 def placed(command: str, paths: list[str], settings: list[str], *, sweeping: bool) -> str:
     """The override that gives the paths that stand alone their key. Raises UserError where they cannot have it."""
     key, first = PLACE.get(command), paths[0]
-    there = [path for path in paths if os.path.exists(expanded(path, key or path))]
-    missing = next((path for path in paths if path not in there), None)
+    missing = next((path for path in paths if not os.path.exists(expanded(path, key or path))), None)
     if key is None or missing is not None:
         no_file = "no file or folder, and " if key else ""
         word = first if key is None else missing
@@ -160,49 +159,55 @@ def plain_path(override: str, command: str, *, sweeping: bool = False) -> str:
     name = override_name(override)
     if key.startswith("~") or not PATH_KEY.fullmatch(name) or value in ("", "null"):
         return override
-    path, parsed, is_one = expanded(value, name), hydra_value(value), ONE_FOLDER.fullmatch(name)
-    if os.path.exists(path):
-        return f"{key}={one_path(name, literal(typed(path)))}"
-    if isinstance(parsed, QuotedString):
+    parsed, is_one = hydra_value(value), is_there(value) or ONE_FOLDER.fullmatch(name)
+    if isinstance(parsed, QuotedString) and not is_there(value):
         return f"{key}={one_path(name, parsed.text)}"
-    lists = name == "runs" or "." in name  # data sets of a user's own may take several paths
-    if not is_one and is_hydras_own(parsed, lists=lists, sweeping=sweeping):
+    if not is_one and is_hydras_own(parsed, name, sweeping=sweeping):
         return override
-    bracketed = name == "runs" and value.startswith("[") and value.endswith("]")
+    bracketed = not is_one and name == "runs" and value.startswith("[") and value.endswith("]")
     parts = [value] if is_one else existing_parts(value[1:-1] if bracketed else value)
     if not sweeping and len(parts) > 1 and name != "runs":
-        several = all(os.path.exists(expanded(part, name)) for part in parts)
         sweep = shell_command("ssvae", command, "-m", override)
-        require(not several, f"{name}={value}: several values are a sweep, {sweep}")
+        require(not all(map(is_there, parts)), f"{name}={value}: several values are a sweep, {sweep}")
         parts = [value]
-    together = ",".join(one_path(name, references(part)) for part in parts)
+    together = ",".join(one_path(name, as_omegaconf(part)) for part in parts)
     return f"{key}=[{together}]" if bracketed or (len(parts) > 1 and not sweeping) else f"{key}={together}"
 
 
-def is_hydras_own(parsed: Any, *, lists: bool, sweeping: bool) -> bool:
-    """Whether a value is one that only Hydra's grammar can write: quoted strings in a list, or a function's sweep."""
-    if isinstance(parsed, list) and lists:
-        return not all(is_plain(value) for value in parsed)
+def is_hydras_own(parsed: Any, name: str, *, sweeping: bool) -> bool:
+    """Whether a value is one that only Hydra's grammar can write: a list, quoted strings in it, a function's sweep."""
+    if isinstance(parsed, list):  # a data set of a user's own may take several paths
+        return "." in name or any(isinstance(value, QuotedString) for value in parsed)
     if isinstance(parsed, ChoiceSweep) and parsed.simple_form:
-        return not all(is_plain(value) for value in parsed.list)
+        lists = name == "runs" or "." in name
+        return any(isinstance(value, QuotedString) or lists and isinstance(value, list) for value in parsed.list)
     return sweeping and isinstance(parsed, Sweep)
-
-
-def is_plain(value: Any) -> bool:
-    """Whether an element of Hydra's grammar is what an unquoted path without odd characters is read as."""
-    return value is None or isinstance(value, (str, int, float))
 
 
 def existing_parts(value: str) -> list[str]:
     """The paths between commas; a comma that belongs to the name of a file or folder does not divide."""
     words, parts = value.split(","), []
     while words:
-        ends = (end for end in range(len(words), 1, -1) if os.path.exists(",".join(words[:end])))
-        end = next(ends, 1)
-        part = ",".join(words[:end])
-        parts.append(part if os.path.exists(part) else part.strip())
-        words = words[end:]
+        end = next((end for end in range(len(words), 1, -1) if is_there(",".join(words[:end]))), 1)
+        part, words = ",".join(words[:end]), words[end:]
+        parts.append(part if is_there(part) or part == value else part.strip())
     return parts
+
+
+def is_there(path: str) -> bool:
+    """Whether a file or folder of that name exists."""
+    return os.path.exists(path) or os.path.exists(os.path.expanduser(path))
+
+
+def as_omegaconf(path: str) -> str:
+    """A path as OmegaConf reads it; ${...} in one that does not exist is a reference to another key, if it can be."""
+    if is_there(path):
+        return literal(typed(expanded(path, "path")))
+    try:
+        OmegaConf.create({"value": path})
+    except OmegaConfBaseException:
+        return literal(path)
+    return path
 
 
 def one_path(name: str, text: str) -> str:
@@ -213,18 +218,10 @@ def one_path(name: str, text: str) -> str:
     return quoted(expanded(text, name))
 
 
-def references(text: str) -> str:
-    """The text, with ${...} a reference to another key where it can be one, and plain characters elsewhere."""
-    try:
-        OmegaConf.create({"value": text})
-    except OmegaConfBaseException:
-        return literal(text)
-    return text
-
-
 def quoted(text: str) -> str:
     """A value that Hydra reads as this text, in quotes only where they are needed."""
-    return text if hydra_value(text) == text else QuotedString(text, Quote.double).with_quotes()
+    plain = hydra_value(text) == text and "\\" not in text  # before a comma, a backslash means something else
+    return text if plain else QuotedString(text, Quote.double).with_quotes()
 
 
 def unquoted(value: str) -> str:
