@@ -1,6 +1,7 @@
 """Whatever is asked for, the answer is a run or a line.
 
-Overrides are drawn over all groups, keys and values, valid and not, and given to `ssvae train` in this process. Each
+Overrides are drawn over all groups, keys and values, valid and not, with paths and the name of the run's folder among
+them, and given to `ssvae train` in this process. Each
 ends in a whole run of one step (exit code 0) or in one line (2): no traceback, no hang, no half-made folder. By hand:
 
     SSVAE_FUZZ=2000 python -m pytest -s tests/test_fuzz.py
@@ -17,6 +18,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hypothesis import HealthCheck, Phase, given, settings
@@ -51,6 +53,11 @@ NARROW = "encoder.backbone.width"  # where there is one, a small one is given fi
 LEFT_OUT = {  # what no limit of time or disk allows to be drawn
     *"dataset.download trainer.compile trainer.device trainer.epochs evaluation.metrics.elbo.evidence_samples".split()
 }
+
+NAME_PIECES = [*"ab \\'\"${}()[],=:;~#&%\n\t-+é😀.*?|<>!^`@", "${seed}", "${x}", "\\${x}", "null", "a,b", "run"]
+NAMES = st.lists(st.sampled_from(NAME_PIECES), min_size=1, max_size=6).map("".join).filter(lambda n: n.strip("."))
+PATH_KEYS = "dataset.root dataset.path resume sweep.resume hydra.sweep.dir --config-dir".split()
+VECTORS = "dataset=npz pairs=noise encoder=mlp encoder.backbone.hidden=[4] encoder.projector=[]".split()
 
 NUMBERS = [-1, 0, 1, 2, 3, 8, 64, 10**15, 10**30, -0.5, 0.1, 0.5, 1.0, 1e-30, 1e30, ".nan", ".inf"]
 WORDS = "null true word '' [] [1] [0.2,0.9] [1,2,3] [[1]] {} {a:1} ??? ${seed} a,b".split()
@@ -111,6 +118,24 @@ def overrides(draw) -> list[str]:
         mangled = draw(st.sampled_from([key] * 12 + [key[:-1], f"+{key}", f"~{key}", f"{key}.deeper"]))
         asked.append(f"{mangled}={value}")
     return narrow + asked
+
+
+@st.composite
+def paths(draw) -> list[str]:
+    """Mostly none; else a data set of a drawn name, which `draw` makes, or a path that leads nowhere."""
+    if draw(st.integers(0, 5)):
+        return []
+    if draw(st.booleans()):
+        return [*VECTORS, f"dataset.path={draw(NAMES)}.npz"]
+    return [f"{draw(st.sampled_from(PATH_KEYS))}={draw(NAMES)}"]
+
+
+def make_vectors(asked: list[str]) -> None:
+    """The file of a drawn data set, where there is one."""
+    if asked[:1] == VECTORS[:1]:
+        rng = np.random.default_rng(0)
+        arrays = {f"x_{part}": rng.normal(size=(60, 5)).astype(np.float32) for part in ("train", "test")}
+        np.savez(asked[-1].removeprefix("dataset.path="), **arrays)
 
 
 def composing_once(monkeypatch) -> None:
@@ -178,13 +203,14 @@ def test_whatever_is_asked_for_the_answer_is_a_run_or_a_line(monkeypatch):
             print_blob=False,
             suppress_health_check=list(HealthCheck),
         )
-        @given(asked=overrides())
-        def draw(asked):
-            run = Path(folder) / "run"
+        @given(asked=overrides(), placed=paths(), name=st.one_of(st.just("run"), NAMES))
+        def draw(asked, placed, name):
+            run = Path(folder) / "runs" / name
             try:
-                counts[outcome(asked, run)] += 1
+                make_vectors(placed)
+                counts[outcome([*asked, *placed], run)] += 1
             finally:
-                shutil.rmtree(run, ignore_errors=True)
+                shutil.rmtree(Path(folder) / "runs", ignore_errors=True)
 
         draw()
     print(dict(counts))

@@ -131,7 +131,8 @@ def hydra_main(command: str, words: list[str]) -> None:
     try:
         entry()
     except Refused as refused:
-        raise refused.error from None
+        mistake = refused.error
+        raise mistake if isinstance(mistake, UserError) else UserError(one_line(mistake, command, overrides)) from None
     except BrokenPipeError:
         raise
     except Exception as error:

@@ -22,7 +22,7 @@ def stored_overrides(file: Path, asked: str, what: str) -> list[str]:
     try:
         stored = OmegaConf.load(file)
         own = list(OmegaConf.to_container(stored["hydra"]["overrides"]["task"] if what == "sweep" else stored))
-    except (OmegaConfBaseException, YAMLError, TypeError, ValueError, OSError, UnicodeDecodeError):
+    except (OmegaConfBaseException, YAMLError, TypeError, ValueError, OSError):
         raise UserError(f"{asked}: {file} cannot be read as a list of overrides") from None
     refuse_smuggled(own, folder)
     return [o for o in own if override_name(o) not in ("resume", "trust", "sweep.resume")]  # give trust again

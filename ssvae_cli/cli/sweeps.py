@@ -14,6 +14,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from ssvae_cli.distributed.launch import is_worker
 from ssvae_cli.errors import UserError, allowed, machine_error, require
@@ -38,9 +39,9 @@ def without_hydra(config: DictConfig) -> DictConfig:
 
 
 class Refused(BaseException):
-    """A UserError on its way through Hydra, which turns every Exception of a callback into a warning."""
+    """A mistake on its way through Hydra, which turns every Exception of a callback into a warning."""
 
-    def __init__(self, error: UserError):
+    def __init__(self, error: Exception):
         self.error = error
 
 
@@ -55,6 +56,8 @@ def refusing(check):
             raise Refused(error) from None
         except OSError as error:
             raise Refused(machine_error(error)) from None
+        except OmegaConfBaseException as error:  # a ${...} in the folder's name that leads nowhere
+            raise Refused(error) from None
 
     return callback
 
