@@ -35,7 +35,7 @@ COMMANDS = {
 
 USAGE = f"""ssvae {__version__}: self-supervised variational autoencoders, where the prior P(z, z') is a free choice
 
-usage: ssvae COMMAND [key=value ...]
+usage: ssvae COMMAND [PATH ...] [key=value ...]
 
 commands:
 {chr(10).join(f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items())}
@@ -43,7 +43,7 @@ commands:
   ssvae train prior=infonce                    one run
   ssvae train -m prior=infonce,mi seed=0,1,2   a sweep
   ssvae train resume=RUN                       continue where RUN stopped
-  ssvae mi data=FILE.npz                       I(x; y) of your own pairs
+  ssvae mi FILE.npz                            I(x; y) of your own pairs
   ssvae train --help                           every group, choice and key
   ssvae train --cfg job                        the composed configuration
   eval "$(ssvae -sc install=bash)"             completion for bash (zsh, fish likewise)

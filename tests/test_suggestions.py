@@ -1,0 +1,118 @@
+"""A hint in an error line is right, or there is none."""
+
+import re
+import shlex
+
+import pytest
+from omegaconf import OmegaConf
+
+from helpers import composed, refused
+from ssvae_cli.cli.other_words import HINT_OF, KEYS
+from ssvae_cli.cli.suggestions import key_meant, setting_meant, unknown_choice
+from ssvae_cli.instantiate.groups import choices
+
+
+@pytest.fixture(scope="module")
+def config():
+    return composed()
+
+
+@pytest.mark.parametrize(
+    "wrong, meant",
+    [
+        ("prior.temperature", "prior.critic.temperature"),  # one level down
+        ("temperature", "prior.critic.temperature"),
+        ("prior.critc.temperature", "prior.critic.temperature"),
+        ("lr", "optimizer.lr"),
+        ("trainer.lr", "optimizer.lr"),
+        ("optimizer.epochs", "trainer.epochs"),
+        ("device", "trainer.device"),  # not decoder, which is spelt like it
+        ("prior.latent_dim", "encoder.latent_dim"),
+        ("optimizer.weightdecay", "optimizer.weight_decay"),
+        ("sed", "seed"),
+        ("gpu", "trainer.device"),
+        ("max_epochs", "trainer.epochs"),
+        ("out", "hydra.run.dir"),
+        ("trainer.epoch", "trainer.epochs"),
+        ("steps", None),
+        ("prior.step", None),
+        ("name", None),
+    ],
+)
+def test_the_key_that_was_meant(wrong, meant, config):
+    assert key_meant(wrong, config) == meant
+
+
+@pytest.mark.parametrize(
+    "given, hint",
+    [
+        ("encoder=resnet50", "torchvision's is encoder=torchvision encoder.backbone.name=resnet50"),
+        ("encoder=ResNet-50", "torchvision's is encoder=torchvision encoder.backbone.name=resnet50"),
+        ("encoder=vit", "torchvision's is encoder=torchvision encoder.backbone.name=vit_b_16"),
+        ("encoder=resnet", "did you mean 'resnet18'?"),
+        ("encoder=bilinear", "bilinear is a choice of prior/critic: prior/critic=bilinear"),
+        ("encoder=perceiver_io", ""),
+        ("encoder_prime=mlp", "an encoder of another kind is encoder@encoder_prime=mlp"),
+        ("prior=simclr", "SimCLR is near prior=infonce prior.direction=both pairs=simclr"),
+        ("estimator=SimCLR", "SimCLR is near prior=infonce prior.direction=both pairs=simclr"),
+        ("prior=byol", "byol has no prior P(z, z') and is not offered: docs/methods.md"),
+        ("estimator=barlow-twins", "barlow_twins has no prior P(z, z') and is not offered: docs/methods.md"),
+        ("prior=nwj", "nwj is a choice of estimator: estimator=nwj"),
+        ("estimator=mi", "mi is a choice of prior: prior=mi"),  # and not mine
+        ("prior=infonc", "did you mean 'infonce'?"),
+        ("optimizer=adam", "Adam is optimizer=adamw optimizer.weight_decay=0"),
+        ("optimizer=lars", ""),
+        ("dataset=imagenet", "folders of images are dataset=folder dataset.root=PATH"),  # and not latents
+        ("dataset=cifar", "did you mean 'cifar10'?"),
+        ("dataset=my photos", "a file or folder of your own is dataset=folder 'dataset.root=my photos'"),
+        ("dataset=a=b.npz", "a file or folder of your own is dataset=npz dataset.path=a=b.npz"),
+    ],
+)
+def test_the_choice_that_was_meant(given, hint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my photos").mkdir()
+    (tmp_path / "a=b.npz").touch()
+    group, choice = given.split("=", 1)
+    listed = choices(group)
+    ending = f"; {hint}" if hint else ""
+    said = unknown_choice(group, choice, listed, [])
+    assert said == f"{given} is not a choice; allowed: {', '.join(listed)}{ending}"
+
+
+@pytest.mark.parametrize(
+    "option, value, meant",
+    [
+        ("--epochs", "10", "a setting has no dashes: trainer.epochs=10"),
+        ("--batch-size", "32", "a setting has no dashes: trainer.batch_size=32"),
+        ("--prior", "mi", "a setting has no dashes: prior=mi"),
+        ("--lr", "0.1", "a setting has no dashes: optimizer.lr=0.1"),
+        ("--mulltirun", "", "ssvae train --help shows every one; did you mean '--multirun'?"),
+        ("--verbose", "", "ssvae train --help shows every one"),
+        ("-x", "", "ssvae train --help shows every one"),
+    ],
+)
+def test_an_option_that_is_a_setting(option, value, meant):
+    assert setting_meant("train", option, value, ["--multirun", "-m", "--version", "--run"]).endswith(f"; {meant}")
+
+
+@pytest.mark.parametrize("hint", sorted({hint for hint in HINT_OF.values() if "=" in hint}))
+def test_what_a_hint_names_can_be_composed(hint):
+    words = [word.strip(",") for word in hint.split() if re.fullmatch(r"[a-z./]+=\S+", word)]
+    composed(*words)
+
+
+def test_every_key_of_another_name_is_a_key(config):
+    for key in KEYS:
+        assert key == "hydra.run.dir" or key in config or OmegaConf.select(config, key) is not None, key
+
+
+@pytest.mark.parametrize(
+    "command_line, said",
+    [
+        ("train --epochs 10", "unknown option --epochs; a setting has no dashes: trainer.epochs=10"),
+        ("train dataset.path=x.npz", "allowed: dataset.limit; these have it: npz, paired, sequences"),
+        ("prior=mi", "the command comes first, as in ssvae train prior=infonce"),
+    ],
+)
+def test_the_whole_line(command_line, said, capfd):
+    assert said in refused(capfd, *shlex.split(command_line))
