@@ -28,6 +28,16 @@ def machine_error(error: BaseException) -> BaseException:
     return error
 
 
+def cause_of(error: BaseException | None) -> UserError | None:
+    """The UserError in a chain of exceptions, a fault of disk or memory included; None where there is none."""
+    while error is not None:
+        known = machine_error(error)
+        if isinstance(known, UserError):
+            return known
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def require(condition: bool, message: str) -> None:
     """Raise UserError with `message` unless `condition` holds."""
     if not condition:

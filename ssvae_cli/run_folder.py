@@ -1,13 +1,10 @@
-"""A run's folder: the names of its files, whether it has ended, what is removed of one that never began."""
+"""A run's folder: the names of its files, and whether it has ended."""
 
 import contextlib
-import functools
 import json
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
-
-from ssvae_cli.files import atomic_write
 
 CHECKPOINT = Path("checkpoints") / "last.pt"
 FAILED = "failed.txt"  # in the folder of a sweep's job until it has ended: why it did not
@@ -37,35 +34,6 @@ def last_line(run: Path) -> dict:
     with contextlib.suppress(OSError, IndexError):
         return json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     return {}
-
-
-def clear_unstarted(run: Path, job: str) -> None:
-    """Remove what Hydra wrote for a run that was refused before its first step, and empty folders of outputs/."""
-    if (run / "metrics.jsonl").exists():
-        return
-    for name in ("config.yaml", "hydra.yaml", "overrides.yaml"):
-        (run / ".hydra" / name).unlink(missing_ok=True)
-    (run / f"{job}.log").unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        (run / ".hydra").rmdir()
-    remove_empty(run)
-
-
-def remove_empty(folder: Path) -> None:
-    """Remove a folder, and those of outputs/ above it, as far as they are empty."""
-    outputs = Path.cwd() / "outputs"
-    with contextlib.suppress(OSError):  # a folder that is not empty stays
-        folder.rmdir()
-        for parent in folder.absolute().parents:
-            if not parent.is_relative_to(outputs):
-                break
-            parent.rmdir()
-
-
-def store_overrides(run: Path, config: DictConfig, overrides: list[str]) -> None:
-    """Store what a resumed run is composed from, atomically, so that it can be resumed again as it now is."""
-    atomic_write(run / ".hydra" / "config.yaml", functools.partial(OmegaConf.save, config))
-    atomic_write(run / ".hydra" / "overrides.yaml", functools.partial(OmegaConf.save, list(overrides)))
 
 
 def flatten(config: DictConfig | dict, prefix: str = "") -> dict[str, object]:

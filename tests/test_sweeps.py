@@ -22,7 +22,7 @@ from omegaconf import OmegaConf
 
 from helpers import PENALTY, TINY, refused, ssvae
 from ssvae_cli import train
-from ssvae_cli.cli import sweeps
+from ssvae_cli.cli import job, sweeps
 from ssvae_cli.errors import UserError
 from ssvae_cli.run_folder import holds_run, is_finished
 
@@ -137,8 +137,8 @@ def tensors():
 
 def test_jobs_of_one_process_leave_no_tensors_to_each_other(tmp_path, monkeypatch):
     counts = []
-    clear = sweeps.clear_memory
-    monkeypatch.setattr(sweeps, "clear_memory", lambda: (clear(), counts.append(tensors())))
+    clear = job.clear_memory
+    monkeypatch.setattr(job, "clear_memory", lambda: (clear(), counts.append(tensors())))
     ssvae("train", "-m", "optimizer.lr=0.001,-1,0.001,0.001", *ONE, f"hydra.sweep.dir={tmp_path}/sweep")
     assert len(counts) == 4 and counts[1] == counts[2] == counts[3]
 
@@ -148,8 +148,8 @@ def test_jobs_take_the_gpus_in_turn(count, given, monkeypatch):
     taken = []
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     monkeypatch.setattr(torch.cuda, "set_device", taken.append)
-    for job in range(5):
-        sweeps.assign_gpu(job)
+    for number in range(5):
+        sweeps.assign_gpu(number)
     assert taken == given
 
 

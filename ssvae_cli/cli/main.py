@@ -3,23 +3,20 @@
 import functools
 import logging
 import os
-import pkgutil
 import re
 import signal
 import sys
-import traceback
-from pathlib import Path
+from collections.abc import Callable
 
 from ssvae_cli import __version__
 from ssvae_cli.cli.help import groups, keys
-from ssvae_cli.cli.hydra_errors import one_line, refuse_added_keys
+from ssvae_cli.cli.hydra_errors import one_line
 from ssvae_cli.cli.overrides import overrides_of, plain_path
 from ssvae_cli.cli.resume import resume_overrides, sweep_overrides
 from ssvae_cli.cli.streams import open_streams
 from ssvae_cli.cli.suggestions import refuse_unknown_options
 from ssvae_cli.distributed.launch import wait_for_rank_zero, worker_overrides
-from ssvae_cli.errors import PartError, UserError, allowed, machine_error, require, require_seed
-from ssvae_cli.paths import shell_command, typed
+from ssvae_cli.errors import PartError, UserError, allowed, cause_of, require
 from ssvae_cli.training.signals import Stopped, leave
 
 # A command: its configuration is conf/<name>.yaml, its job a function of (config, folder, choices).
@@ -106,138 +103,73 @@ def run(arguments: list[str]) -> None:
 def hydra_main(command: str, words: list[str]) -> None:
     """Hand a command's words to Hydra, with errors of composition turned into one line each."""
     import hydra
-    from hydra.errors import ConfigCompositionException
     from omegaconf import OmegaConf
 
+    require_working_folder()
     refuse_unknown_options(command, words)
     overrides = overrides_of(command, words)
     for resolver in (groups, keys):  # of hydra.help
         OmegaConf.register_new_resolver(f"ssvae.{resolver.__name__}", resolver, replace=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that exceptions come here instead of being printed there
-    sys.argv = ["ssvae", *sweep_overrides(resume_overrides(overrides))]
+    resumed = sweep_overrides(resume_overrides(overrides)) if command == "train" else overrides
+    sys.argv = ["ssvae", *resumed]
     sys.argv += [plain_path(override, command) for override in worker_overrides(overrides)]
     completing = {"-sc", "--shell-completion"} & set(overrides)
     if completing and "COMP_LINE" in os.environ:
         # Hydra takes the first word as the program's name, and the second as an override.
         line = os.environ["COMP_LINE"]
         os.environ["COMP_LINE"] = re.sub(r"^(\s*\S+)\s+" + command + r"\b", r"\1", line)
-    from ssvae_cli.cli.sweeps import Refused, clear_unbegun, failures, print_ended, print_failed, sweeps
+    from ssvae_cli.cli.guard import invocation
+    from ssvae_cli.cli.job import start
 
     logging.raiseExceptions = False  # on a full disk, logging would print tracebacks
-    failures.clear()
-    sweeps.clear()
+    invocation.begin(command)
     decorate = hydra.main(version_base="1.3", config_path="pkg://ssvae_cli.conf", config_name=command)
-    entry = decorate(functools.partial(start, command))
     try:
-        entry()
-    except Refused as refused:
-        mistake = refused.error
-        raise mistake if isinstance(mistake, UserError) else UserError(one_line(mistake, command, overrides)) from None
+        run_hydra(decorate(functools.partial(start, command, COMMANDS[command][0])), command, overrides)
+        if error := invocation.error:
+            raise cause_of(error) or error
+        if sweep := invocation.sweep:
+            if sweep.print_failed(command):
+                sys.exit(1)
+            if command == "train":
+                sweep.print_ended()
+    except PartError:
+        raise  # its traceback is in the run's log
+    except (UserError, Stopped, KeyboardInterrupt):
+        invocation.withdraw()
+        raise
+    finally:
+        invocation.end()
+
+
+def run_hydra(entry: Callable[[], None], command: str, overrides: list[str]) -> None:
+    """Let Hydra compose the configuration and run its jobs. Raises UserError where it cannot, in one line."""
+    from hydra.errors import ConfigCompositionException
+
+    from ssvae_cli.cli.guard import Refused, invocation
+    from ssvae_cli.cli.sweeps import begun_jobs
+
+    try:
+        return entry()
     except BrokenPipeError:
         raise
-    except Exception as error:
-        if user_error := cause_of(error):
-            raise user_error from None
-        composing = isinstance(error, ConfigCompositionException)  # of all jobs, before the first begins
-        if not sweeps or composing:  # not from a job, whose errors are in `failures`
-            if sweeps:
-                clear_unbegun(sweeps[0].folder)
-            raise UserError(one_line(error, command, overrides)) from error
+    except Refused as refused:
+        error = refused.error
+    except Exception as raised:
+        error = raised
+    sweep, composing = invocation.sweep, isinstance(error, ConfigCompositionException)
+    if sweep and begun_jobs(sweep.folder) and not composing:
         print(f"ssvae: the launcher stopped: {type(error).__name__}: {error}", file=sys.stderr)
-        print_failed(sweeps[0])
+        sweep.print_failed(command)
         sys.exit(1)
-    if failures:
-        raise cause_of(failures[0]) or failures[0]
-    if sweeps:
-        if print_failed(sweeps[0]):
-            sys.exit(1)
-        if command == "train":
-            print_ended(sweeps[0])
+    raise cause_of(error) or UserError(one_line(error, command, overrides)) from error
 
 
-def cause_of(error: BaseException | None) -> UserError | None:
-    """The UserError in a chain of exceptions, a fault of disk or memory included; None where there is none."""
-    while error is not None:
-        known = machine_error(error)
-        if isinstance(known, UserError):
-            return known
-        error = error.__cause__ or error.__context__
-    return None
-
-
-def start(command: str, config) -> float | None:
-    """One job of a command, in the folder that Hydra made for it; returns the number that a search optimises."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    from ssvae_cli.cli.sweeps import metric_of
-    from ssvae_cli.instantiate.trust import refuse_untrusted
-    from ssvae_cli.run_folder import (
-        CHECKPOINT,
-        clear_unstarted,
-        has_ended,
-        is_finished,
-        store_overrides,
-    )
-    from ssvae_cli.training.checkpoint import refuse_other_run
-
-    job, log = pkgutil.resolve_name(COMMANDS[command][0]), logging.getLogger("ssvae_cli")
-    hydra_config = HydraConfig.get()
-    folder = Path(hydra_config.runtime.output_dir)
-    overrides = OmegaConf.to_container(hydra_config.overrides.task)  # as they are written: ${ in a path stays
-    sweeping = hydra_config.mode is RunMode.MULTIRUN
-    searching = sweeping and not hydra_config.sweeper._target_.endswith(".BasicSweeper")
+def require_working_folder() -> None:
+    """Raise UserError where the folder in which the command was typed has been removed."""
     try:
-        refuse_added_keys(config, overrides, hydra_config.runtime.choices)
-        for key in OmegaConf.missing_keys(config):
-            raise UserError(f"{key} has no default; give {key}=...")
-        trust = config.get("trust", False)
-        require(isinstance(trust, bool), f"trust must be true or false, got {trust}")
-        if "seed" in config:
-            require_seed(config.seed)
-        if sweeping and "sweep" in config:
-            if is_finished(folder):
-                log.info("%s is there already", folder)
-                return metric_of(folder, config.sweep.metric) if searching else None
-            if config.sweep.resume is not None:
-                refuse_untrusted(config, folder, trust=config.trust)
-            if (folder / CHECKPOINT).exists():  # sweep.resume, or a scheduler that starts the job again
-                refuse_other_run(folder, config)
-                config.resume = str(folder)
-        elif config.get("resume") is not None:
-            run, epochs = Path(config.resume), config.trainer.epochs
-            if has_ended(run, epochs):
-                log.info("%s has ended, after epoch %d; trainer.epochs=N goes on to epoch N", run, epochs)
-                return None
-            store_overrides(folder, config, overrides)
-        job(config, folder, dict(hydra_config.runtime.choices))
-    except (Stopped, KeyboardInterrupt) as stopped:
-        number = stopped.number if isinstance(stopped, Stopped) else signal.SIGINT
-        where = f"sweep.resume={typed(folder.parent)}" if sweeping else f"resume={typed(folder)}"
-        resumable = command == "train" and (sweeping or (folder / CHECKPOINT).exists())
-        raise Stopped(number, shell_command("ssvae", command, where) if resumable else None) from None
-    except PartError as error:  # of a user's own class: a line on the terminal, the traceback in the log alone
-        file = log_traceback(error)
-        raise (UserError(f"{error}; the traceback is in {file}") if file else error) from error
-    except Exception as error:
-        mistake = cause_of(error)
-        if mistake is None and isinstance(error, OmegaConfBaseException):  # a key that was removed, or leads nowhere
-            mistake = UserError(one_line(error, command, overrides))
-        if mistake is None:
-            log.error("%s", traceback.format_exc())
-            raise
-        if config.get("resume") is None:
-            clear_unstarted(folder, hydra_config.job.name)
-        raise mistake from error
-    return metric_of(folder, config.sweep.metric) if searching and "sweep" in config else None
-
-
-def log_traceback(error: PartError) -> str | None:
-    """Write the traceback behind a line to the job's log file, and to it alone; returns the file, None without one."""
-    record = logging.LogRecord("ssvae_cli", logging.ERROR, __file__, 0, "%s", (traceback.format_exc(),), None)
-    files = [handler for handler in logging.getLogger().handlers if isinstance(handler, logging.FileHandler)]
-    for handler in files:
-        handler.handle(record)
-    return files[0].baseFilename if files else None
+        os.getcwd()
+    except FileNotFoundError:
+        gone = os.environ.get("PWD", "the working folder")
+        raise UserError(f"{gone} no longer exists; change to a folder that does") from None

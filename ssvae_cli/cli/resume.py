@@ -36,8 +36,7 @@ def resume_overrides(overrides: list[str]) -> list[str]:
     own = stored_overrides(Path(run) / ".hydra" / "overrides.yaml", f"resume={run}", "run")
     replaced = {override_name(o) for o in overrides}
     inherited = [o for o in own if override_name(o) not in replaced]
-    # Hydra would write .hydra again, not whole at every moment: `store_overrides` does it instead.
-    return [*overrides, *inherited, f"hydra.run.dir={quoted(literal(run))}", "hydra.output_subdir=null"]
+    return [*overrides, *inherited, f"hydra.run.dir={quoted(literal(run))}"]
 
 
 def sweep_overrides(overrides: list[str]) -> list[str]:
@@ -50,5 +49,6 @@ def sweep_overrides(overrides: list[str]) -> list[str]:
     asked = [o for o in overrides if "=" in o and not o.startswith("-") and override_name(o) not in own_words]
     new = [o for o in asked if o not in own and not override_name(o).startswith("hydra")]
     require(not new, f"sweep.resume={folder}: {', '.join(new)} is not of that sweep, which is: {' '.join(own)}")
-    options = [o for o in overrides if o not in own and o not in ("-m", "--multirun")]
-    return ["-m", *options, *own, f"hydra.sweep.dir={quoted(literal(folder))}"]
+    options = [o for o in overrides if o not in (*own, "-m", "--multirun") and override_name(o) != "sweep.resume"]
+    folder = quoted(literal(folder))
+    return ["-m", *options, *own, f"hydra.sweep.dir={folder}", "hydra.callbacks.runs.resume=true"]

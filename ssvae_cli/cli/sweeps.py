@@ -1,146 +1,99 @@
-"""Hydra's callback: a run's folder holds no other run, and a sweep loses no job to the failure of another.
+"""A sweep: where each of its jobs writes and what became of it, so that no job is lost to the failure of another.
 
-Hydra stops a sweep at its first failure; here every job runs, and its outcome is written to its folder, since a
-launcher may run it in another process or on another machine. The end of a sweep lists the jobs that failed.
+Hydra stops a sweep at its first failure; here every job runs. A launcher may run it in another process or on another
+machine, so what becomes of it is written to the sweep's folder, wherever its own folder lies. The end of a sweep lists
+the jobs that failed.
 """
 
-import functools
+import contextlib
 import gc
+import json
+import os
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-from hydra.core.utils import JobReturn, JobStatus
-from hydra.experimental.callback import Callback
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from ssvae_cli.cli.claim import Claim, claim_again, claim_new
+from ssvae_cli.errors import allowed, require
+from ssvae_cli.files import write_json
+from ssvae_cli.paths import shell_command, typed
+from ssvae_cli.run_folder import FAILED, is_finished, last_line
 
-from ssvae_cli.distributed.launch import is_worker
-from ssvae_cli.errors import UserError, allowed, machine_error, require
-from ssvae_cli.paths import shell_command, shell_word, typed
-from ssvae_cli.run_folder import FAILED, holds_run, is_finished, last_line, remove_empty
+JOBS = ".jobs"  # in a sweep's folder: <number>.json for each job that has begun
+KILLED = "it ended without a message, as a killed process does"
 
 
-class Sweep(NamedTuple):
-    """A sweep's folder, and how many of its jobs had ended before it began."""
+@dataclass(frozen=True)
+class Job:
+    """A job that has begun.
 
-    folder: Path
-    ended: int
+    folder: relative to the sweep's, so that a sweep may be moved. is_own: whether the job could claim it. failed: why
+    the job has not ended, or null."""
 
+    number: int
+    folder: str
+    is_own: bool
+    failed: str | None
 
-failures: list[Exception] = []  # of the single run of this process
-sweeps: list[Sweep] = []  # that this process began
-
-
-def without_hydra(config: DictConfig) -> DictConfig:
-    """The user's part of a composed configuration."""
-    return OmegaConf.masked_copy(config, [k for k in config if k != "hydra"])
-
-
-class Refused(BaseException):
-    """A mistake on its way through Hydra, which turns every Exception of a callback into a warning."""
-
-    def __init__(self, error: Exception):
-        self.error = error
-
-
-def refusing(check):
-    """Let a callback refuse the command by raising UserError."""
-
-    @functools.wraps(check)
-    def callback(*args, **kwargs):
-        try:
-            check(*args, **kwargs)
-        except UserError as error:
-            raise Refused(error) from None
-        except OSError as error:
-            raise Refused(machine_error(error)) from None
-        except OmegaConfBaseException as error:  # a ${...} in the folder's name that leads nowhere
-            raise Refused(error) from None
-
-    return callback
-
-
-class Guard(Callback):
-    """Before Hydra writes anything: is the folder free, or the very run that is to be resumed?"""
-
-    @refusing
-    def on_run_start(self, config: DictConfig, **kwargs) -> None:
-        if is_worker():
-            return
-        run = Path(config.hydra.run.dir)
-        if config.get("resume") is None:
-            resume = shell_word(f"resume={typed(run)}")
-            require(not holds_run(run), f"hydra.run.dir={run} already holds a run; give another folder, or {resume}")
-        else:
-            from ssvae_cli.training.checkpoint import refuse_other_run  # torch, which completion does without
-
-            refuse_other_run(run, without_hydra(config))
-
-    @refusing
-    def on_multirun_start(self, config: DictConfig, **kwargs) -> None:
-        require(config.get("resume") is None, "resume goes on with one run; leave out -m, or give sweep.resume=DIR")
-        sweep, again = Path(config.hydra.sweep.dir), OmegaConf.select(config, "sweep.resume")
-        occupied = any(sweep.glob("*/metrics.jsonl")) or any(sweep.glob(f"*/{FAILED}"))
-        resume = shell_word(f"sweep.resume={typed(sweep)}")
-        require(
-            again is not None or not occupied,
-            f"hydra.sweep.dir={sweep} already holds a sweep; give another folder, or {resume}",
-        )
-        sweeps.append(Sweep(sweep, ended_jobs(sweep)))
-
-    def on_job_start(self, config: DictConfig, **kwargs) -> None:
-        if config.hydra.mode != RunMode.MULTIRUN:
-            return
-        clear_memory()
-        assign_gpu(config.hydra.job.num)
-        folder = Path(config.hydra.runtime.output_dir)
-        if not is_finished(folder):
-            (folder / FAILED).write_text("it ended without a message, as a killed process does\n")
-
-    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs) -> None:
-        error = job_return._return_value if job_return.status is JobStatus.FAILED else None
-        if error is not None:
-            job_return.status, job_return.return_value = JobStatus.COMPLETED, None
-        if config.hydra.mode != RunMode.MULTIRUN:
-            failures.extend([error] if error else [])
-            return
-        note = Path(config.hydra.runtime.output_dir) / FAILED
-        if error is None:
+    def save(self, sweep: Path) -> None:
+        """Write it to the sweep's folder and, where the job has a folder of its own, why it failed to that."""
+        write_json(sweep / JOBS / f"{self.number}.json", asdict(self))
+        note = sweep / self.folder / FAILED
+        if self.is_own and self.failed is not None:
+            note.write_text(f"{self.failed}\n")
+        elif self.is_own:
             note.unlink(missing_ok=True)
-        else:
-            note.write_text(f"{type(error).__name__}: {error}\n")
 
 
-def failed_jobs(sweep: Path) -> list[str]:
-    """A line for each job that did not end: its folder, and why."""
-    notes = sorted(sweep.glob(f"*/{FAILED}"), key=lambda note: (len(note.parent.name), note.parent.name))
-    return [f"{note.parent} failed: {note.read_text().strip()}" for note in notes]
+def begun_jobs(sweep: Path) -> list[Job]:
+    """The jobs of a sweep that have begun, by their numbers."""
+    found = []
+    for path in (sweep / JOBS).glob("*.json"):
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            found.append(Job(**json.loads(path.read_text())))
+    return sorted(found, key=lambda job: job.number)
 
 
-def ended_jobs(sweep: Path) -> int:
-    """How many jobs of a sweep have ended."""
-    return sum(is_finished(summary.parent) for summary in sweep.glob("*/summary.json"))
+def claim_job(sweep: Path, number: int, folder: Path) -> Claim:
+    """The folder of a job, which was its own before or is empty. Raises UserError for any other."""
+    here, jobs = os.path.relpath(folder, sweep), begun_jobs(sweep)
+    for job in jobs:
+        require(job.number == number or job.folder != here, f"{folder} is the folder of job {job.number} as well")
+    if any(job.number == number and job.folder == here and job.is_own for job in jobs):
+        return claim_again(folder, "hydra.sweep.subdir")
+    return claim_new(folder, "hydra.sweep.subdir")
 
 
-def print_failed(sweep: Sweep) -> int:
-    """Print what is missing from a sweep and the command that runs it; returns how many jobs failed."""
-    failed = failed_jobs(sweep.folder)
-    for line in failed:
-        print(f"ssvae: {line}", file=sys.stderr)
-    if failed:
-        remedy = f"{shell_command('ssvae', 'train', f'sweep.resume={typed(sweep.folder)}')} runs what is missing"
-        print(f"ssvae: {len(failed)} failed; {remedy}", file=sys.stderr)
-    return len(failed)
+class Sweep:
+    """The sweep that this process began. count: how many jobs it has; None where a search decides on the way."""
 
+    def __init__(self, folder: Path, count: int | None):
+        self.folder, self.count = folder, count
+        self._ended_before = self.ended()
 
-def print_ended(sweep: Sweep) -> None:
-    """Print that nothing is missing from a sweep, and the command that compares its jobs."""
-    ended = ended_jobs(sweep.folder)
-    word = "had ended" if ended == sweep.ended else "have ended"
-    report = shell_command("ssvae", "report", f"runs={typed(sweep.folder)}")
-    print(f"ssvae: all jobs {word} ({ended}); {report} compares them", file=sys.stderr)
+    def ended(self) -> int:
+        """How many jobs have ended without failing."""
+        return sum(job.failed is None and is_finished(self.folder / job.folder) for job in begun_jobs(self.folder))
+
+    def print_failed(self, command: str) -> int:
+        """Print what is missing, and the command that runs it if there is one; returns how many jobs that are."""
+        jobs = {job.number: job for job in begun_jobs(self.folder)}
+        failed = [f"{self.folder / job.folder} failed: {job.failed}" for job in jobs.values() if job.failed is not None]
+        failed += [f"job {number} has not begun" for number in range(self.count or 0) if number not in jobs]
+        for line in failed:
+            print(f"ssvae: {line}", file=sys.stderr)
+        if failed:
+            resume = shell_command("ssvae", "train", f"sweep.resume={typed(self.folder)}")
+            remedy = f"; {resume} runs what is missing" if command == "train" else ""
+            print(f"ssvae: {len(failed)} failed{remedy}", file=sys.stderr)
+        return len(failed)
+
+    def print_ended(self) -> None:
+        """Print that nothing is missing, and the command that compares the jobs."""
+        ended = self.ended()
+        word = "had ended" if ended == self._ended_before else "have ended"
+        report = shell_command("ssvae", "report", f"runs={typed(self.folder)}")
+        print(f"ssvae: all jobs {word} ({ended}); {report} compares them", file=sys.stderr)
 
 
 def metric_of(run: Path, name: str) -> float | None:
@@ -166,10 +119,3 @@ def clear_memory() -> None:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-
-
-def clear_unbegun(sweep: Path) -> None:
-    """Remove what Hydra wrote for a sweep none of whose jobs could be composed."""
-    if not any(path.is_dir() for path in sweep.glob("*")):
-        (sweep / "multirun.yaml").unlink(missing_ok=True)
-        remove_empty(sweep)

@@ -13,8 +13,9 @@ def conf() -> Path:
 
 
 def known_groups() -> list[str]:
-    """The names of all groups: dataset, encoder, encoder/frame, ..."""
-    return sorted({p.parent.relative_to(conf()).as_posix() for p in conf().rglob("*.yaml")} - {".", BASES})
+    """The names of all groups: dataset, encoder, encoder/frame, ...; without Hydra's own."""
+    folders = {p.parent.relative_to(conf()).as_posix() for p in conf().rglob("*.yaml")} - {".", BASES}
+    return sorted(folder for folder in folders if not folder.startswith("hydra/"))
 
 
 def choices(group: str) -> list[str]:

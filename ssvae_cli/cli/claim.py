@@ -1,0 +1,152 @@
+"""The claim of a folder: a command writes only where nothing was, and removes only what it made itself.
+
+A folder is claimed before Hydra or a command writes anything. It is claimed exclusively: made by this process, or empty
+and locked by it. The lock lasts as long as the process, so that two commands never write in one folder.
+"""
+
+import contextlib
+import fcntl
+import itertools
+import os
+from collections.abc import Callable
+from fnmatch import fnmatch
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from ssvae_cli.errors import UserError, require
+from ssvae_cli.files import atomic_write
+from ssvae_cli.run_folder import holds_run
+
+RECORDS = ".hydra"  # the folder of the composed configuration and the overrides, in that of a run
+
+# What a command may find in its folder besides its records and its log, and goes over: what `train` left before its
+# first checkpoint, and an earlier report.
+GOES_OVER = {"train": ("metrics.jsonl", "events.out.tfevents.*", "checkpoints"), "report": ("report.html", "table.csv")}
+
+open_locks: set[int] = set()
+
+
+def close_locks() -> None:
+    """In a process that was forked: the locks are its parent's."""
+    for lock in open_locks:
+        os.close(lock)
+    open_locks.clear()
+
+
+os.register_at_fork(after_in_child=close_locks)
+
+
+class Claim:
+    """A folder that this process has for itself until `end`, and what it made in it and above it."""
+
+    def __init__(self, folder: Path, setting: str):
+        """setting: the key that named the folder, for errors."""
+        self.folder, self.given = folder.absolute(), f"{setting}={folder}"
+        self.made: list[Path] = []  # outermost first
+        self._lock: int | None = None
+
+    def take(self, *, new: bool = False, is_own: Callable[[], bool] = lambda: False) -> bool:
+        """Whether the folder could be claimed: it was made here, was empty or, unless it must be new, `is_own`.
+
+        Raises UserError where it cannot be made."""
+        try:
+            made = self._make()
+            require(self.folder.is_dir(), f"{self.given} is a file; give a folder")
+            free = (made or not new) and self.lock() and (not os.listdir(self.folder) or is_own())
+        except (OSError, UserError) as error:
+            self.withdraw()
+            reason = f"{self.given} cannot be written ({getattr(error, 'strerror', None)})"
+            raise error if isinstance(error, UserError) else UserError(reason) from error
+        if not free:
+            self.withdraw()
+        return free
+
+    def _make(self) -> bool:
+        """Make the folder and those above it; whether the folder itself was made here."""
+        missing = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
+        for path in reversed(missing):
+            with contextlib.suppress(FileExistsError):  # another process made it meanwhile
+                path.mkdir()
+                self.made.append(path)
+        return self.folder in self.made
+
+    def lock(self) -> bool:
+        """Whether no other process has the folder. True where the file system has no locks."""
+        lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return False
+        except OSError:
+            pass
+        self._lock = lock
+        open_locks.add(lock)
+        return True
+
+    def store(self, records: dict[str, str]) -> None:
+        """Write the records, name -> text, each atomically. Raises UserError where the disk is full or read-only."""
+        for name, text in records.items():
+            path = self.folder / RECORDS / name
+            self.made += [new for new in (path.parent, path) if not new.exists() and new not in self.made]
+            atomic_write(path, lambda at, text=text: at.write_text(text, encoding="utf-8"))
+
+    def will_make(self, name: str) -> None:
+        """A file of the folder that another part of this process may write; it is removed with the rest."""
+        if not (self.folder / name).exists():
+            self.made.append(self.folder / name)
+
+    def withdraw(self) -> None:
+        """Remove what was made here, unless the folder holds more by now; then nothing is removed."""
+        if self.made and set(self.folder.rglob("*")) <= set(self.made):
+            for path in reversed(self.made):
+                with contextlib.suppress(OSError):  # never made, or another process has put something there
+                    path.rmdir() if path.is_dir() else path.unlink()
+        self.end()
+
+    def end(self) -> None:
+        """Let the folder go."""
+        if self._lock in open_locks:
+            open_locks.remove(self._lock)
+            os.close(self._lock)
+
+
+def claim_new(folder: Path, setting: str, *, is_own: Callable[[], bool] = lambda: False) -> Claim:
+    """A folder that is new, empty or `is_own`. Raises UserError for any other."""
+    claim = Claim(folder, setting)
+    if not claim.take(is_own=is_own):
+        names = sorted(os.listdir(folder))
+        held = f"is not empty (it holds {', '.join(names[:3])}{' and more' if names[3:] else ''})"
+        raise UserError(f"{claim.given} {held if names else 'is in use by another process'}; give another folder")
+    return claim
+
+
+def claim_timed(folder: Path, setting: str) -> Claim:
+    """As `claim_new`, of a folder named by the time: where the name is taken, it gets -1, -2, ... at its end."""
+    for number in itertools.count():
+        claim = Claim(folder.with_name(f"{folder.name}-{number}") if number else folder, setting)
+        if claim.take(new=True):
+            return claim
+
+
+def claim_again(folder: Path, setting: str) -> Claim:
+    """A folder that this command goes on in; nothing of it is ever removed. Raises UserError where another process is
+    writing there."""
+    claim = Claim(folder, setting)
+    require(claim.lock(), f"{claim.given}: another process is writing there; wait for its end")
+    return claim
+
+
+def is_left_by(command: str, job: str, overrides: list[str], folder: Path) -> bool:
+    """Whether a folder holds the records of the same command with the same overrides, its log, and no result but what
+    the command GOES_OVER."""
+    names, records = (RECORDS, f"{job}.log", *GOES_OVER.get(command, ())), folder / RECORDS
+    if holds_run(folder) or not all(any(fnmatch(name, n) for n in names) for name in os.listdir(folder)):
+        return False
+    try:
+        return OmegaConf.to_container(OmegaConf.load(records / "overrides.yaml")) == overrides
+    except FileNotFoundError:  # killed before it could write them
+        return os.listdir(folder) == [RECORDS] and all(path.suffix == ".tmp" for path in records.iterdir())
+    except Exception:  # whatever a foreign file makes YAML raise
+        return False

@@ -1,0 +1,136 @@
+"""What Hydra calls: one run, or one job of a sweep, in a folder that is claimed for it."""
+
+import contextlib
+import logging
+import os
+import pkgutil
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ssvae_cli.cli.guard import invocation
+from ssvae_cli.cli.hydra_errors import one_line, refuse_added_keys
+from ssvae_cli.cli.sweeps import KILLED, Job, assign_gpu, claim_job, clear_memory, metric_of
+from ssvae_cli.errors import PartError, UserError, cause_of, require, require_seed
+from ssvae_cli.instantiate.trust import refuse_untrusted
+from ssvae_cli.paths import shell_command, typed
+from ssvae_cli.run_folder import CHECKPOINT, has_ended, is_finished
+from ssvae_cli.training.signals import Stopped
+
+log = logging.getLogger(__name__)
+
+
+def start(command: str, target: str, config: DictConfig) -> float | None:
+    """Run a command's function, `target`; returns the number that a search optimises.
+
+    No Exception leaves it: Hydra would print it in its own way, and end the sweep."""
+    hydra = HydraConfig.get()
+    if hydra.mode is RunMode.MULTIRUN:
+        return start_job(command, target, config, hydra)
+    folder = Path(hydra.runtime.output_dir)
+    try:
+        check(config, hydra)
+        if config.get("resume") is not None and has_ended(Path(config.resume), config.trainer.epochs):
+            ended = f"{config.resume} has ended, after epoch {config.trainer.epochs}"
+            print(f"{ended}; trainer.epochs=N goes on to epoch N", file=sys.stderr)
+            return None
+        if invocation.claim:  # a process that torchrun started besides rank zero has none
+            invocation.claim.store(records(config, hydra))
+        resume = f"resume={typed(folder)}" if command == "train" else None
+        call(target, config, folder, hydra, lambda: resume if (folder / CHECKPOINT).exists() else None)
+    except Exception as error:
+        invocation.error = error
+    return None
+
+
+def start_job(command: str, target: str, config: DictConfig, hydra: DictConfig) -> float | None:
+    """As `start`, for a job of a sweep, whose end is written to the sweep's folder."""
+    from ssvae_cli.training.checkpoint import refuse_other_config, refuse_other_run  # torch, as in `clear_memory`
+
+    clear_memory()
+    assign_gpu(hydra.job.num)
+    sweep, folder = Path(hydra.sweep.dir), Path(hydra.runtime.output_dir)
+    searching = "sweep" in config and not hydra.sweeper._target_.endswith(".BasicSweeper")
+    job = {"number": hydra.job.num, "folder": os.path.relpath(folder, sweep)}
+    claim = None
+    try:
+        claim = claim_job(sweep, hydra.job.num, folder)
+        if is_finished(folder):
+            refuse_other_config(folder, (folder / ".hydra" / "config.yaml").read_text(), config)
+            print(f"ssvae: {folder} is there already", file=sys.stderr)
+        else:
+            Job(**job, is_own=True, failed=KILLED).save(sweep)
+            check(config, hydra)
+            claim.store(records(config, hydra))
+            if hydra.callbacks.runs.resume:
+                refuse_untrusted(config, folder, trust=config.trust)
+            if (folder / CHECKPOINT).exists():  # sweep.resume, or a scheduler that starts the job again
+                refuse_other_run(folder, config)
+                config.resume = str(folder)
+            call(target, config, folder, hydra, lambda: f"sweep.resume={typed(sweep)}" if command == "train" else None)
+            Job(**job, is_own=True, failed=None).save(sweep)
+        return metric_of(folder, config.sweep.metric) if searching else None
+    except (Exception, SystemExit) as error:
+        said = f"exit code {error.code}" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
+        with contextlib.suppress(OSError, UserError):  # on a full disk the job stays as one that was killed
+            Job(**job, is_own=claim is not None, failed=said).save(sweep)
+        return None
+    finally:
+        if claim:
+            claim.end()
+
+
+def records(config: DictConfig, hydra: DictConfig) -> dict[str, str]:
+    """The files of .hydra/, with Hydra's own names."""
+    texts = {"overrides.yaml": hydra.overrides.task, "config.yaml": config, "hydra.yaml": {"hydra": hydra}}
+    return {name: OmegaConf.to_yaml(content) for name, content in texts.items()}
+
+
+def check(config: DictConfig, hydra: DictConfig) -> None:
+    """Raise UserError for what no command takes, before anything is written."""
+    overrides = OmegaConf.to_container(hydra.overrides.task)  # as they are written: ${ in a path stays
+    refuse_added_keys(config, overrides, hydra.runtime.choices)
+    for key in OmegaConf.missing_keys(config):
+        raise UserError(f"{key} has no default; give {key}=...")
+    trust = config.get("trust", False)
+    require(isinstance(trust, bool), f"trust must be true or false, got {trust}")
+    if "seed" in config:
+        require_seed(config.seed)
+
+
+def call(target: str, config: DictConfig, folder: Path, hydra: DictConfig, resume) -> None:
+    """The command's function in its folder; its errors as the user is to see them.
+
+    resume: what resumes it once it is stopped, or None."""
+    try:
+        pkgutil.resolve_name(target)(config, folder, dict(hydra.runtime.choices))
+    except (Stopped, KeyboardInterrupt) as stopped:
+        number = stopped.number if isinstance(stopped, Stopped) else signal.SIGINT
+        again = resume()
+        raise Stopped(number, again and shell_command("ssvae", "train", again)) from None
+    except PartError as error:  # of a user's own class: a line on the terminal, the traceback in the log alone
+        file = log_traceback(error)
+        raise (PartError(f"{error}; the traceback is in {file}") if file else error) from error
+    except Exception as error:
+        mistake = cause_of(error)
+        if mistake is None and isinstance(error, OmegaConfBaseException):  # a key that was removed, or leads nowhere
+            mistake = UserError(one_line(error, hydra.job.config_name, OmegaConf.to_container(hydra.overrides.task)))
+        if mistake is None:
+            log.error("%s", traceback.format_exc())
+            raise
+        raise mistake from error
+
+
+def log_traceback(error: PartError) -> str | None:
+    """Write the traceback behind a line to the job's log file, and to it alone; returns the file, None without one."""
+    record = logging.LogRecord("ssvae_cli", logging.ERROR, __file__, 0, "%s", (traceback.format_exc(),), None)
+    files = [handler for handler in logging.getLogger().handlers if isinstance(handler, logging.FileHandler)]
+    for handler in files:
+        handler.handle(record)
+    return files[0].baseFilename if files else None

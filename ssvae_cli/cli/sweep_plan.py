@@ -1,0 +1,98 @@
+"""What is settled of a sweep before its first job begins: how many jobs there are, and the names of their folders."""
+
+import os
+from pathlib import Path
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from ssvae_cli.cli.overrides import quoted
+from ssvae_cli.errors import UserError, require
+
+# The settings of Hydra that name a job's folder: a sweep that is resumed keeps its own.
+OVERRIDE_DIRNAME = ("kv_sep", "item_sep", "exclude_keys")
+NAMING = ("hydra.sweep.subdir", *(f"hydra.job.config.override_dirname.{key}" for key in OVERRIDE_DIRNAME))
+
+
+def raw(config: DictConfig, key: str):
+    """A value of the configuration as it was written, interpolations unresolved."""
+    parent, _, name = key.rpartition(".")
+    return OmegaConf.to_container(OmegaConf.select(config, parent), resolve=False)[name]
+
+
+def is_timed(config: DictConfig, key: str) -> bool:
+    """Whether the name of a folder holds the time."""
+    return "${now:" in str(raw(config, key))
+
+
+def is_given(config: DictConfig, key: str) -> bool:
+    """Whether a setting of Hydra's is on the command line."""
+    return any(line.split("=")[0].lstrip("+~") == key for line in raw(config, "hydra.overrides.hydra"))
+
+
+def override(config: DictConfig, key: str, value: str | bool | list[str]) -> None:
+    """Set a key in the configuration of the sweep, and in that of each job, which Hydra composes again."""
+    OmegaConf.update(config, key, value)
+    config.hydra.overrides.hydra.append(f"++{key}={in_grammar(value)}")
+
+
+def in_grammar(value: str | bool | list[str]) -> str:
+    """A value as Hydra's grammar reads it back."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{','.join(map(in_grammar, value))}]"
+    return quoted(value)
+
+
+def job_overrides(config: DictConfig) -> list[list[str]] | None:
+    """The overrides of each job; None where a sweeper searches, and decides on the way."""
+    if not config.hydra.sweeper._target_.endswith(".BasicSweeper"):
+        return None
+    own = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    parsed = parser.parse_overrides([*own, *raw(config, "hydra.overrides.task")])
+    return BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
+
+
+def require_own_folders(config: DictConfig, jobs: list[list[str]]) -> None:
+    """Raise UserError where two jobs share a folder, or one lies in the other's, or in none of its own."""
+    if "${hydra.job.num}" in raw(config, "hydra.sweep.subdir"):
+        return  # told apart without composing every job
+    loader, folders = GlobalHydra.instance().config_loader(), {}
+    for number, overrides in enumerate(jobs):
+        job = loader.load_sweep_config(config, overrides)
+        with read_write(job.hydra), open_dict(job.hydra):
+            job.hydra.job.num, job.hydra.job.id = number, str(number)
+        HydraConfig.instance().set_config(job)
+        subdir = job.hydra.sweep.subdir
+        folder = Path(os.path.normpath(Path(job.hydra.sweep.dir).absolute() / subdir))
+        for earlier, other in folders.items():
+            apart = not folder.is_relative_to(other) and not other.is_relative_to(folder)
+            shared = f"hydra.sweep.subdir: jobs {earlier} and {number} of the sweep would share the folder {subdir}"
+            require(apart, f"{shared}; tell them apart, as by ${{hydra.job.num}}")
+        folders[number] = folder
+    HydraConfig.instance().set_config(config)
+
+
+def open_logs_late(config: DictConfig) -> None:
+    """Let Hydra open no log file before its first line: the folder may not be the job's, or the job be finished."""
+    for name, handler in ((config.hydra.job_logging or {}).get("handlers") or {}).items():
+        if str(handler.get("class")).endswith("FileHandler"):
+            override(config, f"hydra.job_logging.handlers.{name}.delay", True)
+
+
+def keep_names(config: DictConfig, sweep: Path, command: str) -> None:
+    """Name the folders of a sweep that is resumed as they were named. Raises UserError for another command's sweep."""
+    stored = OmegaConf.load(sweep / "multirun.yaml")
+    other = OmegaConf.select(stored, "hydra.job.config_name")
+    require(other == command, f"sweep.resume={sweep} is a sweep of ssvae {other}; ssvae train resumes its own")
+    for key in NAMING:
+        before, now = raw(stored, key), raw(config, key)
+        if now != before:
+            if is_given(config, key):
+                raise UserError(f"sweep.resume={sweep}: {key} was {before}, now {now}; leave it out")
+            override(config, key, before)
