@@ -29,7 +29,7 @@ CURVES = ("elbo/validation", "probe/linear/validation")
 AGAINST = ("elbo/test", "probe/linear/test")
 TITLES = {False: "SSVAEs", True: "Ordinary VAEs: their ELBO keeps log P(x), and must not be ranked against an SSVAE's"}
 WIDE = 20.0  # nats between means above which an axis is logarithmic
-IGNORED = ("seed", "resume", "trust", "trainer.device")  # keys in which runs of one group may differ
+IGNORED = ("seed", "resume", "sweep.resume", "trust", "trainer.device")  # keys in which runs of one group may differ
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def test_cifar_batches_are_unpickled_only_if_they_are_the_published_ones(tmp_pat
 HOSTILE = [
     *"os.system subprocess.Popen builtins.exec my_priors.Slow".split(),
     *"torch.hub.load torch.load torch.utils.cpp_extension.load torchvision.models.get_model".split(),
-    *"ssvae_cli.run_folder.clear_unstarted ssvae_cli.files.atomic_write ssvae_cli.cli.main.os.system".split(),
+    *"ssvae_cli.run_folder.last_line ssvae_cli.files.atomic_write ssvae_cli.cli.main.os.system".split(),
     "torch.nn.modules.module.torch.hub.load",  # a road to another module
     "torch.nn.functional.torch.jit.ScriptModule",
     "torch.nn.utils.convert_parameters.os.system",

@@ -22,7 +22,10 @@ RECORDS = ".hydra"  # the folder of the composed configuration and the overrides
 
 # What a command may find in its folder besides its records and its log, and goes over: what `train` left before its
 # first checkpoint, and an earlier report.
-GOES_OVER = {"train": ("metrics.jsonl", "events.out.tfevents.*", "checkpoints"), "report": ("report.html", "table.csv")}
+GOES_OVER = {
+    "train": ("metrics.jsonl", "events.out.tfevents.*.ssvae", "checkpoints"),
+    "report": ("report.html", "table.csv"),
+}
 
 open_locks: set[int] = set()
 

@@ -16,6 +16,7 @@ from ssvae_cli.files import atomic_write, write_json
 
 log = logging.getLogger(__name__)
 
+SUFFIX = ".ssvae"  # of TensorBoard's file: another program's in the same folder is not this run's
 DPI = 150  # of pictures
 RGBA = 4  # channels of their pixels
 
@@ -47,9 +48,9 @@ class Tracker:
         there = self.bytes_written
         require(there >= kept_bytes, f"{run}/metrics.jsonl has lost lines: {there} bytes of the {kept_bytes} saved")
         self._metrics.truncate(kept_bytes)
-        for old in [*run.glob("events.out.tfevents.*"), *run.glob("summary.json")]:
+        for old in [*run.glob(f"events.out.tfevents.*{SUFFIX}"), *run.glob("summary.json")]:
             old.unlink()
-        self._writer = SummaryWriter(run)
+        self._writer = SummaryWriter(run, filename_suffix=SUFFIX)
         self._writer.add_custom_scalars(LAYOUT)
         for line in self.history():
             self._scalars(line["step"], {k: v for k, v in line.items() if "/" in k})
