@@ -45,7 +45,7 @@ def start(command: str, target: str, config: DictConfig) -> float | None:
         resume = f"resume={typed(folder)}" if command == "train" else None
         call(target, config, folder, hydra, lambda: resume if (folder / CHECKPOINT).exists() else None)
     except Exception as error:
-        invocation.error = error
+        invocation.error = mistake_of(error, hydra) or error
     return None
 
 
@@ -76,7 +76,8 @@ def start_job(command: str, target: str, config: DictConfig, hydra: DictConfig) 
             call(target, config, folder, hydra, lambda: f"sweep.resume={typed(sweep)}" if command == "train" else None)
             Job(**job, is_own=True, failed=None).save(sweep)
         return metric_of(folder, config.sweep.metric) if searching else None
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as raised:
+        error = mistake_of(raised, hydra) or raised
         said = f"exit code {error.code}" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
         with contextlib.suppress(OSError, UserError):  # on a full disk the job stays as one that was killed
             Job(**job, is_own=claim is not None, failed=said).save(sweep)
@@ -118,13 +119,16 @@ def call(target: str, config: DictConfig, folder: Path, hydra: DictConfig, resum
         file = log_traceback(error)
         raise (PartError(f"{error}; the traceback is in {file}") if file else error) from error
     except Exception as error:
-        mistake = cause_of(error)
-        if mistake is None and isinstance(error, OmegaConfBaseException):  # a key that was removed, or leads nowhere
-            mistake = UserError(one_line(error, hydra.job.config_name, OmegaConf.to_container(hydra.overrides.task)))
-        if mistake is None:
+        if mistake_of(error, hydra) is None:
             log.error("%s", traceback.format_exc())
-            raise
-        raise mistake from error
+        raise
+
+
+def mistake_of(error: BaseException, hydra: DictConfig) -> UserError | None:
+    """The user's mistake behind an error, a key that was removed or leads nowhere among them; None for a fault."""
+    if (mistake := cause_of(error)) is None and isinstance(error, OmegaConfBaseException):
+        return UserError(one_line(error, hydra.job.config_name, OmegaConf.to_container(hydra.overrides.task)))
+    return mistake
 
 
 def log_traceback(error: PartError) -> str | None:

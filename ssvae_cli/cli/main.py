@@ -105,7 +105,6 @@ def hydra_main(command: str, words: list[str]) -> None:
     import hydra
     from omegaconf import OmegaConf
 
-    require_working_folder()
     refuse_unknown_options(command, words)
     overrides = overrides_of(command, words)
     for resolver in (groups, keys):  # of hydra.help
@@ -164,12 +163,3 @@ def run_hydra(entry: Callable[[], None], command: str, overrides: list[str]) -> 
         sweep.print_failed(command)
         sys.exit(1)
     raise cause_of(error) or UserError(one_line(error, command, overrides)) from error
-
-
-def require_working_folder() -> None:
-    """Raise UserError where the folder in which the command was typed has been removed."""
-    try:
-        os.getcwd()
-    except FileNotFoundError:
-        gone = os.environ.get("PWD", "the working folder")
-        raise UserError(f"{gone} no longer exists; change to a folder that does") from None
