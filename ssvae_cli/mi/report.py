@@ -10,7 +10,7 @@ from rich.table import Table
 from ssvae_cli.evaluation.fit import Curve
 from ssvae_cli.mi.recommend import Line, Recommended
 from ssvae_cli.mi.tasks import Sample
-from ssvae_cli.tracking.tracker import plain
+from ssvae_cli.tracking.missing import plain
 
 
 def summary(lines: list[Line], best: Recommended, sample: Sample) -> dict:
