@@ -113,7 +113,9 @@ class ELBO:
         ceilings = {f"mi/{bound.name}/ceiling": bound.ceiling(n) for bound in BOUNDS if bounds[f"mi/{bound.name}"]}
         return values | {key: nats for key, nats in ceilings.items() if math.isfinite(nats)}
 
-    def _of_weights(self, reading: Reading, split: str, log_weights: Tensor, of_pairs: Tensor) -> dict[str, float | Missing]:
+    def _of_weights(
+        self, reading: Reading, split: str, log_weights: Tensor, of_pairs: Tensor
+    ) -> dict[str, float | Missing]:
         """log_weights: [K, B], K samples of the posteriors; of_pairs: [B], the ELBO of each pair of views."""
         elbo, most = Estimate.of_mean(of_pairs), reading.objective.prior.largest_elbo
         if split == "test" and reading.objective.decoder is None and elbo.value > most + 3 * elbo.error:

@@ -67,8 +67,8 @@ class Eq23:
         """KEYS: I, the KL and its source, and I - KL - ELBO in nats and in standard errors; one log line.
 
         A single latent has no partner: I is not reported, and the ELBO is -KL (Eq. 9). A prior without samples of P has
-        no KL and no residual. Where one of the three is Missing, so is the residual, for the same reason. no_kl: why the
-        KL is, if that is known.
+        no KL and no residual. Where one of the three is Missing, so is the residual, for the same reason. no_kl: why
+        the KL is, if that is known.
         """
         values = dict.fromkeys(KEYS)
         information = self.information(train, validation, test) if len(test) == 2 else None

@@ -68,5 +68,6 @@ def too_few_classes(train: Tensor, validation: Tensor, rows: Tensor, split: str)
         classes = len(labels.unique())
         if classes < least:
             found = f"{len(labels)} labels of one class" if len(labels) > 1 else "a single label" if classes else "none"
-            return Missing(f"accuracy needs labels of at least {least} {'classes' if least > 1 else 'class'} in {part}, which has {found}")
+            needed = "2 classes" if least == 2 else "1 class"
+            return Missing(f"accuracy needs labels of at least {needed} in {part}, which has {found}")
     return None

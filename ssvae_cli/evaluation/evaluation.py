@@ -60,7 +60,7 @@ class Evaluation:
                 raise PartError(f"evaluation.metrics.{name}: {wrong}; {CONTRACT}")
             shared = [key for key in numbers if split == "validation" and not key.endswith("/validation")]
             if shared:
-                wrong = f"on validation {type(metric).__name__} returned '{shared[0]}', which test would overwrite"
-                raise PartError(f"evaluation.metrics.{name}: {wrong}; end it with /validation, as f'name/{{split}}' does")
+                wrong = f"on validation {type(metric).__name__} returned '{shared[0]}', a name that test would share"
+                raise PartError(f"evaluation.metrics.{name}: {wrong}; end it with /validation, by f'name/{{split}}'")
             values |= explained(numbers, f"evaluation.metrics.{name}")
         return values

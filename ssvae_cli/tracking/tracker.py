@@ -105,9 +105,9 @@ class Tracker:
         """hparams in the run's own event file (add_hparams would make a child run); at the very end summary.json, by
         which a run has ended.
 
-        The first of hparams' three summaries, a description of the whole experiment, is left out: TensorBoard would take
-        the columns of its table from the first that it meets. Without, they are the union over all runs, and those that
-        vary come first."""
+        The first of hparams' three summaries describes a whole experiment, and is left out: TensorBoard would take the
+        columns of its table from the first that it meets. Without, they are the union over all runs, those that vary
+        first."""
         _, *session = hparams(choices, {})
         for event in session:
             self._writer.file_writer.add_summary(event)
