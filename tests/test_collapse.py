@@ -38,6 +38,11 @@ def test_early_epochs_are_not_warned_of(caplog):
     assert caplog.messages == []
 
 
+def test_pairs_told_apart_on_train_are_no_collapse(caplog):
+    CollapseWatch(latent_dim=8, last_step=5).look(5, CHANCE | {"elbo/train": 0.33})
+    assert caplog.messages == []
+
+
 def test_one_dimension_has_rank_one(caplog):
     CollapseWatch(latent_dim=1, last_step=5).look(5, LINE)
     assert caplog.messages == []

@@ -1,4 +1,4 @@
-"""Tables and progress keep their numbers whole on a terminal of any width, and a log without one has a line a minute."""
+"""Tables and bars keep their numbers whole on a terminal of any width; a log without one has a line a minute."""
 
 import logging
 
@@ -58,7 +58,7 @@ def test_a_check_that_is_not_finite_fails_with_a_dash_and_its_reason(capsys):
 def test_without_a_terminal_there_is_a_line_a_minute_and_a_last_one(caplog):
     now = [0.0]
     with caplog.at_level(logging.INFO), Display(10, 100, done=0, batch_size=32, clock=lambda: now[0]) as display:
-        for epoch in range(10):
+        for _epoch in range(10):
             for _ in range(100):
                 now[0] += 0.25  # 250 s in all
                 display.step(1.5)

@@ -3,15 +3,14 @@
 import sys
 from collections.abc import Sequence
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from ssvae_cli.tracking.missing import DASH, Missing
 
 WIDE = 160  # columns where standard output is no terminal
-LEAST_TEXT = 12  # columns of a text column that is wrapped
 
 
 def output() -> Console:
@@ -26,6 +25,11 @@ def number(value: float | Missing | None, digits: int = 4) -> str:
     return f"{round(value, digits) + 0.0:.{digits}f}" if isinstance(value, float) else str(value)  # no -0
 
 
+def longest_word(text: str) -> int:
+    """Its width, in columns."""
+    return max(map(cell_len, text.split()), default=0)
+
+
 def show(headings: Sequence[str], rows: Sequence[Sequence[str]], *, text: Sequence[str] = (), title: str = "") -> None:
     """Print a table; where the terminal is too narrow for it, each row as a block with a line for each cell.
 
@@ -35,14 +39,13 @@ def show(headings: Sequence[str], rows: Sequence[Sequence[str]], *, text: Sequen
     table = Table(box=None, pad_edge=False, show_header=any(headings), title=title or None, title_justify="left")
     for i, heading in enumerate(headings):
         wrapped = heading in text
-        options = {"min_width": min(LEAST_TEXT, max(len(row[i]) for row in rows))} if wrapped and rows else {}
-        table.add_column(
-            Text(heading), justify="left" if wrapped or i == 0 else "right", no_wrap=not wrapped, **options
-        )
+        side = "left" if wrapped or i == 0 else "right"
+        table.add_column(Text(heading), justify=side, no_wrap=not wrapped)
     for row in rows:
         table.add_row(*map(Text, row))
-    unlimited = console.options.update(width=10_000)  # otherwise it is cut to the terminal's width
-    if Measurement.get(console, unlimited, table).minimum <= console.width:
+    columns = list(zip(headings, *rows))
+    least = [max(map(longest_word if c[0] in text else cell_len, c), default=0) for c in columns]
+    if sum(least) + len(columns) - 1 <= console.width:
         console.print(table)
         return
     if title:

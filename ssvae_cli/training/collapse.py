@@ -33,7 +33,8 @@ class CollapseWatch:
         """What shows a collapse."""
         found = []
         bound, ceiling = (values.get(f"mi/infonce{end}/validation") for end in ("", "/ceiling"))
-        if isinstance(bound, float) and isinstance(ceiling, float) and abs(bound) <= CHANCE:
+        overfitted = values.get("elbo/train", 0.0) > 10 * CHANCE  # or too few steps for batch norm's averages
+        if isinstance(bound, float) and isinstance(ceiling, float) and abs(bound) <= CHANCE and not overfitted:
             found.append(f"mi/infonce is 0 of at most log K = {ceiling:.2f}: the encoder tells no pair from another")
         rank = values.get("geometry/rank/validation")
         if isinstance(rank, float) and rank <= RANK and self.latent_dim > 1:
