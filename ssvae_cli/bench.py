@@ -13,8 +13,6 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
-from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from ssvae_cli.datasets.base import CONTRACT as DATA
@@ -25,6 +23,8 @@ from ssvae_cli.instantiate.build import build
 from ssvae_cli.objective import make_objective
 from ssvae_cli.pairs.base import make_pairs
 from ssvae_cli.tracking.console import Stages
+from ssvae_cli.tracking.tables import output
+from ssvae_cli.tracking.tables import show as show_table
 from ssvae_cli.training.step import Forward, compiled
 
 log = logging.getLogger(__name__)
@@ -122,14 +122,12 @@ def share_of_matrix_rate(part: Callable[[], None], seconds: float, device: torch
 
 def show(values: dict, parts: list[str]) -> None:
     """The table, one line per part."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("", "images/s", "times the limit"):
-        table.add_column(heading, justify="right" if heading else "left")
+    rows = []
     for name in (name for name in ("limit", "pairs", "objective", "step") if name in parts):
         rate, share = values[f"{name}/images_per_s"], values[f"{name}/share_of_limit"]
-        table.add_row({"step": "training step"}.get(name, name), f"{rate:,.0f}", f"{share:.2f}")
-    console = Console(width=100)
-    console.print(table)
+        rows.append(({"step": "training step"}.get(name, name), f"{rate:,.0f}", f"{share:.2f}"))
+    show_table(("", "images/s", "times the limit"), rows)
+    console = output()
     console.print("limit: forward, backward and update of the same encoders on one batch already on the device")
     console.print(f"peak memory {values['memory/peak_gib']:.2f} GiB, batch {values['batch_size']}, {values['device']}")
     if values["matrix_rate/share"] is not None:

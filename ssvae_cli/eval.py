@@ -12,14 +12,14 @@ from ssvae_cli.estimators.base import CONTRACT as ESTIMATOR
 from ssvae_cli.evaluation.evaluation import Values
 from ssvae_cli.evaluation.figures import pictures
 from ssvae_cli.evaluation.fit import Fit
-from ssvae_cli.evaluation.fresh_critics import fit_and_read, require_information
+from ssvae_cli.evaluation.fresh_critics import fit_and_read, no_information, require_information
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.evaluation.samples import Pairs, Parts, normalised
-from ssvae_cli.files import write_json
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.load_run import load_run
 from ssvae_cli.tracking.console import closing_table
-from ssvae_cli.tracking.tracker import plain
+from ssvae_cli.tracking.missing import Missing
+from ssvae_cli.tracking.tracker import write_summary
 
 log = logging.getLogger(__name__)
 SCORED = 2048  # pairs of validation and of test, as a table of scores grows with their square
@@ -43,7 +43,7 @@ def evaluate(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Values:
     values = evaluation(reading, "validation") | evaluation(reading, "test")
     values["data/log_n_test"] = math.log(len(loaded.data.test))
     values |= fresh_information(cfg, estimators, training, reading)
-    write_json(folder / "summary.json", {key: plain(value) for key, value in values.items()})
+    write_summary(folder, values)
     (folder / "figures").mkdir(exist_ok=True)
     for name, figure in pictures(reading):
         figure.savefig(folder / "figures" / f"{name}.png", dpi=150)
@@ -52,8 +52,8 @@ def evaluate(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Values:
     return values
 
 
-def fresh_information(cfg: DictConfig, estimators: dict, training: Fit, reading: Reading) -> dict[str, float]:
-    """`mi/fresh/<name>/test` and its standard error `mi/fresh/<name>/error`, nats; NaN for one that diverged.
+def fresh_information(cfg: DictConfig, estimators: dict, training: Fit, reading: Reading) -> Values:
+    """`mi/fresh/<name>/test` and its standard error `mi/fresh/<name>/error`, nats; Missing for one that failed.
 
     Each estimator trains its own critic on `views` pairs of views of every training x, with every coordinate as normal
     scores, which leaves I unchanged. Empty for a single latent.
@@ -62,6 +62,8 @@ def fresh_information(cfg: DictConfig, estimators: dict, training: Fit, reading:
     latents = {split: [z.cpu() for z in reading.latents(split, views)] for split, views in repeats.items()}
     if len(latents["test"]) != 2:
         return {}
+    if fault := no_information(*latents.values()):
+        return {f"mi/fresh/{name}/{what}": fault for name in estimators for what in ("test", "error")}
     train, validation, test = (Pairs(*sides) for sides in latents.values())
     parts = normalised(Parts(train, *(pairs.rows(slice(SCORED)) for pairs in (validation, test))))
     values = {}
@@ -69,6 +71,7 @@ def fresh_information(cfg: DictConfig, estimators: dict, training: Fit, reading:
         torch.manual_seed(cfg.seed)
         critic = build(cfg.critic, "critic", latent_dim=train.x.shape[1])
         estimate, _ = fit_and_read(critic, estimator, training, parts, torch.Generator().manual_seed(cfg.seed))
-        value, error = (math.nan, math.nan) if estimate.failure() else estimate
+        failure = estimate.failure()
+        value, error = [Missing(failure)] * 2 if failure else estimate
         values |= {f"mi/fresh/{name}/test": value, f"mi/fresh/{name}/error": error}
     return values

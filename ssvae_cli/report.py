@@ -7,7 +7,7 @@ import io
 import json
 import logging
 import statistics
-import sys
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.scale import SymmetricalLogScale
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
-from rich.table import Table
 
 from ssvae_cli.errors import allowed, require
 from ssvae_cli.paths import expanded, shell_command, typed
 from ssvae_cli.run_folder import flatten
+from ssvae_cli.tracking.missing import DASH, REASONS
 from ssvae_cli.tracking.names import is_own
+from ssvae_cli.tracking.tables import output, show
 
 log = logging.getLogger(__name__)
 CURVES = ("elbo/validation", "probe/linear/validation")
@@ -41,6 +41,7 @@ class Run:
     overrides: tuple[str, ...]
     summary: dict[str, object]
     history: list[dict]
+    reasons: dict[str, str]  # why numbers of the summary are null
 
     @property
     def setting(self) -> str:
@@ -85,9 +86,11 @@ def report(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> list[Group
     groups = grouped(runs)
     kinds = {title: [g for g in groups if g.runs[0].is_ordinary_vae == vae] for vae, title in TITLES.items()}
     kinds = {title: rows for title, rows in kinds.items() if rows}
-    console = Console(width=None if sys.stdout.isatty() else 160)
     for title, rows in kinds.items():
-        console.print(console_table(title if len(kinds) > 1 else None, rows, metrics))
+        show(("setting", "runs", *metrics), rows_of(rows, metrics), title=title if len(kinds) > 1 else "")
+    output().print("mean ± standard deviation over seeds")
+    for line in missing_lines(groups, metrics):
+        output().print(line, markup=False)
     write_csv(folder / "table.csv", groups, metrics)
     (folder / "report.html").write_text(html_page(kinds, metrics, folders))
     log.info("%d runs, %d settings: %s", len(runs), len(groups), folder / "report.html")
@@ -114,6 +117,7 @@ def read(folder: Path) -> Run:
         overrides=tuple(OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "overrides.yaml"))),
         summary=json.loads((folder / "summary.json").read_text()),
         history=[json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()],
+        reasons=json.loads(why.read_text()) if (why := folder / REASONS).exists() else {},
     )
 
 
@@ -142,7 +146,7 @@ def mean_and_deviation(values: Iterable[float | None]) -> tuple[float, float | N
 def cell(value: tuple[float, float | None] | None) -> str:
     """'0.9733 ± 0.0052'."""
     if value is None:
-        return "–"
+        return DASH
     digits = 4 if abs(value[0]) < 10 else 1
     return " ± ".join(f"{number:.{digits}f}" for number in value if number is not None)
 
@@ -152,14 +156,16 @@ def rows_of(groups: list[Group], metrics: list[str]) -> list[list[str]]:
     return [[g.label, str(len(g.runs)), *(cell(g.of(m)) for m in metrics)] for g in groups]
 
 
-def console_table(title: str | None, groups: list[Group], metrics: list[str]) -> Table:
-    """A rich table of one kind of run."""
-    table = Table(title=title, title_justify="left", caption="mean ± standard deviation over seeds")
-    for name in ("setting", "runs", *metrics):
-        table.add_column(name, justify="left" if name == "setting" else "right", overflow="fold")
-    for row in rows_of(groups, metrics):
-        table.add_row(*row)
-    return table
+def missing_lines(groups: list[Group], metrics: list[str]) -> list[str]:
+    """A line for each reason why runs of a setting lack numbers of the table."""
+    total = {g.label: len(g.runs) for g in groups}
+    found: dict[tuple[str, str], list[tuple[str, int]]] = {}
+    for g in groups:
+        for metric in metrics:
+            for reason, count in Counter(r.reasons[metric] for r in g.runs if metric in r.reasons).items():
+                found.setdefault((g.label, reason), []).append((metric, count))
+    said = lambda label, counts: ", ".join(f"{metric} in {count} of {total[label]} runs" for metric, count in counts)
+    return [f"{DASH} {label}: {said(label, counts)}: {reason}" for (label, reason), counts in found.items()]
 
 
 def write_csv(path: Path, groups: list[Group], metrics: list[str]) -> None:
@@ -229,6 +235,7 @@ def html_page(kinds: dict[str, list[Group]], metrics: list[str], folders: list[s
         for row in rows_of(groups, metrics):
             parts.append("</tr><tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row))
         parts.append("</tr></table>")
+        parts += [f"<p>{html.escape(line)}</p>" for line in missing_lines(groups, metrics)]
         parts += [f"<h3>{html.escape(name)}</h3>{png(figure)}" for name, figure in pictures(groups)]
         runs = [(html.escape(g.label), html.escape(str(r.folder))) for g in groups for r in g.runs]
         items = "".join(f"<li>{label}: <code>{folder}</code></li>" for label, folder in runs)

@@ -34,10 +34,11 @@ from ssvae_cli.instantiate.build import build
 from ssvae_cli.objective import Objective, make_objective
 from ssvae_cli.pairs.base import make_pairs
 from ssvae_cli.paths import shell_command, typed
-from ssvae_cli.run_folder import CHECKPOINT
-from ssvae_cli.tracking.console import Display, closing_table
+from ssvae_cli.run_folder import CHECKPOINT, flatten
+from ssvae_cli.tracking.console import Display, Stages, closing_table
 from ssvae_cli.tracking.tracker import Tracker
 from ssvae_cli.training.checkpoint import resolved_yaml
+from ssvae_cli.training.collapse import CollapseWatch
 from ssvae_cli.training.nan_guard import NanGuard
 from ssvae_cli.training.signals import SafePoint
 from ssvae_cli.training.state import TrainState
@@ -82,6 +83,14 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         log.info("resumed %s after epoch %d and %d steps of the next", run, state.epoch, state.step)
     tracker = Tracker(run, kept_bytes=state.metrics_bytes, meanings=meanings(objective))
 
+    if is_rank_zero():
+        sizes = ", ".join(f"{len(split)} {name}" for name, split in data.splits.items())
+        count = sum(p.numel() for p in objective.parameters())
+        log.info("run: %s", run)
+        start = (device_name(device), sizes, f"{count:,}", steps_per_epoch)
+        log.info("%s; samples: %s; %s parameters; %d steps an epoch", *start)
+        log.info("%s", shell_command("tensorboard", "--logdir", typed(run)))
+
     def check_finite() -> None:
         nan_guard.check(steps_per_epoch, f"the last good checkpoint is {run / CHECKPOINT}")
 
@@ -92,7 +101,10 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     started, reading = (state.epoch, state.step), None
     if cfg.resume is None and is_rank_zero():
         save()  # from here on the run can be resumed
-    with SafePoint() as safe, Display(trainer.epochs, state.epoch) as display:
+    collapse = CollapseWatch(cfg.encoder.latent_dim, trainer.epochs * steps_per_epoch)
+    done = state.epoch * steps_per_epoch + state.step
+    display = Display(trainer.epochs, steps_per_epoch, done=done, batch_size=trainer.batch_size)
+    with SafePoint() as safe, display:
         for epoch in range(state.epoch, trainer.epochs):
             began = time.perf_counter()
             broadcast_random_state()
@@ -119,6 +131,9 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
                     state.count_step(elbo)
                     if device.type == "cpu" or state.step % CHECK_EVERY == 0:
                         check_finite()
+                        display.step((state.total / state.step).item())
+                    else:
+                        display.step()
             values = {"elbo/train": (state.total / steps_per_epoch).item(), "gradient/norm": norm.item()}
             state.train_s += time.perf_counter() - began
             state.end_epoch()
@@ -128,8 +143,9 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
             if (epoch + 1) % trainer.eval_every == 0 or epoch + 1 == trainer.epochs:
                 reading = evaluation.reading(objective, pairs, data, untrained)
                 values |= evaluation(reading, "validation")
+                collapse.look((epoch + 1) * steps_per_epoch, values)
             tracker.scalars((epoch + 1) * steps_per_epoch, epoch + 1, values)
-            display.epoch(epoch + 1, values)
+            display.epoch(values)
             save()
         if safe.asked and is_rank_zero():
             safe.leave()
@@ -138,16 +154,17 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         return {}
 
     # The last epoch's numbers: test is read here, once.
-    log.info("reading test: densities, both sides of Eq. 23, probes")
     reading = reading or evaluation.reading(objective, pairs, data, untrained)
     seen = trainer.epochs * steps_per_epoch * trainer.batch_size
-    summary = evaluation(reading, "test") | {
+    with Stages("reading test", len(evaluation.metrics)) as stages:
+        values = evaluation(reading, "test", stages.begin)
+    summary = values | {
         "time/train_s": state.train_s,
         "throughput/images_per_s": seen / state.train_s if state.train_s else None,
         "data/log_n_test": math.log(len(data.test)),
         "data/mi_true": pairs.mi(data),
         "seed": cfg.seed,
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "device": device_name(device),
         "versions": f"ssvae {ssvae_cli.__version__}, torch {torch.__version__}, torchvision {torchvision.__version__}",
     }
     step = trainer.epochs * steps_per_epoch
@@ -159,24 +176,26 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     tracker.close()
     closing_table(summary)
     log.info("run: %s", run)
-    log.info("%s", shell_command("tensorboard", "--logdir", typed(run)))
     return summary
 
 
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or cpu."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
 def meanings(objective: Objective) -> dict[str, str]:
-    """What TensorBoard says of the ELBO and of the bounds."""
-    of_bounds = {f"mi/{b.name}/{split}": meaning(b) for b in BOUNDS for split in ("validation", "test")}
+    """What TensorBoard says of the ELBO, of the bounds and of the effective rank."""
+    splits = ("validation", "test")
+    of_bounds = {f"mi/{b.name}/{split}": meaning(b) for b in BOUNDS for split in splits}
+    of_rank = {f"geometry/rank/{split}": "effective rank of centred z (Roy & Vetterli 2007)" for split in splits}
     estimator = objective.estimator
-    return of_bounds | ({"elbo/train": f"{estimator.name}: {meaning(estimator)}"} if estimator else {})
+    return of_bounds | of_rank | ({"elbo/train": f"{estimator.name}: {meaning(estimator)}"} if estimator else {})
 
 
 def hyperparameters(cfg: DictConfig, choices: dict[str, str]) -> dict:
-    """What TensorBoard's hparams table shows: the choice in each group and the numbers people sweep."""
+    """What TensorBoard's hparams table shows: the choice in each group, and every key; those that vary come first."""
     groups = {k: v or "none" for k, v in choices.items() if not k.startswith("hydra/")}
-    return groups | {
-        "seed": cfg.seed,
-        "encoder.latent_dim": cfg.encoder.latent_dim,
-        "optimizer.lr": cfg.optimizer.lr,
-        "trainer.batch_size": cfg.trainer.batch_size,
-        "trainer.epochs": cfg.trainer.epochs,
-    }
+    asking = ("_target_", "_partial_", "resume", "trust")
+    keys = {k: v for k, v in flatten(cfg).items() if k.split(".")[-1] not in asking}
+    return {k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in (keys | groups).items()}

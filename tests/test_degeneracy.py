@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ssvae_cli.evaluation.degeneracy import dead_units, numerical_rank, warn_of_degeneracy
+from ssvae_cli.evaluation.degeneracy import constant_latent, dead_units, infinite_entropy, numerical_rank
 from ssvae_cli.priors import VMF, Gaussian, InfoNCE
 
 
@@ -29,29 +29,39 @@ def test_the_rank_is_that_of_the_samples_and_dead_units_are_named():
     assert numerical_rank(z) == 4 and dead_units(z) == [1, 4]
 
 
-@pytest.mark.parametrize("wrong", ["rank", "dead", "inputs"])
-def test_a_deterministic_encoder_without_a_density_is_warned_of_and_offered_noise(wrong, caplog):
+@pytest.mark.parametrize("wrong", ["rank", "dead", "inputs", "constant"])
+def test_a_deterministic_encoder_without_a_density_has_no_entropy(wrong):
     z = latents(5 if wrong == "rank" else 6)
     if wrong == "dead":
         z[:, 2] = 0.0
-    warn_of_degeneracy(objective(gaussian()), (z, latents(6)), inputs=4 if wrong == "inputs" else 64)
-    assert "H(z) = -inf" in caplog.text and "encoder.posterior=gaussian" in caplog.text
-    assert ("dead units: 2" in caplog.text) == (wrong == "dead")
-    assert ("H(z')" in caplog.text) == (wrong == "inputs")
+    if wrong == "constant":
+        z[:] = z[0].clone()
+    reason = infinite_entropy(objective(gaussian()), (z, latents(6)), inputs=4 if wrong == "inputs" else 64).reason
+    assert "H(z) = -inf" in reason
+    assert ("z is constant" if wrong == "constant" else "encoder.posterior=gaussian") in reason
+    assert ("dead units: 2" in reason) == (wrong == "dead")
 
 
-def test_noise_a_full_rank_and_a_prior_of_scores_are_not_warned_of(caplog):
-    warn_of_degeneracy(objective(gaussian(), stochastic=True), (latents(3), latents(3)), 64)
-    warn_of_degeneracy(objective(gaussian()), (latents(6), latents(6)), 64)
+def test_the_partner_alone_may_be_without_a_density():
+    assert "H(z') = -inf" in infinite_entropy(objective(gaussian()), (latents(6), latents(5)), 64).reason
+
+
+def test_noise_a_full_rank_and_a_prior_of_scores_lack_nothing():
+    assert infinite_entropy(objective(gaussian(), stochastic=True), (latents(3), latents(3)), 64) is None
+    assert infinite_entropy(objective(gaussian()), (latents(6), latents(6)), 64) is None
     scores = InfoNCE(critic=torch.nn.Identity(), direction="both")
-    warn_of_degeneracy(objective(scores), (latents(3), latents(3)), 64)
-    assert caplog.text == ""
+    assert infinite_entropy(objective(scores), (latents(3), latents(3)), 64) is None
 
 
-def test_on_the_sphere_full_rank_is_full(caplog):
+def test_on_the_sphere_full_rank_is_full():
     prior = VMF(latent_dim=6, concentration=3.0, learn=True)
     z = torch.nn.functional.normalize(torch.randn(500, 6))
-    warn_of_degeneracy(objective(prior), (z, z), 64)
-    assert caplog.text == ""
-    warn_of_degeneracy(objective(prior), (torch.nn.functional.normalize(latents(3)), z), 64)
-    assert "H(z) = -inf" in caplog.text and "encoder.posterior=power_spherical" in caplog.text
+    assert infinite_entropy(objective(prior), (z, z), 64) is None
+    reason = infinite_entropy(objective(prior), (torch.nn.functional.normalize(latents(3)), z), 64).reason
+    assert "H(z) = -inf" in reason and "encoder.posterior=power_spherical" in reason
+
+
+@pytest.mark.parametrize("scale, constant", [(0.0, True), (1e-7, True), (1e-2, False)])
+def test_z_is_constant_up_to_the_rounding_of_float32(scale, constant):
+    z = 3.0 + scale * torch.randn(50, 4)
+    assert (constant_latent((latents(6), z)) is not None) == constant

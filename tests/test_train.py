@@ -16,7 +16,7 @@ SUMMARY = set(
     elbo/test evidence/test kl/test kl/source mi/fresh/test eq23/residual eq23/residual_in_errors
     mi/infonce/test mi/dv/test mi/nwj/test mi/infonce/ceiling/test mi/dv/ceiling/test mi/nwj/ceiling/test
     probe/linear/test probe/knn/test probe/linear/random_init probe/linear/pixels
-    geometry/alignment geometry/uniformity geometry/rank time/train_s throughput/images_per_s
+    geometry/alignment/test geometry/uniformity/test geometry/rank/test time/train_s throughput/images_per_s
     data/log_n_test data/mi_true factors/r2/test factors/r2_z/test factors/mcc/test factors/accuracy/test
     seed device versions
     """.split()
@@ -90,6 +90,43 @@ def test_tensorboard_holds_scalars_layout_hparams_and_pictures_in_one_run(run):
     assert picture.encoded_image_string == png and (picture.width, picture.height) == Image.open(io.BytesIO(png)).size
     plugins = events.summary_metadata
     assert any("hparams" in tag for tag in plugins) and any("custom_scalars" in tag for tag in plugins)
+
+
+@pytest.fixture(params=["EventAccumulator", "tbparse"])
+def reader(request):
+    if request.param == "tbparse":
+        tbparse = pytest.importorskip("tbparse", reason="tbparse is not installed")
+        return lambda run: tbparse.SummaryReader(str(run)).scalars
+    return lambda run: EventAccumulator(str(run)).Reload()
+
+
+def test_readers_of_tensorboards_files_have_nothing_to_warn_of(reader, run, caplog):
+    assert reader(run) is not None
+    assert not [record.message for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_no_tag_has_two_values_at_one_step(run):
+    events = EventAccumulator(str(run)).Reload()
+    for tag in events.Tags()["scalars"]:
+        steps = [event.step for event in events.Scalars(tag)]
+        assert len(steps) == len(set(steps)), tag
+
+
+def test_the_hparams_table_is_left_to_tensorboard_which_joins_the_keys_of_all_runs(run):
+    from tensorboard.plugins.hparams import metadata
+
+    plugins = EventAccumulator(str(run)).Reload().summary_metadata
+    assert metadata.EXPERIMENT_TAG not in plugins and metadata.SESSION_START_INFO_TAG in plugins
+    content = plugins[metadata.SESSION_START_INFO_TAG].plugin_data.content
+    keys = metadata.parse_session_start_info_plugin_data(content).hparams
+    assert keys["prior"].string_value == "infonce" and keys["optimizer.lr"].number_value > 0
+    assert "prior.critic.temperature" in keys and not [key for key in keys if key.endswith("_target_")]
+
+
+def test_a_run_begins_with_a_line_of_what_it_is(run):
+    log = (run / "train.log").read_text()
+    assert "cpu; samples: 1200 train, 200 validation, 397 test; 67,880 parameters; 3 steps an epoch" in log
+    assert f"tensorboard --logdir {run}" in log and "reading test 1/6  elbo" in log
 
 
 def test_a_fault_of_the_program_keeps_its_traceback_also_in_the_log(tmp_path, monkeypatch):

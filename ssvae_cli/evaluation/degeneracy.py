@@ -1,14 +1,13 @@
-"""H(z) = -inf: latents on a subspace of fewer dimensions, under a prior whose ELBO contains their entropy."""
-
-import logging
+"""Latents of which a number cannot be estimated: constant ones, and those whose entropy is -inf."""
 
 import torch
 from torch import Tensor
 
 from ssvae_cli.distributions.spaces import RIDGE
 from ssvae_cli.encoders.base import with_density
+from ssvae_cli.tracking.missing import Missing
 
-log = logging.getLogger(__name__)
+ROUNDING = 1e-5  # of the largest coordinate: what batches of different sizes make of equal inputs in float32
 
 
 def numerical_rank(z: Tensor) -> int:
@@ -23,18 +22,31 @@ def dead_units(z: Tensor) -> list[int]:
     return (variances <= RIDGE * variances.mean()).nonzero().flatten().tolist()
 
 
-def warn_of_degeneracy(objective, latents: tuple[Tensor, ...], inputs: int) -> None:
-    """Warn, naming z or z', if the latents of a deterministic encoder have no density; inputs: the numbers in one x."""
+def constant_latent(latents: tuple[Tensor, ...]) -> Missing | None:
+    """That z or z', [N, D] each, is the same for every x: the encoder has collapsed."""
+    for name, z in zip(("z", "z'"), latents):
+        if ((z - z[:1]).abs().max() <= ROUNDING * z.abs().max()).item():
+            return Missing(f"{name} is constant: the encoder maps every x to one point")
+    return None
+
+
+def infinite_entropy(objective, latents: tuple[Tensor, ...], inputs: int) -> Missing | None:
+    """That H(z) or H(z') is -inf: the latents of a deterministic encoder lie in fewer dimensions than D.
+
+    An estimate of it is finite only through numerical error, and so is the ELBO of a prior that contains it. latents:
+    (z, z') or (z,), [N, D] each; inputs: the numbers in one x."""
     if not objective.prior.needs_densities:  # a prior of scores, whose ELBO contains no entropy
-        return
+        return None
     noise = " or ".join(f"encoder.posterior={name}" for name in with_density(objective.prior.space))
     remedy = f"a smaller encoder.latent_dim, or noise: {noise}" if noise else "a smaller encoder.latent_dim"
     for name, z, encoder in zip(("z", "z'"), latents, (objective.encoder, objective.encoder_prime)):
-        rank, dim, dead = min(numerical_rank(z), inputs), z.shape[1], dead_units(z)
-        if encoder.stochastic or rank >= dim:
+        if encoder.stochastic:
             continue
-        units = f"; dead units: {', '.join(map(str, dead))}" if dead else ""
-        log.warning(
-            "H(%s) = -inf: %s has %d dimensions and its samples a numerical rank of %d%s, so its entropy and the ELBO "
-            "are finite only through numerical error; try %s", name, name, dim, rank, units, remedy,
-        )  # fmt: skip
+        if constant := constant_latent((z,)):
+            return Missing(f"H({name}) = -inf, as {constant.reason.replace('z', name, 1)}")
+        rank, dim, dead = min(numerical_rank(z), inputs), z.shape[1], dead_units(z)
+        if rank < dim:
+            units = f"; dead units: {', '.join(map(str, dead))}" if dead else ""
+            fault = f"{name} has {dim} dimensions and its samples a numerical rank of {rank}{units}"
+            return Missing(f"H({name}) = -inf: {fault}; try {remedy}")
+    return None

@@ -1,6 +1,5 @@
 """The ELBO, bounds of I and the evidence, evaluated the same way for every run."""
 
-import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,16 +9,15 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.datasets.base import Split
-from ssvae_cli.errors import require_at_least
+from ssvae_cli.errors import PartError, UserError, require_at_least
 from ssvae_cli.estimators import DV, NWJ, InfoNCE
-from ssvae_cli.evaluation.degeneracy import warn_of_degeneracy
 from ssvae_cli.evaluation.densities import LogDensity, RatioFit
-from ssvae_cli.evaluation.estimate import Estimate
+from ssvae_cli.evaluation.estimate import Estimate, too_few_pairs
 from ssvae_cli.evaluation.reading import CHUNK, Reading
 from ssvae_cli.evaluation.rows import evenly_spaced
 from ssvae_cli.priors import Encoded
+from ssvae_cli.tracking.missing import Missing
 
-log = logging.getLogger(__name__)
 BOUNDS = (InfoNCE(), DV(), NWJ())
 
 
@@ -50,27 +48,42 @@ class ELBO:
         require_at_least(1, anchors=self.anchors, evidence_samples=self.evidence_samples)
 
     @torch.no_grad()
-    def __call__(self, reading: Reading, split: str) -> dict[str, float | None]:
+    def __call__(self, reading: Reading, split: str) -> dict[str, float | Missing | None]:
         prior, decoder = reading.objective.prior, reading.objective.decoder
+        alone = too_few_pairs({split: len(reading.data.splits[split])})
         if decoder is not None:
             values = self._of_decoder(reading, split)
         elif not prior.needs_densities:
-            values = self._of_pairs(reading, split, ())
+            bounds = [f"mi/{bound.name}" for bound in BOUNDS]
+            scored = lambda: self._of_pairs(reading, split, ())
+            values = dict.fromkeys(["elbo", "evidence", *bounds], alone) if alone else scored()
         elif split == "test":
-            train, validation = (reading.fitting_latents(part) for part in ("train", "validation"))
-            warn_of_degeneracy(reading.objective, train, math.prod(reading.shape))
-            densities = [self.density.density(*side, prior.space) for side in zip(train, validation)]
-            values = self._of_pairs(reading, split, densities)
+            values = self._of_densities(reading, split)
         else:
-            values = self._of_estimator(reading, split)
+            values = {"elbo": alone or self._of_estimator(reading, split)}
         keys = ["elbo", "evidence", *(f"mi/{bound.name}{end}" for end in ("", "/ceiling") for bound in BOUNDS)]
+        if isinstance(values["elbo"], Missing):
+            reading.estimates[f"elbo/{split}"] = values["elbo"]
         return {f"{key}/{split}": values.get(key) for key in keys}
 
-    def _of_estimator(self, reading: Reading, split: str) -> dict[str, float]:
-        """The ELBO of the training estimator, a chunk at a time."""
+    def _of_estimator(self, reading: Reading, split: str) -> float | Missing:
+        """The ELBO of the training estimator, a chunk at a time; Missing where the estimator refuses so few rows."""
         data = reading.data.splits[split]
         chunks = [encoded for encoded, _ in _encoded(reading, data, reading.generator())]
-        return {"elbo": sum(len(c.z) * reading.objective.elbo(c).item() for c in chunks) / len(data)}
+        try:
+            return sum(len(c.z) * reading.objective.elbo(c).item() for c in chunks) / len(data)
+        except PartError:
+            raise
+        except UserError as error:
+            return Missing(f"on {split}, {error}")
+
+    def _of_densities(self, reading: Reading, split: str) -> dict[str, float | Missing]:
+        """A prior whose ELBO contains entropies: densities fitted to train, chosen on validation."""
+        if fault := reading.infinite_entropy():
+            return {"elbo": fault, "evidence": fault}
+        train, validation = (reading.fitting_latents(part) for part in ("train", "validation"))
+        space = reading.objective.prior.space
+        return self._of_pairs(reading, split, [self.density.density(*side, space) for side in zip(train, validation)])
 
     def _of_decoder(self, reading: Reading, split: str) -> dict[str, float]:
         """The ordinary VAE: log P(x, z) / Q(z|x), whose mean is its ELBO (Eq. 1)."""
@@ -100,15 +113,16 @@ class ELBO:
         ceilings = {f"mi/{bound.name}/ceiling": bound.ceiling(n) for bound in BOUNDS if bounds[f"mi/{bound.name}"]}
         return values | {key: nats for key, nats in ceilings.items() if math.isfinite(nats)}
 
-    def _of_weights(self, reading: Reading, split: str, log_weights: Tensor, of_pairs: Tensor) -> dict[str, float]:
+    def _of_weights(
+        self, reading: Reading, split: str, log_weights: Tensor, of_pairs: Tensor
+    ) -> dict[str, float | Missing]:
         """log_weights: [K, B], K samples of the posteriors; of_pairs: [B], the ELBO of each pair of views."""
-        elbo = reading.estimates[f"elbo/{split}"] = Estimate.of_mean(of_pairs)
-        most = reading.objective.prior.largest_elbo
+        elbo, most = Estimate.of_mean(of_pairs), reading.objective.prior.largest_elbo
         if split == "test" and reading.objective.decoder is None and elbo.value > most + 3 * elbo.error:
-            log.warning(
-                "elbo/test is %.2f nats, above the maximum of %g under this prior: the density of z was not learned; "
-                "kl/test is from another classifier", elbo.value, most,
-            )  # fmt: skip
+            fault = f"it reads {elbo.value:.2f} nats, above the maximum of {most:g} under this prior"
+            fault = Missing(f"{fault}: the density of z was not learned; kl/test is from another classifier")
+            return {"elbo": fault, "evidence": fault}
+        reading.estimates[f"elbo/{split}"] = elbo
         evidence = (log_weights.logsumexp(0) - math.log(len(log_weights))).mean().item()
         return {"elbo": elbo.value, "evidence": evidence}
 

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ssvae_cli.tracking.missing import Missing
+
 BLOCKS = 10
 
 
@@ -24,7 +26,10 @@ class Estimate(NamedTuple):
 
     @classmethod
     def of_table(cls, estimate: Callable[[Tensor], Tensor], table: Tensor) -> "Estimate":
-        """estimate(table), scores of all pairs [B, B]; the error by a block jackknife over tenths of the pairs."""
+        """estimate(table), scores of all pairs [B, B], B at least 2; the error by a block jackknife over tenths of the
+        pairs, NaN for 2, of which none can be left out."""
+        if len(table) < 3:
+            return cls(estimate(table).item(), math.nan)
         pairs = torch.arange(len(table))
         rest = [pairs[~torch.isin(pairs, block)] for block in pairs.chunk(min(BLOCKS, len(table)))]
         # A pair is left out with its row and its column: the entries of a row are dependent.
@@ -34,10 +39,35 @@ class Estimate(NamedTuple):
 
     def failure(self) -> str | None:
         """Why this is no estimate of I, or None. I is at least 0, and a value below its error is uninformative."""
-        if not math.isfinite(self.value) or not math.isfinite(self.error):
-            return "not finite"
+        if not math.isfinite(self.value):
+            return f"it reads {self.value}"
+        if not math.isfinite(self.error):
+            return "too few pairs for a standard error"
         if self.error == 0:
             return "too few pairs: nothing varies"
         if self.value < -0.5 and self.value < -3 * self.error:
             return f"diverged: reads {self.value:.3g}, where I is at least 0"
         return f"diverged: standard error {self.error:.2g}" if self.error > max(1.0, abs(self.value)) else None
+
+
+def too_few_pairs(sizes: dict[str, int], least: int = 2) -> Missing | None:
+    """Why scores of pairs say nothing: a part of the data, by name, with fewer than `least` rows."""
+    for part, size in sizes.items():
+        if size < least:
+            needs = "a pair needs another one as its negative" if least == 2 else f"at least {least} are needed"
+            return Missing(f"{part} has {size} {'row' if size == 1 else 'rows'}, and {needs}")
+    return None
+
+
+def too_few_classes(train: Tensor, validation: Tensor, rows: Tensor, split: str) -> Missing | None:
+    """Why an accuracy on `split` says nothing: labels, int64 [N], below 0 where there is none, of fewer than 2 classes.
+
+    Whoever always names the only class is right. Validation, where a penalty is chosen, needs one label."""
+    for part, labels, least in (("train", train, 2), ("validation", validation, 1), (split, rows, 2)):
+        labels = labels[labels >= 0]
+        classes = len(labels.unique())
+        if classes < least:
+            found = f"{len(labels)} labels of one class" if len(labels) > 1 else "a single label" if classes else "none"
+            needed = "2 classes" if least == 2 else "1 class"
+            return Missing(f"accuracy needs labels of at least {needed} in {part}, which has {found}")
+    return None

@@ -1,5 +1,6 @@
 """The metrics of a run, computed in order."""
 
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 from ssvae_cli.datasets.base import Data
@@ -7,8 +8,9 @@ from ssvae_cli.errors import PartError, require_at_least
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.base import Pairs
+from ssvae_cli.tracking.missing import Missing, explained
 
-Values = dict[str, float | str | None]
+Values = dict[str, float | str | Missing | None]
 CONTRACT = "a metric is called with (reading, split) and returns a mapping such as {'name/test': 0.5}"
 
 
@@ -16,7 +18,8 @@ class Metric(Protocol):
     """Numbers read from an encoder, on `validation` while training and on `test` once, after the last epoch.
 
     It returns numbers by name, each a tag of TensorBoard. Those of test go to summary.json, with the same keys for
-    every run and null where they do not apply; those of validation go to metrics.jsonl.
+    every run; those of validation, whose names end in /validation, go to metrics.jsonl. None where a number does not
+    apply; Missing(reason) where it cannot be estimated, as is assumed of one that is not finite.
     """
 
     def __call__(self, reading: Reading, split: Literal["validation", "test"]) -> Values: ...
@@ -41,14 +44,23 @@ class Evaluation:
         """What the metrics read: the objective with its current weights, and data on its device."""
         return Reading(objective, pairs, data, fitting_pairs=self.fitting_pairs, untrained=untrained)
 
-    def __call__(self, reading: Reading, split: Literal["validation", "test"]) -> Values:
-        """The numbers of all metrics on one split. Labels are used here, and nowhere in training."""
+    def __call__(
+        self, reading: Reading, split: Literal["validation", "test"], begin: Callable[[str], None] = lambda name: None
+    ) -> Values:
+        """The numbers of all metrics on one split; begin: told each metric's name as it begins.
+
+        Labels are used here, and nowhere in training."""
         values: Values = {}
         for name, metric in self.metrics.items():
+            begin(name)
             reading.objective.eval()
             numbers = metric(reading, split)
             if not isinstance(numbers, dict):
                 wrong = f"{type(metric).__name__} returned a {type(numbers).__name__}"
                 raise PartError(f"evaluation.metrics.{name}: {wrong}; {CONTRACT}")
-            values |= numbers
+            shared = [key for key in numbers if split == "validation" and not key.endswith("/validation")]
+            if shared:
+                wrong = f"on validation {type(metric).__name__} returned '{shared[0]}', a name that test would share"
+                raise PartError(f"evaluation.metrics.{name}: {wrong}; end it with /validation, by f'name/{{split}}'")
+            values |= explained(numbers, f"evaluation.metrics.{name}")
         return values

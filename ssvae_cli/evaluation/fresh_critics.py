@@ -8,12 +8,15 @@ from torch import Tensor, nn
 from ssvae_cli.errors import allowed, require
 from ssvae_cli.estimators import ScoreEstimator
 from ssvae_cli.estimators.nwj import jensen_shannon
-from ssvae_cli.evaluation.estimate import Estimate
+from ssvae_cli.evaluation.degeneracy import constant_latent
+from ssvae_cli.evaluation.estimate import Estimate, too_few_pairs
 from ssvae_cli.evaluation.fit import Curve, Fit
 from ssvae_cli.evaluation.samples import Parts
 from ssvae_cli.instantiate.groups import conf
 from ssvae_cli.scores import DenseScores
+from ssvae_cli.tracking.missing import Missing
 
+Latents = tuple[Tensor, Tensor]
 CHOOSING = 512  # validation pairs, all scored with all, by which the step is chosen
 
 
@@ -26,6 +29,12 @@ def require_information(estimators: dict[str, object]) -> None:
         name = getattr(estimator, "name", type(estimator).__name__)
         wrong = f"estimators.{key}: {name} does not estimate I from the scores of one batch"
         require(valid, f"{wrong}; give one whose `estimates` has mi")
+
+
+def no_information(train: Latents, validation: Latents, test: Latents) -> Missing | None:
+    """Why I(z; z') of these latents, (z, z') of [N, D] each, cannot be estimated: too few pairs, or a constant side."""
+    sizes = {"train": len(train[0]), "validation": len(validation[0]), "test": len(test[0])}
+    return too_few_pairs(sizes) or constant_latent(train)
 
 
 def fit_and_read(

@@ -5,20 +5,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssvae_cli.evaluation.reading import Reading
+from ssvae_cli.tracking.missing import Missing
 
 MOST = 4096  # embeddings that are compared with each other
 
 
 class Geometry:
-    """`geometry/alignment`, `uniformity` and `rank` of z; alignment is null for a single latent."""
+    """`geometry/alignment`, `uniformity` and `rank`, the effective rank of centred z; no alignment of one latent."""
 
     @torch.no_grad()
-    def __call__(self, reading: Reading, split: str) -> dict[str, float | None]:
+    def __call__(self, reading: Reading, split: str) -> dict[str, float | Missing | None]:
         latents = reading.latents(split)
+        alone = Missing(f"{split} has one row, and none to compare it with") if len(latents[0]) == 1 else None
         return {
-            "geometry/alignment": alignment(*latents) if len(latents) == 2 else None,
-            "geometry/uniformity": uniformity(latents[0]),
-            "geometry/rank": effective_rank(latents[0]),
+            f"geometry/alignment/{split}": alignment(*latents) if len(latents) == 2 else None,
+            f"geometry/uniformity/{split}": alone or uniformity(latents[0]),
+            f"geometry/rank/{split}": alone or effective_rank(latents[0]),
         }
 
 

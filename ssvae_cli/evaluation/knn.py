@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from ssvae_cli.errors import require_above, require_at_least
 from ssvae_cli.evaluation.reading import CHUNK, Reading
+from ssvae_cli.tracking.missing import Missing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +21,11 @@ class KNN:
         require_at_least(1, k=self.k)
         require_above(0, temperature=self.temperature)
 
-    def __call__(self, reading: Reading, split: str) -> dict[str, float | None]:
-        if not reading.has_labels("train", "validation", split):
+    def __call__(self, reading: Reading, split: str) -> dict[str, float | Missing | None]:
+        if not reading.has_labels():
             return {f"probe/knn/{split}": None}
         rows = (f(part) for part in ("train", split) for f in (reading.features, reading.labels))
-        return {f"probe/knn/{split}": self.accuracy(*rows)}
+        return {f"probe/knn/{split}": reading.too_few_classes(split) or self.accuracy(*rows)}
 
     def accuracy(self, x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor) -> float:
         """Share of x_test, [M, F], whose neighbours in x, [N, F], vote for its label; labels below 0 are left out."""

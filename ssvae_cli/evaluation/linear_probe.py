@@ -10,11 +10,13 @@ from torch.nn import functional as F
 from ssvae_cli.errors import require, require_above, require_at_least
 from ssvae_cli.evaluation.reading import SPLITS, Reading
 from ssvae_cli.evaluation.rows import evenly_spaced
+from ssvae_cli.tracking.missing import Missing
 
 log = logging.getLogger(__name__)
 EXACT = 4_000_000  # numbers in the features up to which float64 is used, as it is fast enough
 CURVATURE = 0.1  # of the cross-entropy, about p (1 - p); affects the speed and not the result
 HISTORY = 20  # of L-BFGS
+MOST_NAMED = 5  # classes in a line of the log
 Labelled = tuple[Tensor, Tensor]  # features [N, F] and labels [N]; rows labelled below 0 are left out
 
 
@@ -28,7 +30,7 @@ class Fit(NamedTuple):
 class LinearProbe:
     """`probe/linear`: multinomial logistic regression on standardised features, an L2 penalty on the weights.
 
-    Null where there are no labels. On test the baselines of the reading are probed too, `probe/linear/random_init` and
+    None where there are no labels. On test the baselines of the reading are probed too, `probe/linear/random_init` and
     `probe/linear/pixels`. penalties: of mean cross-entropy + penalty / 2 |W|^2; the best on validation is used, and for
     test the fit is repeated on train and validation together. max_iterations: of L-BFGS. tolerance: a fit ends when no
     entry of the gradient is larger. compared: rows of train on which penalties are compared, at most.
@@ -41,11 +43,14 @@ class LinearProbe:
         self.penalties, self.max_iterations, self.tolerance = penalties, max_iterations, tolerance
         self.compared = compared
 
-    def __call__(self, reading: Reading, split: str) -> dict[str, float | None]:
+    def __call__(self, reading: Reading, split: str) -> dict[str, float | Missing | None]:
         baselines = dict(reading.baselines()) if split == "test" else {}
         values = dict.fromkeys([f"probe/linear/{name}" for name in (split, *baselines)])
-        if not reading.has_labels("train", "validation", split):
+        if not reading.has_labels():
             return values
+        if fault := reading.too_few_classes(split):
+            return dict.fromkeys(values, fault)
+        log_uncommon_classes(reading, split)
         parts = SPLITS if split == "test" else SPLITS[:2]
         labelled = lambda features: [(features(part), reading.labels(part)) for part in parts]
         rows = labelled(reading.features)
@@ -121,6 +126,17 @@ class LinearProbe:
         if largest > 10 * self.tolerance:
             log.warning("the linear probe did not converge: gradient %.1e, tolerance %.1e", largest, self.tolerance)
         return (scale * v).detach(), b.detach()
+
+
+def log_uncommon_classes(reading: Reading, split: str) -> None:
+    """Log the classes that only one of train and `split` has: an accuracy says nothing of them."""
+    fitted, asked = (set(reading.labels(part).unique().tolist()) - {-1} for part in ("train", split))
+    known = dict(enumerate(reading.data.classes))
+    for part, absent in ((split, fitted - asked), ("train", asked - fitted)):
+        if absent:
+            names = ", ".join(known.get(label, str(label)) for label in sorted(absent)[:MOST_NAMED])
+            more = f" and {len(absent) - MOST_NAMED} more" if len(absent) > MOST_NAMED else ""
+            log.info("%s has no label of the class %s%s: accuracy on %s says nothing of it", part, names, more, split)
 
 
 def accuracy(weights: Tensor, x: Tensor, y: Tensor) -> float:

@@ -9,10 +9,12 @@ from torch import Tensor
 
 from ssvae_cli.datasets.base import Data
 from ssvae_cli.errors import require
-from ssvae_cli.evaluation.estimate import Estimate
+from ssvae_cli.evaluation.degeneracy import infinite_entropy
+from ssvae_cli.evaluation.estimate import Estimate, too_few_classes
 from ssvae_cli.evaluation.rows import evenly_spaced
 from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.base import Pairs
+from ssvae_cli.tracking.missing import Missing
 
 SPLITS = ("train", "validation", "test")
 VIEWS_SEED = 0  # of evaluation's views, the same for runs of every seed
@@ -33,7 +35,7 @@ class Reading:
         self.fitting_pairs = fitting_pairs
         self.shape, _ = pairs.shapes(data)
         self.device = next(objective.parameters()).device
-        self.estimates: dict[str, Estimate] = {}
+        self.estimates: dict[str, Estimate | Missing] = {}
         self._answers: dict[Hashable, Any] = {}
 
     def once(self, key: Hashable, answer: Callable[[], Any]) -> Any:
@@ -64,13 +66,22 @@ class Reading:
         """int64 [N], -1 where there is none."""
         return self.data.splits[split].y.to(self.device)
 
-    def has_labels(self, *splits: str) -> bool:
-        """Whether each of the splits has at least one label."""
-        return all(bool((self.data.splits[split].y >= 0).any()) for split in splits)
+    def has_labels(self) -> bool:
+        """Whether the data have a label at all."""
+        return any(bool((split.y >= 0).any()) for split in self.data.splits.values())
+
+    def too_few_classes(self, split: str) -> Missing | None:
+        """Why an accuracy on a split says nothing."""
+        return too_few_classes(*map(self.labels, ("train", "validation", split)), split)
 
     def latents(self, split: str, views: int = 1, at_most: int | None = None) -> tuple[Tensor, ...]:
         """(z, z') or (z,) of `views` pairs of views per x, [views * N, D] each; of `at_most` evenly spaced x."""
         return self.once(("latents", split, views, at_most), lambda: self._latents(split, views, at_most))
+
+    def infinite_entropy(self) -> Missing | None:
+        """Why the ELBO of a prior that contains H(z) and H(z') cannot be estimated, as train shows it."""
+        find = lambda: infinite_entropy(self.objective, self.fitting_latents("train"), math.prod(self.shape))
+        return self.once("infinite_entropy", find)
 
     def fitting_latents(self, split: str) -> tuple[Tensor, ...]:
         """The latents that densities and critics are fitted to (train) or chosen on (validation)."""

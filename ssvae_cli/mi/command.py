@@ -25,7 +25,7 @@ from ssvae_cli.mi.data import Cut, cut, of_one_width, read_npz
 from ssvae_cli.mi.recommend import Line, recommend
 from ssvae_cli.mi.tasks import Sample
 from ssvae_cli.tracking.console import Stages
-from ssvae_cli.tracking.tracker import plain
+from ssvae_cli.tracking.missing import plain
 
 log = logging.getLogger(__name__)
 

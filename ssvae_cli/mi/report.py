@@ -1,16 +1,14 @@
 """The results of `ssvae mi`: summary.json, the table, the figure."""
 
 import math
-import sys
 
 from matplotlib.figure import Figure
-from rich.console import Console
-from rich.table import Table
 
 from ssvae_cli.evaluation.fit import Curve
 from ssvae_cli.mi.recommend import Line, Recommended
 from ssvae_cli.mi.tasks import Sample
-from ssvae_cli.tracking.tracker import plain
+from ssvae_cli.tracking.missing import DASH, plain
+from ssvae_cli.tracking.tables import number, output, show
 
 
 def summary(lines: list[Line], best: Recommended, sample: Sample) -> dict:
@@ -34,17 +32,16 @@ def summary(lines: list[Line], best: Recommended, sample: Sample) -> dict:
 
 def table(lines: list[Line], best: Recommended, exact: float | None) -> None:
     """The lines and the recommended value, on standard output."""
-    shown = Table(box=None, pad_edge=False)
-    for name in ("estimator", "I, nats", "+-", "relation to I", "ceiling", "step", "shuffled", "note"):
-        shown.add_column(name, justify="left" if name in ("estimator", "relation to I", "note") else "right")
+    rows = []
     for e in lines:
-        value, error = ("failed", "") if e.failure else (f"{number:.3f}" for number in e.estimate)
+        value, error = (DASH, "") if e.failure else (number(part, 3) for part in e.estimate)
         ceiling = f"{e.ceiling:.2f}" if e.ceiling < math.inf else ""
-        shuffled = f"{e.shuffled.value:.3f}" if e.shuffled else ""
+        shuffled = number(plain(e.shuffled.value), 3) if e.shuffled else ""
         step = "" if e.step is None else str(e.step)
-        shown.add_row(e.name, value, error, e.relation, ceiling, step, shuffled, e.note())
-    console = Console(width=120 if not sys.stdout.isatty() else None, highlight=False)
-    console.print(shown)
+        rows.append((e.name, value, error, e.relation, ceiling, step, shuffled, e.note()))
+    headings = ("estimator", "I, nats", "+-", "relation to I", "ceiling", "step", "shuffled", "note")
+    show(headings, rows, text=("relation to I", "note"))
+    console = output()
     recommended = f"{best.value:.3f} nats, 95% interval {best.low:.3f} to {best.high:.3f}"
     console.print(f"\nrecommended: {'nothing' if math.isnan(best.value) else recommended}")
     console.print(f"why: {best.why}")

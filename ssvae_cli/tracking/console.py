@@ -1,31 +1,35 @@
 """What a command shows while it runs and at its end: bars, plain lines, the closing table."""
 
 import logging
-import math
 import sys
+import time
+from collections.abc import Callable
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TextColumn
 
 from ssvae_cli.distributed.launch import is_worker
+from ssvae_cli.tracking import tables
+from ssvae_cli.tracking.missing import Missing
 from ssvae_cli.tracking.names import unit
 
 log = logging.getLogger(__name__)
+LINE_EVERY = 60.0  # seconds between two lines where there is no terminal
+NARROW = 60  # columns below which the bar itself is left out
 
 
 class Bar:
-    """How far a command is: a bar with a note and the time left on a terminal, plain lines elsewhere."""
+    """How far a command is: a bar with a note on a terminal, plain lines elsewhere."""
 
     def __init__(self, what: str, total: int, done: int = 0, *, ticking: bool = True):
-        """what: what is counted. ticking: a thread updates the time left; it would disturb a benchmark."""
+        """what: what is counted. ticking: a thread redraws the bar; it would disturb a benchmark."""
         console = Console(file=sys.stderr)
         self._what, self._total, self._bar = what, total, None
         if console.is_terminal and not is_worker():
-            note = TextColumn("{task.fields[note]}")
-            columns = [TextColumn(what), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(), note]
+            text = TextColumn("{task.fields[what]} {task.completed:.0f}/{task.total:.0f}")
+            columns = [text, *([BarColumn(20)] if console.width >= NARROW else []), TextColumn("{task.fields[note]}")]
             self._bar = Progress(*columns, console=console, auto_refresh=ticking)
-            self._task = self._bar.add_task("", total=total, completed=done, note="")
+            self._task = self._bar.add_task("", total=total, completed=done, note="", what=what)
 
     def __enter__(self):
         if self._bar:
@@ -36,36 +40,77 @@ class Bar:
         if self._bar:
             self._bar.stop()
 
-    def _draw(self, note: str, done: int | None = None) -> None:
-        self._bar.update(self._task, completed=done, note=note, refresh=True)
+    def _draw(self, note: str, done: int | None = None, *, refresh: bool = True) -> None:
+        self._bar.update(self._task, completed=done, note=note, refresh=refresh)
 
     def _line(self, n: int, note: str) -> None:
         log.info("%s %d/%d  %s", self._what, n, self._total, note)
 
 
 class Display(Bar):
-    """Epochs, with the ELBO."""
+    """Training steps, with the ELBO, images per second and the time left; without a terminal a line a minute."""
 
-    def __init__(self, total: int, done: int):
-        super().__init__("epoch", total, done)
+    def __init__(
+        self,
+        epochs: int,
+        steps_per_epoch: int,
+        *,
+        done: int,
+        batch_size: int,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        """done: steps, of an earlier process. clock: seconds."""
+        super().__init__("step", epochs * steps_per_epoch, done)
+        self._epochs, self._steps, self._batch_size, self._clock = epochs, max(1, steps_per_epoch), batch_size, clock
+        self._done = self._before = done
+        self._began = self._told = clock()
+        self._elbo: float | None = None
+        self._values: dict[str, float] = {}
 
     def first_step(self, seconds: float, *, compiled: bool) -> None:
         """Show how long the first step took; it is long where it includes compilation."""
-        note = f"first step after {seconds:.1f} s{', compilation included' if compiled else ''}"
-        if self._bar:
-            self._draw(note)
-        elif compiled:
-            log.info("%s", note)
+        if compiled:
+            log.info("first step after %.1f s, compilation included", seconds)
+        self._began, self._before = self._clock(), self._done
 
-    def epoch(self, epoch: int, values: dict[str, float]) -> None:
-        """Show the end of an epoch, counted from 1."""
-        names = ("elbo/train", "elbo/validation", "probe/linear/validation")
-        shown = [f"{name} {values[name]:.3f}" for name in names if values.get(name) is not None]
-        note = "  ".join(shown)
+    def step(self, elbo: float | None = None) -> None:
+        """A step is done; elbo: the mean of the epoch so far, where it was read from the device."""
+        self._done += 1
+        self._elbo = self._elbo if elbo is None else elbo
+        self._show()
+
+    def epoch(self, values: dict[str, float | Missing | None]) -> None:
+        """An epoch is done, with these numbers."""
+        self._elbo = values["elbo/train"]
+        names = ("elbo/validation", "probe/linear/validation")
+        self._values |= {name: values[name] for name in names if isinstance(values.get(name), float)}
+        self._show(last=self._done >= self._total)
+
+    def _show(self, last: bool = False) -> None:
+        now = self._clock()
         if self._bar:
-            self._draw(note, epoch)
-        elif len(shown) > 1 or epoch == self._total:
-            self._line(epoch, note)
+            self._draw(self._note(now), self._done, refresh=last)
+        elif last or now - self._told >= LINE_EVERY:
+            self._told = now
+            self._line(self._done, self._note(now))
+
+    def _note(self, now: float) -> str:
+        """The epoch, the ELBO, the speed and the time left, the most wanted first."""
+        parts = [] if self._elbo is None else [f"elbo {self._elbo:.3f}"]
+        took, steps = now - self._began, self._done - self._before
+        if steps > 0 and took > 0:
+            if self._done < self._total:
+                parts.append(f"{duration(took / steps * (self._total - self._done))} left")
+            parts.append(f"{steps * self._batch_size / took:,.0f} images/s")
+        parts.append(f"epoch {min(self._epochs, -(-self._done // self._steps))}/{self._epochs}")
+        return "  ".join([*parts, *(f"{name} {value:.3f}" for name, value in self._values.items())])
+
+
+def duration(seconds: float) -> str:
+    """'1:02:03', or '2:03' below an hour."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 class Stages(Bar):
@@ -90,9 +135,6 @@ class Stages(Bar):
 
 
 def closing_table(values: dict) -> None:
-    """The summary's numbers as a table on standard output."""
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for name, value in values.items():
-        if isinstance(value, (int, float)) and math.isfinite(value) and "/" in name:
-            table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value), unit(name))
-    Console(width=100 if not sys.stdout.isatty() else None).print(table)
+    """The summary's numbers as a table on standard output, a dash for those that are missing."""
+    shown = {k: v for k, v in values.items() if "/" in k and isinstance(v, (int, float, Missing))}
+    tables.show(("", "value", "unit"), [(k, tables.number(v), unit(k)) for k, v in shown.items()], text=("unit",))

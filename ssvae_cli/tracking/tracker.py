@@ -3,7 +3,6 @@
 import io
 import json
 import logging
-import math
 import os
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from torch.utils.tensorboard.summary import hparams, scalar
 
 from ssvae_cli.errors import require
 from ssvae_cli.files import atomic_write, write_json
+from ssvae_cli.tracking.missing import REASONS, Missing, lines, plain, reasons
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,9 @@ LAYOUT = {
     "Representation": {
         "linear probe": ["Multiline", ["probe/linear/validation"]],
         "k-NN": ["Multiline", ["probe/knn/validation"]],
-        **{name: ["Multiline", [f"geometry/{name}"]] for name in ("alignment", "uniformity", "rank")},
+        "alignment": ["Multiline", ["geometry/alignment/validation"]],
+        "uniformity": ["Multiline", ["geometry/uniformity/validation"]],
+        "effective rank of centred z": ["Multiline", ["geometry/rank/validation"]],
     },
 }
 
@@ -43,13 +45,13 @@ class Tracker:
         TensorBoard's file is written again from the lines that are kept: a killed run may have left it incomplete or
         ahead. The summary of a run that is continued is removed: it would pass for that of the longer run.
         """
-        self.run, self._meanings = run, meanings or {}
+        self.run, self._meanings, self._told = run, meanings or {}, set()
         self._metrics = open(run / "metrics.jsonl", "ab")
         there = self.bytes_written
         require(there >= kept_bytes, f"{run}/metrics.jsonl has lost lines: {there} bytes of the {kept_bytes} saved")
         self._metrics.truncate(kept_bytes)
-        for old in [*run.glob(f"events.out.tfevents.*{SUFFIX}"), *run.glob("summary.json")]:
-            old.unlink()
+        for old in [*run.glob(f"events.out.tfevents.*{SUFFIX}"), run / "summary.json", run / REASONS]:
+            old.unlink(missing_ok=True)
         self._writer = SummaryWriter(run, filename_suffix=SUFFIX)
         self._writer.add_custom_scalars(LAYOUT)
         for line in self.history():
@@ -62,12 +64,16 @@ class Tracker:
         os.fsync(self._metrics.fileno())
         return os.fstat(self._metrics.fileno()).st_size
 
-    def scalars(self, step: int, epoch: int, values: dict[str, float]) -> None:
-        """One line of metrics.jsonl, and a TensorBoard scalar each."""
-        line = {"epoch": epoch, "step": step} | {k: plain(v) for k, v in sorted(values.items())}
-        self._metrics.write(json.dumps(line).encode() + b"\n")
+    def scalars(self, step: int, epoch: int, values: dict[str, float | Missing | None]) -> None:
+        """One line of metrics.jsonl, and a TensorBoard scalar each; why one is missing goes to the log, once."""
+        numbers = {k: plain(v) for k, v in sorted(values.items())}
+        self._metrics.write(json.dumps({"epoch": epoch, "step": step} | numbers).encode() + b"\n")
         self._metrics.flush()
-        self._scalars(step, values)
+        self._scalars(step, numbers)
+        new = {k: reason for k, reason in reasons(values).items() if (k, reason) not in self._told}
+        self._told |= set(new.items())
+        for line in lines(new):
+            log.info("%s", line)
 
     def _scalars(self, step: int, values: dict[str, float | None]) -> None:
         for name, value in values.items():
@@ -77,6 +83,7 @@ class Tracker:
 
     def _scalar(self, name: str, value: float, step: int) -> None:
         event = scalar(name, value)
+        event.value[0].metadata.plugin_data.plugin_name = "scalars"  # readers warn of a description without one
         event.value[0].metadata.summary_description = self._meanings.get(name, "")
         self._writer.file_writer.add_summary(event, step)
 
@@ -97,20 +104,29 @@ class Tracker:
 
     def summary(self, values: dict, choices: dict, step: int) -> None:
         """hparams in the run's own event file (add_hparams would make a child run); at the very end summary.json, by
-        which a run has ended."""
-        numbers = {k: float(v) for k, v in values.items() if isinstance(v, (int, float)) and "/" in k}
-        for event in hparams(choices, dict.fromkeys(numbers, 0.0)):
+        which a run has ended.
+
+        The first of hparams' three summaries describes a whole experiment, and is left out: TensorBoard would take the
+        columns of its table from the first that it meets. Without, they are the union over all runs, those that vary
+        first."""
+        _, *session = hparams(choices, {})
+        for event in session:
             self._writer.file_writer.add_summary(event)
-        for name, value in numbers.items():
-            self._scalar(name, value, step)
+        for name, value in values.items():
+            if isinstance(value, (int, float)) and "/" in name:
+                self._scalar(name, float(value), step)
         self._writer.flush()
-        write_json(self.run / "summary.json", {k: plain(v) for k, v in values.items()})
+        write_summary(self.run, values)
 
     def close(self) -> None:
         self._writer.close()
         self._metrics.close()
 
 
-def plain(value):
-    """A JSON value: NaN and infinities, which JSON lacks, become null."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def write_summary(folder: Path, values: dict) -> None:
+    """summary.json, and before it reasons.json and a line of the log for each reason of a number that is missing."""
+    unknown = reasons(values)
+    for line in lines(unknown):
+        log.info("%s", line)
+    write_json(folder / REASONS, unknown)
+    write_json(folder / "summary.json", {k: plain(v) for k, v in values.items()})

@@ -1,5 +1,6 @@
 """One identity: the expected value, the estimate of the shipped classes, and the verdict."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,6 +29,14 @@ class Check:
     @property
     def tolerance(self) -> float:
         return DEVIATIONS * self.error + self.slack
+
+    @property
+    def verdict(self) -> str:
+        """Whether it holds; if not, by how much it fails, or why that cannot be told."""
+        if self.holds:
+            return "holds"
+        known = math.isfinite(self.excess) and math.isfinite(self.tolerance)
+        return f"FAILS by {self.excess:.1e}" if known else f"FAILS: it reads {self.estimate} +- {self.error}"
 
     @property
     def holds(self) -> bool:

@@ -1,6 +1,7 @@
 """`ssvae verify`: run every check, print the verdicts, draw two pictures."""
 
 import logging
+import math
 import sys
 import time
 from dataclasses import asdict
@@ -8,11 +9,11 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
-from rich.table import Table
 
 from ssvae_cli.files import write_json
 from ssvae_cli.tracking.console import Stages
+from ssvae_cli.tracking.missing import DASH, plain
+from ssvae_cli.tracking.tables import number, show
 from ssvae_cli.verify import alphabet, normal, sweep
 from ssvae_cli.verify.check import Check
 from ssvae_cli.verify.figure import curves_of_n, identities
@@ -31,7 +32,8 @@ def verify(cfg: DictConfig, run: Path, choices: dict[str, str]) -> None:
         stages.begin("closed forms of normal pairs")
         checks = [*exact, *normal.checks(generator()), *sweep.checks(curves)]
     print_table(checks)
-    results = {"checks": [asdict(c) | {"holds": c.holds} for c in checks], "curves": [asdict(c) for c in curves]}
+    rows = [{k: plain(v) for k, v in asdict(c).items()} | {"holds": c.holds, "verdict": c.verdict} for c in checks]
+    results = {"checks": rows, "curves": [asdict(c) for c in curves]}
     write_json(run / "verify.json", {"seed": cfg.seed} | results)
     identities(checks).savefig(run / "identities.png", dpi=150)
     curves_of_n(curves).savefig(run / "negatives.png", dpi=150)
@@ -44,12 +46,10 @@ def verify(cfg: DictConfig, run: Path, choices: dict[str, str]) -> None:
 
 def print_table(checks: list[Check]) -> None:
     """One row per check, on standard output; nats."""
-    table = Table(box=None, pad_edge=False)
-    for name, side in (("equation", "left"), ("claim", "left"), ("estimate", "right"), ("", "left"),
-                       ("exact", "right"), ("s.e.", "right"), ("verdict", "left")):  # fmt: skip
-        table.add_column(name, justify=side, no_wrap=name != "claim")
+    rows = []
     for c in checks:
-        claim, error = c.claim.replace("[", r"\["), f"{c.error:.4f}" if c.error else "sum"
-        verdict = "holds" if c.holds else f"[bold red]FAILS[/] by {c.excess:.1e}"
-        table.add_row(c.equation, claim, f"{c.estimate:.4f}", c.relation, f"{c.expected:.4f}", error, verdict)
-    Console(width=132 if not sys.stdout.isatty() else None).print(table)
+        error = (number(c.error) if math.isfinite(c.error) else DASH) if c.error else "sum"
+        estimate = number(c.estimate) if math.isfinite(c.estimate) else DASH
+        rows.append((c.equation, c.claim, estimate, c.relation, number(c.expected), error, c.verdict))
+    headings = ("equation", "claim", "estimate", "", "exact", "s.e.", "verdict")
+    show(headings, rows, text=("claim", "verdict"))

@@ -1,0 +1,42 @@
+"""A number that cannot be estimated, and why: null in files, a dash in tables, its reason in the log."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+DASH = "–"
+REASONS = "reasons.json"  # in the folder of summary.json: why a number of it is null, by its name
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Takes the place of a number that cannot be estimated. None, in contrast, is a number that does not apply."""
+
+    reason: str
+
+
+def explained(values: Mapping[str, object], source: str) -> dict:
+    """The same values, a float that is not finite replaced by a Missing that names its source."""
+    return {
+        name: Missing(f"{source} gave {value}") if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in values.items()
+    }
+
+
+def plain(value: object) -> object:
+    """A JSON value: null for a Missing, and for NaN and infinities, which JSON lacks."""
+    unknown = isinstance(value, Missing) or (isinstance(value, float) and not math.isfinite(value))
+    return None if unknown else value
+
+
+def reasons(values: Mapping[str, object]) -> dict[str, str]:
+    """Why numbers are missing, by their names."""
+    return {name: value.reason for name, value in values.items() if isinstance(value, Missing)}
+
+
+def lines(reasons: Mapping[str, str]) -> list[str]:
+    """A line for each reason, with the names that it explains."""
+    names: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        names.setdefault(reason, []).append(name)
+    return [f"{DASH} {', '.join(of_reason)}: {reason}" for reason, of_reason in names.items()]
