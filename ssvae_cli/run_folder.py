@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from ssvae_cli.files import atomic_write
 
 CHECKPOINT = Path("checkpoints") / "last.pt"
+SPLIT = "split.json"  # the names of the samples of each split, where they have names
 FAILED = "failed.txt"  # in the folder of a sweep's job until it has ended: why it did not
 
 

@@ -175,8 +175,9 @@ NAN = VECTORS.copy()
 NAN[3, 2] = np.nan
 REFUSED = {
     "rank": ("npz", {"x": np.zeros(20)}, r"must be images \[N, C, H, W\]"),
-    "integers": ("npz", {"x": BYTES.astype(np.int64)}, "must be uint8, or floats in .*, got int64"),
-    "integer vectors": ("npz", {"x": np.ones((20, 3), np.int32)}, "must be floats, got int32"),
+    "integers beyond bytes": ("npz", {"x": BYTES.astype(np.int64) + 1}, "integers must lie in 0 to 255, got 1 to 256"),
+    "complex numbers": ("npz", {"x": VECTORS * 1j}, "must be numbers, got complex64"),
+    "words for x": ("npz", {"x": VECTORS.astype(str)}, "must be numbers, got <U"),
     "not a number": ("npz", {"x": NAN}, "x has 1 values that are NaN"),
     "out of range": ("npz", {"x": BYTES / 1.0}, r"must lie in \[0, 1\]"),
     "channels last": ("npz", {"x": BYTES.transpose(0, 2, 3, 1)}, "channels last"),
@@ -187,12 +188,12 @@ REFUSED = {
     "misspelt": ("npz", {"x_tran": VECTORS}, "did you mean 'x_train'"),
     "no test": ("npz", {"x_train": VECTORS}, "both x_train and x_test"),
     "labels of another length": ("npz", {"x": VECTORS, "y": np.arange(7)}, "one row per sample, got x 20, y 7"),
-    "labels as floats": ("npz", {"x": VECTORS, "y": np.ones(20)}, "y must be integers"),
+    "labels as floats": ("npz", {"x": VECTORS, "y": np.ones(20)}, "y must be integers or words"),
     "labels below -1": ("npz", {"x": VECTORS, "y": np.full(20, -2)}, "at least 0, or -1"),
     "parts that differ": ("npz", {"x_train": VECTORS, "x_test": VECTORS[:, :3]}, "x must have one shape in all parts"),
     "labels of one part": ("npz", {"x_train": VECTORS, "x_test": VECTORS, "y_test": np.arange(20)}, "or no y at all"),
     "factors of the wrong rank": ("npz", {"x": VECTORS, "factors": np.ones(20)}, r"factors must be \[N, F\]"),
-    "factors with NaN": ("npz", {"x": VECTORS, "factors": NAN}, "factors has values that are NaN"),
+    "factors with NaN": ("npz", {"x": VECTORS, "factors": NAN}, "factors has 1 values that are NaN"),
     "names without factors": ("npz", {"x": VECTORS, "factor_names": np.array(["a"])}, "but no factors"),
     "too many names": ("npz", {"x": VECTORS, "factors": VECTORS, "factor_names": np.array(["a"])}, "must be 5 words"),
     "sequences of images": ("sequences", {"x": BYTES}, r"must be \[N, T, D\]"),
@@ -222,7 +223,7 @@ def test_a_file_that_is_no_npz_is_refused_in_a_line(content, tmp_path):
 
 @pytest.mark.parametrize("test, validation", [(19, None), (0, None), (2, 18), (2, 0)])
 def test_a_split_that_leaves_nothing_is_refused(test, validation, tmp_path):
-    with pytest.raises(UserError, match="must lie between 1 and"):
+    with pytest.raises(UserError, match="must lie between 1 and|at least 2 samples are needed"):
         read("npz", tmp_path, {"x": VECTORS}, test=test, validation=validation)
 
 

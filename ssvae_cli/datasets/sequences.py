@@ -13,8 +13,8 @@ from ssvae_cli.errors import require
 def sequences(
     *,
     path: str,
-    validation: int | None,
-    test: int | None,
+    validation: int | float | None,
+    test: int | float | None,
     limit: int | None = None,
     memory_gb: float = 4.0,
     workers: int | None = None,

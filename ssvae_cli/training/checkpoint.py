@@ -60,6 +60,14 @@ def set_random_state(states: list[torch.Tensor], device: torch.device) -> None:
         torch.cuda.set_rng_state(states[1], device)
 
 
+def refuse_other_data(run: Path, before: dict | None, now: dict) -> None:
+    """Raise UserError where the data, by their `fingerprint`, are not those that the run was started with."""
+    if before != now:
+        sizes = (f"{name} {size} now {now['sizes'][name]}" for name, size in (before or now)["sizes"].items())
+        fault = f"the data are not those that the run was started with ({', '.join(sizes)})"
+        raise UserError(f"resume={run}: {fault}; a new run trains on them")
+
+
 def refuse_other_run(run: Path, config: DictConfig) -> None:
     """Raise UserError unless `run` can go on under `config`: classes that are trusted, and the same configuration."""
     saved = load(run).get("config")
