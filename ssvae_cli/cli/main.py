@@ -14,6 +14,7 @@ from ssvae_cli import __version__
 from ssvae_cli.cli.help import groups, keys
 from ssvae_cli.cli.hydra_errors import one_line, options_first, refuse_added_keys
 from ssvae_cli.cli.resume import resume_overrides, sweep_overrides
+from ssvae_cli.cli.suiting import suiting_overrides
 from ssvae_cli.distributed.launch import wait_for_rank_zero, worker_overrides
 from ssvae_cli.errors import PartError, UserError, allowed, machine_error, require, require_seed
 from ssvae_cli.training.signals import Stopped, leave
@@ -105,6 +106,7 @@ def hydra_main(command: str, overrides: list[str]) -> None:
     for resolver in (groups, keys):  # of hydra.help
         OmegaConf.register_new_resolver(f"ssvae.{resolver.__name__}", resolver, replace=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that exceptions come here instead of being printed there
+    overrides = suiting_overrides(command, overrides)
     sys.argv = ["ssvae", *sweep_overrides(resume_overrides(overrides))]
     sys.argv += worker_overrides(overrides)
     completing = {"-sc", "--shell-completion"} & set(overrides)

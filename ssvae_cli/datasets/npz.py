@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ssvae_cli.datasets.base import UNLABELLED, Data, Factor, Split, limited
 from ssvae_cli.datasets.io.arrays import images_or_vectors, numbered, require_float32
-from ssvae_cli.datasets.io.npz_file import load
+from ssvae_cli.datasets.io.npz_file import load, ranks
 from ssvae_cli.datasets.io.rows import Rows
 from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.io.streaming import Streamed
@@ -44,6 +44,12 @@ def npz(
     """
     sizes = {"validation": validation, "test": test, "limit": limit}
     return read_npz(path, {"x": images_or_vectors}, Storage(memory_gb, workers), **sizes)
+
+
+def suits(path: str) -> dict[str, str]:
+    """What the file asks for."""
+    axes = ranks(path)
+    return {"encoder": "mlp", "pairs": "noise"} if axes.get("x", axes.get("x_train")) == 2 else {}
 
 
 def read_npz(path: str, readers: dict[str, Reader], storage: Storage, **sizes: Share) -> Data:
@@ -128,8 +134,8 @@ def _labels(path: str, parts: Arrays) -> tuple[dict[str, Tensor], tuple[str, ...
     for part, y in labels.items():
         fits = y.dtype.kind in "iubSU" and y.ndim == 1
         require(fits, f"{path}: y{part} must be integers or words, [N], got {y.dtype} {list(y.shape)}")
-        sound = y.dtype.kind not in "iu" or int(y.min(initial=0)) >= UNLABELLED
-        require(sound, f"{path}: y{part} must be at least 0, or -1 for no label, got {y.min(initial=0)}")
+        lowest = int(y.min(initial=0)) if y.dtype.kind in "iu" else 0
+        require(lowest >= UNLABELLED, f"{path}: y{part} must be at least 0, or -1 for no label, got {lowest}")
     return numbered(labels)
 
 

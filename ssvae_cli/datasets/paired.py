@@ -9,6 +9,7 @@ from ssvae_cli.datasets.base import UNLABELLED, Data
 from ssvae_cli.datasets.io.arrays import images_or_vectors
 from ssvae_cli.datasets.io.image_files import OnError, Size, files_of_one_shape, load
 from ssvae_cli.datasets.io.images import image_paths, require_size
+from ssvae_cli.datasets.io.npz_file import ranks
 from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.datasets.npz import read_npz, split_up
@@ -56,6 +57,14 @@ def paired(
         fitted={"shape": list(x.shape), "shape2": list(x2.shape)},
         notes=tuple(filter(None, (note, note2))),
     )
+
+
+def suits(path: str) -> dict[str, str]:
+    """What the file asks for: the kind of encoder of each side."""
+    axes = ranks(path)
+    kinds = [{2: "mlp"}.get(axes.get(name, axes.get(f"{name}_train")), "convnet") for name in ("x", "x2")]
+    g_prime = {} if kinds[0] == kinds[1] else {"encoder@encoder_prime": kinds[1]}
+    return {"encoder": kinds[0]} | g_prime if "mlp" in kinds else {}
 
 
 def _partners(base: Path) -> tuple[list[str], list[Path], list[Path]]:
