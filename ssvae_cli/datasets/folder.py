@@ -125,8 +125,9 @@ def _names_of_classes(
     if classes == "none":
         return (), ""
     firsts = {part: Counter(p.parts[0] for p in _in_folders(below, rows[part])) for part in rows}
-    named = sorted(firsts["train"])
     train, place = [below[i] for i in rows["train"]], places["train"]
+    folders = {part: _folders(place) if divided else [] for part, place in places.items()}
+    named = sorted({*firsts["train"], *(folder.name for folder in folders["train"])})
     if classes == "auto":
         shallow = {path.parts[0] for path in train if len(path.parts) == 2}
         others = {name for part in firsts if part != "train" for name in firsts[part]}
@@ -143,15 +144,19 @@ def _names_of_classes(
             remedy = "; dataset.classes=folders takes them from its folders" if named else ""
             return (), f"{place}: no classes, as {reason}{remedy}"
     require(len(named) > 0, f"classes={classes}: {place} holds no folders of images")
-    for part, place in places.items() if divided else ():
-        for folder in sorted(p for p in place.iterdir() if p.is_dir() and not p.name.startswith(".")):
+    for part in places:
+        for folder in folders[part]:
             close = difflib.get_close_matches(folder.name, named, n=SHOWN, cutoff=0.0)
-            known = folder.name in named or part == "train"
-            require(known, f"{folder}: train has no such class; {allowed(folder.name, close)}")
+            require(folder.name in named, f"{folder}: train has no such class; {allowed(folder.name, close)}")
             require(folder.name in firsts[part], f"{folder}: no images; allowed: {', '.join(KINDS)}")
     listed = ", ".join(named[:SHOWN]) + (", ..." if len(named) > SHOWN else "")
     note = f"{places['train']}: {len(named)} classes, by its folders: {listed}; dataset.classes=none ignores them"
     return tuple(named), note
+
+
+def _folders(place: Path) -> list[Path]:
+    """Those directly in a place, without hidden ones."""
+    return sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _in_folders(below: Sequence[PurePath], rows: Rows) -> list[PurePath]:
