@@ -34,12 +34,13 @@ def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     """Time the parts of one configuration; the table on standard output is also written to bench.json in `run`."""
     require_above(0, **{"bench.rounds": cfg.bench.rounds, "bench.seconds": cfg.bench.seconds})
     trainer = build(cfg.trainer, "trainer")
-    device, batch_size = trainer.device, trainer.batch_size
+    device = trainer.device
     torch.manual_seed(cfg.seed)
     keep_freed(device)
-    data = build(cfg.dataset, "dataset", DATA).to(device)
+    data = build(cfg.dataset, "dataset", DATA, fitted={}).to(device)
     pairs = make_pairs(cfg.pairs, data)
     objective = make_objective(cfg, *pairs.shapes(data)).to(device).train()
+    batch_size = trainer.batch_of(len(data.train))
     objective.prior.require_memory(batch_size, device)
     optimization = build(cfg.optimizer, "optimizer").attach([objective], 10**6)
     noise = torch.Generator(device).manual_seed(cfg.seed)

@@ -24,8 +24,8 @@ def embed(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Path:
     """Write embeddings.npz, or encoder.<export>, into `folder`; returns the file.
 
     embeddings.npz contains, for every split, features_<split> [N, F] (the input of probes), z_<split> [N, D] (the
-    posterior's mean) and, if the data have them, y_<split> [N], factors_<split> [N, ...] and row_<split> [N] (the row
-    of each sample in its array of the user's .npz), all of clean samples.
+    posterior's mean) and, if the data have them, y_<split> [N], factors_<split> [N, ...], row_<split> [N] (the row of
+    each sample in its array of the user's .npz) or name_<split> [N] (its file, cell or id), all of clean samples.
     """
     wrong = f"export={cfg.export} is not a choice; {allowed(str(cfg.export), [*EXPORTS, 'null'])}"
     require(cfg.export is None or cfg.export in EXPORTS, wrong)
@@ -44,15 +44,17 @@ def embed(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Path:
 @torch.no_grad()
 def embeddings(loaded: Loaded) -> dict[str, np.ndarray]:
     """The arrays of embeddings.npz."""
-    arrays = {}
+    arrays, listing = {}, loaded.data.listing()
     for name, split in loaded.data.splits.items():
         chunks = (loaded.pairs.clean(batch) for batch in split.batches(CHUNK))
         rows = [(loaded.objective.features(x), loaded.objective.posterior(x).mean) for x in chunks]
         features, z = (torch.cat(side) for side in zip(*rows))
         tensors = {"features": features, "z": z, "y": split.y if (split.y >= 0).any() else None,
-                   "factors": split.factors, "row": split.row}  # fmt: skip
+                   "factors": split.factors, "row": None if listing else split.row}  # fmt: skip
         arrays |= {f"{key}_{name}": (t.float() if t.is_floating_point() else t).cpu().numpy()
                    for key, t in tensors.items() if t is not None}  # fmt: skip
+        if listing:
+            arrays[f"name_{name}"] = np.array(listing[name], np.str_)
     return arrays
 
 

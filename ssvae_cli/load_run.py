@@ -46,7 +46,10 @@ def load_run(folder: str, *, device: str, trust: bool, dataset: DictConfig | Non
     if state["epoch"] < config.trainer.epochs:
         log.warning("%s is unfinished: after epoch %d of %d", run, state["epoch"], config.trainer.epochs)
     place = device_of(device)
-    data = build(config.dataset if dataset is None else dataset, "dataset", DATA).to(place)
+    fitted = state.get("fitted", {})
+    data = build(config.dataset if dataset is None else dataset, "dataset", DATA, fitted=fitted).to(place)
+    for note in data.notes:
+        log.info("%s", note)
     pairs = make_pairs(config.pairs, data) if dataset is None else build(config.pairs, "pairs", PAIRS)
     shapes = tuple(tuple(shape) for shape in state["shapes"])
     got, trained = pairs.shapes(data)[0], shapes[0]

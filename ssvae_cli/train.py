@@ -25,16 +25,15 @@ from ssvae_cli.distributed.collectives import (
     sharded,
     world_size,
 )
-from ssvae_cli.errors import require
 from ssvae_cli.estimators.base import meaning
 from ssvae_cli.evaluation.elbo import BOUNDS
 from ssvae_cli.evaluation.figures import curves, pictures
-from ssvae_cli.files import atomic_write
+from ssvae_cli.files import atomic_write, write_json
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.objective import Objective, make_objective
 from ssvae_cli.pairs.base import make_pairs
 from ssvae_cli.paths import shell_command, typed
-from ssvae_cli.run_folder import CHECKPOINT, flatten
+from ssvae_cli.run_folder import CHECKPOINT, SPLIT, flatten
 from ssvae_cli.tracking.console import Display, Stages, closing_table
 from ssvae_cli.tracking.tracker import Tracker
 from ssvae_cli.training.checkpoint import resolved_yaml
@@ -57,30 +56,30 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     init_process_group(device)
     keep_freed(device)
     torch.manual_seed(cfg.seed)
-    data = build(cfg.dataset, "dataset", DATA).to(device)
+    data = build(cfg.dataset, "dataset", DATA, fitted={}).to(device)
     pairs = make_pairs(cfg.pairs, data)
     evaluation = build(cfg.evaluation, "evaluation")
     objective = synchronise_batch_norm(make_objective(cfg, *pairs.shapes(data)).to(device), device)
-    require(
-        trainer.batch_size <= len(data.train),
-        f"trainer.batch_size must be at most the {len(data.train)} training images, got {trainer.batch_size}",
-    )
-    require(
-        trainer.batch_size >= world_size(),
-        f"trainer.batch_size must be at least the {world_size()} processes, got {trainer.batch_size}",
-    )
-    objective.prior.require_memory(trainer.batch_size, device)
-    steps_per_epoch = len(data.train) // trainer.batch_size
+    batch_size = trainer.distinct_batch_of(len(data.train), world_size())
+    objective.prior.require_memory(batch_size, device)
+    steps_per_epoch = len(data.train) // batch_size
     optimization = build(cfg.optimizer, "optimizer").attach([objective], trainer.epochs * steps_per_epoch)
     untrained = copy.deepcopy(objective)
     nan_guard = NanGuard(objective, device)
-    stored = {"config": resolved_yaml(cfg), "shapes": pairs.shapes(data)}
+    stored = {
+        "config": resolved_yaml(cfg),
+        "shapes": pairs.shapes(data),
+        "data": data.fingerprint(),
+        "fitted": data.fitted,
+    }
     state = TrainState(run, objective=objective, optimization=optimization, seed=cfg.seed, device=device, stored=stored)
     forward = Forward(objective, pairs, state.noise, compile=trainer.compile)
 
     if cfg.resume is not None:
         state.load()
         log.info("resumed %s after epoch %d and %d steps of the next", run, state.epoch, state.step)
+    for note in (*data.notes, *trainer.notes(batch_size)):
+        log.info("%s", note)
     tracker = Tracker(run, kept_bytes=state.metrics_bytes, meanings=meanings(objective))
 
     if is_rank_zero():
@@ -100,17 +99,19 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
 
     started, reading = (state.epoch, state.step), None
     if cfg.resume is None and is_rank_zero():
+        if listing := data.listing():
+            write_json(run / SPLIT, listing)
         save()  # from here on the run can be resumed
     collapse = CollapseWatch(cfg.encoder.latent_dim, trainer.epochs * steps_per_epoch)
     done = state.epoch * steps_per_epoch + state.step
-    display = Display(trainer.epochs, steps_per_epoch, done=done, batch_size=trainer.batch_size)
+    display = Display(trainer.epochs, steps_per_epoch, done=done, batch_size=batch_size)
     with SafePoint() as safe, display:
         for epoch in range(state.epoch, trainer.epochs):
             began = time.perf_counter()
             broadcast_random_state()
             objective.train()
-            shuffled = state.shuffle(len(data.train))[: steps_per_epoch * trainer.batch_size]
-            with sharded(trainer.batch_size) as own:  # this process's rows of every batch
+            shuffled = state.shuffle(len(data.train))[: steps_per_epoch * batch_size]
+            with sharded(batch_size) as own:  # this process's rows of every batch
                 rows = shuffled.view(steps_per_epoch, -1)[state.step :, own]
                 for batch in data.train.batches(rows.shape[1], rows.flatten()):
                     if safe.asked and is_rank_zero():  # without rank zero, torchrun ends the others
@@ -155,7 +156,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
 
     # The last epoch's numbers: test is read here, once.
     reading = reading or evaluation.reading(objective, pairs, data, untrained)
-    seen = trainer.epochs * steps_per_epoch * trainer.batch_size
+    seen = trainer.epochs * steps_per_epoch * batch_size
     with Stages("reading test", len(evaluation.metrics)) as stages:
         values = evaluation(reading, "test", stages.begin)
     summary = values | {
@@ -172,7 +173,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         tracker.figure(name, figure, step)
     weights = {k: v.contiguous() for k, v in objective.encoder.state_dict().items()}
     atomic_write(run / "encoder.safetensors", lambda path: path.write_bytes(to_safetensors(weights)))
-    tracker.summary(summary, hyperparameters(cfg, choices), step)
+    tracker.summary(summary, hyperparameters(cfg, choices, batch_size), step)
     tracker.close()
     closing_table(summary)
     log.info("run: %s", run)
@@ -193,9 +194,12 @@ def meanings(objective: Objective) -> dict[str, str]:
     return of_bounds | of_rank | ({"elbo/train": f"{estimator.name}: {meaning(estimator)}"} if estimator else {})
 
 
-def hyperparameters(cfg: DictConfig, choices: dict[str, str]) -> dict:
+def hyperparameters(cfg: DictConfig, choices: dict[str, str], batch_size: int) -> dict:
     """What TensorBoard's hparams table shows: the choice in each group, and every key; those that vary come first."""
     groups = {k: v or "none" for k, v in choices.items() if not k.startswith("hydra/")}
     asking = ("_target_", "_partial_", "resume", "trust")
     keys = {k: v for k, v in flatten(cfg).items() if k.split(".")[-1] not in asking}
-    return {k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in (keys | groups).items()}
+    return {
+        k: v if isinstance(v, (bool, int, float, str)) else str(v)
+        for k, v in (keys | groups | {"trainer.batch_size": batch_size}).items()
+    }

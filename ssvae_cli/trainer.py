@@ -6,13 +6,15 @@ from typing import Literal
 from ssvae_cli.device import device_of
 from ssvae_cli.errors import require, require_at_least
 
+LARGEST_AUTO = 256  # pairs in a batch of which the user says nothing
+
 
 @dataclass(kw_only=True)
 class Trainer:
     """Validated training options; device becomes the one that it stands for on this machine."""
 
     epochs: int
-    batch_size: int
+    batch_size: int | Literal["auto"]
     microbatch: int | None
     eval_every: int
     device: str
@@ -21,8 +23,27 @@ class Trainer:
 
     def __post_init__(self):
         require_at_least(0, epochs=self.epochs)
-        require(self.batch_size >= 2, f"batch_size must be at least 2 (a pair needs a negative), got {self.batch_size}")
+        given = self.batch_size != "auto"
+        fault = f"batch_size must be at least 2 (a pair needs a negative) or auto, got {self.batch_size}"
+        require(not given or self.batch_size >= 2, fault)
         whole = self.microbatch is None
         require(whole or self.microbatch >= 2, f"microbatch must be at least 2 or null, got {self.microbatch}")
         require_at_least(1, eval_every=self.eval_every)
         self.device = device_of(self.device)
+
+    def batch_of(self, samples: int) -> int:
+        """The pairs per step, over all processes; auto takes all of so many training samples, up to 256."""
+        require(samples >= 2, f"training needs at least 2 samples (a pair needs a negative), got {samples}")
+        return min(LARGEST_AUTO, samples) if self.batch_size == "auto" else self.batch_size
+
+    def distinct_batch_of(self, samples: int, processes: int) -> int:
+        """As `batch_of`, no sample twice and one for each process. Raises UserError where that cannot be had."""
+        size = self.batch_of(samples)
+        require(size <= samples, f"trainer.batch_size must be at most the {samples} training samples, got {size}")
+        require(size >= processes, f"trainer.batch_size must be at least the {processes} processes, got {size}")
+        return size
+
+    def notes(self, size: int) -> list[str]:
+        """What the log says of a batch of that size."""
+        lowered = self.batch_size == "auto" and size < LARGEST_AUTO
+        return [f"trainer.batch_size=auto: {size}, all training samples, as they are below {LARGEST_AUTO}"] * lowered

@@ -66,6 +66,29 @@ def test_factors_are_numbers_or_categories_with_names_of_their_own(tmp_path):
     assert data.factors == (Factor("a"), Factor("b")) and torch.equal(data.test.factors, data.test.x[:, :2])
     data = read("npz", tmp_path, {"x": VECTORS, "factors": np.arange(20)[:, None] % 3})
     assert data.factors == (Factor("factor0", 3),)
+    data = read("npz", tmp_path, {"x": VECTORS, "factors": np.array([[0], [10**7], [-5], [10**7]] * 5)})
+    assert data.factors == (Factor("factor0", 3),) and set(rows(data, "factors").flatten().tolist()) == {0, 1, 2}
+    data = read("npz", tmp_path, {"x": VECTORS, "factors": np.array([["red"], ["blue"]] * 10)})
+    assert data.factors == (Factor("factor0", 2),)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint16, bool])
+def test_integers_and_booleans_are_numbers_of_vectors_and_bytes_of_images(dtype, tmp_path):
+    counts = RNG.integers(0, 5, (20, 3)).astype(dtype)
+    assert torch.equal(rows(read("npz", tmp_path, {"x": counts})).sum(0), torch.from_numpy(counts.sum(0)).float())
+    images = read("npz", tmp_path, {"x": BYTES.astype(dtype)}).train.x
+    assert images.dtype == torch.uint8 and images.max() > 200
+
+
+def test_labels_may_be_words_or_truths_and_an_empty_word_is_none(tmp_path):
+    data = read("npz", tmp_path, {"x": VECTORS, "y": np.array(["b", "a", ""] * 6 + ["a", "b"])})
+    assert data.classes == ("a", "b") and set(rows(data, "y").tolist()) == {-1, 0, 1}
+    assert read("npz", tmp_path, {"x": VECTORS, "y": np.arange(20) % 2 == 0}).classes == ("False", "True")
+
+
+def test_a_share_is_held_out_as_a_number_is(tmp_path):
+    data = read("npz", tmp_path, {"x": VECTORS}, test=0.25, validation=0.2)
+    assert [len(split) for split in data.splits.values()] == [12, 3, 5]
 
 
 def test_series_and_videos_keep_their_steps_and_factors_by_the_step(tmp_path):
@@ -175,9 +198,18 @@ NAN = VECTORS.copy()
 NAN[3, 2] = np.nan
 REFUSED = {
     "rank": ("npz", {"x": np.zeros(20)}, r"must be images \[N, C, H, W\]"),
-    "integers": ("npz", {"x": BYTES.astype(np.int64)}, "must be uint8, or floats in .*, got int64"),
-    "integer vectors": ("npz", {"x": np.ones((20, 3), np.int32)}, "must be floats, got int32"),
+    "integers beyond bytes": ("npz", {"x": BYTES.astype(np.int64) + 1}, "integers must lie in 0 to 255, got 1 to 256"),
+    "complex numbers": ("npz", {"x": VECTORS * 1j}, "must be numbers, got complex64"),
+    "words for x": ("npz", {"x": VECTORS.astype(str)}, "must be numbers, got <U"),
     "not a number": ("npz", {"x": NAN}, "x has 1 values that are NaN"),
+    "beyond float32": ("npz", {"x": VECTORS.astype(float) * 1e60}, "x has values beyond float32"),
+    "x2 beyond float32": ("paired", {"x": VECTORS, "x2": VECTORS.astype(float) * 1e60}, "x2 has values beyond float32"),
+    "a series beyond float32": ("sequences", {"x": SERIES * 1e60}, "x has values beyond float32"),
+    "factors beyond float32": (
+        "npz",
+        {"x": VECTORS, "factors": VECTORS.astype(float) * 1e60},
+        "factors has values beyond float32",
+    ),
     "out of range": ("npz", {"x": BYTES / 1.0}, r"must lie in \[0, 1\]"),
     "channels last": ("npz", {"x": BYTES.transpose(0, 2, 3, 1)}, "channels last"),
     "empty": ("npz", {"x": VECTORS[:0]}, "is empty"),
@@ -187,12 +219,12 @@ REFUSED = {
     "misspelt": ("npz", {"x_tran": VECTORS}, "did you mean 'x_train'"),
     "no test": ("npz", {"x_train": VECTORS}, "both x_train and x_test"),
     "labels of another length": ("npz", {"x": VECTORS, "y": np.arange(7)}, "one row per sample, got x 20, y 7"),
-    "labels as floats": ("npz", {"x": VECTORS, "y": np.ones(20)}, "y must be integers"),
+    "labels as floats": ("npz", {"x": VECTORS, "y": np.ones(20)}, "y must be integers or words"),
     "labels below -1": ("npz", {"x": VECTORS, "y": np.full(20, -2)}, "at least 0, or -1"),
     "parts that differ": ("npz", {"x_train": VECTORS, "x_test": VECTORS[:, :3]}, "x must have one shape in all parts"),
     "labels of one part": ("npz", {"x_train": VECTORS, "x_test": VECTORS, "y_test": np.arange(20)}, "or no y at all"),
     "factors of the wrong rank": ("npz", {"x": VECTORS, "factors": np.ones(20)}, r"factors must be \[N, F\]"),
-    "factors with NaN": ("npz", {"x": VECTORS, "factors": NAN}, "factors has values that are NaN"),
+    "factors with NaN": ("npz", {"x": VECTORS, "factors": NAN}, "factors has 1 values that are NaN"),
     "names without factors": ("npz", {"x": VECTORS, "factor_names": np.array(["a"])}, "but no factors"),
     "too many names": ("npz", {"x": VECTORS, "factors": VECTORS, "factor_names": np.array(["a"])}, "must be 5 words"),
     "sequences of images": ("sequences", {"x": BYTES}, r"must be \[N, T, D\]"),
@@ -222,7 +254,7 @@ def test_a_file_that_is_no_npz_is_refused_in_a_line(content, tmp_path):
 
 @pytest.mark.parametrize("test, validation", [(19, None), (0, None), (2, 18), (2, 0)])
 def test_a_split_that_leaves_nothing_is_refused(test, validation, tmp_path):
-    with pytest.raises(UserError, match="must lie between 1 and"):
+    with pytest.raises(UserError, match="must lie between 1 and|at least 2 samples are needed"):
         read("npz", tmp_path, {"x": VECTORS}, test=test, validation=validation)
 
 
@@ -236,11 +268,11 @@ def modalities(tmp_path):
 
 def test_modalities_of_two_shapes_are_refused_to_encoders_of_one_kind(modalities, capfd):
     assert "give encoder_prime=separate" in refused(capfd, *modalities, "encoder_prime=shared")
-    assert "one x is [5] here; encoder=mlp takes any shape" in refused(capfd, *modalities)
 
 
 def test_two_modalities_train_with_encoders_of_two_kinds(modalities, tmp_path):
-    assert ssvae(*modalities, "encoder@encoder_prime=mlp") == 0
+    """The file brings encoder=convnet encoder@encoder_prime=mlp."""
+    assert ssvae(*modalities) == 0
     assert '"probe/linear/test": null' in (tmp_path / "run" / "summary.json").read_text()
 
 

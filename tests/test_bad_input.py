@@ -40,7 +40,7 @@ PREPARED = {
     "class without images": no_images,
     "image that cannot be read": damaged,
     "class in test that train lacks": strange_class,
-    "no test folder": lambda: images("train/cat/1.png"),
+    "test without train": lambda: images("test/cat/1.png"),
 }
 PHOTOS = "dataset=folder dataset.root=photos"
 
@@ -96,7 +96,7 @@ CASES = {
     "class without images": (f"train {PHOTOS}", "photos/train/dog", "no images"),
     "image that cannot be read": (f"train {PHOTOS}", "photos/train/cat/2.png", "cannot be read"),
     "class in test that train lacks": (f"train {PHOTOS}", "photos/test/dogs", "did you mean 'dog'"),
-    "no test folder": (f"train {PHOTOS}", "photos/test", "no such folder"),
+    "test without train": (f"train {PHOTOS}", "photos", "test/ but no train/"),
     "no GPU": ("train trainer.device=cuda", "trainer.device=cuda", "no GPU", "allowed here: auto, cpu"),
     "nwj for infonce": (
         "train prior=infonce estimator=nwj",

@@ -91,18 +91,17 @@ def empty_class(root):
     return "no images"
 
 
-def no_classes(root):
+def empty_test(root):
     for path in (root / "test").rglob("*.jpg"):
         path.unlink()
     for path in (root / "test").iterdir():
         path.rmdir()
-    return "no classes"
+    return "test: no images"
 
 
-def no_test(root):
-    no_classes(root)
-    (root / "test").rmdir()
-    return "test: no such folder"
+def no_train(root):
+    (root / "train").rename(root / "photos")
+    return "it holds test/ but no train/"
 
 
 def strange_class(root):
@@ -128,7 +127,7 @@ def bomb(root):
 
 @pytest.mark.parametrize(
     "spoil",
-    [corrupt, truncate, empty_class, no_classes, no_test, strange_class, mixed_sizes, other_size_in_test, bomb],
+    [corrupt, truncate, empty_class, empty_test, no_train, strange_class, mixed_sizes, other_size_in_test, bomb],
     ids=lambda f: f.__name__,
 )
 def test_a_bad_folder_is_refused_in_a_line_that_names_the_place(spoil, tmp_path):

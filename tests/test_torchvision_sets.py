@@ -12,9 +12,9 @@ from scipy.io import savemat
 from torchvision.datasets import CIFAR10, CIFAR100, STL10, SVHN
 
 from helpers import SHARED
-from ssvae_cli.datasets.base import Split, hold_out
 from ssvae_cli.datasets.digits import digits
 from ssvae_cli.datasets.io.streaming import Streamed
+from ssvae_cli.datasets.splitting import by_draw
 from ssvae_cli.datasets.torchvision_sets import cifar10, cifar100, fashion_mnist, kmnist, mnist, stl10, svhn
 from ssvae_cli.errors import UserError
 
@@ -26,13 +26,12 @@ def test_digits_test_set_is_the_last_397_images_of_the_file():
 
 
 def test_a_held_out_split_is_the_same_whatever_the_seed():
-    split = Split(torch.arange(50).view(50, 1, 1, 1), torch.arange(50))
     torch.manual_seed(1)
-    first = hold_out(split, 10)
+    first = by_draw(50, 10, "validation")
     torch.manual_seed(2)
-    second = hold_out(split, 10)
-    assert all(torch.equal(a.x, b.x) for a, b in zip(first, second))
-    assert sorted(torch.cat([first[0].y, first[1].y]).tolist()) == list(range(50))
+    second = by_draw(50, 10, "validation")
+    assert all(torch.equal(a, b) for a, b in zip(first, second)) and len(first[1]) == 10
+    assert sorted(torch.cat(first).tolist()) == list(range(50))
 
 
 def write_idx(path, array):

@@ -48,7 +48,7 @@ def decode(files: ImageFiles, rows: range) -> None:
 
 def pillow(files: ImageFiles, rows: range) -> None:
     for row in rows:
-        with Image.open(files.paths[row]) as image:
+        with Image.open(files.files[row]) as image:
             np.asarray(image.convert("RGB"))
 
 

@@ -22,7 +22,7 @@ def main(folder: str, images: str, epochs: str, encoder: str, precision: str) ->
     keep_freed(trainer.device)
     pairs = make_pairs(cfg.pairs, data)
     objective = make_objective(cfg, *pairs.shapes(data)).train()
-    size = trainer.batch_size
+    size = trainer.batch_of(len(data.train))
     steps = len(data.train) // size
     optimization = build(cfg.optimizer, "optimizer").attach([objective], int(epochs) * steps)
     forward = Forward(objective, pairs, torch.Generator(), compile=False)

@@ -15,6 +15,7 @@ from ssvae_cli.cli.overrides import overrides_of, plain_path
 from ssvae_cli.cli.resume import resume_overrides, sweep_overrides
 from ssvae_cli.cli.streams import open_streams
 from ssvae_cli.cli.suggestions import refuse_unknown_options
+from ssvae_cli.cli.suiting import suiting_overrides
 from ssvae_cli.distributed.launch import wait_for_rank_zero, worker_overrides
 from ssvae_cli.errors import PartError, UserError, allowed, cause_of, require
 from ssvae_cli.training.signals import Stopped, leave
@@ -110,6 +111,7 @@ def hydra_main(command: str, words: list[str]) -> None:
     for resolver in (groups, keys):  # of hydra.help
         OmegaConf.register_new_resolver(f"ssvae.{resolver.__name__}", resolver, replace=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that exceptions come here instead of being printed there
+    overrides = suiting_overrides(command, overrides)
     resumed = sweep_overrides(resume_overrides(overrides)) if command == "train" else overrides
     sys.argv = ["ssvae", *resumed]
     sys.argv += [plain_path(override, command) for override in worker_overrides(overrides)]

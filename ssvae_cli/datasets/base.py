@@ -1,8 +1,10 @@
 """What a data set is to the rest of the program: three fixed splits, and what is known about them."""
 
-from collections.abc import Callable, Iterator
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +31,7 @@ class Split:
     y: Tensor  # int64 [N], -1 for a sample without a label
     x_prime: Tensor | None = None  # the data's own x', [N, ...], perhaps of another shape
     factors: Tensor | None = None  # known factors of x, float32 [N, F] or [N, T, F], columns as in `Data.factors`
-    row: Tensor | None = None  # int64 [N], the sample's row in the array of the user's file
+    row: Tensor | None = None  # int64 [N], the sample's row in the user's file, or its place in `Data.names`
     of: "Split | None" = field(default=None, repr=False, compare=False)  # rows of this split; None: a whole split
 
     def __len__(self) -> int:
@@ -81,6 +83,10 @@ class Data:
     factors: tuple[Factor, ...] = ()  # the columns of every split's factors
     conditional: nn.Module | None = None  # the data's own P(x'|x): (batch: Split, generator) -> x' [B, ...]
     mi: float | None = None  # I(x; x') in nats under `conditional`, if known
+    zero: Tensor | None = None  # what a measurement of 0 is in x, [D]; None: 0
+    names: Sequence[str] = ()  # of all samples in the user's source, which `Split.row` counts: files, cells, ids
+    fitted: dict[str, Any] = field(default_factory=dict)  # what was fitted to train; other data are read by the same
+    notes: tuple[str, ...] = ()  # what was decided on the user's files, in words for the log
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -99,27 +105,24 @@ class Data:
     def to(self, device: torch.device) -> "Data":
         """The same data, with batches on a device."""
         splits = {name: split.to(device) for name, split in self.splits.items()}
-        return replace(self, **splits, conditional=self.conditional and self.conditional.to(device))
+        conditional, zero = (part if part is None else part.to(device) for part in (self.conditional, self.zero))
+        return replace(self, **splits, conditional=conditional, zero=zero)
+
+    def listing(self) -> dict[str, list[str]]:
+        """The names of the samples in each split; {} where they have none."""
+        if not self.names:
+            return {}
+        return {name: [self.names[i] for i in split.row.tolist()] for name, split in self.splits.items()}
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What shows that data are those of another time: their sizes and names."""
+        names = hashlib.sha256(json.dumps(self.listing()).encode()).hexdigest()
+        return {"sizes": {name: len(split) for name, split in self.splits.items()}, "names": names}
 
 
 def require_images(shape: Shape, choice: str, instead: str = "encoder=mlp takes any shape") -> None:
     """Raise UserError unless one x is an image (C, H, W)."""
     require(len(shape) == 3, f"{choice} is for images [C, H, W], and one x is {list(shape)} here; {instead}")
-
-
-def hold_out(split: Split, count: int) -> tuple[Split, Split]:
-    """(the rest, `count` images for validation). Raises UserError if nothing is left to train on."""
-    rest, validation = hold_out_rows(len(split), count)
-    return split.rows(rest), split.rows(validation)
-
-
-def hold_out_rows(total: int, count: int) -> tuple[Tensor, Tensor]:
-    """(rows for training, `count` rows for validation) of `total` training images."""
-    require(total >= 2, f"training needs at least 2 images, one of them for validation, got {total}")
-    require(
-        1 <= count < total, f"validation must lie between 1 and {total - 1} of {total} training images, got {count}"
-    )
-    return draw(total, count)[::-1]
 
 
 def limited(train: Split, limit: int | None) -> Split:

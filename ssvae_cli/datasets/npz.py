@@ -1,17 +1,18 @@
 """Your own arrays, from one .npz file: images or vectors; what `sequences` and `paired` read is checked here too."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ssvae_cli.datasets.base import UNLABELLED, Data, Factor, Split, draw, hold_out, limited
-from ssvae_cli.datasets.io.arrays import images_or_vectors
-from ssvae_cli.datasets.io.npz_file import load
+from ssvae_cli.datasets.base import UNLABELLED, Data, Factor, Split, limited
+from ssvae_cli.datasets.io.arrays import images_or_vectors, numbered, require_float32
+from ssvae_cli.datasets.io.npz_file import load, ranks
 from ssvae_cli.datasets.io.rows import Rows
 from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.io.streaming import Streamed
+from ssvae_cli.datasets.splitting import Share, by_draw, by_hash
 from ssvae_cli.errors import allowed, require
 
 PARTS = ("", "_train", "_test", "_validation")  # what the names of arrays end with; "" if the file has one part
@@ -25,18 +26,19 @@ Reader = Callable[[str, np.ndarray], Rows]  # (where the array is, for error mes
 def npz(
     *,
     path: str,
-    validation: int | None,
-    test: int | None,
+    validation: int | float | None,
+    test: int | float | None,
     limit: int | None = None,
     memory_gb: float = 4.0,
     workers: int | None = None,
 ) -> Data:
     """Arrays x_train, x_test and perhaps x_validation, or one x that is split here.
 
-    Images are uint8, or floats in [0, 1], which become 8 bits: [N, C, H, W], or [N, H, W] for grey. Vectors are floats,
-    [N, D]. Optional labels are y_train, ... or y: integers [N], -1 for none. Optional factors are factors_train, ... or
-    factors: numbers [N, F], or integers for categories; factor_names: words [F]. validation, test: the samples drawn
-    for each if the file has no such array; null: a tenth. limit: train on this many; null: all. memory_gb: arrays that
+    Images are integers of 0 to 255, or floats in [0, 1], which become 8 bits: [N, C, H, W], or [N, H, W] for grey.
+    Vectors are numbers, [N, D]. Optional labels are y_train, ... or y: integers [N], -1 for none, or words. Optional
+    factors are factors_train, ... or factors: floats [N, F] for numbers, integers or words for categories;
+    factor_names: words [F]. validation, test: how many samples, or which share, are drawn for each if the file has no
+    such array; null: a tenth. limit: train on this many; null: all. memory_gb: arrays that
     exceed it stay in the file, and are streamed by `workers` processes, null: one per core. Raises UserError naming the
     file, the key and what it should hold. Nothing in the file is unpickled.
     """
@@ -44,7 +46,13 @@ def npz(
     return read_npz(path, {"x": images_or_vectors}, Storage(memory_gb, workers), **sizes)
 
 
-def read_npz(path: str, readers: dict[str, Reader], storage: Storage, **sizes: int | None) -> Data:
+def suits(path: str) -> dict[str, str]:
+    """What the file asks for."""
+    axes = ranks(path)
+    return {"encoder": "mlp", "pairs": "noise"} if axes.get("x", axes.get("x_train")) == 2 else {}
+
+
+def read_npz(path: str, readers: dict[str, Reader], storage: Storage, **sizes: Share) -> Data:
     """The splits of a file that holds every array of `readers`, and perhaps y and factors; sizes: as in `split_up`."""
     arrays = load(path, [f"{name}{part}" for name in readers for part in PARTS], storage)
     names = arrays.pop(NAMES, None)
@@ -68,22 +76,34 @@ def read_npz(path: str, readers: dict[str, Reader], storage: Storage, **sizes: i
 
 
 def split_up(
-    place: str, splits: dict[str, Streamed | Split], *, validation: int | None, test: int | None, limit: int | None
+    place: str,
+    splits: dict[str, Streamed | Split],
+    *,
+    validation: Share,
+    test: Share,
+    limit: int | None,
+    names: Sequence[str] = (),
 ) -> tuple[Streamed | Split, ...]:
-    """(train, validation, test) of one split "", or of _train and _test and perhaps _validation."""
+    """(train, validation, test) of one split "", or of _train and _test and perhaps _validation.
+
+    names: of the samples, which `row` of a split counts; what is held out then depends on these alone."""
+
+    def hold_out(split: Streamed | Split, share: Share, setting: str) -> tuple[Streamed | Split, Streamed | Split]:
+        named = [names[i] for i in split.row.tolist()] if names else None
+        rest, held_out = by_hash(named, share, setting) if named else by_draw(len(split), share, setting)
+        return split.rows(rest), split.rows(held_out)
+
     if "" in splits:
         total = len(splits[""])
         require(total >= 3, f"{place}: at least 3 samples are needed, one for train, validation and test, got {total}")
-        test = max(1, total // 10) if test is None else test
-        require(1 <= test <= total - 2, f"test must lie between 1 and {total - 2} of {total} samples, got {test}")
-        tests, train = (splits[""].rows(rows) for rows in draw(total, test))
+        train, tests = hold_out(splits[""], test, "test")
     else:
         require(test is None, f"test must be null, as {place} has its own x_test; got {test}")
         train, tests = splits["_train"], splits["_test"]
     if "_validation" in splits:
         require(validation is None, f"validation must be null, as {place} has its own; got {validation}")
         return limited(train, limit), splits["_validation"], tests
-    train, validations = hold_out(train, max(1, len(train) // 10) if validation is None else validation)
+    train, validations = hold_out(train, validation, "validation")
     return limited(train, limit), validations, tests
 
 
@@ -107,18 +127,16 @@ def _parts(path: str, arrays: dict[str, np.ndarray], needed: dict[str, Reader]) 
 
 
 def _labels(path: str, parts: Arrays) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """(int64 [N] for every part, 0 for the smallest label in the file and so on; the labels as words)."""
+    """(int64 [N] for every part, -1 without a label; the labels as words)."""
     labels = {part: named["y"] for part, named in parts.items() if "y" in named}
     if not labels:
         return {part: torch.full((len(named["x"]),), UNLABELLED) for part, named in parts.items()}, ()
     for part, y in labels.items():
-        integers = y.dtype.kind in "iu" and y.ndim == 1
-        require(integers, f"{path}: y{part} must be integers, [N], got {y.dtype} {list(y.shape)}")
-        require(int(y.min()) >= UNLABELLED, f"{path}: y{part} must be at least 0, or -1 for no label, got {y.min()}")
-    labels = {part: y.astype(np.int64) for part, y in labels.items()}
-    values = np.setdiff1d(np.concatenate(list(labels.values())), [UNLABELLED])  # sorted
-    y = {part: np.where(y == UNLABELLED, UNLABELLED, np.searchsorted(values, y)) for part, y in labels.items()}
-    return {part: torch.from_numpy(indices) for part, indices in y.items()}, tuple(map(str, values))
+        fits = y.dtype.kind in "iubSU" and y.ndim == 1
+        require(fits, f"{path}: y{part} must be integers or words, [N], got {y.dtype} {list(y.shape)}")
+        lowest = int(y.min(initial=0)) if y.dtype.kind in "iu" else 0
+        require(lowest >= UNLABELLED, f"{path}: y{part} must be at least 0, or -1 for no label, got {lowest}")
+    return numbered(labels)
 
 
 def _factors(path: str, parts: Arrays, names: np.ndarray | None) -> tuple[dict[str, Tensor], tuple[Factor, ...]]:
@@ -130,17 +148,22 @@ def _factors(path: str, parts: Arrays, names: np.ndarray | None) -> tuple[dict[s
     for part, values in factors.items():
         here = f"{path}: factors{part}"
         require(values.ndim in (2, 3), f"{here} must be [N, F], or [N, T, F] for sequences, got {list(values.shape)}")
-        require(values.dtype.kind in "fiu", f"{here} must be numbers, or integers for categories, got {values.dtype}")
-        require(bool(np.isfinite(values).all()), f"{here} has values that are NaN or infinite")
-        require(values.dtype.kind == "f" or int(values.min()) >= 0, f"{here}: categories must be at least 0")
+        require(
+            values.dtype.kind in "fiubSU",
+            f"{here} must be numbers, or integers or words for categories, got {values.dtype}",
+        )
+        if values.dtype.kind == "f":
+            require_float32(here, values)
     kinds = {(values.shape[-1], values.dtype.kind == "f") for values in factors.values()}
     require(len(kinds) == 1, f"{path}: factors must have the same columns in all parts")
     ((count, numbers),) = kinds
     words = [f"factor{i}" for i in range(count)] if names is None else [str(name) for name in np.atleast_1d(names)]
     require(len(words) == count, f"{path}: factor_names must be {count} words, one per column, got {len(words)}")
-    largest = np.max([values.max(axis=tuple(range(values.ndim - 1))) for values in factors.values()], axis=0)
-    columns = tuple(Factor(word, None if numbers else int(top) + 1) for word, top in zip(words, largest))
-    return {part: torch.from_numpy(values.astype(np.float32)) for part, values in factors.items()}, columns
+    if numbers:
+        return {part: torch.from_numpy(v.astype(np.float32)) for part, v in factors.items()}, tuple(map(Factor, words))
+    columns = [numbered({part: values[..., i] for part, values in factors.items()}) for i in range(count)]
+    codes = {part: torch.stack([column[part] for column, _ in columns], -1).float() for part in factors}
+    return codes, tuple(Factor(word, len(values)) for word, (_, values) in zip(words, columns))
 
 
 def _require_equal(values: dict[str, object], message: str) -> None:

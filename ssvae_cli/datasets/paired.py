@@ -1,14 +1,15 @@
 """Your own pairs: two modalities, or two sensors, of the same things."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from ssvae_cli.datasets.base import UNLABELLED, Data
 from ssvae_cli.datasets.io.arrays import images_or_vectors
-from ssvae_cli.datasets.io.image_files import OnError, load, shape_of
-from ssvae_cli.datasets.io.images import ImageFiles, image_paths, require_size
+from ssvae_cli.datasets.io.image_files import OnError, Size, files_of_one_shape, load
+from ssvae_cli.datasets.io.images import image_paths, require_size
+from ssvae_cli.datasets.io.npz_file import ranks
 from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.datasets.npz import read_npz, split_up
@@ -19,16 +20,17 @@ from ssvae_cli.paths import expanded
 def paired(
     *,
     path: str,
-    size: int | None,
+    size: Size,
     channels: Literal[1, 3],
-    size2: int | None,
+    size2: Size,
     channels2: Literal[1, 3],
-    validation: int | None,
-    test: int | None,
+    validation: int | float | None,
+    test: int | float | None,
     on_error: OnError = "raise",
     limit: int | None = None,
     memory_gb: float = 4.0,
     workers: int | None = None,
+    fitted: dict[str, Any] | None = None,
 ) -> Data:
     """x and x' of every sample, each of its own kind: images or vectors.
 
@@ -44,16 +46,30 @@ def paired(
     require(base.exists(), f"path={path}: no such file or folder")
     if not base.is_dir():
         return read_npz(path, {"x": images_or_vectors, "x2": images_or_vectors}, storage, **sizes)
-    paths, paths2 = _partners(base)
-    x = ImageFiles(paths, shape_of(paths, size, channels, on_error), size)
-    x2 = ImageFiles(paths2, shape_of(paths2, size2, channels2, on_error), size2)
-    pairs = Streamed(x, torch.full((len(x),), UNLABELLED), x2, storage.processes)
+    names, paths, paths2 = _partners(base)
+    fitted = fitted or {}
+    x, note = files_of_one_shape(paths, size, channels, fitted.get("shape"))
+    x2, note2 = files_of_one_shape(paths2, size2, channels2, fitted.get("shape2"))
+    pairs = Streamed(x, torch.full((len(x),), UNLABELLED), x2, storage.processes, row=torch.arange(len(x)))
     split = load(pairs, on_error=on_error, stream=storage.exceeded_by(pairs.bytes))
-    return Data(*split_up(path, {"": split}, **sizes))
+    return Data(
+        *split_up(path, {"": split}, names=names, **sizes),
+        names=names,
+        fitted={"shape": list(x.shape), "shape2": list(x2.shape)},
+        notes=tuple(filter(None, (note, note2))),
+    )
 
 
-def _partners(base: Path) -> tuple[list[Path], list[Path]]:
-    """The files below x/ and below x2/, in the same order of names."""
+def suits(path: str) -> dict[str, str]:
+    """What the file asks for: the kind of encoder of each side."""
+    axes = ranks(path)
+    kinds = [{2: "mlp"}.get(axes.get(name, axes.get(f"{name}_train")), "convnet") for name in ("x", "x2")]
+    g_prime = {} if kinds[0] == kinds[1] else {"encoder@encoder_prime": kinds[1]}
+    return {"encoder": kinds[0]} | g_prime if "mlp" in kinds else {}
+
+
+def _partners(base: Path) -> tuple[list[str], list[Path], list[Path]]:
+    """(Names, the files below x/, those below x2/), in the same order."""
     x, x2 = _by_name(base, "x"), _by_name(base, "x2")
     for files, others, folder in ((x, x2, "x2"), (x2, x, "x")):
         lonely = sorted(files.keys() - others.keys())
@@ -61,14 +77,14 @@ def _partners(base: Path) -> tuple[list[Path], list[Path]]:
             close = did_you_mean(lonely[0], others.keys() - files.keys())
             more = f"; {len(lonely) - 1} others have none either" if len(lonely) > 1 else ""
             raise UserError(f"{files[lonely[0]]} has no partner of that name in {base / folder}{more}{close}")
-    return list(x.values()), [x2[name] for name in x]
+    return list(x), list(x.values()), [x2[name] for name in x]
 
 
 def _by_name(base: Path, folder: str) -> dict[str, Path]:
     """The images below a folder by their path in it, without suffix."""
     present = ", ".join(sorted(path.name for path in base.iterdir())[:20])
     require((base / folder).is_dir(), f"{base / folder}: no such folder; x/ and x2/ are needed, found: {present}")
-    paths = image_paths(base / folder)
+    paths, _ = image_paths(base / folder)
     names = [str(path.relative_to(base / folder).with_suffix("")) for path in paths]
     duplicate = next((name for name, following in zip(names, names[1:]) if name == following), None)
     require(duplicate is None, f"{base / folder}: two images are called {duplicate}; names must be unique")

@@ -4,6 +4,7 @@ import numpy as np
 
 from ssvae_cli.datasets.base import Data
 from ssvae_cli.datasets.io.arrays import pixels, vectors
+from ssvae_cli.datasets.io.npz_file import ranks
 from ssvae_cli.datasets.io.rows import Rows
 from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.npz import read_npz
@@ -13,8 +14,8 @@ from ssvae_cli.errors import require
 def sequences(
     *,
     path: str,
-    validation: int | None,
-    test: int | None,
+    validation: int | float | None,
+    test: int | float | None,
     limit: int | None = None,
     memory_gb: float = 4.0,
     workers: int | None = None,
@@ -31,6 +32,13 @@ def sequences(
         length, known = data.shape[0], factors.shape[1]
         require(length == known, f"{path}: factors have {known} steps, but x has {length}")
     return data
+
+
+def suits(path: str) -> dict[str, str]:
+    """What the file asks for: videos, convolutions for their frames."""
+    axes = ranks(path)
+    frames = {"encoder/frame": "convnet", "encoder@encoder_prime": "convnet"}
+    return frames if axes.get("x", axes.get("x_train")) == 5 else {}
 
 
 def steps(here: str, x: np.ndarray) -> Rows:

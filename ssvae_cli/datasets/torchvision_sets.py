@@ -19,10 +19,11 @@ import torch
 from torchvision import datasets
 from torchvision.datasets.utils import check_integrity
 
-from ssvae_cli.datasets.base import UNLABELLED, Data, hold_out_rows, limit_rows
+from ssvae_cli.datasets.base import UNLABELLED, Data, limit_rows
 from ssvae_cli.datasets.io.rows import Rows
 from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.io.streaming import Streamed
+from ssvae_cli.datasets.splitting import by_draw
 from ssvae_cli.errors import UserError, require
 from ssvae_cli.paths import expanded
 
@@ -136,7 +137,7 @@ def _splits(
     """unlabelled: arrays of more images for training alone."""
     train, test, classes = parts
     more = sum(map(len, unlabelled))
-    rows, held_out = hold_out_rows(len(train.x), validation)
+    rows, held_out = by_draw(len(train.x), validation, "validation")
     rows = torch.cat([rows, torch.arange(len(train.x), len(train.x) + more)])
     rows = rows[limit_rows(len(rows), limit)]
     both = _streamed([train.x, *unlabelled], np.concatenate([train.y, np.full(more, UNLABELLED)]), storage)

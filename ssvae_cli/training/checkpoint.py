@@ -75,6 +75,14 @@ def resolved_yaml(config: DictConfig) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(escaped(OmegaConf.to_container(config, resolve=True))))
 
 
+def refuse_other_data(run: Path, before: dict | None, now: dict) -> None:
+    """Raise UserError where the data, by their `fingerprint`, are not those that the run was started with."""
+    if before != now:
+        sizes = (f"{name} {size} now {now['sizes'][name]}" for name, size in (before or now)["sizes"].items())
+        fault = f"the data are not those that the run was started with ({', '.join(sizes)})"
+        raise UserError(f"resume={run}: {fault}; a new run trains on them")
+
+
 def refuse_other_run(run: Path, config: DictConfig) -> None:
     """Raise UserError unless `run` can go on under `config`: classes that are trusted, and the same configuration."""
     saved = load(run).get("config")

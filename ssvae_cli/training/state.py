@@ -72,6 +72,7 @@ class TrainState:
     def load(self) -> None:
         """Go on from the run's last checkpoint. Raises UserError where there is none, or one that does not fit."""
         state = checkpoint.load(self.run)
+        checkpoint.refuse_other_data(self.run, state.get("data"), self.stored["data"])
         with checkpoint.fitting(self.run):
             self.objective.load_state_dict(state["objective"])
             self.optimization.optimizer.load_state_dict(state["optimizer"])

@@ -1,9 +1,14 @@
 """Arrays as images or as vectors, with a check that they can be read as such."""
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from ssvae_cli.datasets.base import UNLABELLED
 from ssvae_cli.datasets.io.rows import Rows, chunks
 from ssvae_cli.errors import require
+
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def images_or_vectors(here: str, x: np.ndarray) -> Rows:
@@ -25,8 +30,13 @@ def pixels(here: str, x: np.ndarray) -> Rows:
     require(x.size > 0, f"{here} is empty, {shape}")
     if x.dtype == np.uint8:
         return Rows([x], np.uint8)
-    _require_finite(here, x, "uint8, or floats in [0, 1]")
-    low, high = min(float(part.min()) for part in chunks(x)), max(float(part.max()) for part in chunks(x))
+    if x.dtype == bool:
+        return Rows([x], np.uint8, lambda values: values * np.uint8(255))
+    require(x.dtype.kind in "fiu", f"{here} must be integers of 0 to 255, or floats in [0, 1], got {x.dtype}")
+    low, high = _range(here, x)
+    if x.dtype.kind in "iu":
+        require(0 <= low and high <= 255, f"{here}: integers must lie in 0 to 255, got {low} to {high}")
+        return Rows([x], np.uint8)
     valid = 0 <= low and high <= 1
     require(valid, f"{here}: floats must lie in [0, 1], got {low:g} to {high:g}; uint8 is for 0 to 255")
     return Rows([x], np.uint8, lambda values: np.rint(values * 255))
@@ -35,11 +45,34 @@ def pixels(here: str, x: np.ndarray) -> Rows:
 def vectors(here: str, x: np.ndarray) -> Rows:
     """float32, in the array's own shape."""
     require(x.size > 0, f"{here} is empty, {list(x.shape)}")
-    _require_finite(here, x, "floats")
+    require(x.dtype.kind in "fiub", f"{here} must be numbers, got {x.dtype}")
+    require_float32(here, x)
     return Rows([x], np.float32)
 
 
-def _require_finite(here: str, x: np.ndarray, allowed: str) -> None:
-    require(x.dtype.kind == "f", f"{here} must be {allowed}, got {x.dtype}")
+def require_float32(here: str, x: np.ndarray) -> None:
+    """Raise UserError for NaN, infinity and what float32 cannot hold."""
+    low, high = _range(here, x)
+    beyond = max(-low, high)
+    fault = f"{here} has values beyond float32, of which the largest is {LARGEST:.3g}, got {beyond:.3g}; rescale them"
+    require(beyond <= LARGEST, fault)
+
+
+def numbered(values: dict[str, np.ndarray]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Categories in every part -> (int64, 0 for the first in order and so on, -1 for none; the categories as words).
+
+    None is the integer -1 and the empty word."""
+    values = {part: v.astype(np.str_) if v.dtype.kind in "SU" else v for part, v in values.items()}
+    known = np.unique(np.concatenate([v.ravel() for v in values.values()]))
+    none = "" if known.dtype.kind == "U" else UNLABELLED
+    known = known[known != none]
+    codes = {part: np.where(v == none, UNLABELLED, np.searchsorted(known, v)) for part, v in values.items()}
+    return {part: torch.from_numpy(c.astype(np.int64)) for part, c in codes.items()}, tuple(map(str, known))
+
+
+def _range(here: str, x: np.ndarray) -> tuple[float, float]:
+    """(smallest, largest). Raises UserError where one is NaN or infinite."""
     bad = sum(int((~np.isfinite(part)).sum()) for part in chunks(x))
     require(bad == 0, f"{here} has {bad} values that are NaN or infinite")
+    parts = [(part.min().item(), part.max().item()) for part in chunks(x)]
+    return min(low for low, _ in parts), max(high for _, high in parts)

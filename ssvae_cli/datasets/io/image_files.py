@@ -1,7 +1,8 @@
 """Image files as a split: read once into memory if they fit, else streamed."""
 
 import logging
-import warnings
+import math
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -9,14 +10,17 @@ from typing import Literal
 import numpy as np
 import torch
 
-from ssvae_cli.datasets.base import Shape, Split
-from ssvae_cli.datasets.io.images import Unreadable, read_image, refusal, refuse_bombs, unreadable
+from ssvae_cli.datasets.base import Split
+from ssvae_cli.datasets.io.images import Encoded, ImageFiles, refusal, sizes, unreadable
 from ssvae_cli.datasets.io.streaming import Streamed
-from ssvae_cli.errors import UserError, require
+from ssvae_cli.errors import require
 
 log = logging.getLogger(__name__)
 
 OnError = Literal["raise", "skip"]
+Size = int | Literal["auto"] | None
+SIDE = 64  # pixels, to which images are resized of whose size nothing is said
+LARGEST_KEPT = 256  # pixels on the shorter side, up to which images of one size are kept unchanged
 
 
 def load(split: Streamed, *, on_error: OnError, stream: bool) -> Split | Streamed:
@@ -35,21 +39,30 @@ def load(split: Streamed, *, on_error: OnError, stream: bool) -> Split | Streame
     if not bad:
         return read
     first = bad[min(bad)]
-    require(len(bad) < total, f"{split.source.paths[0].parent}: none of the images can be read; the first: {first}")
+    require(len(bad) < total, f"{split.source.place}: none of the images can be read; the first: {first}")
     log.warning("skipped %d of %d images; the first: %s", len(bad), total, first)
     return read.rows(torch.tensor([i for i in range(total) if i not in bad]))
 
 
-def shape_of(paths: Sequence[Path], size: int | None, channels: int, on_error: OnError) -> Shape:
-    """(C, H, W) in which the files are read: by `size`, or that of the first image."""
-    if size:
-        return channels, size, size
-    with warnings.catch_warnings():
-        refuse_bombs()
-        for path in paths:
-            try:
-                return read_image(path, None, channels).shape
-            except Unreadable:
-                if on_error == "raise":
-                    raise
-    raise UserError(f"{paths[0].parent}: none of the images can be read")
+def files_of_one_shape(
+    files: Sequence[Path | Encoded], size: Size, channels: int, fitted: Sequence[int] | None = None
+) -> tuple[ImageFiles, str]:
+    """(The files, read in one shape; a note if they are resized unasked, else "").
+
+    size: resized to it on the shorter side and cropped about the centre. None: unchanged, and of one size. auto:
+    unchanged if they are of one size that is not too large, else resized to 64, or to their own typical size if that
+    is less. fitted: the shape of the images that were trained on, which then replaces size and channels.
+    """
+    if fitted is not None:
+        return ImageFiles(files, tuple(fitted), resize=True), ""
+    if isinstance(size, int):
+        return ImageFiles(files, (channels, size, size), resize=True), ""
+    known = [side for side in sizes(files, first=size is None) if side is not None] or [(1, 1)]  # `load` says why not
+    width, height = known[0]
+    if size is None or (len(set(known)) == 1 and min(width, height) <= LARGEST_KEPT):
+        return ImageFiles(files, (channels, height, width), resize=False), ""
+    side = min(SIDE, int(statistics.median(map(min, known))))
+    low, high = ("x".join(map(str, pick(known, key=math.prod))) for pick in (min, max))
+    what = f"of {low} pixels" if low == high else f"of {low} to {high} pixels"
+    note = f"{len(files)} images {what} are resized to {side}x{side}, cropped about the centre; dataset.size chooses"
+    return ImageFiles(files, (channels, side, side), resize=True), note

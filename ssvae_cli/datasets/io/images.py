@@ -1,24 +1,29 @@
 """Image files, read as 8-bit pixels."""
 
+import io
 import os
 import warnings
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from ssvae_cli.datasets.base import Shape
+from ssvae_cli.datasets.io.modes import as_shown, stored_mode
 from ssvae_cli.errors import UserError, require
 
-KINDS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+KINDS = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm")
+KINDS += (".tif", ".tiff", ".webp")
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # not EPS, which Pillow passes to a program
 LARGEST_SIDE = 16384  # pixels; a larger image is a mistake or an attack
 MODES = {1: "L", 3: "RGB"}
 CHUNK = 64  # images per task of a thread: one by one, scheduling costs as much as decoding a small image
+T = TypeVar("T")
 Image.preinit()  # before forking, so that not every process does it
 
 
@@ -26,44 +31,97 @@ class Unreadable(UserError):
     """A file that is damaged, cut short or no image."""
 
 
-def require_size(**settings: int | None) -> None:
-    """Raise UserError naming the first setting to which no image can be resized; None: the images' own size."""
+def require_size(**settings: int | str | None) -> None:
+    """Raise UserError naming the first setting to which no image can be resized; auto and None are none."""
     for name, size in settings.items():
-        valid = size is None or 1 <= size <= LARGEST_SIDE
-        require(valid, f"{name} must lie between 1 and {LARGEST_SIDE}, or be null, got {size}")
+        valid = not isinstance(size, int) or 1 <= size <= LARGEST_SIDE
+        require(valid, f"{name} must lie between 1 and {LARGEST_SIDE}, or be auto or null, got {size}")
 
 
-def image_paths(folder: Path) -> list[Path]:
-    """Every file below a folder that is named as an image, in order; hidden files, such as a Mac's ._x.jpg, are not."""
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in KINDS and not p.name.startswith("."))
-    require(paths != [], f"{folder}: no images; allowed: {', '.join(KINDS)}")
-    return paths
+def image_paths(folder: Path) -> tuple[list[Path], str]:
+    """(every image below a folder, in order; a note on what else there is). Raises UserError where there is none.
+
+    An image is a file that is named as one and not hidden, such as a Mac's ._x.jpg. Links to folders are followed, each
+    folder being read once, by its own name before that of a link."""
+    paths, others, entered = [], Counter(), set()
+    folders, links = [folder], []
+    while folders or links:
+        here = (folders or links).pop()
+        place = here.stat()
+        if (place.st_dev, place.st_ino) in entered:
+            continue
+        entered.add((place.st_dev, place.st_ino))
+        try:
+            entries = sorted(os.scandir(here), key=lambda entry: entry.name, reverse=True)
+        except PermissionError:
+            raise UserError(f"{here}: no permission to read this folder") from None
+        for entry in entries:
+            path = Path(entry.path)
+            if entry.name.startswith("."):
+                others["hidden"] += 1
+            elif entry.is_dir():
+                (links if entry.is_symlink() else folders).append(path)
+            elif path.suffix.lower() in KINDS:
+                paths.append(path)
+            else:
+                others[path.suffix.lower() or "no suffix"] += 1
+    listed = ", ".join(f"{count} {kind}" for kind, count in others.most_common(10))
+    there = f"; found: {listed}" if listed else ""
+    require(paths != [], f"{folder}: no images; allowed: {', '.join(KINDS)}{there}")
+    return sorted(paths), f"{folder}: left out as no images: {listed}" if listed else ""
 
 
-def read_image(path: Path, size: int | None, channels: Literal[1, 3]) -> np.ndarray:
+@dataclass(frozen=True)
+class Encoded:
+    """An image file that is held in memory."""
+
+    name: str
+    content: bytes
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _open(file: Path | Encoded) -> Image.Image:
+    return Image.open(io.BytesIO(file.content) if isinstance(file, Encoded) else file, formats=FORMATS)
+
+
+def read_image(file: Path | Encoded, size: tuple[int, int] | None, channels: Literal[1, 3]) -> np.ndarray:
     """The image as a viewer shows it, uint8 [C, H, W]: rotated by its EXIF orientation, transparent parts white.
 
-    size: resized to it on the shorter side, then cropped about the centre. Only the first of several frames is read;
-    16-bit grey is scaled to 8. Raises Unreadable naming a file that is damaged, truncated or no image, or, under
-    `refuse_bombs`, one with so many pixels that Pillow suspects an attack.
+    size: width and height; resized and cropped about the centre to fill them. Only the first of several frames is read.
+    Raises Unreadable naming a file that is damaged, truncated or no image, or, under `refuse_bombs`, one with so many
+    pixels that Pillow suspects an attack.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with _open(file) as image:
+            stored = stored_mode(image)
             if size is not None:
-                image.draft(None, (2 * size, 2 * size))  # decode a JPEG no larger than needed
+                image.draft(None, (2 * size[0], 2 * size[1]))  # decode a JPEG no larger than needed
             ImageOps.exif_transpose(image, in_place=True)
-            image = _flat(image, MODES[channels])
+            image = as_shown(image, stored, MODES[channels])
             image.load()
-        if size is not None:
-            image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+        if size is not None and image.size != size:
+            image = ImageOps.fit(image, size, Image.Resampling.BICUBIC)
     except Exception as error:  # Pillow's decoders raise nearly anything on a bad file
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        reason = reason.replace(f" '{path}'", "").replace(f" {str(path)!r}", "")
-        raise Unreadable(f"{path}: cannot be read as an image ({reason})") from error
+        reason = reason.replace(f" '{file}'", "").replace(f" {str(file)!r}", "")
+        raise Unreadable(f"{file}: cannot be read as an image ({reason})") from error
     if channels == 1:
         return np.asarray(image)[None]
     lines = np.frombuffer(image.tobytes("raw", "RGB;L"), np.uint8)  # each line's reds, greens, blues
     return lines.reshape(image.height, 3, image.width).transpose(1, 0, 2)
+
+
+def size_of(file: Path | Encoded) -> tuple[int, int] | None:
+    """(width, height) by the file's header, as a viewer shows it; None if it cannot be read."""
+    try:
+        with _open(file) as image:
+            at_its_end = image.format == "PNG" and "exif" not in image.info  # there it would have to be decoded
+            turned = not at_its_end and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+            return image.size[::-1] if turned else image.size
+    except Exception:  # Pillow's decoders raise nearly anything on a bad file
+        return None
 
 
 def refuse_bombs() -> None:
@@ -71,40 +129,34 @@ def refuse_bombs() -> None:
     warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
-def _flat(image: Image.Image, mode: str) -> Image.Image:
-    """Any image as L or RGB, its values scaled, while Pillow's own conversion may clip them."""
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
-        image = Image.fromarray(((np.asarray(image).astype(np.int64) + 128) // 257).astype(np.uint8))
-    elif image.mode in ("I", "F"):
-        raise ValueError(f"pixels of mode {image.mode} have no fixed range; save it with 8 or 16 bits")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image if image.mode == mode else image.convert(mode)
-
-
 @dataclass(frozen=True)
 class ImageFiles:
-    """Files that are all read as uint8 of one shape (C, H, W). size: resized and cropped to it, None: unchanged."""
+    """Files that are all read as uint8 of one shape (C, H, W). resize: those of another size are resized to it."""
 
-    paths: Sequence[Path]
+    files: Sequence[Path | Encoded]
     shape: Shape
-    size: int | None
+    resize: bool
     dtype = np.dtype(np.uint8)
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.files)
+
+    @property
+    def place(self) -> str:
+        """Where the files are."""
+        first = self.files[0]
+        return str(first.parent if isinstance(first, Path) else first)
 
     def rows(self, rows: Sequence[int]) -> "ImageFiles":
-        return replace(self, paths=[self.paths[i] for i in rows])
+        return replace(self, files=[self.files[i] for i in rows])
 
     def pixels(self, row: int) -> np.ndarray:
         """One image. Raises Unreadable, and UserError for one of another shape."""
-        path = self.paths[row]
-        pixels = read_image(path, self.size, self.shape[0])
+        file, (channels, height, width) = self.files[row], self.shape
+        pixels = read_image(file, (width, height) if self.resize else None, channels)
         if pixels.shape != self.shape:
             ours, others = (f"{width}x{height} pixels" for _, height, width in (pixels.shape, self.shape))
-            raise UserError(f"{path}: {ours}, but others are {others}; give size")
+            raise UserError(f"{file}: {ours}, but others are {others}; give size")
         return pixels
 
     def read(self, rows: Sequence[int], out: np.ndarray) -> None:
@@ -125,12 +177,21 @@ def refusal(bad: dict[int, Unreadable], total: int) -> UserError:
     return UserError(f"{count}{bad[min(bad)]}; dataset.on_error=skip leaves out what cannot be read")
 
 
+def sizes(files: Sequence[Path | Encoded], *, first: bool = False) -> list[tuple[int, int] | None]:
+    """`size_of` of every file; first: of the first that can be read alone."""
+    if first:
+        with warnings.catch_warnings():
+            refuse_bombs()
+            return [next(filter(None, map(size_of, files)), None)]
+    return [size for chunk in _in_threads(lambda rows: [size_of(files[i]) for i in rows], len(files)) for size in chunk]
+
+
 def _read(files: ImageFiles, out: np.ndarray | None) -> dict[int, Unreadable]:
     """The errors of files that cannot be read, by row; the others are decoded straight into `out`, if not None."""
 
-    def fill(start: int) -> dict[int, Unreadable]:
+    def fill(rows: range) -> dict[int, Unreadable]:
         errors = {}
-        for i in range(start, min(start + CHUNK, len(files))):
+        for i in rows:
             try:
                 pixels = files.pixels(i)
                 if out is not None:
@@ -139,7 +200,13 @@ def _read(files: ImageFiles, out: np.ndarray | None) -> dict[int, Unreadable]:
                 errors[i] = error
         return errors
 
-    # Pillow decodes without the interpreter's lock. The filter is set here: in a thread it would apply to all of them.
+    return dict(item for chunk in _in_threads(fill, len(files)) for item in chunk.items())
+
+
+def _in_threads(task: Callable[[range], T], count: int) -> list[T]:
+    """task(rows) for all of `count` rows, in chunks: Pillow decodes without the interpreter's lock."""
+    chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
+    # The filter is set here: in a thread it would apply to all of them.
     with ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 2))) as pool, warnings.catch_warnings():
         refuse_bombs()
-        return dict(item for chunk in pool.map(fill, range(0, len(files), CHUNK)) for item in chunk.items())
+        return list(pool.map(task, chunks))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -46,14 +47,20 @@ def load(path: str, samples: Sequence[str], storage: Storage) -> dict[str, np.nd
         return {key: members[key][1]() if key in members else loaded[key] for key in loaded.files}
 
 
+def ranks(path: str) -> dict[str, int]:
+    """The number of axes of every array, by the file's headers; {} for what is no .npz file."""
+    try:
+        with zipfile.ZipFile(expanded(path, "path")) as archive:
+            return {name.removesuffix(".npy"): len(_header(archive.open(name), name)[0]) for name in archive.namelist()}
+    except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile):
+        return {}
+
+
 def _member(archive: zipfile.ZipFile, name: str) -> tuple[int, Callable[[], np.ndarray] | None]:
     """By an array's header, (its bytes, a function that memory-maps it or None if compressed). Raises ValueError."""
     info = archive.getinfo(name)
     with archive.open(info) as stream:
-        version = np.lib.format.read_magic(stream)
-        if version not in HEADERS:
-            raise ValueError(f"{name} is of version {version}")
-        (shape, fortran, dtype), header = HEADERS[version](stream), stream.tell()
+        (shape, fortran, dtype), header = _header(stream, name), stream.tell()
     if dtype.hasobject:
         raise ValueError(f"{name} needs pickle")
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
@@ -66,3 +73,11 @@ def _member(archive: zipfile.ZipFile, name: str) -> tuple[int, Callable[[], np.n
         name_length, extra = struct.unpack("<26x2H", file.read(LOCAL_HEADER))
     start = info.header_offset + LOCAL_HEADER + name_length + extra + header
     return size, partial(np.memmap, archive.filename, dtype, "r", start, shape, "F" if fortran else "C")
+
+
+def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """(shape, whether its axes are in Fortran's order, type) of an array; the stream is then at its data."""
+    version = np.lib.format.read_magic(stream)
+    if version not in HEADERS:
+        raise ValueError(f"{name} is of version {version}")
+    return HEADERS[version](stream)

@@ -1,0 +1,46 @@
+"""What a data set's file asks for, as overrides: vectors bring encoder=mlp pairs=noise, images the defaults.
+
+A data set's YAML file brings the choices that always suit it. Where only the file tells, the data set's module has
+`suits(path)`, which gives {group: choice}; these are added as the user would have typed them, and stored with the run.
+"""
+
+import pkgutil
+
+from ssvae_cli.cli.overrides import override_name, override_value
+from ssvae_cli.instantiate.groups import conf
+
+
+def suiting_overrides(command: str, overrides: list[str]) -> list[str]:
+    """The overrides, and those that suit the file of the data set; of groups that the user chose, none."""
+    dataset = override_value("dataset", overrides)
+    file = conf() / "dataset" / f"{dataset}.yaml"
+    if command not in ("train", "bench") or dataset is None or "/" in dataset or not file.is_file():
+        return overrides
+    paths = paths_of(overrides)
+    if not paths:
+        return overrides
+    from omegaconf import OmegaConf
+
+    module = pkgutil.resolve_name(OmegaConf.load(file)["_target_"].rpartition(".")[0])
+    suits = getattr(module, "suits", None)
+    wanted = [suits(path) for path in paths] if suits else []
+    if not wanted or any(choices != wanted[0] for choices in wanted):  # of a sweep over unlike files
+        return overrides
+    chosen = {override_name(override) for override in overrides}
+    concerned = lambda group: {group, group.split("/")[0], group.split("@")[-1]}  # encoder/frame, encoder@encoder_prime
+    missing = {group: choice for group, choice in wanted[0].items() if not concerned(group) & chosen}
+    return [*overrides, *(f"{group}={choice}" for group, choice in missing.items())]
+
+
+def paths_of(overrides: list[str]) -> list[str]:
+    """The values of dataset.path: several in a sweep, none where there is no such override or Hydra cannot read it."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    given = [override for override in overrides if override_name(override) == "dataset.path"]
+    try:
+        (parsed,) = OverridesParser.create().parse_overrides(given[-1:])
+    except (HydraException, ValueError):
+        return []
+    values = list(parsed.sweep_iterator()) if parsed.is_sweep_override() else [parsed.value()]
+    return [str(getattr(value, "text", value)) for value in values]
