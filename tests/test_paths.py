@@ -107,6 +107,7 @@ def test_a_path_that_does_not_exist_yet_is_one_path_whatever_its_characters(name
     "command, words, overrides",
     [
         ("eval", ['run="a b (1)/x"'], ['run="a b (1)/x"']),  # quoted by the user
+        ("eval", [r"run=a\,b"], ['run="a,b"']),
         ("eval", ["-m", 'run="a,b",c'], ["-m", 'run="a,b",c']),
         ("eval", ["-m", "run=x,c"], ["-m", "run=x,c"]),  # neither exists
         ("eval", ["-m", "run=a,b,c"], ["-m", 'run="a,b",c']),  # a,b and c exist

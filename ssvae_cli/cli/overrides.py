@@ -3,7 +3,7 @@
 The value of a key that takes a path is:
 
 1. one path, whatever its characters, where a file or folder of that name exists;
-2. else what the user quoted for Hydra, as 'run="a,b"';
+2. else what the user quoted for Hydra, as 'run="a,b"' or 'run=a\\,b';
 3. else, with -m, the paths between its commas, the longest that exist first; without -m one path. In it ${...} is a
    reference to another key.
 """
@@ -159,7 +159,10 @@ def plain_path(override: str, command: str, *, sweeping: bool = False) -> str:
     name = override_name(override)
     if key.startswith("~") or not PATH_KEY.fullmatch(name) or value in ("", "null"):
         return override
-    parsed, is_one = hydra_value(value), is_there(value) or ONE_FOLDER.fullmatch(name)
+    parsed = hydra_value(value)
+    if isinstance(parsed, str) and not is_there(value) and is_there(parsed):
+        value = parsed  # escaped by the user, as \= for =
+    is_one = is_there(value) or ONE_FOLDER.fullmatch(name)
     if isinstance(parsed, QuotedString) and not is_there(value):
         return f"{key}={one_path(name, parsed.text)}"
     if not is_one and is_hydras_own(parsed, name, sweeping=sweeping):
