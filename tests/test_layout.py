@@ -59,9 +59,11 @@ def test_each_row_of_the_map_uses_the_rows_below_it_alone():
     floor = {dotted(name): i for i, (names, _) in enumerate(rows()) for name in names}
 
     def of(module: str) -> int:
-        while module not in floor:
-            module = module.rpartition(".")[0]
-        return floor[module]
+        at = module
+        while at not in floor:
+            assert at, f"{module} is not in the README's map"
+            at = at.rpartition(".")[0]
+        return floor[at]
 
     for name, path in modules().items():
         for used in imports(path) if name else ():

@@ -76,6 +76,7 @@ def require_own_folders(config: DictConfig, jobs: list[list[str]]) -> None:
             require(apart, f"{shared}; tell them apart, as by ${{hydra.job.num}}")
         folders[number] = folder
     HydraConfig.instance().set_config(config)
+    OmegaConf.set_readonly(config.hydra, False)  # which set_config ended, though the caller still writes
 
 
 def open_logs_late(config: DictConfig) -> None:

@@ -1,0 +1,136 @@
+"""A command writes only into a folder of its own, and a refused one leaves everything as it was.
+
+1. A folder that holds anything else is refused before anything is written, by every command and by sweeps.
+2. Only what a refused command made itself is removed.
+3. Two commands never share a folder: the second is refused, or takes another name where the time gave the first.
+4. Hydra's settings that would lead files elsewhere work, or are refused in a line.
+"""
+
+import pytest
+from omegaconf import OmegaConf
+
+from helpers import TINY, refused, ssvae
+from ssvae_cli import train
+from ssvae_cli.cli import claim as claims
+from ssvae_cli.cli.claim import claim_new, claim_timed
+from ssvae_cli.errors import UserError
+
+FOREIGN = {
+    "train.log": "keep\n",
+    ".hydra/config.yaml": "a: 1\n",
+    ".hydra/overrides.yaml": "- a=1\n",
+    "summary.json": '{"mine": 1}\n',
+    "events.out.tfevents.999.other": "x\n",
+    "multirun.yaml": "a: 1\n",
+    "notes/today.txt": "keep\n",
+}
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A folder of the user's, whose files have the names of a run's."""
+    for name, text in FOREIGN.items():
+        path = tmp_path / "mine" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path / "mine"
+
+
+COMMANDS = [
+    ["train", *TINY],
+    ["train", *TINY, "trainer.batch_size=99999"],
+    ["verify"],
+    ["bench"],
+    ["mi", "data=nothing.npz"],
+    ["report", "runs=."],
+    ["eval", "run=nothing"],
+    ["embed", "run=nothing"],
+]
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=lambda a: " ".join(a[:1] + a[5:]))
+def test_a_folder_that_holds_anything_else_is_refused_and_left_as_it_is(mine, capfd, arguments):
+    before = contents(mine)
+    line = refused(capfd, *arguments, f"hydra.run.dir={mine}")
+    assert "is not empty" in line and "give another folder" in line
+    assert contents(mine) == before
+
+
+@pytest.mark.parametrize("arguments", [["train", "seed=0,1", *TINY], ["mi", "data=a.npz,b.npz"]], ids=lambda a: a[0])
+def test_a_sweep_is_refused_where_anything_else_lies(mine, capfd, arguments):
+    (mine / "multirun.yaml").unlink()  # with it, it would be another sweep
+    before = contents(mine)
+    assert "is not empty" in refused(capfd, arguments[0], "-m", *arguments[1:], f"hydra.sweep.dir={mine}")
+    assert contents(mine) == before
+
+
+def test_the_working_folder_is_no_run_folder_while_it_holds_anything(mine, capfd, monkeypatch):
+    monkeypatch.chdir(mine)
+    before = contents(mine)
+    assert "is not empty" in refused(capfd, "train", *TINY, "hydra.run.dir=.")
+    assert contents(mine) == before
+
+
+def test_a_refused_command_removes_the_folders_that_it_made_and_no_other(tmp_path, capfd):
+    (tmp_path / "there").mkdir()
+    refused(capfd, "train", *TINY, "encoder.latent_dim=0", f"hydra.run.dir={tmp_path}/there/new/run")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "there"]
+    (tmp_path / "empty").mkdir()
+    refused(capfd, "train", *TINY, "encoder.latent_dim=0", f"hydra.run.dir={tmp_path}/empty")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["empty", "there"]
+
+
+def test_a_folder_is_claimed_by_one_command_at_a_time(tmp_path):
+    first = claim_new(tmp_path / "run", "hydra.run.dir")
+    with pytest.raises(UserError, match="in use by another process"):
+        claim_new(tmp_path / "run", "hydra.run.dir")
+    first.withdraw()
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_runs_of_one_second_have_two_folders(tmp_path):
+    names = [claim_timed(tmp_path / "12-00-00", "hydra.run.dir").folder.name for _ in range(3)]
+    claims.close_locks()
+    assert names == ["12-00-00", "12-00-00-1", "12-00-00-2"]
+
+
+def test_what_another_process_put_into_a_folder_is_never_removed(tmp_path):
+    claim = claim_new(tmp_path / "run", "hydra.run.dir")
+    claim.store({"config.yaml": "a: 1\n"})
+    (tmp_path / "run" / "theirs.txt").write_text("keep")
+    claim.withdraw()
+    assert (tmp_path / "run" / "theirs.txt").read_text() == "keep"
+
+
+@pytest.mark.parametrize(
+    "setting, word",
+    [
+        ("hydra.output_subdir=null", "hydra.output_subdir"),
+        ("hydra.output_subdir=other", "hydra.output_subdir"),
+        ("hydra.job.chdir=true", "hydra.job.chdir=true"),
+    ],
+)
+def test_settings_that_would_lead_files_elsewhere_are_a_line(tmp_path, capfd, setting, word):
+    assert word in refused(capfd, "train", *TINY, setting, f"hydra.run.dir={tmp_path}/run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_is_no_run_folder(tmp_path, capfd):
+    (tmp_path / "f").write_text("keep")
+    for folder in ("f", "f/run"):
+        assert "hydra.run.dir=" in refused(capfd, "train", *TINY, f"hydra.run.dir={tmp_path}/{folder}")
+    assert (tmp_path / "f").read_text() == "keep"
+
+
+def test_without_a_job_log_a_command_runs_and_writes_no_log(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    logging = ["hydra/job_logging=disabled", "hydra/hydra_logging=disabled"]
+    assert ssvae("verify", "--cfg", "job", *logging) == 0
+    monkeypatch.setattr(train, "train", lambda config, folder, choices: (folder / "summary.json").write_text("{}"))
+    assert ssvae("train", *TINY, *logging, f"hydra.run.dir={run}") == 0
+    assert (run / "summary.json").exists() and not (run / "train.log").exists()
+    assert OmegaConf.load(run / ".hydra" / "overrides.yaml")[0] == TINY[0]

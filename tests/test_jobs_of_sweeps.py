@@ -1,0 +1,78 @@
+"""What became of each job of a sweep is known, wherever its folder lies.
+
+1. A sweep whose jobs failed exits with 1 and names them, whatever `hydra.sweep.subdir` is.
+2. Jobs that would share a folder, and a sweep without a job, are refused before the first job.
+3. A sweep that is resumed changes nothing of a finished job, and is no part of its setting.
+4. The closing hint is a command that works.
+"""
+
+import pytest
+
+from helpers import refused, ssvae
+from ssvae_cli import report, train
+from test_claims_of_folders import contents
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Jobs that end at once, and fail for a seed above 1."""
+
+    def job(config, folder, choices):
+        if config.seed > 1:
+            raise ValueError(f"seed {config.seed}")
+        (folder / "metrics.jsonl").write_text('{"epoch": 2, "elbo/train": 1.0}\n')
+        (folder / "summary.json").write_text('{"elbo/test": 1.0}')
+
+    monkeypatch.setattr(train, "train", job)
+
+
+@pytest.mark.parametrize(
+    "subdir",
+    [
+        "${hydra.job.num}",
+        "a/${hydra.job.num}",
+        "${hydra.job.override_dirname}",
+        "s${seed}",
+        "x/y/${seed}/${hydra.job.num}",
+    ],
+)
+def test_every_failure_is_named_whatever_the_folders_of_the_jobs_are(quick, tmp_path, capfd, subdir):
+    sweep = tmp_path / "sw"
+    assert ssvae("train", "-m", "seed=1,2,3", f"hydra.sweep.dir={sweep}", f"hydra.sweep.subdir={subdir}") == 1
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("ssvae: ")]
+    assert "seed 2" in lines[-3] and "seed 3" in lines[-2] and "2 failed; ssvae train sweep.resume=" in lines[-1]
+    assert len(list(sweep.rglob("failed.txt"))) == 2 and len(list(sweep.rglob("summary.json"))) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments, word",
+    [
+        (["seed=0", "optimizer.lr=0.1,0.2", "hydra.sweep.subdir=s${seed}"], "share the folder"),
+        (["seed=0,1", "hydra.sweep.subdir=."], "share the folder"),
+        (["seed=0,1", "hydra.sweep.subdir=all"], "share the folder"),
+        (["optimizer.lr=range(1,1)"], "without a job"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[-1],
+)
+def test_jobs_without_a_folder_each_are_refused_before_the_first(quick, tmp_path, capfd, arguments, word):
+    assert word in refused(capfd, "train", "-m", *arguments, f"hydra.sweep.dir={tmp_path}/sw")
+    assert not (tmp_path / "sw").exists()
+
+
+def test_a_sweep_that_is_resumed_leaves_finished_jobs_as_they_are_and_is_no_setting(quick, tmp_path):
+    sweep = tmp_path / "sw"
+    arguments = ["-m", "seed=0,1"]
+    assert ssvae("train", *arguments, f"hydra.sweep.dir={sweep}", "hydra.sweep.subdir=a/${hydra.job.num}") == 0
+    kept = contents(sweep / "a" / "0")
+    (sweep / "a" / "1" / "summary.json").unlink()
+    assert ssvae("train", f"sweep.resume={sweep}") == 0
+    assert contents(sweep / "a" / "0") == kept and (sweep / "a" / "1" / "summary.json").exists()
+    runs = report.find_runs(sweep)
+    assert len(runs) == 2 and len({run.setting for run in runs}) == 1
+
+
+def test_the_hint_after_a_sweep_of_another_command_is_not_that_of_train(tmp_path, capfd):
+    sweep = tmp_path / "sw"
+    assert ssvae("mi", "-m", "data=a.npz,b.npz", f"hydra.sweep.dir={sweep}") == 1
+    assert "resume" not in capfd.readouterr().err
+    assert "sweep of ssvae mi" in refused(capfd, "train", f"sweep.resume={sweep}")
