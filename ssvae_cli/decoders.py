@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssvae_cli.datasets.base import Shape, require_images
+from ssvae_cli.device import full_precision
 from ssvae_cli.errors import require_at_least
 
 
@@ -37,7 +38,7 @@ class ConvDecoder(nn.Module):
         """log P(x|z), x [B, C, H, W] in [0, 1] -> [B], nats summed over pixels.
         bernoulli: exact for binary x; for grey pixels the usual cross-entropy, which is no density.
         gaussian: a density on [0, 1] pixels, with one learned standard deviation."""
-        predicted = self(z).float()
+        predicted = full_precision(self(z))
         if self.log_std is None:
             pixels = -F.binary_cross_entropy_with_logits(predicted, x, reduction="none")
         else:
