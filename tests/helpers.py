@@ -41,6 +41,7 @@ def ssvae(*arguments: str) -> int:
         for handler in logging.getLogger().handlers[:]:  # Hydra's, whose folder may be gone at the next line
             if isinstance(handler, logging.FileHandler):
                 logging.getLogger().removeHandler(handler)
+                handler.close()
     return 0
 
 
