@@ -36,7 +36,7 @@ def test_the_jackknife_error_of_a_mean_is_its_standard_error():
     assert estimate.error == pytest.approx((terms.std() / math.sqrt(10)).item())
 
 
-FAILURES = [(math.nan, 0.1, "not finite"), (math.inf, 0.1, "not finite"), (1.0, math.nan, "not finite")]
+FAILURES = [(math.nan, 0.1, "reads nan"), (math.inf, 0.1, "reads inf"), (1.0, math.nan, "too few pairs")]
 FAILURES += [
     (-78.9, 43.9, "diverged"),
     (8.1, 6.2, "diverged"),
