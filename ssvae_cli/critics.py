@@ -10,6 +10,8 @@ from torch.nn import functional as F
 from ssvae_cli.errors import require_above, require_at_least
 from ssvae_cli.layers import convolutions, full_precision, mlp, require_widths
 
+Image = tuple[int, int, int]  # C, H, W
+
 
 class Critic(nn.Module, ABC):
     """log f(z, z'). A subclass gives `table` and `pairs`; this class runs both without autocast."""
@@ -127,14 +129,20 @@ class Separable(InnerProduct):
         return self.left(z) * self.scale, self.right(z_prime)
 
 
-class ConvNet(Separable):
+class Convnet(Separable):
     """log f = a(x)^T b(y) with two networks, that of a side of images convolutional, any other as in Separable.
 
     width: channels of the first convolution. images: (C, H, W) of x and of y, each of which comes as rows of C H W
     numbers and zeros after them; None for a side of vectors."""
 
     def __init__(
-        self, *, latent_dim: int, hidden: list[int], embedding_dim: int, width: int, images: tuple = (None, None)
+        self,
+        *,
+        latent_dim: int,
+        hidden: list[int],
+        embedding_dim: int,
+        width: int,
+        images: tuple[Image | None, Image | None] = (None, None),
     ):
         super().__init__(latent_dim=latent_dim, hidden=hidden, embedding_dim=embedding_dim)
         require_at_least(1, width=width)
