@@ -9,7 +9,9 @@ from torch.nn import functional as F
 
 from ssvae_cli.device import full_precision
 from ssvae_cli.errors import require_above, require_at_least
-from ssvae_cli.layers import mlp, require_widths
+from ssvae_cli.layers import convolutions, mlp, require_widths
+
+Image = tuple[int, int, int]  # C, H, W
 
 
 class Critic(nn.Module, ABC):
@@ -126,6 +128,33 @@ class Separable(InnerProduct):
 
     def factors(self, z, z_prime):
         return self.left(z) * self.scale, self.right(z_prime)
+
+
+class Convnet(Separable):
+    """log f = a(x)^T b(y) with two networks, that of a side of images convolutional, any other as in Separable.
+
+    width: channels of the first convolution. images: (C, H, W) of x and of y, each of which comes as rows of C H W
+    numbers and zeros after them; None for a side of vectors."""
+
+    def __init__(
+        self,
+        *,
+        latent_dim: int,
+        hidden: list[int],
+        embedding_dim: int,
+        width: int,
+        images: tuple[Image | None, Image | None] = (None, None),
+    ):
+        super().__init__(latent_dim=latent_dim, hidden=hidden, embedding_dim=embedding_dim)
+        require_at_least(1, width=width)
+        self.pixels = [math.prod(shape or (latent_dim,)) for shape in images]
+        if images[0]:
+            self.left = convolutions(images[0], width, embedding_dim)
+        if images[1]:
+            self.right = convolutions(images[1], width, embedding_dim)
+
+    def factors(self, z, z_prime):
+        return super().factors(z[:, : self.pixels[0]], z_prime[:, : self.pixels[1]])
 
 
 class Distance(Factored):

@@ -1,6 +1,7 @@
 """What several tests share: the command with short fits, in this process or as a script of its own, and tiny runs."""
 
 import json
+import logging
 import math
 import sys
 from pathlib import Path
@@ -37,6 +38,10 @@ def ssvae(*arguments: str) -> int:
     finally:
         sys.argv = before
         GlobalHydra.instance().clear()
+        for handler in logging.getLogger().handlers[:]:  # Hydra's, whose folder may be gone at the next line
+            if isinstance(handler, logging.FileHandler):
+                logging.getLogger().removeHandler(handler)
+                handler.close()
     return 0
 
 

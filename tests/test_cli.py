@@ -61,7 +61,7 @@ def test_help_lists_each_key_as_it_is_typed_with_what_its_yaml_says_of_it(tmp_pa
     folded = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert "prior.parts.step=0.5 how far z' goes" in folded
     assert "trainer.device=cuda auto, cpu, cuda" in folded  # of the file that gpu.yaml is based on
-    assert "entropies.training.steps=${training.steps}" in run("mi", "--help").stdout
+    assert "methods.entropies.training.steps=1500" in run("mi", "--help").stdout
     assert "_target_" not in done.stdout
 
 
@@ -121,7 +121,7 @@ def test_refusals_name_a_prior_and_a_critic_by_the_word_that_chose_it(choice):
 
 PARTS = {
     "train": "dataset pairs encoder encoder_prime prior estimator optimizer trainer decoder evaluation".split(),
-    "mi": "task critic split training entropies".split(),
+    "mi": "task critic split training methods.ksg methods.own".split(),
 }
 
 
@@ -139,10 +139,12 @@ def test_every_choice_composes_and_every_part_of_it_is_buildable(choice):
         **{f"dataset={name}": [choice, "dataset.path=some.npz"] for name in ("npz", "paired", "sequences")},
         "encoder/frame": ["encoder=gru", choice],
         "metric": [f"+metric@evaluation.metrics.own={word}"],
+        "method": [f"+method@methods.own={word}"],  # beside those that are listed
     }
-    command = "mi" if group == "task" else "train"
+    command = "mi" if group in ("task", "split", "method") else "train"
     config = composed(*overrides.get(choice, overrides.get(group, [choice])), command=command)
     for key in PARTS[command]:
-        if config[key] not in (None, "separate"):
+        part = OmegaConf.select(config, key)
+        if part not in (None, "separate"):
             offered = {"shape", "space"} if key.startswith("encoder") else {"shape", "latent_dim"}
-            check(OmegaConf.to_container(config, resolve=True)[key], key, offered)
+            check(OmegaConf.to_container(part, resolve=True), key, offered)

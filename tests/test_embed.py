@@ -60,8 +60,8 @@ def test_the_rows_of_a_file_come_back_with_their_features(memory_gb, run, loaded
     x = np.random.default_rng(0).integers(0, 256, (30, 8, 8), np.uint8)
     np.savez(tmp_path / "own.npz", x=x)
     own = ["dataset=npz", f"dataset.path={tmp_path}/own.npz", f"dataset.memory_gb={memory_gb}", "dataset.workers=0"]
-    assert ssvae("embed", f"run={run}", *own, f"hydra.run.dir={tmp_path}") == 0
-    arrays = np.load(tmp_path / "embeddings.npz")
+    assert ssvae("embed", f"run={run}", *own, f"hydra.run.dir={tmp_path}/out") == 0
+    arrays = np.load(tmp_path / "out" / "embeddings.npz")
     rows, z = (np.concatenate([arrays[f"{key}_{s}"] for s in SPLITS]) for key in ("row", "z"))
     assert sorted(rows) == list(range(30)) != list(rows)
     with torch.no_grad():

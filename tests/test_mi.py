@@ -14,7 +14,10 @@ import torch
 from helpers import refused, ssvae
 from ssvae_cli.estimators import ScoreEstimator
 from ssvae_cli.evaluation.estimate import Estimate
-from ssvae_cli.mi.recommend import Line, recommend
+from ssvae_cli.evaluation.samples import Pairs
+from ssvae_cli.mi.problem import Problem, Reading
+from ssvae_cli.mi.recommend import Line, conditional, recommend
+from ssvae_cli.mi.splits import Split
 from ssvae_cli.mi.tasks import Gaussian
 
 
@@ -33,8 +36,14 @@ def test_the_jackknife_error_of_a_mean_is_its_standard_error():
     assert estimate.error == pytest.approx((terms.std() / math.sqrt(10)).item())
 
 
-FAILURES = [(math.nan, 0.1, "not finite"), (math.inf, 0.1, "not finite"), (1.0, math.nan, "not finite")]
-FAILURES += [(-1656.0, 100.0, "diverged"), (3.0, 40.0, "diverged"), (2.0, 0.0, "nothing varies")]
+FAILURES = [(math.nan, 0.1, "reads nan"), (math.inf, 0.1, "reads inf"), (1.0, math.nan, "too few pairs")]
+FAILURES += [
+    (-78.9, 43.9, "diverged"),
+    (8.1, 6.2, "diverged"),
+    (-1656.0, 100.0, "diverged"),
+    (3.0, 40.0, "diverged"),
+    (2.0, 0.0, "nothing varies"),
+]
 
 
 @pytest.mark.parametrize("value, error, said", FAILURES)
@@ -47,34 +56,81 @@ def test_an_estimate_near_zero_or_of_moderate_error_stands(value, error):
     assert Estimate(value, error).failure() is None
 
 
-def line(name, value, error=0.05, ceiling=math.inf, shuffled=0.0):
-    return Line(name, "", ceiling, Estimate(value, error), 0, Estimate(shuffled, 0.01))
+SPLIT = Split(validation=0.1, test=0.2, at_most=2048, folds=3)
+PROBLEM = Problem(Pairs(*torch.zeros(2, 1000, 1)), (None, None), [], SPLIT, 0)
 
 
-@pytest.mark.parametrize(
-    "lines, name, value",
-    [
-        ([line("infonce", 1.9), line("entropies", 2.0)], "difference of entropies", 2.0),
-        ([line("infonce", 2.6), line("entropies", 2.0)], "infonce", 2.6),
-        ([line("infonce", 1.9), line("entropies", math.nan)], "infonce", 1.9),
-        ([line("infonce", 1.9), line("entropies", 2.0, shuffled=0.5)], "infonce", 1.9),
-        ([line("entropies", math.nan), line("ksg", 1.5)], "ksg", 1.5),
-    ],
-)
-def test_the_recommended_value_and_its_reason(lines, name, value):
-    best = recommend(lines)
-    assert best.value == value and best.why.startswith(name)
-    assert best.low == pytest.approx(value - 1.96 * 0.05) and best.high == pytest.approx(value + 1.96 * 0.05)
+def method(name, value, error=0.02, growth=0.0, shuffled=0.0):
+    """A line of what may be recommended."""
+    reading = Reading(Estimate(value, error), growth=(Estimate(growth, 0.01),))
+    return Line(name, "no bound", math.inf, reading, Estimate(shuffled, 0.01))
+
+
+def bound(value, error=0.02, ceiling=7.0):
+    """A line of a lower bound."""
+    return Line("infonce", "lower bound", ceiling, Reading(Estimate(value, error)), Estimate(0.0, 0.01))
+
+
+def test_what_agrees_is_averaged_and_what_disagrees_widens_the_interval():
+    near, far = (recommend([method("ksg", 1.0), method("entropies", other)], PROBLEM) for other in (1.02, 1.1))
+    assert near.low < 1 < near.value < 1.02 < near.high and near.why == "agreement of ksg, entropies"
+    assert far.high - far.low > 1.3 * (near.high - near.low) and far.low < 1 and far.high > 1.1
+
+
+def test_what_lies_far_below_another_is_left_out_as_most_methods_err_downward():
+    best = recommend([method("ksg", 1.0), method("entropies", 1.5)], PROBLEM)
+    assert best.why == "agreement of entropies" and best.low > 1.3
+
+
+def test_what_lies_below_a_lower_bound_is_not_recommended():
+    best = recommend([method("ksg", 1.0), method("entropies", 2.0), bound(1.9)], PROBLEM)
+    assert best.why == "agreement of entropies" and best.value == pytest.approx(2.0, abs=0.01)
+
+
+def test_where_only_a_bound_stands_the_interval_has_one_side():
+    best = recommend([method("ksg", 1.0), bound(1.9)], PROBLEM)
+    assert best.high == math.inf and best.low == pytest.approx(1.9 - 1.64 * 0.02) and "a lower bound" in best.why
+
+
+def test_what_reads_dependence_on_shuffled_pairs_is_not_recommended():
+    best = recommend([method("ksg", 1.0), method("entropies", 2.0, shuffled=0.5)], PROBLEM)
+    assert best.why == "agreement of ksg"
+
+
+def test_what_still_grows_is_carried_on_and_asks_for_more_pairs():
+    settled, growing = (recommend([method("ksg", 1.0, growth=g)], PROBLEM) for g in (0.0, 0.3))
+    assert growing.value > 1.1 and growing.high > 1.3 and "more pairs are needed" in growing.why
+    assert settled.high < 1.1 and "more pairs" not in settled.why
+
+
+def test_what_grows_with_the_log_of_the_number_of_pairs_has_no_upper_end():
+    reading = Reading(Estimate(5.0, 0.02), growth=(Estimate(0.69, 0.02), Estimate(0.7, 0.02)))
+    best = recommend([Line("ksg", "no bound", math.inf, reading, None)], PROBLEM)
+    assert best.high == math.inf and "no noise" in best.why
+
+
+def test_an_interval_has_a_width_and_lies_between_what_i_can_be():
+    labels = torch.arange(1000) % 2
+    best = recommend([method("ksg", 0.69, error=0.01)], Problem(PROBLEM.pairs, (labels, None), [], SPLIT, 0))
+    assert 0 < best.low < best.high <= math.log(2) + 1e-3
+    assert recommend([method("ksg", -0.05)], PROBLEM).high > 0
 
 
 def test_nothing_is_recommended_where_nothing_stands():
-    best = recommend([line("infonce", -1e5), line("entropies", math.nan)])
+    best = recommend([bound(-1e5), method("entropies", math.nan)], PROBLEM)
     assert math.isnan(best.value) and "no estimate stands" in best.why
 
 
+def test_a_difference_of_two_recommended_values_has_both_errors():
+    sides = [([method("ksg", v)], recommend([method("ksg", v)], PROBLEM)) for v in (1.5, 1.0)]
+    lines, best = conditional(*sides)
+    assert lines[0].estimate.value == pytest.approx(0.5) == best.value
+    assert best.high - best.low == pytest.approx(math.hypot(*(side.high - side.low for _, side in sides)))
+
+
 def test_an_estimate_at_its_ceiling_is_warned_of():
-    assert "ceiling of 4.16" in line("infonce", 3.9, ceiling=math.log(64)).note()
-    assert line("infonce", 2.0, ceiling=math.log(64)).note() == ""
+    assert "ceiling of 4.16" in bound(3.9, ceiling=math.log(64)).note()
+    assert bound(2.0, ceiling=math.log(64)).note() == ""
 
 
 class Exploding(ScoreEstimator):
@@ -86,8 +142,9 @@ class Exploding(ScoreEstimator):
         return scores.positives.mean() - 1e6
 
 
-SMALL = ["training.steps=100", "training.eval_every=50", "entropies.hidden=32", "critic.hidden=[32]"]
-FEW = [f"~estimator@estimators.{name}" for name in ("interpolated", "tuba", "js", "dv", "mine", "smile")]
+SMALL = ["training.steps=100", "training.eval_every=50", "critic.hidden=[32]"]
+SMALL += ["methods.entropies.hidden=32", "methods.entropies.training.steps=100"]
+FEW = [f"~estimator@estimators.{name}" for name in ("dv", "smile")]
 
 
 def run(tmp_path, *overrides):
@@ -96,7 +153,7 @@ def run(tmp_path, *overrides):
 
 
 def test_the_command_reads_a_users_pairs_and_reports_what_diverged_as_failed(tmp_path, capsys):
-    x, y, exact = gaussian(samples=1000)
+    x, y, exact, _ = gaussian(samples=1000)
     np.savez(tmp_path / "pairs.npz", x=x, y=y[:, 0])  # one column may come as [N]
     summary = run(tmp_path, f"data={tmp_path}/pairs.npz", "estimators.nwj._target_=test_mi.Exploding")
     assert summary["mi/recommended/low"] < exact / 2 < summary["mi/recommended/high"]
@@ -121,11 +178,58 @@ def test_ten_pairs_are_enough_to_run_and_too_few_to_pretend(tmp_path):
     assert summary["mi/entropies/test"] is None
 
 
+@pytest.fixture
+def series(tmp_path):
+    """x of 600 rows that depend on their neighbours, and y that follows x by 3 rows; a constant column."""
+    noise = np.random.default_rng(0).standard_normal((2, 603))
+    x = np.zeros(603)
+    for i in range(1, 603):
+        x[i] = 0.7 * x[i - 1] + noise[0, i]
+    y = np.roll(x, 3) + 0.5 * noise[1]
+    np.savez(tmp_path / "series.npz", x=np.column_stack([x, np.ones(603)])[3:], y=y[3:])
+    return tmp_path / "series.npz"
+
+
+def test_lags_show_by_how_many_rows_y_follows_x(tmp_path, series, capfd):
+    summary = run(tmp_path, f"data={series}", "split=blocks", "split.gap=10", "lags=0..5", "units=bits")
+    values = [summary[f"mi/lag/{lag}"] for lag in range(6)]
+    assert np.argmax(values) == 3 and summary["mi/lag/3/low"] > 0.4
+    out, err = capfd.readouterr()
+    assert "largest: " in out and "bits at lag 3" in out
+    assert "x: column 1 of 2 is constant and carries nothing: left out" in err
+    assert (tmp_path / "run" / "figures" / "lags.png").stat().st_size > 10_000
+
+
+def test_what_is_known_through_z_is_not_counted_again(tmp_path, capfd):
+    z, a, b, c = np.random.default_rng(0).standard_normal((4, 800))
+    np.savez(tmp_path / "pairs.npz", x=z + 0.5 * a, y=z + 0.5 * b, z=z + 0.01 * c)
+    plain = np.load(tmp_path / "pairs.npz")
+    np.savez(tmp_path / "two.npz", x=plain["x"], y=plain["y"])
+    quick = ["zero_check=false", "~estimator@estimators.nwj"]
+    given = run(tmp_path, f"data={tmp_path}/pairs.npz", *quick)
+    assert given["mi/recommended/low"] < 0.03 and given["mi/recommended"] < 0.15
+    assert "I(x, z; y)" in given["mi/recommended/why"] and "given z [1]" in capfd.readouterr().err
+
+
+CONVOLUTIONS = ["prior/critic@critic=convnet", "~estimator@estimators.nwj", "training.lr=0.005", "zero_check=false"]
+CONVOLUTIONS += ["methods.entropies.widest=2"]  # of no use here, and slow
+
+
+def test_images_are_read_by_convolutions_and_their_constant_pixels_are_left_out(tmp_path, capfd):
+    rng = np.random.default_rng(0)
+    images, place = np.zeros((600, 1, 8, 8)), rng.integers(1, 7, size=(600, 2))
+    images[np.arange(600), 0, place[:, 0], place[:, 1]] = 1 + 0.1 * rng.standard_normal(600)
+    np.savez(tmp_path / "pairs.npz", x=images, y=place[:, 0] + 0.1 * rng.standard_normal(600))
+    summary = run(tmp_path, f"data={tmp_path}/pairs.npz", *CONVOLUTIONS)
+    assert 1.0 < summary["mi/infonce/test"] < np.log(6) + 0.2
+    assert "x [1, 8, 8], y [1]" in capfd.readouterr().err
+
+
 def test_without_data_the_task_is_named_with_its_information_before_the_table(tmp_path, capfd):
     summary = run(tmp_path, "task.samples=10", "zero_check=false")
     assert summary["data/task"] == "gaussian"
     said = capfd.readouterr().err
-    assert said.index("task=gaussian, I is 2.000 nats: 10 pairs, x [20], y [20]") < said.index("estimator 1/")
+    assert said.index("task=gaussian, I is 2.000 nats: 10 pairs, x [20], y [20]") < said.index("method 1/")
 
 
 # 2. Mistakes.
@@ -135,12 +239,12 @@ FILES = {
     "unequal lengths": ({"x": X, "y": Y[:15]}, ["equal length", "20 and 15"]),
     "NaN": ({"x": np.where(np.arange(40).reshape(20, 2) == 6, np.nan, X), "y": Y}, ["x has 1 values", "row 3"]),
     "infinity": ({"x": X, "y": np.where(np.arange(40).reshape(20, 2) == 0, np.inf, Y)}, ["y has 1 values"]),
-    "constant column": ({"x": np.column_stack([X, np.ones(20)]), "y": Y}, ["x: column 2 is constant"]),
+    "a constant": ({"x": np.ones(20), "y": Y}, ["x is constant: it carries nothing"]),
     "nine rows": ({"x": X[:9], "y": Y[:9]}, ["at least 10 rows, got 9"]),
-    "wrong key": ({"x": X, "Y": Y}, ["unknown array 'Y'", "allowed: x, y"]),
+    "wrong key": ({"x": X, "Y": Y}, ["unknown array 'Y'", "allowed: x, y, z"]),
     "one key": ({"x": X}, ["must hold x and y, got x"]),
     "nothing": ({}, ["got nothing"]),
-    "three dimensions": ({"x": X[None], "y": Y}, ["x must be [N, d] or [N], got [1, 20, 2]"]),
+    "three dimensions": ({"x": X[None], "y": Y}, ["x must be [N], [N, d] or [N, C, H, W], got [1, 20, 2]"]),
     "no columns": ({"x": X[:, :0], "y": Y}, ["no columns"]),
     "words": ({"x": np.full((20, 1), "a"), "y": Y}, ["x must hold numbers"]),
     "complex": ({"x": X + 1j, "y": Y}, ["x must hold numbers, got complex128"]),
@@ -164,7 +268,10 @@ OVERRIDES = {
     "no batch": (["training.batch_size=1"], ["training.batch_size must be at least 2"]),
     "no rate": (["training.lr=0"], ["training.lr must be above 0"]),
     "test takes all": (["split.test=0.7"], ["split.test must lie between 0 and 0.5"]),
-    "no components": (["entropies.components=0"], ["entropies.components must be at least 1"]),
+    "no components": (["methods.entropies.components=0"], ["methods.entropies.components must be at least 1"]),
+    "unknown units": (["units=nat"], ["units=nat", "did you mean 'nats'"]),
+    "no lags": (["lags=3"], ["lags must be first..last"]),
+    "too few blocks": (["split=blocks", "split.blocks=2"], ["split.blocks must be at least 10"]),
     "a check that is none": (["zero_check=maybe"], ["zero_check must be true or false"]),
 }
 

@@ -109,6 +109,7 @@ CRITICS = {
     "student": lambda: critics.Student(df=3.0, scale=0.7),
     "mlp": lambda: critics.MLP(latent_dim=6, hidden=[16, 16]),
     "separable": lambda: critics.Separable(latent_dim=6, hidden=[16], embedding_dim=8),
+    "convnet": lambda: critics.Convnet(latent_dim=6, hidden=[8], embedding_dim=8, width=4, images=((1, 2, 3), None)),
 }
 
 

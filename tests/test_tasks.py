@@ -11,7 +11,7 @@ from ssvae_cli.mi.tasks import Additive, Gaussian, Spiral, Student
 
 
 def test_gaussian_draws_the_correlation_that_its_mi_means():
-    x, y, exact = Gaussian(samples=20_000, dim=4, mi=2.0).draw(np.random.default_rng(0))
+    x, y, exact, _ = Gaussian(samples=20_000, dim=4, mi=2.0).draw(np.random.default_rng(0))
     rho = np.array([np.corrcoef(a, b)[0, 1] for a, b in zip(x.T, y.T)])
     assert exact == 2.0
     assert -0.5 * np.log(1 - rho**2).sum() == pytest.approx(2.0, abs=0.05)
@@ -25,7 +25,7 @@ def test_a_power_is_taken_coordinate_by_coordinate():
 
 @pytest.mark.parametrize("dim, df", [(1, 1.0), (3, 2.0)])
 def test_students_mi_is_the_mean_of_its_log_ratio(dim, df):
-    x, y, exact = Student(samples=40_000, dim=dim, df=df).draw(np.random.default_rng(2))
+    x, y, exact, _ = Student(samples=40_000, dim=dim, df=df).draw(np.random.default_rng(2))
     one, both = multivariate_t(shape=np.eye(dim), df=df), multivariate_t(shape=np.eye(2 * dim), df=df)
     ratio = both.logpdf(np.hstack([x, y])) - one.logpdf(x.squeeze()) - one.logpdf(y.squeeze())
     assert abs(ratio.mean() - exact) < 4 * ratio.std() / math.sqrt(len(ratio))

@@ -13,11 +13,12 @@ from samples import BATCH, OWN_TASKS, RATE, RUNS, STEPS, WIDTH, Results, load
 from ssvae_cli.critics import MLP, Separable
 from ssvae_cli.estimators import DV, JS, MINE, NWJ, SMILE, InfoNCE
 from ssvae_cli.evaluation.fit import Fit
-from ssvae_cli.evaluation.fresh_critics import fit_and_read
-from ssvae_cli.mi.classical import gaussian_copula, ksg
-from ssvae_cli.mi.data import Split, cut, of_one_width
+from ssvae_cli.mi.by_critic import ByCritic
+from ssvae_cli.mi.classical import KSG, GaussianCopula
+from ssvae_cli.mi.data import pose
 from ssvae_cli.mi.entropies import Entropies
-from ssvae_cli.mi.tasks import Sample
+from ssvae_cli.mi.problem import Method, Problem
+from ssvae_cli.mi.splits import Split
 
 LONGER = 4
 MAKE = {
@@ -35,19 +36,20 @@ CRITIC = {
 
 
 SHARED = ("infonce", "nwj", "dv", "mine")  # with benchmark-mi, which has the concat critic alone
+DENSITIES = Fit(steps=1500, batch_size=256, lr=2e-3, eval_every=50, patience=4)
 UNTRAINED = {  # without a critic
-    "gaussian_copula": lambda pairs, seed: gaussian_copula(pairs.whole),
-    "ksg": lambda pairs, seed: ksg(pairs.whole),
-    "entropies": lambda pairs, seed: by_entropies(pairs, seed),
+    "gaussian_copula": GaussianCopula(),
+    "ksg": KSG(k=3, most=10_000, most_wide=3000, widest=100),
+    "entropies": Entropies(hidden=128, components=8, validation=0.15, widest=200, training=DENSITIES),
 }
 
 NAMES = {"none": UNTRAINED, "separable": MAKE, "concat": SHARED}
 
 
-def parts_of(x, y, seed: int, critic: str):
+def posed(x, y, seed: int, critic: str) -> Problem:
     """6,000 to train on as torch-mist has, 8,000 with the concat critic, where benchmark-mi has 9,000."""
     held = 0.1 if critic == "concat" else 0.2
-    return cut(Sample(x, y, None), Split(validation=held, test=held, at_most=2048), seed)
+    return pose(x, y, Split(validation=held, test=held, at_most=2048, folds=3), seed)
 
 
 def answer(estimate) -> tuple[float, str]:
@@ -56,26 +58,16 @@ def answer(estimate) -> tuple[float, str]:
     return (float("nan"), failure) if failure else (estimate.value, f"+-{estimate.error:.4f}")
 
 
-def by_critic(pairs, *, name: str, critic: str, seed: int, steps: int):
-    torch.manual_seed(seed)
-    width = max(side.shape[1] for side in pairs.whole)
+def by_critic(problem: Problem, *, name: str, critic: str, steps: int) -> Method:
     training = Fit(steps=steps, batch_size=BATCH, lr=RATE, eval_every=50, patience=10)
-    generator = torch.Generator().manual_seed(seed)
-    return fit_and_read(CRITIC[critic](width), MAKE[name](), training, of_one_width(pairs.parts), generator)[0]
+    width = max(side.shape[1] for side in problem.pairs)
+    return ByCritic(lambda: CRITIC[critic](width), MAKE[name], training, width)
 
 
-def estimate(pairs, name: str, critic: str, seed: int, steps: int):
-    if name in UNTRAINED:
-        return UNTRAINED[name](pairs, seed)
-    return by_critic(pairs, name=name, critic=critic, seed=seed, steps=steps)
-
-
-def by_entropies(pairs, seed: int):
-    torch.manual_seed(seed)
-    training = Fit(steps=2000, batch_size=256, lr=RATE, eval_every=50, patience=5)
-    return Entropies(hidden=256, components=4, training=training).fit_and_read(
-        pairs.parts, torch.Generator().manual_seed(seed)
-    )[0]
+def estimate(problem: Problem, name: str, critic: str, steps: int):
+    torch.manual_seed(problem.seed)
+    method = UNTRAINED.get(name) or by_critic(problem, name=name, critic=critic, steps=steps)
+    return method(problem).estimate
 
 
 if __name__ == "__main__":
@@ -89,11 +81,11 @@ if __name__ == "__main__":
                     if steps > STEPS and task in OWN_TASKS:
                         continue
                     x, y, mi = load(samples, task, seed)
-                    pairs = parts_of(x, y, seed, critic)
+                    problem = posed(x, y, seed, critic)
                     line = {"library": "ssvae", "task": task, "mi": mi, "seed": seed, "critic": critic, "steps": steps}
                     for name in NAMES[critic]:
                         results.run(
-                            lambda: answer(estimate(pairs, name, critic, seed, steps)),  # noqa: B023
+                            lambda: answer(estimate(problem, name, critic, steps)),  # noqa: B023
                             estimator=name,
                             **line,
                         )

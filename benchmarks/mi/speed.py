@@ -35,7 +35,7 @@ if __name__ == "__main__":
         cases = [(name, critic) for critic in ours.CRITIC for name in ours.NAMES[critic]]
 
         def run(name, critic, steps):
-            return ours.by_critic(ours.parts_of(x, y, 0, critic), name=name, critic=critic, seed=0, steps=steps)
+            return ours.estimate(ours.posed(x, y, 0, critic), name, critic, steps)
 
     elif library == "torch-mist":
         import peer_torch_mist as peer

@@ -38,7 +38,7 @@ class Estimate(NamedTuple):
         return cls(estimate(table).item(), error.item())
 
     def failure(self) -> str | None:
-        """Why this is no estimate of I, or None. I is at least 0, and a value below its error is uninformative."""
+        """Why this is no estimate of I, or None. I is at least 0; a large error makes it uninformative."""
         if not math.isfinite(self.value):
             return f"it reads {self.value}"
         if not math.isfinite(self.error):
@@ -47,7 +47,8 @@ class Estimate(NamedTuple):
             return "too few pairs: nothing varies"
         if self.value < -0.5 and self.value < -3 * self.error:
             return f"diverged: reads {self.value:.3g}, where I is at least 0"
-        return f"diverged: standard error {self.error:.2g}" if self.error > max(1.0, abs(self.value)) else None
+        wide = self.error > max(1.0, abs(self.value) / 2)
+        return f"diverged: standard error {self.error:.2g}" if wide else None
 
 
 def too_few_pairs(sizes: dict[str, int], least: int = 2) -> Missing | None:

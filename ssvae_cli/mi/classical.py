@@ -1,68 +1,132 @@
 """Two classical estimates, without a network: nearest neighbours, and the Gaussian copula."""
 
 import math
+from itertools import pairwise
 
+import numpy as np
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
+from ssvae_cli.errors import require_at_least
 from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.evaluation.samples import Pairs
+from ssvae_cli.mi.problem import NOTHING, Method, Problem, Ratio, Reading, shifts
 
-MOST_NEIGHBOURS = 10_000  # pairs, as all pairwise distances are computed
-EXACT = "donot_use_mm_for_euclid_dist"  # matrix products would give equal points a distance above 0
+NARROW = 6  # coordinates in all, up to which a tree finds neighbours fast
 
 
-def ksg(pairs: Pairs, k: int = 3) -> Estimate:
-    """psi(k) + psi(N) - E [ psi(n_x + 1) + psi(n_y + 1) ], n_x the number of pairs nearer in x than the k-th neighbour.
+def ksg(pairs: Pairs, k: int = 3) -> Tensor:
+    """psi(k) + psi(N) - psi(n_x + 1) - psi(n_y + 1) of each pair, [N]; their mean estimates I.
 
-    Distances are Euclidean in x and in y, and the larger of both for pairs; at most 10,000 pairs are used. Relation to
-    I: none; accurate in few dimensions, far below I in many. Standard error: of the mean over pairs, as if they were
-    independent. Source: Kraskov, Stoegbauer & Grassberger 2004, their first estimator.
+    n_x: the number of pairs nearer in x than the k-th neighbour. Distances are the largest difference of a coordinate.
+    Source: Kraskov, Stoegbauer & Grassberger 2004, their first estimator.
     """
-    x, y = (side[:MOST_NEIGHBOURS].double() for side in pairs)
-    x, y = ((side - side.mean(0)) / side.std(0).clamp_min(1e-12) for side in (x, y))
+    x, y = (side.double().numpy() for side in pairs)
     count = len(x)
     k = min(k, count - 1)
-    local = []
-    for rows in torch.arange(count).split(256):
-        near_x, near_y = (torch.cdist(side[rows], side, compute_mode=EXACT) for side in (x, y))
-        reach = torch.maximum(near_x, near_y).kthvalue(k + 1, dim=1, keepdim=True).values  # the 0-th is the pair itself
-        counts = [
-            (near < reach).sum(1).double().clamp_min(1) for near in (near_x, near_y)
-        ]  # n + 1, with the pair itself
-        local.append(-torch.digamma(counts[0]) - torch.digamma(counts[1]))
-    return Estimate.of_mean(torch.cat(local) + torch.digamma(x.new_tensor([k, count])).sum())
+    both = np.hstack([x, y])
+    reach = cKDTree(both).query(both, k + 1, p=np.inf)[0][:, -1]  # the 0-th is the pair itself
+    near = [torch.from_numpy(_within(side, reach)).double() for side in (x, y)]  # n + 1, with the pair itself
+    return torch.digamma(torch.tensor([k, count], dtype=torch.float64)).sum() - sum(
+        torch.digamma(side) for side in near
+    )
 
 
-def share_a_coordinate(pairs: Pairs) -> bool:
-    """Whether a linear map of x equals one of y, so I is infinite: the largest canonical correlation is 1."""
-    if len(pairs.x) < sum(side.shape[1] for side in pairs) + 2:
-        return False  # with so few pairs it is always 1
-    parts = (torch.linalg.svd(side.double() - side.double().mean(0), full_matrices=False) for side in pairs)
-    left, right = (part.U[:, part.S > 1e-6 * part.S[0]] for part in parts)
-    return torch.linalg.svdvals(left.T @ right)[0].item() > 1 - 1e-6
+def _within(side: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    """How many rows of `side` lie nearer to each row than its `reach`, the row itself included."""
+    reach = reach * (1 - 1e-10)  # nearer, not as near, whatever the rounding of a sum
+    if side.shape[1] > 1:
+        return np.maximum(cKDTree(side).query_ball_point(side, reach, p=np.inf, return_length=True), 1)
+    line = np.sort(side[:, 0])
+    counts = np.searchsorted(line, side[:, 0] + reach, "right") - np.searchsorted(line, side[:, 0] - reach, "left")
+    return np.maximum(counts, 1)
 
 
-def gaussian_copula(pairs: Pairs) -> Estimate:
+class KSG(Method):
+    """Nearest neighbours, on each component of coordinates that depend on each other; the sum over components.
+
+    Relation to I: none; accurate where components are narrow, far below I where they are wide; its bias falls about as
+    1/N in two dimensions, and as N^(-1/d) in d. On atoms it reads the scores of Problem, whose ties are broken at
+    random. k: neighbours; most, most_wide: pairs that are used, drawn at random, and where a component has more than 6
+    coordinates; widest: coordinates of a component, at most. Standard error: of the mean over pairs. Source: Kraskov et
+    al. 2004.
+    """
+
+    def __init__(self, *, k: int, most: int, most_wide: int, widest: int):
+        require_at_least(1, k=k)
+        require_at_least(2, widest=widest)
+        require_at_least(10, most=most, most_wide=most_wide)
+        self.k, self.most, self.most_wide, self.widest = k, most, most_wide, widest
+
+    def refusal(self, problem):
+        return f"over {self.widest} coordinates depend on each other" if widest_of(problem) > self.widest else None
+
+    def __call__(self, problem):
+        parts = [Pairs(problem.pairs.x[:, one.x], problem.pairs.y[:, one.y]) for one in problem.components]
+        parts, widest = parts or [problem.pairs], widest_of(problem)
+        most = min(len(problem), self.most if widest <= NARROW else self.most_wide)
+        rows = problem.split.part_of(len(problem), most, problem.generator())
+        used, parts = problem.rows(rows), [part.rows(rows) for part in parts]
+        enough = [pieces for pieces in (1, 2, 4) if pieces == 1 or most >= 4 * pieces * self.k]
+        terms = [sum(self._terms(part, pieces) for part in parts) for pieces in enough]
+        growth = tuple(used.mean(more - fewer) for more, fewer in pairwise(terms))
+        return Reading(used.mean(terms[0]), growth=growth, settles=0.5 if widest == 2 else 2 ** (-1 / widest))
+
+    def _terms(self, pairs: Pairs, pieces: int) -> Tensor:
+        """The terms of each pair among its own piece of the pairs, [N]."""
+        rows = torch.arange(len(pairs.x)).chunk(pieces)
+        return torch.cat([ksg(pairs.rows(piece), self.k) for piece in rows])
+
+
+def widest_of(problem: Problem) -> int:
+    """The number of coordinates of the widest component; of all, where there is none."""
+    return max((len(one.x) + len(one.y) for one in problem.components), default=problem.width)
+
+
+def normal_ratio(pairs: Pairs) -> Ratio:
+    """The log ratio of the normal densities fitted to `pairs`."""
+    both = torch.cat(pairs, 1)
+    mean, covariance, width = both.mean(0), torch.cov(both.T), pairs.x.shape[1]
+
+    def log_density(z: Tensor, which: slice) -> Tensor:
+        """log N(z; 0, S) without its constant, [B]."""
+        block = covariance[which, which]
+        lower = torch.linalg.cholesky(block + 1e-9 * torch.eye(len(block), dtype=z.dtype))
+        within = torch.linalg.solve_triangular(lower, z[:, which].T, upper=False).square().sum(0)
+        return -0.5 * within - lower.diagonal().log().sum()
+
+    def ratio(x: Tensor, y: Tensor) -> Tensor:
+        z = torch.cat([x, y], 1) - mean
+        return log_density(z, slice(None)) - log_density(z, slice(width)) - log_density(z, slice(width, None))
+
+    return ratio
+
+
+def wishart_bias(count: int, width: int) -> float:
+    """The mean of log |S|, S a covariance of `count` samples in `width` dimensions, less log of the true one's."""
+    freedom = (count - 1 - torch.arange(width, dtype=torch.float64)).clamp_min(1)
+    return (torch.digamma(freedom / 2) + math.log(2) - math.log(count - 1)).sum().item()
+
+
+class GaussianCopula(Method):
     """-1/2 log |R| / (|R_x| |R_y|), R the correlation matrix of the normal scores, corrected for finite-sample bias.
 
     Relation to I: equal if x and y have a Gaussian copula; none otherwise, and dependence without correlation is
-    missed. NaN where there are fewer pairs than coordinates. Standard error: of the mean over pairs of the log ratio of
-    the fitted densities. Source: Ince et al. 2017.
+    missed. Of the linked coordinates alone. NaN where there are fewer pairs than coordinates. Standard error: of the
+    mean over pairs of the log ratio of the fitted densities, and of the fit where x and y are independent (2 N I has
+    then a chi-squared distribution). Source: Ince et al. 2017.
     """
-    x, y = (side.double() - side.double().mean(0) for side in pairs)
-    count = len(x)
-    if count < x.shape[1] + y.shape[1] + 2:
-        return Estimate(math.nan, math.nan)  # the covariance is singular
 
-    def log_density(z: Tensor) -> tuple[Tensor, float]:
-        """(log N(z; 0, S) without its constant, [N]; the mean bias of log |S|, by the Wishart distribution)."""
-        covariance = z.T @ z / (count - 1)
-        lower = torch.linalg.cholesky(covariance + 1e-9 * torch.eye(z.shape[1], dtype=z.dtype))
-        within = torch.linalg.solve_triangular(lower, z.T, upper=False).square().sum(0)
-        freedom = (count - 1 - torch.arange(z.shape[1], dtype=z.dtype)).clamp_min(1)
-        bias = (math.log(count - 1) - math.log(2) - torch.digamma(freedom / 2)).sum().item()
-        return -0.5 * within - lower.diagonal().log().sum(), bias
-
-    (both, bias), (left, bias_x), (right, bias_y) = map(log_density, (torch.cat([x, y], 1), x, y))
-    return Estimate.of_mean(both - left - right - 0.5 * (bias - bias_x - bias_y))
+    def __call__(self, problem):
+        pairs, count = problem.linked, len(problem)
+        widths = [pairs.x.shape[1] + pairs.y.shape[1], pairs.x.shape[1], pairs.y.shape[1]]
+        if count < widths[0] + 2:
+            return Reading(NOTHING)  # the covariance is singular
+        both, left, right = (wishart_bias(count, width) for width in widths)
+        ratio = normal_ratio(pairs)
+        terms = ratio(*pairs) + 0.5 * (both - left - right)
+        apart = torch.stack([ratio(pairs.x, pairs.y.roll(shift, 0)) for shift in shifts(count)])
+        value, error = problem.mean(terms)
+        fit = math.sqrt(widths[1] * widths[2] / 2) / (count - widths[0] - 1)
+        return Reading(Estimate(value, math.hypot(error, fit)), problem.lower_bound(terms, apart), terms=terms)

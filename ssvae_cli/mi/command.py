@@ -1,108 +1,159 @@
-"""`ssvae mi`: draw or read the pairs, estimate I, check the estimates on shuffled pairs, recommend one."""
+"""`ssvae mi`: draw or read the pairs, estimate I by every method, recommend one value."""
 
 import json
 import logging
-import math
-from collections.abc import Callable
-from functools import partial
+import re
+import time
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TextIO
 
 import numpy as np
-import torch
 from omegaconf import DictConfig
 
-from ssvae_cli.errors import require
+from ssvae_cli.errors import allowed, require
 from ssvae_cli.estimators.base import CONTRACT as ESTIMATOR
-from ssvae_cli.evaluation.estimate import Estimate
-from ssvae_cli.evaluation.fit import Curve
-from ssvae_cli.evaluation.fresh_critics import fit_and_read, require_information
+from ssvae_cli.evaluation.fresh_critics import require_information
 from ssvae_cli.files import write_json
-from ssvae_cli.instantiate.build import build
-from ssvae_cli.mi import report
-from ssvae_cli.mi.classical import gaussian_copula, ksg, share_a_coordinate
-from ssvae_cli.mi.data import Cut, cut, of_one_width, read_npz
-from ssvae_cli.mi.recommend import Line, recommend
+from ssvae_cli.instantiate.build import Contract, build
+from ssvae_cli.mi import pictures, report
+from ssvae_cli.mi.analysis import read
+from ssvae_cli.mi.by_critic import ByCritic
+from ssvae_cli.mi.columns import follow_each_other
+from ssvae_cli.mi.data import pixels, pose, read_npz, varying, without_copies
+from ssvae_cli.mi.problem import Method, Problem
+from ssvae_cli.mi.recommend import Line, Recommended, conditional, recommend
+from ssvae_cli.mi.splits import Split
 from ssvae_cli.mi.tasks import Sample
 from ssvae_cli.tracking.console import Stages
 from ssvae_cli.tracking.missing import plain
 
 log = logging.getLogger(__name__)
 
-
-class Method(NamedTuple):
-    """One way to estimate I, the relation of its expectation to I, and its largest possible value in nats."""
-
-    relation: str
-    ceiling: float
-    estimate: Callable[[Cut, torch.Generator], tuple[Estimate, Curve | None]]
+METHOD = Contract(("trained", "relation"), "a method derives from Method of ssvae_cli.mi.problem")
 
 
 def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
-    """Estimate I(x; y), with results in the folder `run`; returns the content of summary.json."""
+    """Estimate I(x; y), or I(x; y | z), with results in the folder `run`; returns the content of summary.json."""
     require(isinstance(cfg.zero_check, bool), f"zero_check must be true or false, got {cfg.zero_check!r}")
+    require(cfg.units in report.UNITS, f"units={cfg.units}: unknown; {allowed(str(cfg.units), report.UNITS)}")
+    lags = None if cfg.lags is None else range_of(str(cfg.lags))
     task, split = build(cfg.task, "task"), build(cfg.split, "split")
-    rng = np.random.default_rng(cfg.seed)
-    sample = task.draw(rng) if cfg.data is None else read_npz(str(cfg.data))
-    pairs = cut(sample, split, cfg.seed)
-    shuffled = cut(Sample(sample.x, rng.permutation(sample.y), 0.0), split, cfg.seed) if cfg.zero_check else None
-    methods = the_methods(cfg, pairs)
-    if share_a_coordinate(pairs.whole):
-        log.warning("x and y share a coordinate: I is infinite, and the estimates depend on the number of pairs alone")
+    sample = task.draw(np.random.default_rng(cfg.seed)) if cfg.data is None else read_npz(str(cfg.data))
+    sample = without_copies(sample)
+    methods = the_methods(cfg, sample)
     task_name = choices["task"] if cfg.data is None else None
-    source = f"task={task_name}" if task_name else f"data={cfg.data}"
-    known = "" if sample.exact is None else f", I is {sample.exact:.3f} nats"
-    log.info("%s%s: %d pairs, x [%d], y [%d]", source, known, len(sample.x), sample.x.shape[1], sample.y.shape[1])
-
-    lines, curves = [], {}
-    with open(run / "metrics.jsonl", "w") as metrics, Stages("estimator", len(methods)) as stages:
-        for name, method in methods.items():
-            stages.begin(name)
-            value, curve = estimate(method, pairs, cfg.seed)
-            zero = estimate(method, shuffled, cfg.seed)[0] if shuffled else None
-            lines.append(Line(name, method.relation, method.ceiling, value, curve and curve.chosen, zero))
-            if curve:
-                curves[name] = curve
-                for step, value in zip(curve.steps, curve.values):
-                    metrics.write(json.dumps({"estimator": name, "step": step, "validation": plain(value)}) + "\n")
-                metrics.flush()
-
-    best = recommend(lines)
-    summary = report.summary(lines, best, sample) | {"data/task": task_name, "seed": cfg.seed}
-    write_json(run / "summary.json", summary)
-    (run / "figures").mkdir(exist_ok=True)
-    report.curves(lines, curves, best, sample.exact).savefig(run / "figures" / "curves.png", dpi=150)
-    report.table(lines, best, sample.exact)
+    introduce(sample, f"task={task_name}" if task_name else f"data={cfg.data}")
+    values = {"data/task": task_name, "data/exact": sample.exact, "data/pairs": len(sample.x), "seed": cfg.seed}
+    figures = run / "figures"
+    figures.mkdir(exist_ok=True)
+    save = lambda figure, name: figure.savefig(figures / f"{name}.png", dpi=150)
+    if lags is not None:
+        found = over_lags(sample, lags, methods, split, cfg)
+        save(pictures.over_lags(lags, list(found.values()), cfg.units), "lags")
+        report.lags(found, cfg.units)
+        values |= report.lags_summary(found)
+    else:
+        lines, best, problem = estimate(sample, methods, split, cfg, run)
+        save(pictures.estimates(lines, best, sample.exact, cfg.units), "curves")
+        if picture := pictures.pointwise(lines, problem.pairs, cfg.units):
+            save(picture, "pointwise")
+        report.table(lines, best, sample.exact, cfg.units)
+        values = report.summary(lines, best, len(problem)) | values
+    write_json(run / "summary.json", {key: plain(value) for key, value in values.items()})
     log.info("run: %s", run)
-    return summary
+    return values
 
 
-def the_methods(cfg: DictConfig, pairs: Cut) -> dict[str, Method]:
-    """The configured estimators, the entropies and the two classical ones; all are checked before any of them runs."""
-    training, entropies = build(cfg.training, "training"), build(cfg.entropies, "entropies")
-    widest = max(side.shape[1] for side in pairs.whole)
-    critic = lambda: build(cfg.critic, "critic", latent_dim=widest)
-    estimator = lambda name: build(cfg.estimators[name], f"estimators.{name}", ESTIMATOR, latent_dim=widest)
+def introduce(sample: Sample, source: str) -> None:
+    """Say what the pairs are before anything is estimated."""
+    known = "" if sample.exact is None else f", I is {sample.exact:.3f} nats"
+    given = "" if sample.z is None else f", given z {list(sample.z.shape[1:])}"
+    shapes = f"x {list(sample.x.shape[1:])}, y {list(sample.y.shape[1:])}{given}"
+    log.info("%s%s: %d pairs, %s", source, known, len(sample.x), shapes)
 
-    def by_critic(name: str, pairs: Cut, generator: torch.Generator):
-        return fit_and_read(critic(), estimator(name), training, of_one_width(pairs.parts), generator)
 
+def estimate(
+    sample: Sample, methods: dict[str, Method], split: Split, cfg: DictConfig, run: Path
+) -> tuple[list[Line], Recommended, Problem]:
+    """By every method; I(x; y | z) = I((x, z); y) - I(z; y) by every method on both."""
+    x, y = varying(sample.x, "x"), varying(sample.y, "y")
+    if sample.z is None:
+        problems = [replace(pose(x, y, split, cfg.seed), images=(pixels(sample.x), pixels(sample.y)))]
+    else:
+        z = varying(sample.z, "z")
+        problems = [pose(np.hstack([x, z]), y, split, cfg.seed), pose(z, y, split, cfg.seed)]
+    if type(split) is Split and any(follow_each_other(side) for side in problems[0].pairs):
+        log.warning("rows are like their neighbours: if the file is a time series, give split=blocks")
+    with open(run / "metrics.jsonl", "w") as metrics, Stages("method", len(problems) * len(methods)) as stages:
+        found = [all_lines(methods, problem, cfg, stages, metrics) for problem in problems]
+    concluded = [(lines, recommend(lines, problem)) for lines, problem in zip(found, problems)]
+    lines, best = concluded[0] if len(concluded) == 1 else conditional(*concluded)
+    return lines, best, problems[0]
+
+
+def all_lines(
+    methods: dict[str, Method], problem: Problem, cfg: DictConfig, stages: Stages, metrics: TextIO
+) -> list[Line]:
+    """The lines of all methods; what they recommend so far is said before the first network is trained."""
+    began, lines = time.monotonic(), []
+    slow = next((name for name, method in methods.items() if method.trained and not method.refusal(problem)), None)
+
+    def begin(name: str) -> None:
+        if name == slow and lines:
+            so_far = report.said(recommend(lines, problem), cfg.units)
+            log.info("after %.1f s, without training: %s", time.monotonic() - began, so_far)
+        stages.begin(name)
+
+    for line in read(methods, problem, cfg.zero_check, begin):
+        lines.append(line)
+        for step, value in zip(*line.reading.curve[:2]) if line.reading.curve else ():
+            metrics.write(json.dumps({"estimator": line.name, "step": step, "validation": plain(value)}) + "\n")
+        metrics.flush()
+    return lines
+
+
+def over_lags(
+    sample: Sample, lags: range, methods: dict[str, Method], split: Split, cfg: DictConfig
+) -> dict[int, Recommended]:
+    """The recommended value of x at row t and y at row t + lag, for each lag, by the methods without training."""
+    require(sample.z is None, "lags: not with z")
+    count, quick = len(sample.x), {name: method for name, method in methods.items() if not method.trained}
+    furthest = max(map(abs, lags))
+    require(count - furthest >= 10, f"lags={cfg.lags}: {count} rows have no pairs {furthest} rows apart")
+    x, y, found = varying(sample.x, "x"), varying(sample.y, "y"), {}
+    with Stages("lag", len(lags)) as stages:
+        for lag in lags:
+            stages.begin(str(lag))
+            moved = x[max(0, -lag) : count - max(0, lag)], y[max(0, lag) : count - max(0, -lag)]
+            problem = pose(*moved, split, cfg.seed)
+            found[lag] = recommend(list(read(quick, problem, False, lambda _: None)), problem)
+    return found
+
+
+def range_of(text: str) -> range:
+    """first..last."""
+    found = re.fullmatch(r"(-?\d+)\.\.(-?\d+)", text)
+    require(found is not None and int(found[1]) <= int(found[2]), f"lags must be first..last, as -10..10, got {text}")
+    return range(int(found[1]), int(found[2]) + 1)
+
+
+def the_methods(cfg: DictConfig, sample: Sample) -> dict[str, Method]:
+    """The configured methods, then the configured estimators, each by a critic; all are checked before any runs."""
+    methods = {name: build(cfg.methods[name], f"methods.{name}", METHOD) for name in cfg.methods}
+    training = build(cfg.training, "training")
+    widths = [side[0].size for side in (sample.x, sample.y)]
+    if sample.z is not None:
+        widths[0] += sample.z[0].size
+    widest = max(widths)
+    images = tuple(side.shape[1:] if side.ndim == 4 and sample.z is None else None for side in (sample.x, sample.y))
+    critic = lambda: build(cfg.critic, "critic", latent_dim=widest, images=images)
     critic()
-    estimators = {name: estimator(name) for name in cfg.estimators}
-    require_information(estimators)
-    methods = {}
-    for name, one in estimators.items():
-        relation = "lower bound" if one.bound == "lower" else "no bound"
-        methods[name] = Method(relation, one.ceiling(len(pairs.parts.test.x)), partial(by_critic, name))
-    others = {
-        "entropies": lambda pairs, generator: entropies.fit_and_read(pairs.parts, generator),
-        "ksg": lambda pairs, _: (ksg(pairs.whole), None),
-        "gaussian_copula": lambda pairs, _: (gaussian_copula(pairs.whole), None),
+    make = {
+        name: lambda name=name: build(cfg.estimators[name], f"estimators.{name}", ESTIMATOR, latent_dim=widest)
+        for name in cfg.estimators
     }
-    return methods | {name: Method("no bound", math.inf, estimate) for name, estimate in others.items()}
-
-
-def estimate(method: Method, pairs: Cut, seed: int) -> tuple[Estimate, Curve | None]:
-    """The method's result, with weights and batches that do not depend on what ran before."""
-    torch.manual_seed(seed)
-    return method.estimate(pairs, torch.Generator().manual_seed(seed))
+    require_information({name: one() for name, one in make.items()})
+    taken = methods.keys() & make.keys()
+    require(not taken, f"methods and estimators have the same name: {', '.join(taken)}")
+    return methods | {name: ByCritic(critic, one, training, widest) for name, one in make.items()}

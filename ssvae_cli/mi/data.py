@@ -1,79 +1,110 @@
-"""Pairs from a user's file, checked; split into three parts; every coordinate as normal scores."""
+"""Pairs from a user's file, checked, and made into a problem."""
 
-from typing import NamedTuple
+import logging
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ssvae_cli.datasets.io.npz_file import opened
-from ssvae_cli.errors import allowed, require, require_at_least
-from ssvae_cli.evaluation.samples import Pairs, Parts, normal_scores
+from ssvae_cli.errors import allowed, require
+from ssvae_cli.evaluation.samples import Pairs
+from ssvae_cli.mi.columns import classes, constant, continuous, copied, normal_by_ranks, scores
+from ssvae_cli.mi.components import components
+from ssvae_cli.mi.problem import Problem
+from ssvae_cli.mi.splits import Split
 from ssvae_cli.mi.tasks import Sample
 
+log = logging.getLogger(__name__)
 
-class Cut(NamedTuple):
-    """All pairs, and their three parts."""
-
-    whole: Pairs
-    parts: Parts
+FEWEST = 10
 
 
 def read_npz(path: str) -> Sample:
-    """The arrays x [N, dx] and y [N, dy] (or [N]) of an .npz file. Raises UserError; nothing is unpickled."""
+    """The arrays x and y, and z if there is one, of an .npz file, each [N], [N, d] or images [N, C, H, W].
+
+    Raises UserError; nothing is unpickled."""
     here = f"data={path}"
     with opened(path, "data") as file:
         arrays = dict(file)
     for key in arrays:
-        require(key in ("x", "y"), f"{here}: unknown array '{key}'; {allowed(key, ('x', 'y'))}")
-    require(len(arrays) == 2, f"{here}: it must hold x and y, got {', '.join(arrays) or 'nothing'}")
-    x, y = (_table(f"{here}: {key}", arrays[key]) for key in "xy")
-    require(len(x) == len(y), f"{here}: x and y must be of equal length, got {len(x)} and {len(y)} rows")
-    return Sample(x, y, None)
+        require(key in ("x", "y", "z"), f"{here}: unknown array '{key}'; {allowed(key, ('x', 'y', 'z'))}")
+    require({"x", "y"} <= arrays.keys(), f"{here}: it must hold x and y, got {', '.join(arrays) or 'nothing'}")
+    tables = {key: _table(f"{here}: {key}", values) for key, values in arrays.items()}
+    lengths = {key: len(values) for key, values in tables.items()}
+    equal = len(set(lengths.values())) == 1
+    names, numbers = (" and ".join(map(str, side)) for side in (lengths, lengths.values()))
+    require(equal, f"{here}: {names} must be of equal length, got {numbers} rows")
+    return Sample(tables["x"], tables["y"], None, tables.get("z"))
 
 
 def _table(here: str, values: np.ndarray) -> np.ndarray:
-    """[N, d], float64, finite, without constant columns."""
+    """Float64, finite, [N, d] or [N, C, H, W]."""
     require(values.dtype.kind in "fiub", f"{here} must hold numbers, got {values.dtype}")
-    require(values.ndim in (1, 2), f"{here} must be [N, d] or [N], got {list(values.shape)}")
-    values = values.reshape(len(values), -1).astype(np.float64)
-    require(values.shape[1] > 0, f"{here} has no columns, {list(values.shape)}")
-    require(len(values) >= 10, f"{here} must have at least 10 rows, got {len(values)}")
-    invalid = ~np.isfinite(values)
+    require(values.ndim in (1, 2, 4), f"{here} must be [N], [N, d] or [N, C, H, W], got {list(values.shape)}")
+    values = values.astype(np.float64)
+    values = values[:, None] if values.ndim == 1 else values
+    require(values[:1].size > 0 or len(values) == 0, f"{here} has no columns, {list(values.shape)}")
+    require(len(values) >= FEWEST, f"{here} must have at least {FEWEST} rows, got {len(values)}")
+    invalid = ~np.isfinite(values.reshape(len(values), -1))
     first = invalid.any(1).argmax()
     require(not invalid.any(), f"{here} has {invalid.sum()} values that are NaN or infinite, the first in row {first}")
-    constant = np.flatnonzero(np.ptp(values, axis=0) == 0)
-    require(len(constant) == 0, f"{here}: column {', '.join(map(str, constant[:5]))} is constant; leave it out")
+    require(np.ptp(values, axis=0).any(), f"{here} is constant: it carries nothing")
     return values
 
 
-class Split:
-    """The pairs for training, for choosing the training step and for the final estimate.
-
-    validation, test: fractions of all pairs; at_most: pairs in each, as a table of scores grows with their square."""
-
-    def __init__(self, *, validation: float, test: float, at_most: int):
-        for name, fraction in (("validation", validation), ("test", test)):
-            require(0 < fraction < 0.5, f"{name} must lie between 0 and 0.5, got {fraction}")
-        require_at_least(3, at_most=at_most)
-        self.validation, self.test, self.at_most = validation, test, at_most
-
-    def __call__(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Random row numbers of (train, validation, test)."""
-        sizes = [min(max(3, int(share * count)), self.at_most) for share in (self.validation, self.test)]
-        validation, test, train = torch.randperm(count, generator=generator).split([*sizes, count - sum(sizes)])
-        return train, validation, test
+def without_copies(sample: Sample) -> Sample:
+    """The sample without rows that repeat earlier ones; a warning says how many."""
+    sides = [side for side in (sample.x, sample.y, sample.z) if side is not None]
+    copies = copied(*(side.reshape(len(side), -1) for side in sides))
+    if not len(copies):
+        return sample
+    log.warning(
+        "%d of %d rows repeat an earlier row, and are left out: copies are no evidence", len(copies), len(sample.x)
+    )
+    require(len(sample.x) - len(copies) >= FEWEST, f"fewer than {FEWEST} rows are distinct")
+    kept = np.setdiff1d(np.arange(len(sample.x)), copies)
+    return sample._replace(**{key: None if (side := getattr(sample, key)) is None else side[kept] for key in "xyz"})
 
 
-def cut(sample: Sample, split: Split, seed: int) -> Cut:
-    """The sample's normal scores, split into three; the split depends on `seed` and on the number of rows only."""
-    rows = split(len(sample.x), torch.Generator().manual_seed(seed))
-    whole = Pairs(*(normal_scores(side, rows[0].numpy()) for side in (sample.x, sample.y)))
-    return Cut(whole, Parts(*map(whole.rows, rows)))
+def varying(values: np.ndarray, name: str) -> np.ndarray:
+    """The columns, [N, d] of what may be images, that are not constant; a warning says which are left out."""
+    table = values.reshape(len(values), -1)
+    same = constant(table)
+    if len(same):
+        shown = ", ".join(map(str, same[:5])) + (", ..." if len(same) > 5 else "")
+        log.warning("%s: column %s of %d is constant and carries nothing: left out", name, shown, table.shape[1])
+    return np.delete(table, same, 1)
 
 
-def of_one_width(parts: Parts) -> Parts:
-    """x and y padded with zeros to the same width; zeros do not change the output of a critic's first layer."""
-    widest = max(parts.train.x.shape[1], parts.train.y.shape[1])
-    return Parts(*(Pairs(*(F.pad(side, (0, widest - side.shape[1])) for side in pairs)) for pairs in parts))
+def pose(x: np.ndarray, y: np.ndarray, split: Split, seed: int) -> Problem:
+    """The problem of two tables, [N, d] each, without constant columns."""
+    rng = np.random.default_rng(seed)
+    pairs, infinite = Pairs(*(scores(side, rng) for side in (x, y))), share_a_coordinate(x, y, rng)
+    return Problem(pairs, (classes(x), classes(y)), components(pairs), split, seed, infinite)
+
+
+def shuffled(problem: Problem, most: int) -> Problem:
+    """At most `most` of the pairs with y of others, where I is 0."""
+    generator = problem.generator()
+    apart = problem.rows(*(torch.randperm(len(problem), generator=generator)[:most] for _ in "xy"))
+    return replace(apart, components=components(apart.pairs), infinite=False)
+
+
+def pixels(values: np.ndarray) -> Tensor | None:
+    """Images, [N, C, H, W], as rows, standardised all together; None for a table."""
+    return torch.from_numpy((values - values.mean()) / values.std()).flatten(1) if values.ndim == 4 else None
+
+
+def share_a_coordinate(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> bool:
+    """Whether a continuous column of x, after an increasing map or with others of x, equals one of y, so I is infinite.
+
+    That is, whether the largest canonical correlation of their normal scores is 1."""
+    columns = [[normal_by_ranks(c, rng) for c in side[:, continuous(side)].T] for side in (x, y)]
+    if not all(columns) or len(x) < sum(map(len, columns)) + 2:
+        return False  # with so few pairs the correlation is always 1
+    sides = (torch.from_numpy(np.stack(side, 1)) for side in columns)
+    parts = (torch.linalg.svd(side - side.mean(0), full_matrices=False) for side in sides)
+    left, right = (part.U[:, part.S > 1e-6 * part.S[0]] for part in parts)
+    return torch.linalg.svdvals(left.T @ right)[0].item() > 1 - 1e-6

@@ -4,6 +4,13 @@ import math
 from typing import NamedTuple
 
 from ssvae_cli.evaluation.estimate import Estimate
+from ssvae_cli.mi.discrete import largest
+from ssvae_cli.mi.problem import Problem, Reading
+
+ROOM = 1.0  # nats below a ceiling, where a bound saturates
+EDGES = 0.02  # of the value: what neighbours and densities miss at the edges of a density, which no data show
+APART = 1.0  # errors of both, by which the lower of two methods is held to have missed something
+CHANCE = 0.8  # nats / sqrt(N): the same where I is small
 
 
 class Line(NamedTuple):
@@ -12,9 +19,12 @@ class Line(NamedTuple):
     name: str
     relation: str  # of its expectation to I
     ceiling: float  # its largest possible value, nats
-    estimate: Estimate
-    step: int | None  # of training, chosen on validation
+    reading: Reading
     shuffled: Estimate | None
+
+    @property
+    def estimate(self) -> Estimate:
+        return self.reading.estimate
 
     @property
     def failure(self) -> str | None:
@@ -23,12 +33,17 @@ class Line(NamedTuple):
     @property
     def at_ceiling(self) -> bool:
         """Within one nat of its ceiling, where a bound saturates."""
-        return self.failure is None and self.estimate.value > self.ceiling - 1
+        return self.failure is None and self.estimate.value > self.ceiling - ROOM
 
     @property
     def above_zero_on_shuffled(self) -> bool:
         """Larger on shuffled pairs than chance plus 0.05 nats. Below 0 it is only a loose bound."""
         return self.shuffled is not None and not self.shuffled.value <= 0.05 + 3 * self.shuffled.error
+
+    @property
+    def is_candidate(self) -> bool:
+        """Of all pairs, with a log ratio or a growth that tells how good it is; critics give bounds alone."""
+        return bool(self.reading.growth) or self.reading.terms is not None
 
     def note(self) -> str:
         notes = [
@@ -40,7 +55,7 @@ class Line(NamedTuple):
 
 
 class Recommended(NamedTuple):
-    """low, high: a 95% interval of what is estimated. NaN if no estimate is valid."""
+    """low, high: a 95% interval; high is infinite where only a bound stands. NaN if no estimate is valid."""
 
     value: float
     low: float
@@ -48,26 +63,141 @@ class Recommended(NamedTuple):
     why: str
 
 
-def recommend(estimates: list[Line]) -> Recommended:
-    """The difference of entropies, unless it failed or K-way InfoNCE, a lower bound of low variance, lies above it.
+class Candidate(NamedTuple):
+    """A value for I, and its error: of the sample, of the fit, and of what more pairs would add."""
 
-    The other bounds on scores are not used: beyond a few nats they need e^I pairs, and their errors do not show it."""
-    valid = {e.name: e for e in estimates if e.failure is None and not e.above_zero_on_shuffled}
-    entropies, infonce = valid.get("entropies"), valid.get("infonce")
-    if entropies and infonce:
-        excess = infonce.estimate.value - entropies.estimate.value
-        if excess > 2 * math.hypot(infonce.estimate.error, entropies.estimate.error):
-            why = "infonce, a lower bound, lies above the difference of entropies: I is at least this"
-            return _interval(infonce, why)
-    if entropies:
-        return _interval(entropies, "difference of entropies: no ceiling, small variance, and infonce lies no higher")
-    if infonce:
-        return _interval(infonce, "infonce: the difference of entropies does not stand; this is a lower bound")
-    if "ksg" in valid:
-        return _interval(valid["ksg"], "ksg: no trained estimate stands")
-    return Recommended(math.nan, math.nan, math.nan, "no estimate stands: more pairs are needed")
+    name: str
+    value: float
+    error: float
+    drift: float  # what more pairs are expected to add; half of it is in the value
+
+    @property
+    def seen(self) -> float:
+        """The value without what more pairs would add."""
+        return self.value - self.drift / 2
 
 
-def _interval(line: Line, why: str) -> Recommended:
+def candidate(line: Line, count: int) -> Candidate:
+    """The estimate, carried half of the way to infinitely many pairs, with the other half as an error.
+
+    If each doubling adds a share q of what the doubling before added, all further ones add growth q / (1 - q).
+    """
     value, error = line.estimate
-    return Recommended(*(max(0.0, v) for v in (value, value - 1.96 * error, value + 1.96 * error)), why)
+    drift = unsure = 0.0
+    if line.reading.growth:
+        last, *earlier = line.reading.growth
+        share = line.reading.settles
+        if earlier and earlier[0].value > 3 * earlier[0].error and last.value > 3 * last.error:
+            share = min(max(share, last.value / earlier[0].value), 0.8)
+        certain = last.value**2 / (last.value**2 + last.error**2) if last.value > 0 else 0.0
+        drift, unsure = (growth * share / (1 - share) for growth in (certain * last.value, last.error))
+    fit = CHANCE / math.sqrt(count) + EDGES * abs(value) if line.reading.growth else 0.0
+    error = math.sqrt(error**2 + (drift / 2) ** 2 + (unsure / 2) ** 2 + fit**2)
+    return Candidate(line.name, value + drift / 2, error, drift)
+
+
+def recommend(lines: list[Line], problem: Problem) -> Recommended:
+    """The mean of the methods that held-out lower bounds do not refute, weighted by their errors.
+
+    None is taken to lie below a lower bound. The interval holds the smallest of their errors and their spread, and
+    reaches up to the largest of them. Counts, where they apply, stand alone."""
+    valid = [line for line in lines if line.failure is None and not line.above_zero_on_shuffled]
+    if problem.infinite:
+        return Recommended(math.inf, math.inf, math.inf, "x and y share a continuous coordinate: I is infinite")
+    exact = [line for line in valid if line.relation == "equal"]
+    most = largest(problem)
+    if exact:
+        value, error = exact[0].estimate
+        return interval(value, error, most, f"{exact[0].name}: both sides have few values")
+    if endless := [line for line in valid if grows_without_end(line)]:
+        value, error = endless[0].estimate
+        why = f"{endless[0].name} grows by log 2 with each doubling of the pairs, as if there were no noise"
+        return Recommended(value, max(0.0, value - 1.64 * error), most, why)
+    floor = lower_bounds(valid, len(problem))
+    refuted = lambda one: any(one.value + one.error < value - error for _, (value, error) in floor)
+    behind = {b.name for a in valid for b in valid if is_ahead(a, b, problem)}
+    may_be = [e for e in valid if e.is_candidate and e.name not in behind and consistent(e, len(problem))]
+    standing = [one for one in (candidate(line, len(problem)) for line in may_be) if not refuted(one)]
+    if not standing:
+        return at_least(floor, most)
+    top = max(one.seen - APART * one.error for one in standing)
+    standing = [one for one in standing if one.value + APART * one.error >= top]  # most methods err downward
+    least = max((value - error for _, (value, error) in floor), default=0.0)
+    standing = [one._replace(value=max(one.value, least)) for one in standing]
+    weights = [1 / one.error**2 for one in standing]
+    mean = sum(w * one.value for w, one in zip(weights, standing)) / sum(weights)
+    spread = sum(w * (one.value - mean) ** 2 for w, one in zip(weights, standing)) / sum(weights)
+    error = math.sqrt(min(one.error for one in standing) ** 2 + spread)
+    why = "agreement of " + ", ".join(one.name for one in standing)
+    first = min(standing, key=lambda one: one.error)
+    if first.drift > 0.05 + 0.1 * mean:
+        why += f"; more pairs are needed: {first.name} still grows, by about {first.drift:.2f} nats with many more"
+    best = interval(mean, error, most, why)
+    highest = max(one.value + one.error / 2 for one in standing)
+    return best._replace(high=min(max(best.high, highest), most))
+
+
+def grows_without_end(line: Line) -> bool:
+    """Whether every doubling adds about log 2, as where y is a function of x: neighbours then only come nearer."""
+    return len(line.reading.growth) > 1 and all(
+        abs(growth.value - math.log(2)) < 0.15 for growth in line.reading.growth
+    )
+
+
+def lower_bounds(lines: list[Line], count: int) -> list[tuple[str, Estimate]]:
+    """Those whose variance does not grow like e^I, or that lie well below the log of the number of pairs."""
+    found = [(e.name, e.estimate) for e in lines if e.relation == "lower bound" and math.isfinite(e.ceiling)]
+    found += [(e.name, e.estimate) for e in lines if e.relation == "lower bound" and e.reading.growth]
+    found += [(e.name, e.reading.bound) for e in lines if e.reading.bound]
+    return [(name, bound) for name, bound in found if bound.value < math.log(count) - ROOM and bound.failure() is None]
+
+
+def consistent(line: Line, count: int) -> bool:
+    """Whether the mean of e^T over independent pairs is 1, as of a true ratio; unknown where I is large."""
+    bound = line.reading.bound
+    if bound is None or line.estimate.value > math.log(count) - ROOM:
+        return True
+    return line.estimate.value - bound.value < 3 * bound.error + CHANCE / math.sqrt(count)
+
+
+def is_ahead(a: Line, b: Line, problem: Problem) -> bool:
+    """Whether the lower bound of `a` lies above the estimate of `b`, by two errors of their difference over pairs."""
+    if a is b or a.reading.bound is None or a.reading.terms is None or b.reading.terms is None:
+        return False
+    if a.estimate.value > math.log(len(problem)) - ROOM:
+        return False
+    apart = problem.mean(a.reading.terms - b.reading.terms).error
+    return a.reading.bound.value - b.estimate.value > 2 * apart + CHANCE / math.sqrt(len(problem))
+
+
+def at_least(floor: list[tuple[str, Estimate]], most: float) -> Recommended:
+    """The largest lower bound, with no upper end but `most`."""
+    if not floor:
+        return Recommended(math.nan, math.nan, math.nan, "no estimate stands: more pairs are needed")
+    name, (value, error) = max(floor, key=lambda one: one[1].value - 1.64 * one[1].error)
+    low = max(0.0, value - 1.64 * error)
+    return Recommended(max(0.0, value), low, most, f"{name}, a lower bound, lies above all other estimates")
+
+
+def interval(value: float, error: float, most: float, why: str) -> Recommended:
+    """The 95% interval, between 0 and `most`."""
+    clip = lambda v: min(max(0.0, v), most)
+    return Recommended(clip(value), clip(value - 1.96 * error), clip(value + 1.96 * error), why)
+
+
+def conditional(
+    joint: tuple[list[Line], Recommended], given: tuple[list[Line], Recommended]
+) -> tuple[list[Line], Recommended]:
+    """I(x; y | z) = I((x, z); y) - I(z; y), line by line; errors as if both were independent."""
+    parts = {line.name: line for line in given[0]}
+    lines = []
+    for line in joint[0]:
+        if line.name in parts:
+            a, b = line.estimate, parts[line.name].estimate
+            estimate = Estimate(a.value - b.value, math.hypot(a.error, b.error))
+            lines.append(Line(line.name, "no bound", math.inf, Reading(estimate), None))
+    a, b = joint[1], given[1]
+    value = a.value - b.value
+    low, high = math.hypot(a.value - a.low, b.high - b.value), math.hypot(a.high - a.value, b.value - b.low)
+    why = f"I(x, z; y) = {a.value:.3f} ({a.why}), less I(z; y) = {b.value:.3f} ({b.why})"
+    return lines, Recommended(max(0.0, value), max(0.0, value - low), max(0.0, value + high), why)

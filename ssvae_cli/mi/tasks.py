@@ -11,11 +11,12 @@ from ssvae_cli.errors import require, require_above, require_at_least
 
 
 class Sample(NamedTuple):
-    """x: [N, dx], y: [N, dy], row i of x paired with row i of y; exact: I(x; y) in nats, if known."""
+    """x: [N, dx], y: [N, dy], row i of x paired with row i of y; exact: I(x; y) in nats, if known. z: [N, dz]."""
 
     x: np.ndarray
     y: np.ndarray
     exact: float | None
+    z: np.ndarray | None = None
 
 
 class Task(ABC):
@@ -97,7 +98,7 @@ class Spiral(Task):
         self.base, self.speed = Gaussian(samples=samples, dim=dim, mi=mi), speed
 
     def draw(self, rng):
-        x, y, exact = self.base.draw(rng)
+        x, y, exact, _ = self.base.draw(rng)
         return Sample(self._rotated(x), self._rotated(y), exact)
 
     def _rotated(self, x: np.ndarray) -> np.ndarray:

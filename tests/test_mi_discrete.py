@@ -1,0 +1,137 @@
+"""`ssvae mi` on atoms: integer codes, labels, ties.
+
+1. Ties are broken at random: columns become normal, and the codes can still be read from them.
+2. Counts and classifiers read I of sides with few values, never above the entropy of such a side.
+3. Copies are left out; codes that repeat are no copies.
+"""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from ssvae_cli.mi.classical import KSG
+from ssvae_cli.mi.columns import classes, constant, copied, follow_each_other, scores, tied
+from ssvae_cli.mi.data import pose
+from ssvae_cli.mi.discrete import Classifier, Counts, entropy, largest, mixture
+from ssvae_cli.mi.recommend import Line, recommend
+from ssvae_cli.mi.splits import Split
+
+SPLIT = Split(validation=0.1, test=0.2, at_most=2048, folds=3)
+
+
+def posed(x, y):
+    table = lambda side: np.asarray(side, float).reshape(len(side), -1)
+    return pose(table(x), table(y), SPLIT, 0)
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+# 1. Columns.
+
+
+def test_an_atom_is_spread_over_its_share_and_can_be_read_back():
+    values = rng().integers(3, size=(3000, 1)).astype(float)
+    spread = scores(values, rng(1)).numpy()
+    assert len(np.unique(spread)) == 3000 and abs(spread.std() - 1) < 0.01
+    order = spread[:, 0].argsort()
+    assert (np.diff(values[order, 0]) >= 0).all()
+
+
+def test_a_column_that_looks_normal_is_only_standardised():
+    normal, other = rng().standard_normal((2000, 1)), rng().exponential(size=(2000, 1))
+    straight, bent = (np.corrcoef(v[:, 0], scores(v, rng())[:, 0].numpy())[0, 1] for v in (normal, other))
+    assert straight == pytest.approx(1, abs=1e-12) and bent < 0.95
+
+
+@pytest.mark.parametrize("values, share", [(np.arange(10.0), 0), (np.zeros(10), 1), (np.r_[0, 0, 1.0, 2.0], 0.5)])
+def test_the_share_of_tied_rows(values, share):
+    assert tied(values) == share
+
+
+def test_classes_are_the_distinct_rows_if_they_are_few():
+    codes = rng().integers(2, size=(100, 2)).astype(float)
+    assert classes(codes).unique().tolist() == [0, 1, 2, 3]
+    assert classes(rng().standard_normal((100, 1))) is None
+    assert constant(np.column_stack([codes, np.ones(100)])).tolist() == [2]
+
+
+# 2. Estimates.
+
+
+def test_the_entropy_of_counts_has_little_bias():
+    values = [entropy(torch.bincount(torch.from_numpy(rng(i).integers(10, size=60)))) for i in range(200)]
+    assert np.mean(values) == pytest.approx(math.log(10), abs=0.01)  # the plug-in reads 0.08 less
+
+
+def test_counts_read_a_flipped_bit():
+    x = rng().integers(2, size=4000)
+    y = x ^ (rng(1).uniform(size=4000) < 0.1)
+    value, error = Counts()(posed(x, y)).estimate
+    exact = math.log(2) + 0.1 * math.log(0.1) + 0.9 * math.log(0.9)
+    assert abs(value - exact) < 3 * error < 0.1
+
+
+def test_equal_labels_share_their_entropy_and_are_not_called_infinite():
+    labels = rng().integers(5, size=1000)
+    problem = posed(labels, labels * 7)
+    best = recommend([Line("counts", "equal", math.inf, Counts()(problem), None)], problem)
+    assert best.value == pytest.approx(math.log(5), abs=0.01) and best.low < best.value
+    assert best.high <= largest(problem)
+
+
+def test_a_classifier_is_nearly_calibrated_and_below_the_entropy_of_the_labels():
+    labels = rng().integers(4, size=1500)
+    x = 3.0 * rng(1).standard_normal((4, 2))[labels] + rng(2).standard_normal((1500, 2))
+    problem = posed(x, labels)
+    reading, ross = Classifier(rounds=20)(problem), KSG(k=3, most=5000, most_wide=1000, widest=100)(problem)
+    assert ross.estimate.value - 0.1 < reading.estimate.value < largest(problem) + 0.01
+
+
+def test_a_classifier_finds_nothing_in_noise():
+    problem = posed(rng().standard_normal((600, 3)), rng(1).integers(3, size=600))
+    value, error = Classifier(rounds=20)(problem).estimate
+    assert abs(value) < 3 * error + 0.02
+
+
+def test_a_mixture_is_at_least_as_likely_as_its_best_part():
+    likelihood = torch.rand(3, 500, generator=torch.Generator().manual_seed(0)).double()
+    assert mixture(likelihood).log().mean() >= likelihood.log().mean(1).max() - 1e-6
+
+
+@pytest.mark.parametrize("kind", ["counts", "dropped", "rounded"])
+def test_ties_do_not_disturb_neighbours(kind):
+    x, noise = rng().standard_normal((2, 3000))
+    y = 0.8 * x + 0.6 * noise
+    gaussian = -0.5 * math.log(1 - 0.64)
+    cases = {
+        "counts": (rng().poisson(3, 3000), None, 0.782),
+        "dropped": (x, np.where(rng(1).uniform(size=3000) < 0.4, 0, y), 0.6 * gaussian),
+        "rounded": (np.round(x, 1), np.round(y, 1), gaussian),
+    }
+    x, y, exact = cases[kind]
+    y = x + rng(1).poisson(1, 3000) if y is None else y
+    value, error = KSG(k=3, most=5000, most_wide=1000, widest=100)(posed(x, y)).estimate
+    assert abs(value - exact) < 3 * error + 0.03
+
+
+# 3. Rows.
+
+
+def test_rows_drawn_twice_are_copies_and_codes_are_not():
+    x = rng().standard_normal((300, 2))
+    drawn = rng(1).integers(300, size=300)
+    assert len(copied(x)) == 0
+    assert len(copied(x[drawn], x[drawn])) == 300 - len(np.unique(drawn))
+    for few in (rng().integers(4, size=(300, 2)).astype(float), np.round(5 * x)):
+        assert len(copied(few)) == 0
+    zeros = np.where(rng().uniform(size=(300, 1)) < 0.4, 0, x)
+    assert len(copied(zeros)) == 0, "an atom repeats"
+
+
+def test_rows_that_follow_each_other_are_seen():
+    x = rng().standard_normal((1000, 1))
+    assert follow_each_other(torch.from_numpy(np.sort(x, 0))) and not follow_each_other(torch.from_numpy(x))
