@@ -145,7 +145,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
             if (epoch + 1) % trainer.eval_every == 0 or epoch + 1 == trainer.epochs:
                 reading = evaluation.reading(objective, pairs, data, untrained)
                 values |= evaluation(reading, "validation")
-                collapse.look((epoch + 1) * steps_per_epoch, values)
+                collapse.look((epoch + 1) * steps_per_epoch, values, reading.explained("validation"))
             tracker.scalars((epoch + 1) * steps_per_epoch, epoch + 1, values)
             display.epoch(values)
             save()
