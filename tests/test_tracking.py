@@ -1,9 +1,12 @@
 """The progress of a command: a bar on a terminal, elsewhere a plain line for each part."""
 
+import io
 import re
 
 import pytest
+from rich.console import Console
 
+from ssvae_cli.tracking import console
 from ssvae_cli.tracking.console import Stages
 
 
@@ -36,3 +39,17 @@ def test_elsewhere_a_part_is_a_line(caplog, capsys):
     with caplog.at_level("INFO"):
         stages("sums", "curves")
     assert caplog.messages == ["part 1/2  sums", "part 2/2  curves"] and not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "columns, shown", [(20, "step 20/360 elbo -1"), (40, "elbo -1.234  0:00 left"), (80, "images/s")]
+)
+def test_the_bar_shows_the_step_and_the_elbo_first_however_narrow_the_terminal_is(columns, shown, monkeypatch):
+    screen = io.StringIO()
+    terminal = Console(file=screen, force_terminal=True, width=columns)
+    monkeypatch.setattr(console, "Console", lambda file: terminal)
+    with console.Display(30, 12, done=0, batch_size=100) as display:
+        for _ in range(20):
+            display.step(-1.234)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
+    assert "step 20/360" in text and shown in text

@@ -26,8 +26,9 @@ class Bar:
         console = Console(file=sys.stderr)
         self._what, self._total, self._bar = what, total, None
         if console.is_terminal and not is_worker():
-            text = TextColumn("{task.fields[what]} {task.completed:.0f}/{task.total:.0f}")
-            columns = [text, *([BarColumn(20)] if console.width >= NARROW else []), TextColumn("{task.fields[note]}")]
+            text, note = "{task.fields[what]} {task.completed:.0f}/{task.total:.0f}", "{task.fields[note]}"
+            wide = [TextColumn(text), BarColumn(20), TextColumn(note)]
+            columns = wide if console.width >= NARROW else [TextColumn(f"{text} {note}")]  # one text, cut at its end
             self._bar = Progress(*columns, console=console, auto_refresh=ticking)
             self._task = self._bar.add_task("", total=total, completed=done, note="", what=what)
 
