@@ -31,6 +31,7 @@ class Measured:
     labels: np.ndarray | None = None  # words [N], "" for none
     factors: dict[str, np.ndarray] = field(default_factory=dict)  # by name: numbers [N], or words [N] for categories
     names: Sequence[str] = ()  # of the samples, by which they are split; (): by their measurements
+    usable: np.ndarray | None = None  # bool [D]: the columns that may be in x, None: all; sums are over all
     classes: Sequence[str] = ()  # the order of the labels, where the file has one
 
 
@@ -59,7 +60,8 @@ class Scaling:
             sums = np.asarray(m.sum(1)).reshape(-1, 1)
             factor = np.divide(self.total, sums, out=np.ones_like(sums), where=sums > 0)
             m = m.multiply(factor).tocsr() if issparse(m) else m * factor
-        return m if not self.log1p else m.log1p() if issparse(m) else np.log1p(m)
+        with np.errstate(invalid="ignore", divide="ignore"):  # of other data below -1, which are refused afterwards
+            return m if not self.log1p else m.log1p() if issparse(m) else np.log1p(m)
 
     def zero(self) -> torch.Tensor:
         """What a measurement of 0 is in x, [D]."""
@@ -79,10 +81,11 @@ def fitted_scaling(
 
     most_variable: the columns kept, those of the largest variance / mean. Raises UserError where nothing varies."""
     m, notes = measured.x[rows], []
-    low, high = (_dense(side) for side in (m.min(0), m.max(0)))
-    varies = (low != high).ravel()
-    constant = [name for name, kept in zip(measured.columns, varies) if not kept]
-    require(len(constant) < len(varies), f"{measured.place}: every column is constant in train: {listed(constant)}")
+    low, high = (_dense(side).ravel() for side in (m.min(0), m.max(0)))
+    usable = np.ones(len(low), bool) if measured.usable is None else measured.usable
+    varies = low != high
+    constant = [name for name, left_out in zip(measured.columns, usable & ~varies) if left_out]
+    require(len(constant) < usable.sum(), f"{measured.place}: every column is constant in train: {listed(constant)}")
     if constant:
         notes.append(f"{measured.place}: left out, as constant in train: {listed(constant)}")
     lowest = low.min().item()
@@ -90,11 +93,11 @@ def fitted_scaling(
     needed = log1p or total is not None or most_variable is not None
     require(not needed or lowest >= 0, f"{measured.place}: {change} is for values of at least 0, got {lowest:g}")
     plain = Scaling(list(measured.columns), total, log1p, [], [])
-    kept = varies.nonzero()[0]
+    kept = (usable & varies).nonzero()[0]
     if most_variable is not None and most_variable < len(kept):
         mean, variance = _moments(replace(plain, log1p=False).normalised(m)[:, kept])
         kept = np.sort(kept[np.argsort(-variance / mean, kind="stable")[:most_variable]])
-        notes.append(f"{measured.place}: {len(kept)} of {sum(varies)} columns, those of the largest variance / mean")
+        notes.append(f"{measured.place}: {len(kept)} of {sum(usable)} columns, those of the largest variance / mean")
     mean, scale = np.zeros(len(kept)), np.ones(len(kept))
     if standardise:
         mean, variance = _moments(plain.normalised(m)[:, kept])
@@ -215,8 +218,6 @@ def _factors(parts: dict[str, Measured]) -> tuple[dict[str, torch.Tensor], tuple
         values = {part: measured.factors[name] for part, measured in parts.items()}
         if any(v.dtype.kind == "U" for v in values.values()):
             codes, words = numbered({part: v.astype(np.str_) for part, v in values.items()})
-            missing = sum(int((c < 0).sum()) for c in codes.values())
-            require(missing == 0, f"factors: column '{name}' has {missing} missing values; a factor must have them all")
             columns.append(Factor(name, len(words)))
             tensors.append({part: c.float() for part, c in codes.items()})
         else:

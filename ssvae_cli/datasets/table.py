@@ -131,19 +131,21 @@ def measured_frame(
         place,
         frame[chosen].to_numpy(np.float64),
         chosen,
-        labels=_labels(frame[roles["label"][0]], place) if roles["label"] else None,
-        factors={
-            name: frame[name].to_numpy(np.float64)
-            if name in numeric and frame[name].dtype.kind != "b"
-            else as_words(frame[name])
-            for name in roles["factors"]
-        },
+        labels=class_words(frame[roles["label"][0]], place) if roles["label"] else None,
+        factors={name: factor_values(frame[name], place) for name in roles["factors"]},
         names=[str(value) for value in frame[roles["id"][0]]] if roles["id"] else (),
     )
     return measured, notes
 
 
-def _labels(column: "Series", place: str) -> np.ndarray:
+def factor_values(column: "Series", place: str) -> np.ndarray:
+    """A column of factors: float64 [N], or words [N] for categories. Raises UserError where one is missing."""
+    missing = int(column.isna().sum())
+    require(missing == 0, f"{place}: factors: column '{column.name}' has {missing} missing values")
+    return column.to_numpy(np.float64) if column.dtype.kind in "fiu" else as_words(column)
+
+
+def class_words(column: "Series", place: str) -> np.ndarray:
     """A column of classes as words."""
     numbers = column.dropna()
     continuous = column.dtype.kind == "f" and bool((numbers % 1 != 0).any())
