@@ -18,6 +18,7 @@ DATA = {
     "arrays are dataset=npz dataset.path=FILE.npz": "arrays array numpy npy tensors",
     "tables are dataset=table dataset.path=FILE": "csv tsv parquet pandas dataframe tabular tables",
     "cells are dataset=anndata dataset.path=FILE.h5ad": "h5ad scanpy cells scrna single_cell",
+    "data sets of Hugging Face are dataset=huggingface dataset.path=FOLDER": "hf datasets load_from_disk arrow",
     "videos and series are dataset=sequences dataset.path=FILE.npz": "video videos series time_series timeseries",
 }
 NOT_OFFERED = (

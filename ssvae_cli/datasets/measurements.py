@@ -127,8 +127,8 @@ def measured_data(
         require(part.x.shape[0] > 0, f"{part.place}: no samples")
         require(values.size > 0, f"{part.place}: no measurements")
         require_float32(f"{part.place}: x", values)
-    labels, classes = _labels(parts, fitted.get("classes", ()))
-    factors, columns = _factors(parts)
+    labels, classes = labels_of(parts, fitted.get("classes", ()))
+    factors, columns = factors_of(parts)
     splits, start = {}, 0
     for name, part in parts.items():
         rows = torch.arange(part.x.shape[0])
@@ -188,7 +188,7 @@ def as_words(values: Sequence[Any]) -> np.ndarray:
     return np.array([word(value) for value in values], np.str_)
 
 
-def _labels(parts: dict[str, Measured], known: Sequence[str]) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
+def labels_of(parts: dict[str, Measured], known: Sequence[str]) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
     """(int64 [N] for every part, -1 for none; the classes.) known: those of train, before which none comes."""
     present = {str(word) for part in parts.values() if part.labels is not None for word in part.labels} - {""}
     order = [*known, *(word for part in parts.values() for word in part.classes)]
@@ -211,7 +211,7 @@ def _by_number(word: str) -> tuple[float, str]:
         return float("inf"), word
 
 
-def _factors(parts: dict[str, Measured]) -> tuple[dict[str, torch.Tensor], tuple[Factor, ...]]:
+def factors_of(parts: dict[str, Measured]) -> tuple[dict[str, torch.Tensor], tuple[Factor, ...]]:
     """(float32 [N, F] for every part, or none; the columns)."""
     columns, tensors = [], []
     for name in next(iter(parts.values())).factors:
