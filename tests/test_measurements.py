@@ -57,6 +57,7 @@ SAVED = {
     "csv": lambda frame, path: frame.to_csv(path, index=False),
     "csv.gz": lambda frame, path: frame.to_csv(path, index=False),
     "tsv": lambda frame, path: frame.to_csv(path, index=False, sep="\t"),
+    "semicolons.csv": lambda frame, path: frame.to_csv(path, index=False, sep=";"),
     "parquet": lambda frame, path: frame.to_parquet(path),
 }
 
@@ -323,7 +324,7 @@ def test_real_cells_train_and_embed_others(tmp_path):
         "dataset.factors=[phase,percent_mito]",
     ]
     run = tmp_path / "run"
-    assert ssvae("train", *own, *SHORT, "trainer.epochs=5", f"hydra.run.dir={run}") == 0
+    assert ssvae("train", *own, *SHORT, "trainer.epochs=3", "encoder.backbone.hidden=[64]", f"hydra.run.dir={run}") == 0
     assert json.loads((run / "summary.json").read_text())["probe/linear/test"] > 0.5  # ten types
     out = f"hydra.run.dir={tmp_path}/out"
     assert ssvae("embed", str(run), "dataset=anndata", f"dataset.path={path}", out) == 0

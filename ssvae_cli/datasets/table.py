@@ -160,6 +160,9 @@ def _read_text(file: Path, separator: str) -> "tuple[DataFrame, list[str]]":
     import pandas
 
     frame, notes = pandas.read_csv(file, sep=separator), []
+    if len(frame.columns) == 1 and ";" in str(frame.columns[0]):
+        separator = ";"
+        frame = pandas.read_csv(file, sep=separator)
     if len(frame.columns) and all(map(_number, frame.columns)):
         frame = pandas.read_csv(file, sep=separator, header=None)
         notes.append(f"{file.name}: no line of names, so that the columns are called 0 to {len(frame.columns) - 1}")
