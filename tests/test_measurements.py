@@ -317,17 +317,13 @@ def test_real_cells_train_and_embed_others(tmp_path):
     path = SHARED / "cells" / "pbmc68k_reduced.h5ad"
     if not path.is_file():
         pytest.skip("the file of blood cells is not there")
-    own = [
-        "dataset=anndata",
-        f"dataset.path={path}",
-        "dataset.label=bulk_labels",
-        "dataset.factors=[phase,percent_mito]",
-    ]
+    cells = ["dataset=anndata", f"dataset.path={path}", "dataset.layer=raw"]
+    own = [*cells, "dataset.label=bulk_labels", "dataset.genes=100", "dataset.limit=300"]
     run = tmp_path / "run"
     assert ssvae("train", *own, *SHORT, "trainer.epochs=3", "encoder.backbone.hidden=[64]", f"hydra.run.dir={run}") == 0
     assert json.loads((run / "summary.json").read_text())["probe/linear/test"] > 0.5  # ten types
     out = f"hydra.run.dir={tmp_path}/out"
-    assert ssvae("embed", str(run), "dataset=anndata", f"dataset.path={path}", out) == 0
+    assert ssvae("embed", str(run), *cells, out) == 0
     assert len(np.load(tmp_path / "out" / "embeddings.npz")["name_test"]) > 40
 
 
