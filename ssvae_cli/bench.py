@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from torch.utils.flop_counter import FlopCounterMode
 
 from ssvae_cli.datasets.base import CONTRACT as DATA
-from ssvae_cli.device import keep_freed, peak
+from ssvae_cli.device import keep_freed, peak, set_precision
 from ssvae_cli.errors import require_above
 from ssvae_cli.files import write_json
 from ssvae_cli.instantiate.build import build
@@ -34,6 +34,7 @@ def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     """Time the parts of one configuration; the table on standard output is also written to bench.json in `run`."""
     require_above(0, **{"bench.rounds": cfg.bench.rounds, "bench.seconds": cfg.bench.seconds})
     trainer = build(cfg.trainer, "trainer")
+    set_precision(trainer.precision)
     device = trainer.device
     torch.manual_seed(cfg.seed)
     keep_freed(device)

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ssvae_cli.device import full_precision
 from ssvae_cli.errors import require_above, require_at_least
-from ssvae_cli.layers import convolutions, full_precision, mlp, require_widths
+from ssvae_cli.layers import convolutions, mlp, require_widths
 
 Image = tuple[int, int, int]  # C, H, W
 

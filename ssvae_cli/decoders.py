@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssvae_cli.datasets.base import Shape, require_images
+from ssvae_cli.device import full_precision
 from ssvae_cli.errors import require_at_least
 
 
@@ -38,7 +39,7 @@ class ConvDecoder(nn.Module):
         bernoulli: exact for binary x; for grey pixels the usual cross-entropy, which is no density; x is clamped to
         [0, 1], as views with noise leave it, where the likelihood would be unbounded.
         gaussian: a density on [0, 1] pixels, with one learned standard deviation."""
-        predicted = self(z).float()
+        predicted = full_precision(self(z))
         if self.log_std is None:
             pixels = -F.binary_cross_entropy_with_logits(predicted, x.clamp(0, 1), reduction="none")
         else:

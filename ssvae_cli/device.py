@@ -1,14 +1,21 @@
-"""How much memory there is, how much was used, and what becomes of what was freed."""
+"""What a process computes on and in: the device, its memory, and its floats.
+
+The floats are torch's default dtype, float32 unless a run asks for float64: parameters are built in it, so that none is
+a rounded float32, and data are read in it."""
 
 import ctypes
 import os
 import resource
 import sys
+from typing import Literal
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from ssvae_cli.errors import require
 
+Precision = Literal["float32", "float64", "bf16", "auto"]
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt(3)
 
 
@@ -47,3 +54,23 @@ def device_of(name: str) -> torch.device:
     place, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()  # torchrun's: a GPU a process
     require(place < gpus, f"--nproc-per-node is above the {gpus} GPUs of this machine; allowed: 1 to {gpus}")
     return torch.device("cuda", place)
+
+
+def set_precision(precision: Precision) -> None:
+    """Make float64, or for any other choice float32, the floats of this process; bf16 is for encoders alone."""
+    torch.set_default_dtype(torch.float64 if precision == "float64" else torch.float32)
+
+
+def floats(x: Tensor) -> Tensor:
+    """x in the process's floats."""
+    return x.to(torch.get_default_dtype())
+
+
+def array_type() -> np.dtype:
+    """The process's floats, as numpy names them."""
+    return torch.empty(0).numpy().dtype
+
+
+def full_precision(z: Tensor) -> Tensor:
+    """Half precision in the process's floats; float32 and float64 unchanged."""
+    return floats(z) if z.dtype in (torch.float16, torch.bfloat16) else z

@@ -50,7 +50,7 @@ def embeddings(loaded: Loaded) -> dict[str, np.ndarray]:
         features, z = (torch.cat(side) for side in zip(*rows))
         tensors = {"features": features, "z": z, "y": split.y if (split.y >= 0).any() else None,
                    "factors": split.factors, "row": None if listing else split.row}  # fmt: skip
-        arrays |= {f"{key}_{name}": (t.float() if t.is_floating_point() else t).cpu().numpy()
+        arrays |= {f"{key}_{name}": t.cpu().numpy()
                    for key, t in tensors.items() if t is not None}  # fmt: skip
         if listing:
             arrays[f"name_{name}"] = np.array(listing[name], np.str_)

@@ -32,10 +32,10 @@ def evaluate(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Values:
     of training are reproduced.
     """
     require(isinstance(cfg.views, int) and cfg.views >= 1, f"views must be an integer of at least 1, got {cfg.views!r}")
+    loaded = load_run(cfg.run, device=cfg.device, trust=cfg.trust)
     estimators = {name: build(node, f"estimators.{name}", ESTIMATOR) for name, node in cfg.estimators.items()}
     require_information(estimators)
     training = build(cfg.training, "training")
-    loaded = load_run(cfg.run, device=cfg.device, trust=cfg.trust)
     build(cfg.critic, "critic", latent_dim=loaded.config.encoder.latent_dim)  # refused here, not after the metrics
     evaluation = build(loaded.config.evaluation, "evaluation")
     reading = evaluation.reading(loaded.objective, loaded.pairs, loaded.data)

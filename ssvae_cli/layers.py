@@ -2,15 +2,9 @@
 
 import math
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ssvae_cli.errors import require
-
-
-def full_precision(z: Tensor) -> Tensor:
-    """Half precision as float32; float32 and float64 unchanged."""
-    return z.float() if z.dtype in (torch.float16, torch.bfloat16) else z
 
 
 def mlp(widths: list[int]) -> nn.Sequential:

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ssvae_cli.datasets.base import CONTRACT as DATA
 from ssvae_cli.datasets.base import Data
-from ssvae_cli.device import device_of
+from ssvae_cli.device import device_of, set_precision
 from ssvae_cli.errors import require
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.instantiate.trust import refuse_untrusted
@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a run was made of. objective: trained, in evaluation mode, on the device that was asked for."""
+    """What a run was made of. objective: trained, in evaluation mode, on the device that was asked for,
+    in the precision that it was trained in, which is then that of the process."""
 
     config: DictConfig
     data: Data
@@ -46,6 +47,7 @@ def load_run(folder: str, *, device: str, trust: bool, dataset: DictConfig | Non
     if state["epoch"] < config.trainer.epochs:
         log.warning("%s is unfinished: after epoch %d of %d", run, state["epoch"], config.trainer.epochs)
     place = device_of(device)
+    set_precision(config.trainer.precision)
     fitted = state.get("fitted", {})
     data = build(config.dataset if dataset is None else dataset, "dataset", DATA, fitted=fitted).to(place)
     for note in data.notes:

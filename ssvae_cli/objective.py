@@ -1,7 +1,6 @@
 """The objective: the ELBO in nats, from encoders, prior, estimator and decoder."""
 
 import pkgutil
-from typing import Literal
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from ssvae_cli.datasets.base import Shape
 from ssvae_cli.decoders import ConvDecoder
+from ssvae_cli.device import Precision, full_precision
 from ssvae_cli.distributed.collectives import all_reduce_mean
 from ssvae_cli.distributions.posterior import Posterior
 from ssvae_cli.encoders.base import CONTRACT as ENCODER
@@ -22,7 +22,6 @@ from ssvae_cli.instantiate.types import choice_of
 from ssvae_cli.priors.base import CONTRACT as PRIOR
 from ssvae_cli.priors.base import Encoded, Prior
 
-Precision = Literal["float32", "bf16", "auto"]
 VAE = "decoder=conv is the ordinary VAE"
 
 
@@ -31,7 +30,7 @@ class Objective(nn.Module):
 
     With an explicit decoder it is the ordinary VAE's ELBO (Eq. 1), E log P(x|z) - KL(Q(z|x) || P(z)), with log P(x)
     included, the KL in closed form and no estimator; the two kinds of ELBO are never compared.
-    precision: of the encoders; auto is bf16 where the hardware supports it, else float32. Scores are always float32.
+    precision: of the encoders; auto is bf16 where the hardware supports it, else float32. Scores are never bf16.
     microbatch: how many rows the encoders see at once, None for all. Raises UserError if the parts do not fit together.
     """
 
@@ -71,9 +70,9 @@ class Objective(nn.Module):
             return self.encoder(x)
 
     def features(self, x: Tensor) -> Tensor:
-        """The backbone's features of x, for probes: [B, ...] -> float32 [B, F]."""
+        """The backbone's features of x, for probes: [B, ...] -> [B, F], float32 or better."""
         with self._autocast(x):
-            return self.encoder.features(x).float()
+            return full_precision(self.encoder.features(x))
 
     def elbo(self, encoded: Encoded, unit: Tensor | None = None) -> Tensor:
         """The ELBO of an encoded batch in nats, []; unit: x in [0, 1], [B, C, H, W], for an explicit decoder."""

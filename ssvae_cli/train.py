@@ -15,7 +15,7 @@ from safetensors.torch import save as to_safetensors
 
 import ssvae_cli
 from ssvae_cli.datasets.base import CONTRACT as DATA
-from ssvae_cli.device import keep_freed
+from ssvae_cli.device import keep_freed, set_precision
 from ssvae_cli.distributed.batch_norm import synchronise_batch_norm
 from ssvae_cli.distributed.collectives import (
     average_gradients,
@@ -52,6 +52,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     """Train, evaluate and log one configuration into the folder `run`; returns what summary.json holds."""
     # The parts, each from its own config node.
     trainer = build(cfg.trainer, "trainer")
+    set_precision(trainer.precision)
     device = trainer.device
     init_process_group(device)
     keep_freed(device)
@@ -144,7 +145,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
             if (epoch + 1) % trainer.eval_every == 0 or epoch + 1 == trainer.epochs:
                 reading = evaluation.reading(objective, pairs, data, untrained)
                 values |= evaluation(reading, "validation")
-                collapse.look((epoch + 1) * steps_per_epoch, values)
+                collapse.look((epoch + 1) * steps_per_epoch, values, reading.explained("validation"))
             tracker.scalars((epoch + 1) * steps_per_epoch, epoch + 1, values)
             display.epoch(values)
             save()

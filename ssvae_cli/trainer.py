@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ssvae_cli.device import device_of
+from ssvae_cli.device import Precision, device_of
 from ssvae_cli.errors import require, require_at_least
 
 LARGEST_AUTO = 256  # pairs in a batch of which the user says nothing
@@ -18,7 +18,7 @@ class Trainer:
     microbatch: int | None
     eval_every: int
     device: str
-    precision: Literal["float32", "bf16", "auto"]
+    precision: Precision
     compile: bool | Literal["reduce-overhead"]
 
     def __post_init__(self):

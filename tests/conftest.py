@@ -13,6 +13,7 @@ from helpers import train
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)
+    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,14 @@
 """Collapse is noticed while training, once; a healthy run, and an early epoch, are not warned of."""
 
+import numpy as np
 import pytest
+import torch
 
+from helpers import PENALTY, composed, ssvae
+from ssvae_cli.datasets.digits import digits
+from ssvae_cli.evaluation.reading import Reading
+from ssvae_cli.objective import make_objective
+from ssvae_cli.pairs.noise import Noise
 from ssvae_cli.training.collapse import WARM_UP, CollapseWatch
 
 CHANCE = {"mi/infonce/validation": -0.0, "mi/infonce/ceiling/validation": 4.852, "geometry/rank/validation": 6.0}
@@ -46,3 +53,28 @@ def test_pairs_told_apart_on_train_are_no_collapse(caplog):
 def test_one_dimension_has_rank_one(caplog):
     CollapseWatch(latent_dim=1, last_step=5).look(5, LINE)
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize("weight, warned", [(0.0, True), (30.0, False)], ids=["ignores x", "reads x"])
+def test_a_posterior_that_ignores_x_is_warned_of_and_one_that_reads_it_is_not(weight, warned, caplog):
+    config = composed("encoder.posterior=gaussian", "encoder.backbone.width=4", "encoder.latent_dim=4")
+    data, pairs = digits(), Noise(std=0.5)
+    objective = make_objective(config, *pairs.shapes(data)).eval()
+    with torch.no_grad():
+        objective.encoder.projector[-1].weight *= weight
+    explained = Reading(objective, pairs, data, fitting_pairs=100).explained("validation")
+    CollapseWatch(latent_dim=4, last_step=5).look(5, {}, explained)
+    assert ["the posterior ignores x" in message for message in caplog.messages] == [True] * warned
+
+
+FEW = ["trainer.device=cpu", "trainer.epochs=30", "trainer.eval_every=30", "trainer.batch_size=80", PENALTY]
+FEW += ["encoder.backbone.width=8", "evaluation.metrics.eq23.samples=50"]
+
+
+def test_a_run_on_images_that_are_all_alike_is_warned_of_and_one_on_digits_is_not(tmp_path):
+    np.savez(tmp_path / "same.npz", x=np.repeat(np.random.default_rng(0).integers(0, 256, (1, 8, 8), np.uint8), 200, 0))
+    data = {"same": ["dataset=npz", f"dataset.path={tmp_path}/same.npz"], "digits": ["dataset.limit=160"]}
+    for name, given in data.items():
+        assert ssvae("train", *FEW, *given, f"hydra.run.dir={tmp_path}/{name}") == 0
+        warned = "collapse: mi/infonce is 0 of at most log K" in (tmp_path / name / "train.log").read_text()
+        assert warned == (name == "same")

@@ -1,6 +1,9 @@
 """`ssvae embed`: the trained encoder's features as arrays, and the encoder for programs that know no ssvae."""
 
+import itertools
 import shutil
+import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,25 +96,43 @@ def test_an_unfinished_run_is_embedded_with_a_warning_of_how_far_it_came(run, tm
         assert said == (folder is unfinished)
 
 
-def exported(loaded, program, atol):
-    x = loaded.data.test.x[:5]
+def readme_code(imported: str) -> str:
+    """The code that README shows for the encoder in other programs, by the first line of its block."""
+    section = (Path(__file__).parents[1] / "README.md").read_text().split("## The encoder in other programs")[1]
+    block = section[section.index(f"    import {imported}\n") :]
+    lines = itertools.takewhile(lambda line: line.startswith("    ") or not line, block.splitlines())
+    return textwrap.dedent("\n".join(lines))
+
+
+@pytest.mark.parametrize("kind, module, atol", [("pt2", "torch", 1e-5), ("onnx", "onnxruntime", 1e-4)])
+def test_an_exported_encoder_takes_raw_bytes_of_any_batch_size(kind, module, atol, run, loaded, tmp_path, monkeypatch):
+    pytest.importorskip(module, reason="the extra `onnx` and onnxruntime are not installed")
+    assert ssvae("embed", f"run={run}", f"export={kind}", f"hydra.run.dir={tmp_path}") == 0
+    monkeypatch.chdir(tmp_path)
+    for count in (1, 5):
+        batch = loaded.data.test.rows(slice(0, count))
+        names = {"x": batch.x}
+        exec(readme_code(module), names)
+        with torch.no_grad():
+            clean = loaded.pairs.clean(batch)
+            expected = loaded.objective.features(clean), loaded.objective.posterior(clean).mean
+        for got, want in zip((names["features"], names["z"]), expected):
+            assert tuple(got.shape) == want.shape and torch.allclose(torch.as_tensor(got), want, atol=atol)
+
+
+def test_the_plain_model_of_torchvision_loads_the_weights_strictly(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("x.npz", x=np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8))
+    few = ["dataset=npz", "dataset.path=x.npz", "trainer.epochs=0", "trainer.device=cpu"]
+    model = ["encoder=torchvision", "encoder.backbone.name=resnet18", "encoder.projector=[]"]
+    assert ssvae("train", *few, *model, "hydra.run.dir=RUN") == 0
+    names = {}
+    exec(readme_code("torch, torchvision"), names)
+    loaded = load_run("RUN", device="cpu", trust=False)
+    clean = loaded.pairs.clean(loaded.data.test.rows(slice(0, 3)))
     with torch.no_grad():
-        clean = loaded.pairs.clean(loaded.data.test.rows(slice(0, 5)))
-        expected = loaded.objective.encoder.features(clean), loaded.objective.encoder(clean).mean
-    for got, want in zip(program(x), expected):
-        assert got.shape == want.shape and torch.allclose(got, want, atol=atol)
-
-
-def test_a_torch_export_program_takes_raw_bytes_of_any_batch_size(run, loaded, tmp_path):
-    assert ssvae("embed", f"run={run}", "export=pt2", f"hydra.run.dir={tmp_path}") == 0
-    exported(loaded, torch.export.load(tmp_path / "encoder.pt2").module(), atol=1e-5)
-
-
-def test_an_onnx_model_takes_raw_bytes_of_any_batch_size(run, loaded, tmp_path):
-    runtime = pytest.importorskip("onnxruntime", reason="the extra `onnx` and onnxruntime are not installed")
-    assert ssvae("embed", f"run={run}", "export=onnx", f"hydra.run.dir={tmp_path}") == 0
-    session = runtime.InferenceSession(tmp_path / "encoder.onnx")
-    exported(loaded, lambda x: map(torch.from_numpy, session.run(None, {"x": x.numpy()})), atol=1e-4)
+        features = names["model"].eval()(clean.expand(-1, 3, -1, -1))
+        assert torch.allclose(features, loaded.objective.features(clean), atol=1e-5)
 
 
 def test_onnx_without_its_packages_says_what_to_install(run, tmp_path, monkeypatch, capfd):

@@ -2,14 +2,17 @@
 
 1. A sweep whose jobs failed exits with 1 and names them, whatever `hydra.sweep.subdir` is.
 2. Jobs that would share a folder, and a sweep without a job, are refused before the first job.
-3. A sweep that is resumed changes nothing of a finished job, and is no part of its setting.
-4. The closing hint is a command that works.
+3. By default a folder is named by the job's number and what varies in the sweep, in letters safe for any folder.
+4. A sweep that is resumed changes nothing of a finished job, and is no part of its setting.
+5. The closing hint is a command that works.
 """
 
 import pytest
+from omegaconf import OmegaConf
 
 from helpers import refused, ssvae
 from ssvae_cli import report, train
+from ssvae_cli.cli.sweep_plan import job_name
 from test_claims_of_folders import contents
 
 
@@ -29,6 +32,7 @@ def quick(monkeypatch):
 @pytest.mark.parametrize(
     "subdir",
     [
+        "${ssvae.job_name:}",
         "${hydra.job.num}",
         "a/${hydra.job.num}",
         "${hydra.job.override_dirname}",
@@ -57,6 +61,36 @@ def test_every_failure_is_named_whatever_the_folders_of_the_jobs_are(quick, tmp_
 def test_jobs_without_a_folder_each_are_refused_before_the_first(quick, tmp_path, capfd, arguments, word):
     assert word in refused(capfd, "train", "-m", *arguments, f"hydra.sweep.dir={tmp_path}/sw")
     assert not (tmp_path / "sw").exists()
+
+
+NAMES = {
+    "choices and numbers": ("prior=mi seed=1 optimizer.lr=-1e-3", "7 prior=mi seed=1 optimizer.lr=-1e-3"),
+    "groups": ("prior/critic=rbf +metric@evaluation.metrics.a=b", "7 prior.critic=rbf +metric-evaluation.metrics.a=b"),
+    "lists": ("encoder.projector=[64,32] encoder.frame.hidden=[]", "7 encoder.projector=64-32 encoder.frame.hidden="),
+    "a path": (r"dataset.path='/data/a=(1),\'é${x}.npz'", "7 dataset.path=data-a-1-x-.npz"),
+    "the end of a long path": (f"dataset.path=../{100 * 'b'}/c.npz", f"7 dataset.path={24 * 'b'}-c.npz"),
+    "what the sweep shares is left out": ("dataset=npz dataset.limit=3 seed=0", "7 seed=0"),
+    "nothing varies": ("dataset=npz", "7"),
+    "no name is too long": (
+        " ".join(f"{letter}={40 * '1'}" for letter in "abcdefgh"),
+        " ".join(["7", *(f"{letter}={30 * '1'}" for letter in "abc"), f"d={17 * '1'}"]),
+    ),
+}
+
+
+@pytest.mark.parametrize("overrides, name", NAMES.values(), ids=NAMES)
+def test_a_jobs_folder_says_what_varies_in_the_sweep(overrides, name):
+    shared = {"config": {"override_dirname": {"exclude_keys": ["dataset", "dataset.limit"]}}, "num": 7}
+    config = OmegaConf.create({"hydra": {"job": shared, "overrides": {"task": overrides.split()}}})
+    assert job_name(_root_=config) == name
+
+
+def test_a_sweep_that_is_resumed_keeps_the_names_of_its_jobs(quick, tmp_path):
+    sweep = tmp_path / "sw"
+    for arguments in (["-m", "seed=0,1", "optimizer.lr=0.1", f"hydra.sweep.dir={sweep}"], [f"sweep.resume={sweep}"]):
+        assert ssvae("train", *arguments) == 0
+        assert {path.name for path in sweep.iterdir()} == {".jobs", "multirun.yaml", "0 seed=0", "1 seed=1"}
+        (sweep / "0 seed=0" / "summary.json").unlink()
 
 
 def test_a_sweep_that_is_resumed_leaves_finished_jobs_as_they_are_and_is_no_setting(quick, tmp_path):

@@ -47,14 +47,21 @@ def sweep(half, tmp_path):
     return shutil.copytree(half, tmp_path / "sweep")
 
 
+def folder_of(sweep, number):
+    """The folder of a job, whose name begins with its number."""
+    (folder,) = sweep.glob(f"{number} *")
+    return folder
+
+
 def summaries(sweep):
-    return sorted(p.parent.name for p in sweep.glob("*/summary.json"))
+    """The numbers of the jobs that have ended."""
+    return sorted(p.parent.name.split()[0] for p in sweep.glob("*/summary.json"))
 
 
 def test_a_failing_job_leaves_the_others_alone_and_its_reason_in_its_folder(half):
     assert summaries(half) == ["0", "2"]
-    assert "optimizer.lr must be above 0" in (half / "1" / "failed.txt").read_text()
-    assert [p.parent.name for p in half.glob("*/failed.txt")] == ["1"]
+    assert "optimizer.lr must be above 0" in (folder_of(half, 1) / "failed.txt").read_text()
+    assert [p.parent.name for p in half.glob("*/failed.txt")] == ["1 optimizer.lr=-1"]
 
 
 def test_the_end_of_a_sweep_says_what_failed_and_how_to_go_on(tmp_path, capfd):
@@ -62,7 +69,7 @@ def test_the_end_of_a_sweep_says_what_failed_and_how_to_go_on(tmp_path, capfd):
     assert ssvae("train", "-m", "optimizer.lr=-1,-2", *ONE, f"hydra.sweep.dir={sweep}") == 1
     lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("ssvae: ")]
     assert len(lines) == 3
-    assert f"{sweep}/0 failed: UserError: optimizer.lr must be above 0, got -1" in lines[0]
+    assert f"{sweep}/0 optimizer.lr=-1 failed: UserError: optimizer.lr must be above 0, got -1" in lines[0]
     assert f"2 failed; ssvae train sweep.resume={sweep}" in lines[2]
 
 
@@ -91,23 +98,24 @@ def test_a_traceback_is_in_the_log_of_the_job_that_raised(tmp_path, monkeypatch)
     monkeypatch.setattr(train, "make_objective", broken)
     sweep = tmp_path / "sweep"
     assert ssvae("train", "-m", "seed=0,1,2", *ONE, f"hydra.sweep.dir={sweep}") == 1
-    logs = {n: (sweep / str(n) / "train.log").read_text() for n in range(3)}
+    logs = {n: (folder_of(sweep, n) / "train.log").read_text() for n in range(3)}
     assert "Traceback" in logs[1] and "ZeroDivisionError: a fault" in logs[1]
     assert "Traceback" not in logs[0] + logs[2]
     assert summaries(sweep) == ["0", "2"]
 
 
 def test_a_sweep_resumed_runs_what_is_missing_and_nothing_else(sweep, capfd):
-    (sweep / "2" / "summary.json").unlink()  # as if it had been killed in its last evaluation
-    (sweep / "2" / "failed.txt").write_text("killed\n")
-    shutil.rmtree(sweep / "1")  # and this one before it began
-    kept = {p: p.read_bytes() for p in (sweep / "0").rglob("*") if p.is_file() and p.suffix not in (".log", ".yaml")}
-    trained = (sweep / "2" / "metrics.jsonl").read_bytes()
+    first, second, third = (folder_of(sweep, number) for number in range(3))
+    (third / "summary.json").unlink()  # as if it had been killed in its last evaluation
+    (third / "failed.txt").write_text("killed\n")
+    shutil.rmtree(second)  # and this one before it began
+    kept = {p: p.read_bytes() for p in first.rglob("*") if p.is_file() and p.suffix not in (".log", ".yaml")}
+    trained = (third / "metrics.jsonl").read_bytes()
     assert ssvae("train", f"sweep.resume={sweep}") == 1  # the second is refused again
     assert {p: p.read_bytes() for p in kept} == kept
-    assert summaries(sweep) == ["0", "2"] and not (sweep / "2" / "failed.txt").exists()
-    assert (sweep / "2" / "metrics.jsonl").read_bytes() == trained
-    assert "resumed" in (sweep / "2" / "train.log").read_text()
+    assert summaries(sweep) == ["0", "2"] and not (third / "failed.txt").exists()
+    assert (third / "metrics.jsonl").read_bytes() == trained
+    assert "resumed" in (third / "train.log").read_text()
 
 
 def test_the_same_sweep_may_be_given_again_and_another_one_is_refused(sweep, capfd):
@@ -122,8 +130,8 @@ def test_the_same_sweep_may_be_given_again_and_another_one_is_refused(sweep, cap
     [
         (["-m", "seed=0,1", "hydra.sweep.dir={sweep}"], "already holds a sweep"),
         (["sweep.resume=nowhere"], "no such folder"),
-        (["sweep.resume={sweep}/0"], "not a sweep"),
-        (["-m", "resume={sweep}/0"], "leave out -m"),
+        (["sweep.resume={sweep}/0 optimizer.lr=0.001"], "not a sweep"),
+        (["-m", "resume={sweep}/0 optimizer.lr=0.001"], "leave out -m"),
     ],
 )
 def test_what_a_sweep_refuses_is_a_line(arguments, words, half, capfd):
@@ -173,7 +181,7 @@ def test_under_a_launcher_a_failing_job_is_named_and_the_others_end(name, tmp_pa
     err = capfd.readouterr().err
     assert code == 1, err
     assert summaries(sweep) == ["0"]
-    assert "1 failed: UserError: optimizer.lr must be above 0, got -1" in err
+    assert "1 optimizer.lr=-1 failed: UserError: optimizer.lr must be above 0, got -1" in err
     assert ssvae("train", f"sweep.resume={sweep}", *LAUNCHERS[name]) == 1
     assert summaries(sweep) == ["0"]
 
@@ -190,7 +198,7 @@ def test_optuna_goes_by_the_probe_on_validation(tmp_path):
     sweep = tmp_path / "sweep"
     assert ssvae("train", "-m", *search, *ONE, "optimizer.lr=interval(0.0001,0.01)", f"hydra.sweep.dir={sweep}") == 0
     best = OmegaConf.load(sweep / "optimization_results.yaml")
-    assert best.best_value == max(sweeps.metric_of(sweep / n, "probe/linear/validation") for n in ("0", "1"))
+    assert best.best_value == max(sweeps.metric_of(folder_of(sweep, n), "probe/linear/validation") for n in (0, 1))
 
 
 def test_a_search_by_a_number_that_no_run_has_is_refused_with_the_nearest(tmp_path):

@@ -17,6 +17,7 @@ from ssvae_cli.cli.sweep_plan import (
     is_timed,
     job_overrides,
     keep_names,
+    name_by_what_varies,
     open_logs_late,
     override,
     raw,
@@ -124,6 +125,8 @@ class Guard(Callback):
         folder, setting = Path(config.hydra.sweep.dir), "hydra.sweep.dir"
         if self.resume:
             keep_names(config, folder, invocation.command)
+        elif "${ssvae.job_name:}" in raw(config, "hydra.sweep.subdir"):
+            name_by_what_varies(config)
         jobs = job_overrides(config)
         require(jobs != [], f"{' '.join(raw(config, 'hydra.overrides.task'))} is a sweep without a job")
         require_own_folders(config, jobs or [])

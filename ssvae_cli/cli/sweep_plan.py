@@ -1,6 +1,7 @@
 """What is settled of a sweep before its first job begins: how many jobs there are, and the names of their folders."""
 
 import os
+import re
 from pathlib import Path
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -14,7 +15,32 @@ from ssvae_cli.errors import UserError, require
 
 # The settings of Hydra that name a job's folder: a sweep that is resumed keeps its own.
 OVERRIDE_DIRNAME = ("kv_sep", "item_sep", "exclude_keys")
+EXCLUDED = "hydra.job.config.override_dirname.exclude_keys"
 NAMING = ("hydra.sweep.subdir", *(f"hydra.job.config.override_dirname.{key}" for key in OVERRIDE_DIRNAME))
+NUMBERED = ("${hydra.job.num}", "${ssvae.job_name:}")  # each tells the jobs of a sweep apart
+LONGEST_VALUE, LONGEST_NAME = 30, 120  # letters of the name of a job's folder; file systems allow 255 bytes
+
+
+def job_name(*, _root_: DictConfig) -> str:
+    """The job's number and what varies in its sweep, `0 prior=mi seed=1`, short and in letters safe for a folder."""
+    overrides = OmegaConf.to_container(_root_.hydra.overrides.task)
+    excluded = OmegaConf.select(_root_, EXCLUDED)
+    varying = [named(*line.partition("=")[::2]) for line in overrides if line.partition("=")[0] not in excluded]
+    return " ".join([str(_root_.hydra.job.num), *varying])[:LONGEST_NAME].rstrip()
+
+
+def named(key: str, value: str) -> str:
+    """`prior.critic=rbf` of `prior/critic` and `rbf`; of a long value, such as a path, the end."""
+    return f"{safe(key.replace('/', '.'))}={safe(value)[-LONGEST_VALUE:]}"
+
+
+def safe(text: str) -> str:
+    """Letters and digits of ASCII and a few signs; a dash for what stands between them."""
+    return "-".join(re.findall(r"[\w.+-]+", text, re.ASCII))
+
+
+# Here, as the processes of a launcher compose a job's configuration again, and import this module with the callback.
+OmegaConf.register_new_resolver("ssvae.job_name", job_name, replace=True)
 
 
 def raw(config: DictConfig, key: str):
@@ -48,6 +74,14 @@ def in_grammar(value: str | bool | list[str]) -> str:
     return quoted(value)
 
 
+def name_by_what_varies(config: DictConfig) -> None:
+    """Leave the keys that the whole sweep shares out of the names of its jobs' folders."""
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    parsed = parser.parse_overrides(raw(config, "hydra.overrides.task"))
+    shared = [given.get_key_element() for given in parsed if not given.is_sweep_override()]
+    override(config, EXCLUDED, [*OmegaConf.select(config, EXCLUDED), *shared])
+
+
 def job_overrides(config: DictConfig) -> list[list[str]] | None:
     """The overrides of each job; None where a sweeper searches, and decides on the way."""
     if not config.hydra.sweeper._target_.endswith(".BasicSweeper"):
@@ -60,7 +94,7 @@ def job_overrides(config: DictConfig) -> list[list[str]] | None:
 
 def require_own_folders(config: DictConfig, jobs: list[list[str]]) -> None:
     """Raise UserError where two jobs share a folder, or one lies in the other's, or in none of its own."""
-    if "${hydra.job.num}" in raw(config, "hydra.sweep.subdir"):
+    if any(number in raw(config, "hydra.sweep.subdir") for number in NUMBERED):
         return  # told apart without composing every job
     loader, folders = GlobalHydra.instance().config_loader(), {}
     for number, overrides in enumerate(jobs):

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, Factor, Split
 from ssvae_cli.datasets.synthetic import make_splits, unlabelled
+from ssvae_cli.device import floats
 from ssvae_cli.errors import require, require_at_least
 
 # A noisy, damped spring on each axis: velocity v += -PULL p - DAMPING v + noise, then position p += v.
@@ -63,10 +64,10 @@ def stationary() -> tuple[Tensor, float]:
 def _move(count: int, balls: int, steps: int, generator: torch.Generator) -> Tensor:
     """Stationary states, [N, T, balls, 2, 2]; the last dimension is (position, velocity) along an axis."""
     covariance, deviation = stationary()
-    states = [torch.randn(count, balls, 2, 2, generator=generator) @ torch.linalg.cholesky(covariance).float().T]
+    states = [torch.randn(count, balls, 2, 2, generator=generator) @ floats(torch.linalg.cholesky(covariance)).T]
     for _ in range(steps - 1):
         noise = deviation * torch.randn(count, balls, 2, 1, generator=generator)
-        states.append(states[-1] @ TRANSITION.float().T + noise)
+        states.append(states[-1] @ floats(TRANSITION).T + noise)
     return torch.stack(states, 1)
 
 

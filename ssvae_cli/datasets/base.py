@@ -24,13 +24,13 @@ CONTRACT = Contract(
 class Split:
     """N samples on one device; a batch is one too. y and factors are for evaluation and for pairs=supervised.
 
-    x: uint8 [N, C, H, W] for images, [N, T, C, H, W] for videos; float32 [N, D] for vectors, [N, T, ...] for sequences.
+    x: uint8 [N, C, H, W] for images, [N, T, C, H, W] for videos; floats [N, D] for vectors, [N, T, ...] for sequences.
     """
 
     x: Tensor
     y: Tensor  # int64 [N], -1 for a sample without a label
     x_prime: Tensor | None = None  # the data's own x', [N, ...], perhaps of another shape
-    factors: Tensor | None = None  # known factors of x, float32 [N, F] or [N, T, F], columns as in `Data.factors`
+    factors: Tensor | None = None  # known factors of x, floats [N, F] or [N, T, F], columns as in `Data.factors`
     row: Tensor | None = None  # int64 [N], the sample's row in the user's file, or its place in `Data.names`
     of: "Split | None" = field(default=None, repr=False, compare=False)  # rows of this split; None: a whole split
 

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.datasets.base import UNLABELLED, Data, Factor, Split, limited
-from ssvae_cli.datasets.io.arrays import images_or_vectors, numbered, require_float32
+from ssvae_cli.datasets.io.arrays import images_or_vectors, numbered, require_range
 from ssvae_cli.datasets.io.npz_file import load, ranks
 from ssvae_cli.datasets.io.rows import Rows
 from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.datasets.splitting import Share, by_draw, by_hash
+from ssvae_cli.device import array_type, floats
 from ssvae_cli.errors import allowed, require
 
 PARTS = ("", "_train", "_test", "_validation")  # what the names of arrays end with; "" if the file has one part
@@ -140,7 +141,7 @@ def _labels(path: str, parts: Arrays) -> tuple[dict[str, Tensor], tuple[str, ...
 
 
 def _factors(path: str, parts: Arrays, names: np.ndarray | None) -> tuple[dict[str, Tensor], tuple[Factor, ...]]:
-    """(float32 [N, F] or [N, T, F] for every part, or none; the columns)."""
+    """([N, F] or [N, T, F] for every part, or none; the columns)."""
     factors = {part: named["factors"] for part, named in parts.items() if "factors" in named}
     if not factors:
         require(names is None, f"{path}: factor_names, but no factors")
@@ -153,16 +154,18 @@ def _factors(path: str, parts: Arrays, names: np.ndarray | None) -> tuple[dict[s
             f"{here} must be numbers, or integers or words for categories, got {values.dtype}",
         )
         if values.dtype.kind == "f":
-            require_float32(here, values)
+            require_range(here, values)
     kinds = {(values.shape[-1], values.dtype.kind == "f") for values in factors.values()}
     require(len(kinds) == 1, f"{path}: factors must have the same columns in all parts")
     ((count, numbers),) = kinds
     words = [f"factor{i}" for i in range(count)] if names is None else [str(name) for name in np.atleast_1d(names)]
     require(len(words) == count, f"{path}: factor_names must be {count} words, one per column, got {len(words)}")
     if numbers:
-        return {part: torch.from_numpy(v.astype(np.float32)) for part, v in factors.items()}, tuple(map(Factor, words))
+        return {part: torch.from_numpy(v.astype(array_type())) for part, v in factors.items()}, tuple(
+            map(Factor, words)
+        )
     columns = [numbered({part: values[..., i] for part, values in factors.items()}) for i in range(count)]
-    codes = {part: torch.stack([column[part] for column, _ in columns], -1).float() for part in factors}
+    codes = {part: floats(torch.stack([column[part] for column, _ in columns], -1)) for part in factors}
     return codes, tuple(Factor(word, len(values)) for word, (_, values) in zip(words, columns))
 
 

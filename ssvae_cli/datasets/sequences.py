@@ -42,7 +42,7 @@ def suits(path: str) -> dict[str, str]:
 
 
 def steps(here: str, x: np.ndarray) -> Rows:
-    """float32 [N, T, D] or uint8 [N, T, C, H, W]."""
+    """Floats [N, T, D], or uint8 [N, T, C, H, W]."""
     require(x.ndim in (2, 3, 5), f"{here} must be [N, T, D], [N, T], or videos [N, T, C, H, W], got {list(x.shape)}")
     require(x.shape[1] >= 2, f"{here} must have at least 2 steps, got {x.shape[1]}")
     return pixels(here, x) if x.ndim == 5 else vectors(here, x[..., None] if x.ndim == 2 else x)

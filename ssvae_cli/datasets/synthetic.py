@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssvae_cli.datasets.base import UNLABELLED, Split
+from ssvae_cli.device import floats
 from ssvae_cli.errors import require, require_at_least
 
 SLOPE = 0.2  # of the leaky ReLU
@@ -47,7 +48,7 @@ class InvertibleNetwork(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         # Orthogonal matrices stand for the low condition numbers that Zimmermann et al. (2021) search for.
         square = torch.randn(layers, dim, dim, generator=generator, dtype=torch.float64)
-        self.register_buffer("weights", torch.linalg.qr(square).Q.float())
+        self.register_buffer("weights", floats(torch.linalg.qr(square).Q))
 
     def forward(self, z: Tensor) -> Tensor:
         """[N, D] -> [N, D]."""

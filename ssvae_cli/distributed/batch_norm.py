@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from ssvae_cli.device import full_precision
 from ssvae_cli.distributed.collectives import all_reduce_sum, current_shard, world_size
-from ssvae_cli.layers import full_precision
 
 
 def synchronise_batch_norm(module: nn.Module, device: torch.device) -> nn.Module:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ssvae_cli.device import full_precision
 from ssvae_cli.distributed.collectives import draw_rows
 from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.distributions.spaces import Euclidean, Sphere
-from ssvae_cli.layers import full_precision
 
 
 class Deterministic:
@@ -29,7 +29,7 @@ class Deterministic:
         return latent_dim
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """z = g(x), [B, D], float32."""
+        """z = g(x), [B, D], float32 or better."""
         return self.mean
 
 
@@ -48,7 +48,7 @@ class Gaussian:
         return 2 * latent_dim
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """z = mean + std * noise, [B, D], float32; gradients reach mean and std."""
+        """z = mean + std * noise, [B, D], float32 or better; gradients reach mean and std."""
         noise = draw_rows(torch.randn, *self.mean.shape, device=self.mean.device, generator=generator)
         return self.mean + self.log_std.exp() * noise
 
@@ -84,7 +84,7 @@ class PowerSpherical:
         return latent_dim + 1
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """[B, D], float32; gradients reach mean and kappa."""
+        """[B, D], float32 or better; gradients reach mean and kappa."""
         half = 0.5 * (self.mean.shape[1] - 1)
         with own_stream(generator, self.mean.device):
             cosine = 2 * torch.distributions.Beta(half + self.kappa, half).rsample()[:, None] - 1

@@ -37,7 +37,7 @@ class RatioFit:
         learns what remains, the shape. Source: Sec. 3.1 of the paper.
         """
         to_reference = space.standardiser(train.double())
-        samples = (to_reference(z.double())[0].float() for z in (train, validation))
+        samples = (to_reference(z.double())[0].to(z) for z in (train, validation))
         log_ratio = self.log_ratio(*samples, (space.sample, space.sample), seed=seed)
 
         def log_q(z: Tensor) -> Tensor:

@@ -87,7 +87,7 @@ class LinearProbe:
     def fit(self, x: Tensor, y: Tensor, classes: int, penalties: list[float], start: Tensor | None = None) -> list[Fit]:
         """A fit for each penalty, in descending order. start: initial weights, [F + 1, classes]; None: 0."""
         x, y = x[y >= 0], y[y >= 0]
-        x = x.double() if x.numel() <= EXACT else x.float()
+        x = x.double() if x.numel() <= EXACT else x
         mean, std = x.mean(0), x.std(0)
         std = torch.where(std > 1e-6 * std.max(), std, torch.ones_like(std))  # dead units stay zero
         x = (x - mean) / std

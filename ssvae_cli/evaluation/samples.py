@@ -7,9 +7,11 @@ import torch
 from scipy.special import ndtri
 from torch import Tensor
 
+from ssvae_cli.device import floats
+
 
 class Pairs(NamedTuple):
-    """x: [N, dx], y: [N, dy], float32; row i of x belongs to row i of y."""
+    """x: [N, dx], y: [N, dy]; row i of x belongs to row i of y."""
 
     x: Tensor
     y: Tensor
@@ -27,7 +29,7 @@ class Parts(NamedTuple):
 
 
 def normal_scores(values: np.ndarray, train: np.ndarray) -> Tensor:
-    """Every column mapped to N(0, 1) by its empirical distribution function on the rows `train`; float32.
+    """Every column mapped to N(0, 1) by its empirical distribution function on the rows `train`.
 
     A strictly increasing map of one coordinate leaves I unchanged, and removes cubes and heavy tails. The map is linear
     between the training values and constant beyond them; equal values share one score.
@@ -37,7 +39,7 @@ def normal_scores(values: np.ndarray, train: np.ndarray) -> Tensor:
         distinct, counts = np.unique(column[train], return_counts=True)
         mid_ranks = np.cumsum(counts) - 0.5 * counts
         columns.append(np.interp(column, distinct, ndtri(mid_ranks / len(train))))
-    return torch.from_numpy(np.stack(columns, 1)).float()
+    return floats(torch.from_numpy(np.stack(columns, 1)))
 
 
 def normalised(parts: Parts) -> Parts:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, Shape, Split
+from ssvae_cli.device import floats
 from ssvae_cli.errors import require, require_above, setting_of
 from ssvae_cli.pairs.base import Pairs, other_side
 from ssvae_cli.pairs.colour import Blur, Grayscale, Jitter, Noise, Solarize
@@ -59,7 +60,7 @@ class Augment(Pairs):
 
     @torch.no_grad()
     def __call__(self, batch: Split, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """uint8 [B, C, H, W] -> two normalised views, float32 [B, C, H', W'] each."""
+        """uint8 [B, C, H, W] -> two normalised views, [B, C, H', W'] each."""
         return tuple(self.apply(x, *self.draw(x.shape, generator)) for x in (batch.x, other_side(batch)))
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> tuple[tuple[Tensor, ...], ...]:
@@ -70,14 +71,14 @@ class Augment(Pairs):
 
     def apply(self, x: Tensor, moves: tuple[Tensor, ...], *parameters: tuple[Tensor, ...]) -> Tensor:
         """One normalised view of every image."""
-        x = self.resample(x.float().div_(255), *moves)
+        x = self.resample(floats(x).div_(255), *moves)
         for operation, values in zip(self.colour.values(), parameters):
             x = operation(x, *values)
         return (x - self.mean).div_(self.std)
 
     def clean(self, batch: Split) -> Tensor:
         """The images without augmentation, normalised and in the views' size."""
-        x = batch.x.flatten(0, -4).float().div_(255)
+        x = floats(batch.x.flatten(0, -4)).div_(255)
         size = self.resample.out(x.shape[2:])
         if size != tuple(x.shape[2:]):
             unflipped = torch.zeros(x.shape[0], dtype=torch.bool, device=x.device)

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, Shape, Split
+from ssvae_cli.device import floats
 from ssvae_cli.errors import require, setting_of
 from ssvae_cli.instantiate.build import Contract, build
 
@@ -38,10 +39,10 @@ class Pairs(ABC):
 
     @abstractmethod
     def __call__(self, batch: Split, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """-> float32 x [B, ...] and x' [B, ...]."""
+        """-> x [B, ...] and x' [B, ...], in the run's floats."""
 
     def clean(self, batch: Split) -> Tensor:
-        """x without random augmentation, as probes read it, float32 [B, ...] in the first of `shapes`."""
+        """x without random augmentation, as probes read it, [B, ...] in the first of `shapes`."""
         return self.normalise(batch.x)
 
     def factors(self, batch: Split) -> Tensor | None:
@@ -51,7 +52,7 @@ class Pairs(ABC):
 
     def normalise(self, x: Tensor) -> Tensor:
         """Bytes to normalised floats; floats unchanged."""
-        return (x.float() / 255 - self.mean) / self.std if x.dtype == torch.uint8 else x
+        return (floats(x) / 255 - self.mean) / self.std if x.dtype == torch.uint8 else x
 
     def mi(self, data: Data) -> float | None:
         """I(x; x') of these pairs in nats, None if unknown."""

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ssvae_cli.device import floats
 from ssvae_cli.errors import require
 from ssvae_cli.priors.base import ExplicitPrior
 
@@ -71,4 +72,4 @@ def _checked(covariance: list[list[float]], size: int) -> Tensor:
     require(torch.equal(matrix, matrix.T), "covariance must be symmetric, and is not")
     least = torch.linalg.eigvalsh(matrix)[0].item()
     require(least > 0, f"covariance must be positive definite, but its least eigenvalue is {least:.3g}")
-    return matrix.float()
+    return floats(matrix)

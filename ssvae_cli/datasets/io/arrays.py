@@ -6,13 +6,12 @@ from torch import Tensor
 
 from ssvae_cli.datasets.base import UNLABELLED
 from ssvae_cli.datasets.io.rows import Rows, chunks
+from ssvae_cli.device import array_type
 from ssvae_cli.errors import require
-
-LARGEST = float(np.finfo(np.float32).max)
 
 
 def images_or_vectors(here: str, x: np.ndarray) -> Rows:
-    """uint8 [N, C, H, W] or float32 [N, D]."""
+    """uint8 [N, C, H, W], or floats [N, D]."""
     if x.ndim == 2:
         return vectors(here, x)
     images = x[:, None] if x.ndim == 3 else x
@@ -43,19 +42,20 @@ def pixels(here: str, x: np.ndarray) -> Rows:
 
 
 def vectors(here: str, x: np.ndarray) -> Rows:
-    """float32, in the array's own shape."""
+    """The run's floats, in the array's own shape."""
     require(x.size > 0, f"{here} is empty, {list(x.shape)}")
     require(x.dtype.kind in "fiub", f"{here} must be numbers, got {x.dtype}")
-    require_float32(here, x)
-    return Rows([x], np.float32)
+    require_range(here, x)
+    return Rows([x], array_type())
 
 
-def require_float32(here: str, x: np.ndarray) -> None:
-    """Raise UserError for NaN, infinity and what float32 cannot hold."""
+def require_range(here: str, x: np.ndarray) -> None:
+    """Raise UserError for NaN, infinity and what the run's floats cannot hold."""
     low, high = _range(here, x)
-    beyond = max(-low, high)
-    fault = f"{here} has values beyond float32, of which the largest is {LARGEST:.3g}, got {beyond:.3g}; rescale them"
-    require(beyond <= LARGEST, fault)
+    beyond, floats = max(-low, high), np.finfo(array_type())
+    largest = float(floats.max)
+    held = f"{floats.dtype}, of which the largest is {largest:.3g}"
+    require(beyond <= largest, f"{here} has values beyond {held}, got {beyond:.3g}; rescale them")
 
 
 def numbered(values: dict[str, np.ndarray]) -> tuple[dict[str, Tensor], tuple[str, ...]]:

@@ -31,7 +31,7 @@ class Source(Protocol):
     """What samples are read from: `ImageFiles`, or `Rows` of an array."""
 
     shape: Shape  # of one sample
-    dtype: np.dtype  # uint8 or float32
+    dtype: np.dtype  # uint8, or floats
 
     def __len__(self) -> int: ...
 
