@@ -36,11 +36,12 @@ class ConvDecoder(nn.Module):
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """log P(x|z), x [B, C, H, W] in [0, 1] -> [B], nats summed over pixels.
-        bernoulli: exact for binary x; for grey pixels the usual cross-entropy, which is no density.
+        bernoulli: exact for binary x; for grey pixels the usual cross-entropy, which is no density; x is clamped to
+        [0, 1], as views with noise leave it, where the likelihood would be unbounded.
         gaussian: a density on [0, 1] pixels, with one learned standard deviation."""
         predicted = full_precision(self(z))
         if self.log_std is None:
-            pixels = -F.binary_cross_entropy_with_logits(predicted, x, reduction="none")
+            pixels = -F.binary_cross_entropy_with_logits(predicted, x.clamp(0, 1), reduction="none")
         else:
             log_std = self.log_std.clamp(-5, 2)
             pixels = -0.5 * ((x - predicted) * torch.exp(-log_std)) ** 2 - log_std - 0.5 * math.log(2 * math.pi)

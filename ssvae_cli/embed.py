@@ -1,6 +1,5 @@
 """`ssvae embed`: features and latents of data as one .npz, or the exported encoder for other programs."""
 
-import importlib.util
 import logging
 import warnings
 from pathlib import Path
@@ -11,7 +10,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from ssvae_cli.datasets.base import Split
-from ssvae_cli.errors import UserError, allowed, require
+from ssvae_cli.errors import allowed, require, require_extra
 from ssvae_cli.files import atomic_write
 from ssvae_cli.load_run import Loaded, load_run
 
@@ -83,8 +82,7 @@ def export_pt2(program: Program, path: Path) -> None:
 
 def export_onnx(program: Program, path: Path) -> None:
     """An ONNX model with input x and outputs features and z, for any batch size."""
-    if importlib.util.find_spec("onnxscript") is None:
-        raise UserError("export=onnx needs the packages of the extra `onnx`: pip install 'ssvae[onnx]'")
+    require_extra("onnx", "export=onnx", "onnxscript")
     batch = torch.export.Dim("batch", min=1)
     options = {"dynamo": True, "dynamic_shapes": ({0: batch},), "verbose": False}
     names = {"input_names": ["x"], "output_names": ["features", "z"]}

@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import errno
+import importlib.util
 import re
 from collections.abc import Iterable, Iterator
 
@@ -66,6 +67,13 @@ def require_seed(seed: object) -> None:
     """Raise UserError unless `seed` is what every random generator here takes."""
     valid = isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**63
     require(valid, f"seed must be an integer of at least 0, got {seed!r}")
+
+
+def require_extra(extra: str, asked: str, *packages: str) -> None:
+    """Raise UserError, with the command that installs them, unless all packages of an extra can be imported."""
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    needed = f"{asked} needs {', '.join(missing)} of the extra `{extra}`"
+    require(not missing, f"{needed}: pip install 'ssvae[{extra}]'")
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:

@@ -4,6 +4,8 @@ import shutil
 # Parallel tests have a thread each. Set before torch counts its threads; subprocesses inherit it.
 os.environ["OMP_NUM_THREADS"] = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the core to the other tests
+
 import pytest
 import torch
 

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import refused, ssvae, train
+from helpers import composed, refused, ssvae, train
 from ssvae_cli.datasets import Split
+from ssvae_cli.instantiate.build import build
 from ssvae_cli.load_run import load_run
+from ssvae_cli.pairs.base import make_pairs
 from ssvae_cli.training import checkpoint
 
 SPLITS = ("train", "validation", "test")
@@ -53,6 +55,20 @@ def test_other_data_of_the_same_shape_are_embedded_and_of_another_shape_refused(
     assert sum(len(arrays[f"z_{s}"]) for s in SPLITS) == 30 and "y_test" not in arrays
     line = refused(capfd, "embed", f"run={run}", "dataset=npz", f"dataset.path={tmp_path}/other.npz")
     assert "one x is [1, 9, 9], and the run was trained on [1, 8, 8]" in line
+
+
+READ = ["latents", "gaussian", "sprites", "balls", "digits", "digits pairs=supervised", "digits pairs=halves"]
+
+
+@pytest.mark.parametrize("choice", READ)
+def test_pairs_of_a_run_read_other_data_without_what_they_take_of_their_own(choice):
+    name, *settings = f"dataset={choice}".split()
+    small = [] if name == "dataset=digits" else [f"dataset.{key}=8" for key in ("train", "validation", "test")]
+    config = composed(name, *settings, *small)
+    data = build(config.dataset, "dataset")
+    own, other = make_pairs(config.pairs, data), build(config.pairs, "pairs")
+    batch = next(data.test.batches(4))
+    assert own.shapes(data) == other.shapes(data) and torch.equal(own.clean(batch), other.clean(batch))
 
 
 @pytest.mark.parametrize("memory_gb", [4, 0], ids=["held", "streamed"])

@@ -123,6 +123,13 @@ def test_alignment_is_zero_for_equal_pairs_and_four_for_opposite_ones():
     assert alignment(z, -z) == pytest.approx(4, abs=1e-5)
 
 
+def test_uniformity_does_not_depend_on_the_order_of_the_rows():
+    z = torch.randn(12_000, 3, generator=torch.Generator().manual_seed(0))
+    z = torch.cat([z[:6000] + 4, z[6000:] - 4])  # two classes, as a folder lists them
+    mixed = z[torch.randperm(len(z), generator=torch.Generator().manual_seed(0))]
+    assert uniformity(z) == pytest.approx(uniformity(mixed), abs=0.01)
+
+
 def test_uniformity_of_a_uniform_circle_is_its_closed_form():
     """E exp(-2 |u - v|^2) = exp(-4) I_0(4) on the circle, |u - v|^2 being 2 - 2 cos."""
     angle = torch.arange(4000) / 4000 * 2 * math.pi

@@ -88,6 +88,12 @@ def test_the_reparametrised_gradient_is_that_of_the_closed_form():
     assert raw.grad.item() == pytest.approx(2 * std**2, rel=0.05)
 
 
+def test_the_likelihood_of_a_view_with_noise_is_bounded():
+    decoder = ConvDecoder(shape=(1, 8, 8), latent_dim=4, width=4, likelihood="bernoulli").eval()
+    torch.nn.init.constant_(decoder.layers[-1].bias, 100.0)  # a decoder sure of 1 everywhere
+    assert decoder.log_likelihood(torch.full((2, 1, 8, 8), 1.5), torch.zeros(2, 4)).max() <= 0
+
+
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (1, 28, 28), (3, 33, 18)])
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_a_decoders_log_likelihood_is_torchs_summed_over_pixels(likelihood, shape):

@@ -110,7 +110,10 @@ def test_every_key_of_another_name_is_a_key(config):
     "command_line, said",
     [
         ("train --epochs 10", "unknown option --epochs; a setting has no dashes: trainer.epochs=10"),
-        ("train dataset.path=x.npz", "allowed: dataset.limit; these have it: npz, paired, sequences"),
+        (
+            "train dataset.path=x.npz",
+            "allowed: dataset.limit; these have it: anndata, huggingface, npz, paired, sequences, table",
+        ),
         ("prior=mi", "the command comes first, as in ssvae train prior=infonce"),
     ],
 )

@@ -16,6 +16,9 @@ DATA = {
     "folders of images are dataset=folder dataset.root=PATH": "images imagefolder image_folder photos celeba coco "
     "imagenet imagenet1k imagenet100 tiny_imagenet",
     "arrays are dataset=npz dataset.path=FILE.npz": "arrays array numpy npy tensors",
+    "tables are dataset=table dataset.path=FILE": "csv tsv parquet pandas dataframe tabular tables",
+    "cells are dataset=anndata dataset.path=FILE.h5ad": "h5ad scanpy cells scrna single_cell",
+    "data sets of Hugging Face are dataset=huggingface dataset.path=FOLDER": "hf datasets load_from_disk arrow",
     "videos and series are dataset=sequences dataset.path=FILE.npz": "video videos series time_series timeseries",
 }
 NOT_OFFERED = (

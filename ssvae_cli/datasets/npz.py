@@ -99,7 +99,7 @@ def split_up(
         require(total >= 3, f"{place}: at least 3 samples are needed, one for train, validation and test, got {total}")
         train, tests = hold_out(splits[""], test, "test")
     else:
-        require(test is None, f"test must be null, as {place} has its own x_test; got {test}")
+        require(test is None, f"test must be null, as {place} has its own test; got {test}")
         train, tests = splits["_train"], splits["_test"]
     if "_validation" in splits:
         require(validation is None, f"validation must be null, as {place} has its own; got {validation}")

@@ -138,7 +138,8 @@ class Eq23:
             log_ratio = torch.zeros_like(joined[2][:, 0])
             for samplers in directions:
                 with own_stream(0, log_ratio.device):
-                    p, held_out = (sample(like[: self.samples]) for sample, like in zip(samplers, joined))
+                    spread = lambda z: z[evenly_spaced(len(z), self.samples, z.device)]
+                    p, held_out = (sample(spread(like)) for sample, like in zip(samplers, joined))
                 draws = (lambda like, p=p: draw_with_replacement(p, len(like)), lambda like, p=held_out: p)
                 of_direction = self.classifier.log_ratio(*joined[:2], draws, seed=1, start=start, lift=lift)
                 log_ratio += of_direction(joined[2]) / len(directions)

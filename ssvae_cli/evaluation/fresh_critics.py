@@ -11,6 +11,7 @@ from ssvae_cli.estimators.nwj import jensen_shannon
 from ssvae_cli.evaluation.degeneracy import constant_latent
 from ssvae_cli.evaluation.estimate import Estimate, too_few_pairs
 from ssvae_cli.evaluation.fit import Curve, Fit
+from ssvae_cli.evaluation.rows import evenly_spaced
 from ssvae_cli.evaluation.samples import Parts
 from ssvae_cli.instantiate.groups import conf
 from ssvae_cli.scores import DenseScores
@@ -45,7 +46,7 @@ def fit_and_read(
     The step is chosen by validation: by the value of a lower bound, since higher is tighter; otherwise by the
     Jensen-Shannon objective that trains it, since an estimate that is no bound can be high because it is wrong.
     """
-    validation = parts.validation.rows(slice(CHOOSING))
+    validation = parts.validation.rows(evenly_spaced(len(parts.validation.x), CHOOSING))
     choose = estimator if estimator.bound == "lower" else jensen_shannon
     objective = lambda batch: estimator(DenseScores(critic(*batch)))
     validate = lambda: choose(DenseScores(score_table(critic, *validation))).item()

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssvae_cli.evaluation.reading import Reading
+from ssvae_cli.evaluation.rows import evenly_spaced
 from ssvae_cli.tracking.missing import Missing
 
 MOST = 4096  # embeddings that are compared with each other
@@ -31,7 +32,7 @@ def alignment(z: Tensor, z_prime: Tensor) -> float:
 
 def uniformity(z: Tensor) -> float:
     """log E exp(-2 |u - v|^2) over distinct normalised embeddings (Wang & Isola 2020, t = 2)."""
-    return torch.pdist(F.normalize(z[:MOST])).square().mul(-2).exp().mean().log().item()
+    return torch.pdist(F.normalize(z[evenly_spaced(len(z), MOST, z.device)])).square().mul(-2).exp().mean().log().item()
 
 
 def effective_rank(z: Tensor) -> float:

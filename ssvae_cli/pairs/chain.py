@@ -22,6 +22,11 @@ class Chain(Pairs):
     def make(self, batch: Split, generator: torch.Generator) -> Split:
         """The batch with its pair (x, x')."""
 
+    def example(self, batch: Split) -> Split:
+        """A batch of the shapes of `make`. A generator that draws x' from what it took of the data in `check` gives
+        them without: `ssvae embed` reads other data, which have no x'."""
+        return self.make(batch, torch.Generator(batch.x.device).manual_seed(0))
+
     def still(self, batch: Split) -> Split:
         """The batch with the x that probes read, without random draws."""
         return batch
@@ -54,4 +59,4 @@ class Chain(Pairs):
     def _after(self, data: Data) -> Data:
         """Data of the shapes that `then` gets, with a single pair to train on."""
         one = next(data.train.rows(slice(0, 1)).batches(1))
-        return replace(data, train=self.make(one, torch.Generator(one.x.device).manual_seed(0)))
+        return replace(data, train=self.example(one))

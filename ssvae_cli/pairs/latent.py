@@ -23,3 +23,6 @@ class Latent(Chain):
 
     def make(self, batch: Split, generator: torch.Generator) -> Split:
         return replace(batch, x_prime=self.conditional(batch, generator))
+
+    def example(self, batch: Split) -> Split:
+        return replace(batch, x_prime=batch.x)

@@ -41,6 +41,9 @@ class Supervised(Chain):
         same = (one == batch.x).flatten(1).all(1)
         return replace(batch, x_prime=torch.where(same.view(-1, *[1] * (one.ndim - 1)), another, one))
 
+    def example(self, batch: Split) -> Split:
+        return replace(batch, x_prime=batch.x)
+
     @staticmethod
     def _by_class(name: str, split: Split, words: tuple[str, ...]) -> Classes:
         require(isinstance(split, Split), "pairs=supervised needs images in memory; raise dataset.memory_gb")

@@ -1,0 +1,181 @@
+"""Your own table: rows are samples, numeric columns are x, and one column may be the label."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ssvae_cli.datasets.base import Data
+from ssvae_cli.datasets.measurements import Measured, as_words, listed, measured_data, places_of
+from ssvae_cli.errors import UserError, allowed, require, require_extra
+from ssvae_cli.paths import expanded
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+TEXT = {".csv": ",", ".tsv": "\t"}  # each may be compressed, as .csv.gz
+PARQUET = (".parquet", ".pq")
+KINDS = (".npy", *TEXT, *PARQUET)
+COMPRESSED = (".gz", ".bz2", ".xz", ".zip", ".zst")
+
+Name = str | int
+
+
+def table(
+    *,
+    path: str,
+    test_path: str | None = None,
+    label: Name | None = None,
+    factors: list[Name] | None = None,
+    columns: list[Name] | None = None,
+    ignored: list[Name] | None = None,
+    id: Name | None = None,
+    missing: Literal["raise", "drop"] = "raise",
+    log1p: bool = False,
+    standardise: bool = True,
+    validation: int | float | None = None,
+    test: int | float | None = None,
+    limit: int | None = None,
+    fitted: dict[str, Any] | None = None,
+) -> Data:
+    """A .npy array [N, D], or a .csv, .tsv or .parquet file; float32 x [N, D].
+
+    test_path: a file of the same columns for test. label, factors, ignored, id: columns that are no part of x; columns:
+    those that are, None: all other numeric ones. Rows are divided by a hash of their id, None: of their numbers.
+    missing: what is done with rows that lack a number. fitted: of the data that were trained on. Raises UserError in
+    one line that names the file and the column."""
+    roles = {"label": [label], "factors": factors or [], "columns": columns or [], "ignored": ignored or [], "id": [id]}
+    roles = {role: [str(name) for name in names if name is not None] for role, names in roles.items()}
+    trained = (fitted or {}).get("columns")
+    if trained is not None:
+        roles["columns"] = trained
+    files = {"": path} if test_path is None else {"_train": path, "_test": test_path}
+    parts, notes = {}, []
+    for part, file in files.items():
+        frame, more = read_frame(file, "path" if part != "_test" else "test_path")
+        if part == "_test":
+            roles["columns"] = list(parts["_train"].columns)
+        parts[part], left_out = measured_frame(frame, file, roles, missing)
+        notes += [*more, *left_out]
+    scaling = {"total": None, "log1p": log1p, "standardise": standardise}
+    sizes = {"validation": validation, "test": test, "limit": limit}
+    return measured_data(parts, scaling, fitted, **sizes, notes=notes)
+
+
+def read_frame(path: str, setting: str) -> "tuple[DataFrame, list[str]]":
+    """(The file, its columns named by words; notes). Raises UserError."""
+    file = Path(expanded(path, setting))
+    require(file.is_file(), f"{setting}={path}: no such file")
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    kind = next((s for s in reversed(suffixes) if s not in COMPRESSED), "")
+    require(kind in KINDS, f"{setting}={path}: not a kind of table; {allowed(kind, KINDS)}")
+    require_extra("table", f"{setting}={path}", "pandas", *(["pyarrow"] if kind in PARQUET else []))
+    import pandas
+
+    try:
+        if kind == ".npy":
+            array = np.load(file, allow_pickle=False)
+            fits = isinstance(array, np.ndarray) and array.ndim == 2 and array.dtype.kind in "fiub"
+            shape = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else "several arrays"
+            require(
+                fits, f"{setting}={path}: an array of numbers [N, D] is needed, got {shape}; dataset=npz has images"
+            )
+            return pandas.DataFrame(array, columns=[str(i) for i in range(array.shape[1])]), []
+        if kind in PARQUET:
+            frame = pandas.read_parquet(file)
+            return frame.set_axis(list(map(str, frame.columns)), axis=1), []
+        return _read_text(file, TEXT[kind])
+    except UserError:
+        raise
+    except MemoryError:
+        raise
+    except Exception as error:  # pandas and pyarrow have an exception for every fault of a file
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{setting}={path}: cannot be read as {kind} ({reason})") from error
+
+
+def measured_frame(
+    frame: "DataFrame", place: str, roles: dict[str, list[str]], missing: str
+) -> tuple[Measured, list[str]]:
+    """(The measurements of a frame; notes). roles: columns by label, factors, columns (of x), ignored and id."""
+    require(len(frame) > 0, f"{place}: no samples")
+    names, notes = list(frame.columns), []
+    doubles = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    require(not doubles, f"{place}: several columns of one name: {listed(doubles)}")
+    for role, wanted in roles.items():
+        places_of(wanted, names, f"{role}={wanted[0]}: {place}" if role in ("label", "id") and wanted else place)
+    others = {name: role for role in ("label", "factors", "ignored", "id") for name in roles[role]}
+    numeric = [name for name in names if frame[name].dtype.kind in "fiub"]
+    chosen = roles["columns"] or [name for name in numeric if name not in others]
+    for name in chosen:
+        require(name not in others, f"{place}: column '{name}' is in columns and in {others.get(name)}; give one")
+        require(
+            name in numeric,
+            f"{place}: column '{name}' is {frame[name].dtype}, and x takes numbers; label={name} makes it the label",
+        )
+    require(len(chosen) > 0, f"{place}: no numeric column is left for x; it has {listed(names)}")
+    words = [name for name in names if name not in numeric and name not in others]
+    if words and not roles["columns"]:
+        notes.append(f"{place}: left out, as no numbers: {listed(words)}; dataset.label=COLUMN makes one the label")
+    numbers = [*chosen, *(name for name in roles["factors"] if name in numeric)]
+    absent = frame[numbers].isna()
+    if missing == "drop" and (lacking := absent.any(axis=1)).any():
+        notes.append(f"{place}: {int(lacking.sum())} of {len(frame)} rows are left out, as a value is missing")
+        require(not lacking.all(), f"{place}: every row lacks a value; leave columns out by ignored=[...]")
+        frame, absent = frame[~lacking], absent[~lacking]
+    counts = absent.sum()
+    counts = counts[counts > 0]
+    which = ", ".join(f"{name} ({count})" for name, count in counts.head(10).items())
+    require(counts.empty, f"{place}: missing values in {which}; give missing=drop to leave such rows out")
+    measured = Measured(
+        place,
+        frame[chosen].to_numpy(np.float64),
+        chosen,
+        labels=class_words(frame[roles["label"][0]], place) if roles["label"] else None,
+        factors={name: factor_values(frame[name], place) for name in roles["factors"]},
+        names=[str(value) for value in frame[roles["id"][0]]] if roles["id"] else (),
+    )
+    return measured, notes
+
+
+def factor_values(column: "Series", place: str) -> np.ndarray:
+    """A column of factors: float64 [N], or words [N] for categories. Raises UserError where one is missing."""
+    missing = int(column.isna().sum())
+    require(missing == 0, f"{place}: factors: column '{column.name}' has {missing} missing values")
+    return column.to_numpy(np.float64) if column.dtype.kind in "fiu" else as_words(column)
+
+
+def class_words(column: "Series", place: str) -> np.ndarray:
+    """A column of classes as words."""
+    numbers = column.dropna()
+    continuous = column.dtype.kind == "f" and bool((numbers % 1 != 0).any())
+    example = next((float(value) for value in numbers if value % 1), 0.0) if continuous else 0.0
+    fault = f"{place}: label={column.name} has numbers such as {example:g}, and a label is a class"
+    require(not continuous, f"{fault}; factors=[{column.name}] takes numbers")
+    return as_words(column)
+
+
+def _read_text(file: Path, separator: str) -> "tuple[DataFrame, list[str]]":
+    """(A file of lines; notes). The first line names the columns, unless all of it is numbers."""
+    import pandas
+
+    frame, notes = pandas.read_csv(file, sep=separator), []
+    if len(frame.columns) == 1 and ";" in str(frame.columns[0]):
+        separator = ";"
+        frame = pandas.read_csv(file, sep=separator)
+    if len(frame.columns) and all(map(_number, frame.columns)):
+        frame = pandas.read_csv(file, sep=separator, header=None)
+        notes.append(f"{file.name}: no line of names, so that the columns are called 0 to {len(frame.columns) - 1}")
+    frame.columns = frame.columns.map(str)
+    if frame.columns[:1].str.match("Unnamed: 0$").any():
+        notes.append(f"{file.name}: its first column has no name and is left out, as an index")
+        frame = frame.iloc[:, 1:]
+    return frame, notes
+
+
+def _number(name: Any) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
