@@ -37,7 +37,7 @@ def anndata(
     limit: int | None = None,
     fitted: dict[str, Any] | None = None,
 ) -> Data:
-    """The matrix X [cells, genes] of an .h5ad file, or a layer, dense or sparse; float32 x [N, D].
+    """The matrix X [cells, genes] of an .h5ad file, or a layer, dense or sparse; x [N, D].
 
     layer: None for X, raw for raw.X. label, factors: columns of obs. total: the sum to which each cell is scaled, None:
     as it is; log1p: log(1 + x) is taken; auto: 10000 and true where all values are counts. genes: how many are kept, of

@@ -10,9 +10,10 @@ import torch
 from scipy.sparse import csr_matrix, issparse
 
 from ssvae_cli.datasets.base import UNLABELLED, Data, Factor, Split
-from ssvae_cli.datasets.io.arrays import numbered, require_float32
+from ssvae_cli.datasets.io.arrays import numbered, require_range
 from ssvae_cli.datasets.npz import split_up
 from ssvae_cli.datasets.splitting import Share
+from ssvae_cli.device import array_type, floats
 from ssvae_cli.errors import nearest, require
 
 SHOWN = 10  # names in a line, at most
@@ -46,12 +47,12 @@ class Scaling:
     scale: list[float]
 
     def __call__(self, measured: Measured, rows: np.ndarray) -> torch.Tensor:
-        """float32 [rows, columns]. Raises UserError for a missing column and for what float32 cannot hold."""
+        """[rows, columns]. Raises UserError for a missing column and for what the run's floats cannot hold."""
         m = measured.x[rows]
         dense = _dense(self.normalised(m)[:, places_of(self.columns, measured.columns, measured.place)])
         x = (dense - np.array(self.mean)) / np.array(self.scale)
-        require_float32(f"{measured.place}: scaled x", x)
-        return torch.from_numpy(x.astype(np.float32))
+        require_range(f"{measured.place}: scaled x", x)
+        return torch.from_numpy(x.astype(array_type()))
 
     def normalised(self, m: Matrix) -> Matrix:
         """f(m), sparse if m is; a sample whose sum is 0 stays unchanged."""
@@ -65,7 +66,7 @@ class Scaling:
 
     def zero(self) -> torch.Tensor:
         """What a measurement of 0 is in x, [D]."""
-        return torch.tensor(-np.array(self.mean) / np.array(self.scale), dtype=torch.float32)
+        return torch.tensor(-np.array(self.mean) / np.array(self.scale), dtype=torch.get_default_dtype())
 
 
 def fitted_scaling(
@@ -126,7 +127,7 @@ def measured_data(
         values = part.x.data if issparse(part.x) else part.x
         require(part.x.shape[0] > 0, f"{part.place}: no samples")
         require(values.size > 0, f"{part.place}: no measurements")
-        require_float32(f"{part.place}: x", values)
+        require_range(f"{part.place}: x", values)
     labels, classes = labels_of(parts, fitted.get("classes", ()))
     factors, columns = factors_of(parts)
     splits, start = {}, 0
@@ -212,19 +213,19 @@ def _by_number(word: str) -> tuple[float, str]:
 
 
 def factors_of(parts: dict[str, Measured]) -> tuple[dict[str, torch.Tensor], tuple[Factor, ...]]:
-    """(float32 [N, F] for every part, or none; the columns)."""
+    """([N, F] for every part, or none; the columns)."""
     columns, tensors = [], []
     for name in next(iter(parts.values())).factors:
         values = {part: measured.factors[name] for part, measured in parts.items()}
         if any(v.dtype.kind == "U" for v in values.values()):
             codes, words = numbered({part: v.astype(np.str_) for part, v in values.items()})
             columns.append(Factor(name, len(words)))
-            tensors.append({part: c.float() for part, c in codes.items()})
+            tensors.append({part: floats(c) for part, c in codes.items()})
         else:
             for part, v in values.items():
-                require_float32(f"{parts[part].place}: factor {name}", v)
+                require_range(f"{parts[part].place}: factor {name}", v)
             columns.append(Factor(name))
-            tensors.append({part: torch.from_numpy(v.astype(np.float32)) for part, v in values.items()})
+            tensors.append({part: torch.from_numpy(v.astype(array_type())) for part, v in values.items()})
     if not columns:
         return {}, ()
     return {part: torch.stack([tensor[part] for tensor in tensors], 1) for part in parts}, tuple(columns)

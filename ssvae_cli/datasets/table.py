@@ -38,7 +38,7 @@ def table(
     limit: int | None = None,
     fitted: dict[str, Any] | None = None,
 ) -> Data:
-    """A .npy array [N, D], or a .csv, .tsv or .parquet file; float32 x [N, D].
+    """A .npy array [N, D], or a .csv, .tsv or .parquet file; x [N, D].
 
     test_path: a file of the same columns for test. label, factors, ignored, id: columns that are no part of x; columns:
     those that are, None: all other numeric ones. Rows are divided by a hash of their id, None: of their numbers.
