@@ -152,7 +152,7 @@ CASES = {
     "a recurrent encoder of images": ("train encoder=gru", "for sequences", "[1, 8, 8]"),
     "a group of another choice": (
         "train pairs=simclr pairs@pairs.then=noise",
-        "the pairs that was chosen has no then; these have: context, halves, latent, patches, supervised",
+        "the pairs that was chosen has no then; these have: context, dropout, halves, latent, patches, supervised",
     ),
     "gaussian and critic": (
         "train prior=gaussian prior/critic=bilinear",

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.mi import report as mi_report
+from ssvae_cli.mi.problem import Reading
 from ssvae_cli.mi.recommend import Line, Recommended
 from ssvae_cli.report import Group, Run, rows_of
 from ssvae_cli.tracking import tables
@@ -17,8 +18,8 @@ from ssvae_cli.verify.check import Check
 
 
 def of_mi() -> None:
-    lines = [Line("interpolated", "no bound", 1.098, Estimate(1.234, 0.567), 20, Estimate(0.891, 0.1))]
-    mi_report.table(lines, Recommended(1.234, 0.123, 2.345, "a reason"), 4.321)
+    lines = [Line("interpolated", "no bound", 1.098, Reading(Estimate(1.234, 0.567)), Estimate(0.891, 0.1))]
+    mi_report.table(lines, Recommended(1.234, 0.123, 2.345, "a reason"), 4.321, "nats")
 
 
 def of_report() -> None:
