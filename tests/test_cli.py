@@ -125,6 +125,9 @@ PARTS = {
 }
 
 
+OF_A_FILE = "npz paired sequences table anndata huggingface".split()  # data sets whose path has no default
+
+
 def groups():
     for group in known_groups():
         if group != "experiment":
@@ -136,7 +139,7 @@ def test_every_choice_composes_and_every_part_of_it_is_buildable(choice):
     group, word = choice.split("=")
     overrides = {
         "dataset=folder": [choice, "dataset.root=somewhere"],
-        **{f"dataset={name}": [choice, "dataset.path=some.npz"] for name in ("npz", "paired", "sequences")},
+        **{f"dataset={path}": [choice, "dataset.path=some.file"] for path in OF_A_FILE},
         "encoder/frame": ["encoder=gru", choice],
         "metric": [f"+metric@evaluation.metrics.own={word}"],
         "method": [f"+method@methods.own={word}"],  # beside those that are listed

@@ -11,6 +11,7 @@ from rich.text import Text
 from ssvae_cli.tracking.missing import DASH, Missing
 
 WIDE = 160  # columns where standard output is no terminal
+GAP = 2  # columns between two of a table
 
 
 def output() -> Console:
@@ -36,16 +37,16 @@ def show(headings: Sequence[str], rows: Sequence[Sequence[str]], *, text: Sequen
     text: headings of columns that may be wrapped, to the left; the others hold numbers, whole and to the right. The
     first column names the row."""
     console = output()
-    table = Table(box=None, pad_edge=False, show_header=any(headings), title=title or None, title_justify="left")
-    for i, heading in enumerate(headings):
-        wrapped = heading in text
-        side = "left" if wrapped or i == 0 else "right"
-        table.add_column(Text(heading), justify=side, no_wrap=not wrapped)
-    for row in rows:
-        table.add_row(*map(Text, row))
     columns = list(zip(headings, *rows))
     least = [max(map(longest_word if c[0] in text else cell_len, c), default=0) for c in columns]
-    if sum(least) + len(columns) - 1 <= console.width:
+    table = Table(box=None, pad_edge=False, show_header=any(headings), title=title or None, title_justify="left")
+    for i, (heading, width) in enumerate(zip(headings, least)):
+        wrapped = heading in text
+        side = "left" if wrapped or i == 0 else "right"
+        table.add_column(Text(heading), justify=side, no_wrap=not wrapped, min_width=width)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    if sum(least) + GAP * (len(columns) - 1) <= console.width:
         console.print(table)
         return
     if title:
