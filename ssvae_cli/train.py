@@ -77,11 +77,12 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     forward = Forward(objective, pairs, state.noise, compile=trainer.compile)
 
     if cfg.resume is not None:
-        state.load()
+        state.load(Path(cfg.resume))
         log.info("resumed %s after epoch %d and %d steps of the next", run, state.epoch, state.step)
     for note in (*data.notes, *trainer.notes(batch_size)):
         log.info("%s", note)
-    tracker = Tracker(run, kept_bytes=state.metrics_bytes, meanings=meanings(objective))
+    kept_bytes = state.metrics_bytes if is_rank_zero() else 0  # the others begin a folder of their own
+    tracker = Tracker(run, kept_bytes=kept_bytes, meanings=meanings(objective))
 
     if is_rank_zero():
         sizes = ", ".join(f"{len(split)} {name}" for name, split in data.splits.items())
@@ -196,10 +197,10 @@ def meanings(objective: Objective) -> dict[str, str]:
 
 
 def hyperparameters(cfg: DictConfig, choices: dict[str, str], batch_size: int) -> dict:
-    """What TensorBoard's hparams table shows: the choice in each group, and every key; those that vary come first."""
+    """What TensorBoard's hparams table shows: the choice in each group, and every key."""
     groups = {k: v or "none" for k, v in choices.items() if not k.startswith("hydra/")}
-    asking = ("_target_", "_partial_", "resume", "trust")
-    keys = {k: v for k, v in flatten(cfg).items() if k.split(".")[-1] not in asking}
+    left_out = ("_target_", "_partial_", "resume", "trust")
+    keys = {k: v for k, v in flatten(cfg).items() if k.split(".")[-1] not in left_out}
     return {
         k: v if isinstance(v, (bool, int, float, str)) else str(v)
         for k, v in (keys | groups | {"trainer.batch_size": batch_size}).items()

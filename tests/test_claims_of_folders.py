@@ -6,6 +6,8 @@
 4. Hydra's settings that would lead files elsewhere work, or are refused in a line.
 """
 
+import logging
+
 import pytest
 from omegaconf import OmegaConf
 
@@ -126,11 +128,14 @@ def test_a_file_is_no_run_folder(tmp_path, capfd):
     assert (tmp_path / "f").read_text() == "keep"
 
 
-def test_without_a_job_log_a_command_runs_and_writes_no_log(tmp_path, monkeypatch):
+@pytest.mark.parametrize("logging_choice, logs", [("disabled", False), ("plain", True)])
+def test_a_command_logs_to_its_folder_unless_its_log_is_disabled(tmp_path, monkeypatch, logging_choice, logs):
+    def job(config, folder, choices):
+        logging.getLogger("ssvae_cli").info("a line")
+        (folder / "summary.json").write_text("{}")
+
+    monkeypatch.setattr(train, "train", job)
     run = tmp_path / "run"
-    logging = ["hydra/job_logging=disabled", "hydra/hydra_logging=disabled"]
-    assert ssvae("verify", "--cfg", "job", *logging) == 0
-    monkeypatch.setattr(train, "train", lambda config, folder, choices: (folder / "summary.json").write_text("{}"))
-    assert ssvae("train", *TINY, *logging, f"hydra.run.dir={run}") == 0
-    assert (run / "summary.json").exists() and not (run / "train.log").exists()
+    assert ssvae("train", *TINY, f"hydra/job_logging={logging_choice}", f"hydra.run.dir={run}") == 0
+    assert (run / "summary.json").exists() and (run / "train.log").exists() == logs
     assert OmegaConf.load(run / ".hydra" / "overrides.yaml")[0] == TINY[0]

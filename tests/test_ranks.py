@@ -75,6 +75,13 @@ def test_a_run_of_two_processes_goes_on_in_one(run):
     assert [line["epoch"] for line in metrics(run)] == [1, 2, 3]
 
 
+def test_a_run_goes_on_in_two_processes(run):
+    done = len(metrics(run))
+    launched = torchrun(2, "-m", "ssvae_cli", "train", f"resume={run}", f"trainer.epochs={done + 1}")
+    assert launched.wait(timeout=120) == 0
+    assert [line["epoch"] for line in metrics(run)] == list(range(1, done + 2))
+
+
 def test_a_process_that_dies_ends_the_run_with_its_cause(tmp_path):
     tiny = [*SMALL, "trainer.epochs=2000", "trainer.eval_every=2000"]
     launched = torchrun(2, "-m", "ssvae_cli", "train", *tiny, f"hydra.run.dir={tmp_path}/run", stderr=subprocess.PIPE)

@@ -55,13 +55,10 @@ def unknown_choice(group: str, choice: str, listed: list[str], overrides: list[s
         and (model := torchvision_model(choice))
     ):
         hint = f"; torchvision's is encoder=torchvision encoder.backbone.name={model}"
-    elif group == "dataset" and os.path.exists(expanded(choice, group)):
-        own = (
-            ["dataset=folder", "dataset.root"]
-            if os.path.isdir(expanded(choice, group))
-            else ["dataset=npz", "dataset.path"]
-        )
-        hint = f"; a file or folder of your own is {own[0]} {shell_word(f'{own[1]}={typed(choice)}')}"
+    elif group == "dataset" and os.path.exists(place := expanded(choice, group)):
+        kind, key = ("folder", "root") if os.path.isdir(place) else ("npz", "path")
+        own = shell_word(f"dataset.{key}={typed(choice)}")
+        hint = f"; a file or folder of your own is dataset={kind} {own}"
     elif others:
         hint = f"; {choice} is a choice of {others[0]}: {others[0]}={choice}"
     else:

@@ -8,6 +8,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ssvae_cli.cli.overrides import quoted
@@ -74,10 +75,14 @@ def in_grammar(value: str | bool | list[str]) -> str:
     return quoted(value)
 
 
+def parsed_overrides(lines: list[str]) -> list[Override]:
+    """Overrides as Hydra reads them, with the choices that a glob such as prior=* stands for."""
+    return OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(lines)
+
+
 def name_by_what_varies(config: DictConfig) -> None:
     """Leave the keys that the whole sweep shares out of the names of its jobs' folders."""
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    parsed = parser.parse_overrides(raw(config, "hydra.overrides.task"))
+    parsed = parsed_overrides(raw(config, "hydra.overrides.task"))
     shared = [given.get_key_element() for given in parsed if not given.is_sweep_override()]
     override(config, EXCLUDED, [*OmegaConf.select(config, EXCLUDED), *shared])
 
@@ -87,8 +92,7 @@ def job_overrides(config: DictConfig) -> list[list[str]] | None:
     if not config.hydra.sweeper._target_.endswith(".BasicSweeper"):
         return None
     own = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    parsed = parser.parse_overrides([*own, *raw(config, "hydra.overrides.task")])
+    parsed = parsed_overrides([*own, *raw(config, "hydra.overrides.task")])
     return BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
 
 

@@ -69,11 +69,12 @@ class TrainState:
             },
         )
 
-    def load(self) -> None:
-        """Go on from the run's last checkpoint. Raises UserError where there is none, or one that does not fit."""
-        state = checkpoint.load(self.run)
-        checkpoint.refuse_other_data(self.run, state.get("data"), self.stored["data"])
-        with checkpoint.fitting(self.run):
+    def load(self, run: Path) -> None:
+        """Go on from the last checkpoint of `run`, which is that of rank zero. Raises UserError where there is none, or
+        one that does not fit."""
+        state = checkpoint.load(run)
+        checkpoint.refuse_other_data(run, state.get("data"), self.stored["data"])
+        with checkpoint.fitting(run):
             self.objective.load_state_dict(state["objective"])
             self.optimization.optimizer.load_state_dict(state["optimizer"])
             self._order.set_state(state["order"])
