@@ -10,11 +10,14 @@ import numpy as np
 import torch
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from torch import Tensor
 
 from ssvae_cli.cli import main as cli
+from ssvae_cli.datasets.base import CONTRACT, Data
+from ssvae_cli.instantiate.build import build
+from ssvae_cli.instantiate.groups import conf
 
 TINY = ["trainer.epochs=2", "trainer.eval_every=1", "trainer.batch_size=400", "trainer.device=cpu"]
 TINY += ["encoder.backbone.width=8"]
@@ -23,6 +26,7 @@ EQ23 = ["density.steps=10", "classifier.steps=5", "critic_fit.steps=5", "samples
 SHORT_FITS = ["evaluation.fitting_pairs=500", "evaluation.metrics.elbo.density.steps=10"]
 SHORT_FITS += [f"evaluation.metrics.eq23.{setting}" for setting in EQ23]
 PENALTY = "evaluation.metrics.probe.penalties=[0.1]"  # one fit of the probe, and not four
+FILE_RUN = ["trainer.epochs=1", "trainer.device=cpu", "trainer.batch_size=32", PENALTY]  # on a small file of data
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -78,6 +82,14 @@ def composed(*overrides: str, command: str = "train") -> DictConfig:
     GlobalHydra.instance().clear()
     with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
         return compose(command, overrides=list(overrides))
+
+
+def read_data(dataset: str, path, *overrides: str, fitted: dict | None = None) -> Data:
+    """A data set as its YAML file and the overrides build it."""
+    config = OmegaConf.load(conf() / "dataset" / f"{dataset}.yaml")
+    del config["defaults"]
+    given = [override.removeprefix("dataset.") for override in (f"path={path}", *overrides)]
+    return build(OmegaConf.merge(config, OmegaConf.from_dotlist(given)), "dataset", CONTRACT, fitted=fitted or {})
 
 
 def normal_pairs(count: int, dim: int, rho: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
