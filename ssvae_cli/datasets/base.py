@@ -126,14 +126,14 @@ def require_images(shape: Shape, choice: str, instead: str = "encoder=mlp takes 
 
 
 def limited(train: Split, limit: int | None) -> Split:
-    """`limit` of the training images; None: all."""
+    """`limit` of the training samples; None: all."""
     return train if limit is None else train.rows(limit_rows(len(train), limit))
 
 
 def limit_rows(total: int, limit: int | None) -> Tensor:
     """`limit` of `total` rows, None: all; the rows of a smaller limit are among those of a larger one."""
     valid = limit is None or 1 <= limit <= total
-    require(valid, f"limit must lie between 1 and {total}, the number of training images, or be null; got {limit}")
+    require(valid, f"limit must lie between 1 and {total}, the number of training samples, or be null; got {limit}")
     return draw(total, total if limit is None else limit)[0]
 
 

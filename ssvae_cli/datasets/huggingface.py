@@ -190,8 +190,11 @@ def _frame(part: "Dataset", label: str | None, kinds: list[str] | tuple[()]) -> 
 
 def _expanded(names: list[str], columns: list[str]) -> list[str]:
     """Names of columns, a column of lists by all its places."""
-    return [column for name in names for column in ([c for c in columns if re.match(rf"{re.escape(name)}\.\d+$", c)]
-            if name not in columns else [name]) or [name]]  # fmt: skip
+    found = []
+    for name in names:
+        places = [column for column in columns if re.fullmatch(rf"{re.escape(name)}\.\d+", column)]
+        found += places if places and name not in columns else [name]
+    return found
 
 
 def _image_files(part: "Dataset", image: str, path: str) -> list[Path | Encoded]:
