@@ -3,6 +3,7 @@
 import inspect
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
@@ -56,9 +57,18 @@ class EntropyEstimator(Estimator):
     estimates = frozenset({"entropy"})
 
     @abstractmethod
-    def forward(self, z: Tensor, *, posterior: Posterior, space: type[Space], side: int) -> Tensor:
+    def forward(
+        self,
+        z: Tensor,
+        *,
+        posterior: Posterior,
+        space: type[Space],
+        side: int,
+        mixture: Callable[[], Tensor] | None = None,
+    ) -> Tensor:
         """H(z) in nats, [], of the marginal Q from samples z, [B, D].
-        posterior: the batch's Q(z|x), from which z were sampled. space: where z lives. side: 0 for z, 1 for z'."""
+        posterior: the batch's Q(z|x), from which z were sampled. space: where z lives. side: 0 for z, 1 for z'.
+        mixture: gives log 1/B sum_j P(z_i|z'_j), [B], by the prior's conditionals; None where z has no partner."""
 
 
 def straight_through(value: Tensor, surrogate: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ class Classifier(EntropyEstimator):
         require_widths("hidden", hidden)
         self.networks = nn.ModuleList(mlp([latent_dim, *hidden, outputs]) for _ in range(2))
 
-    def forward(self, z, *, posterior, space, side):
+    def forward(self, z, *, posterior, space, side, mixture=None):
         network = self.networks[side]
         u, log_jacobian = space.standardiser(z)(z)
         frozen = {name: p.detach() for name, p in network.named_parameters()}

@@ -20,7 +20,7 @@ class LogDet(EntropyEstimator):
     name = "logdet"
     spaces = frozenset({"euclidean"})
 
-    def forward(self, z, *, posterior, space, side):
+    def forward(self, z, *, posterior, space, side, mixture=None):
         _, log_jacobian = Euclidean.standardiser(z)(z)
         return 0.5 * z.shape[1] * math.log(2 * math.pi * math.e) - log_jacobian.mean() - logdet_bias(*z.shape)
 
@@ -43,7 +43,7 @@ class Aggregate(EntropyEstimator):
     name = "aggregate"
     needs_density = True  # of Q(z|x)
 
-    def forward(self, z, *, posterior, space, side):
+    def forward(self, z, *, posterior, space, side, mixture=None):
         return math.log(len(z)) - posterior.log_prob_table(z).logsumexp(1).mean()
 
 
@@ -58,7 +58,7 @@ class KDE(EntropyEstimator):
 
     name = "kde"
 
-    def forward(self, z, *, posterior, space, side):
+    def forward(self, z, *, posterior, space, side, mixture=None):
         count, dim = z.shape
         if space.name == "sphere":  # Scott's factor times the samples' variance along each of the D - 1 tangents
             variance = (1 - z.detach().mean(0).square().sum()).clamp_min(1e-6) / (dim - 1)
@@ -91,7 +91,7 @@ class KNN(EntropyEstimator):
         require_at_least(1, k=k)
         self.k = k
 
-    def forward(self, z, *, posterior, space, side):
+    def forward(self, z, *, posterior, space, side, mixture=None):
         count, dim = z.shape
         require(self.k < count, f"k must be below the batch's {count} samples, got {self.k}")
         uniform = (torch.digamma(z.new_tensor(float(count))) - torch.digamma(z.new_tensor(float(self.k)))).item()

@@ -1,13 +1,15 @@
 """Priors P(z, z'): the scientific choice. One family per file; `base` says what a prior must answer."""
 
-from ssvae_cli.priors.base import Encoded, ExplicitPrior, HeldOut, NoSamples, Prior, ScorePrior
+from ssvae_cli.priors.base import Encoded, HeldOut, NoSamples, Prior
 from ssvae_cli.priors.conditional import Laplace, Student
 from ssvae_cli.priors.energy import Energy
+from ssvae_cli.priors.explicit import ExplicitPrior
 from ssvae_cli.priors.gaussian import Gaussian
 from ssvae_cli.priors.infonce import InfoNCE
 from ssvae_cli.priors.linear_dynamics import LinearDynamics
 from ssvae_cli.priors.mi import MI
 from ssvae_cli.priors.mixture import Mixture
+from ssvae_cli.priors.scored import ScorePrior
 from ssvae_cli.priors.shared_latent import SharedLatent
 from ssvae_cli.priors.unstructured import UnstructuredLaplace, UnstructuredNormal, UnstructuredSphere
 from ssvae_cli.priors.vmf import VMF

@@ -11,7 +11,7 @@ from ssvae_cli.distributions import laplace
 from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.distributions.spaces import SPACES
 from ssvae_cli.errors import require_above
-from ssvae_cli.priors.base import ExplicitPrior
+from ssvae_cli.priors.explicit import ExplicitPrior
 
 
 class Conditional(ExplicitPrior):
@@ -22,27 +22,42 @@ class Conditional(ExplicitPrior):
     draw(like, generator), samples in the shape of `like`. scale: of the step; its initial value if learned.
     """
 
-    def __init__(self, *, latent_dim: int, scale: float, learn: bool, space: Literal["euclidean", "box"]):
-        super().__init__()
+    learned = ("scale",)
+
+    def __init__(self, *, latent_dim: int, scale: float, learn: bool, space: Literal["euclidean", "box"], **common):
+        super().__init__(**common)
         require_above(0, scale=scale)
         self.log_scale = nn.Parameter(torch.full((latent_dim,), math.log(scale)), requires_grad=learn)
         self.space = SPACES[space]
 
+    @property
+    def scale(self) -> Tensor:
+        """Of the step in each dimension, [D]."""
+        return self.log_scale.exp()
+
     def log_prob(self, z: Tensor, z_prime: Tensor) -> Tensor:
-        scale = self.log_scale.exp()
-        log_p = self.log_step((z_prime - z) / scale) - self.log_scale
+        return self.space.log_prob(z) + self.log_conditional(z, z_prime)
+
+    def log_marginal(self, z: Tensor, side: int = 0) -> Tensor | None:
+        return self.space.log_prob(z) if side == 0 else None
+
+    def log_conditional(self, z: Tensor, z_prime: Tensor) -> Tensor:
+        log_p = self.log_step((z_prime - z) / self.scale) - self.log_scale
         if self.space.name == "box":
-            log_p = log_p - self.log_mass(z / scale, (1 - z) / scale)
-        return self.space.log_prob(z) + log_p.sum(1)
+            log_p = log_p - self.log_mass(z / self.scale, (1 - z) / self.scale)
+        return log_p.sum(-1)
 
     @torch.no_grad()
     def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         z = self.space.sample(self.log_scale.new_empty(count, dim), generator)
-        scale = self.log_scale.exp()
-        z_prime = z + scale * self.draw(z, generator)
+        return z, self.sample_conditional(z, generator)
+
+    @torch.no_grad()
+    def sample_conditional(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        z_prime = z + self.scale * self.draw(z, generator)
         while self.space.name == "box" and (outside := (z_prime < 0) | (z_prime > 1)).any():
-            z_prime = torch.where(outside, z + scale * self.draw(z, generator), z_prime)
-        return z, z_prime
+            z_prime = torch.where(outside, z + self.scale * self.draw(z, generator), z_prime)
+        return z_prime
 
 
 class Laplace(Conditional):

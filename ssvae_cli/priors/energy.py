@@ -2,7 +2,7 @@
 
 import torch
 
-from ssvae_cli.priors.base import ScorePrior, draw_distinct
+from ssvae_cli.priors.scored import ScorePrior, draw_distinct
 
 
 class Energy(ScorePrior):

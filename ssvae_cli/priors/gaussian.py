@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from ssvae_cli.device import floats
 from ssvae_cli.errors import require
-from ssvae_cli.priors.base import ExplicitPrior
+from ssvae_cli.priors.normal import NormalPrior
 
 Covariance = Literal["correlation", "full"] | list[list[float]]
 
 
-class Gaussian(ExplicitPrior):
+class Gaussian(NormalPrior):
     """P(z, z') jointly normal with mean 0 (design: section 4 of the paper leaves the explicit prior free).
 
     covariance: `correlation`, unit variances and a correlation for each pair (z_d, z'_d), fixed or learned; `full`,
@@ -23,8 +23,10 @@ class Gaussian(ExplicitPrior):
     which is I at r = rho.
     """
 
-    def __init__(self, *, latent_dim: int, correlation: float, learn: bool, covariance: Covariance):
-        super().__init__()
+    learned = ("correlation",)
+
+    def __init__(self, *, latent_dim: int, correlation: float, learn: bool, covariance: Covariance, **common):
+        super().__init__(**common)
         require(-1 < correlation < 1, f"correlation must lie between -1 and 1, both excluded, got {correlation}")
         require(learn or covariance != "full", "covariance=full needs learn=true, or give the matrix or correlation")
         self.covariance = "correlation" if covariance == "correlation" else "full"
@@ -41,27 +43,21 @@ class Gaussian(ExplicitPrior):
 
     @property
     def correlation(self) -> Tensor:
-        """Of each dimension, [D], in (-1, 1)."""
+        """Of z_d with z'_d in each dimension, [D], in (-1, 1)."""
+        if self.covariance == "full":
+            covariance = torch.cholesky_inverse(self.whiten.triu(), upper=True)
+            deviations, half = covariance.diagonal().sqrt(), len(covariance) // 2
+            return covariance[:half, half:].diagonal() / (deviations[:half] * deviations[half:])
         return torch.tanh(self.fixed if self.raw is None else self.raw)
 
-    def log_prob(self, z: Tensor, z_prime: Tensor) -> Tensor:
-        normaliser = z.shape[1] * math.log(2 * math.pi)
+    def whitening(self) -> tuple[Tensor, Tensor, Tensor]:
         if self.covariance == "full":
-            upper = self.whiten.triu()
-            white = torch.cat([z, z_prime], 1) @ upper.T
-            return -0.5 * (white**2).sum(1) + upper.diagonal().abs().log().sum() - normaliser
-        r = self.correlation
-        left = 1 - r**2
-        squared = (z**2 - 2 * r * z * z_prime + z_prime**2) / left
-        return -0.5 * (squared + left.log()).sum(1) - normaliser
-
-    def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        like = next(self.buffers(), next(self.parameters(), torch.empty(0)))
-        noise = torch.randn(count, 2 * dim, dtype=like.dtype, device=like.device, generator=generator)
-        if self.covariance == "full":
-            return torch.linalg.solve_triangular(self.whiten.triu(), noise.T, upper=True).T.chunk(2, dim=1)
-        z, e = noise.chunk(2, dim=1)
-        return z, self.correlation * z + (1 - self.correlation**2).sqrt() * e
+            f, g = self.whiten.triu().chunk(2, dim=1)
+        else:  # z is white, and so is (z' - r z) / sqrt(1 - r^2)
+            r, one = self.correlation, torch.eye(len(self.correlation)).to(self.correlation)
+            root = (1 - r**2).rsqrt()
+            f, g = torch.cat([one, torch.diag(-r * root)]), torch.cat([torch.zeros_like(one), torch.diag(root)])
+        return f, g, f.new_zeros(len(f))
 
 
 def _checked(covariance: list[list[float]], size: int) -> Tensor:

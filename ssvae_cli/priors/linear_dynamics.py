@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from ssvae_cli.distributions.spaces import cholesky
 from ssvae_cli.errors import require
-from ssvae_cli.priors.base import ExplicitPrior
+from ssvae_cli.priors.normal import NormalPrior
 
 
-class LinearDynamics(ExplicitPrior):
+class LinearDynamics(NormalPrior):
     """P(z) = N(m, S0), P(z'|z) = N(A z + b, S), all learned: slow features, oscillations, a Kalman filter's model.
 
     stationary: z' is distributed as z, S0 = A S0 A^T + S, with the spectral radius of A below 1. Every such model is
@@ -19,8 +19,10 @@ class LinearDynamics(ExplicitPrior):
     persistence: C = persistence I initially, in [0, 1).
     """
 
-    def __init__(self, *, latent_dim: int, stationary: bool, persistence: float):
-        super().__init__()
+    learned = ("spectral_radius", "transition")
+
+    def __init__(self, *, latent_dim: int, stationary: bool, persistence: float, **common):
+        super().__init__(**common)
         require(0 <= persistence < 1, f"persistence must lie in [0, 1), got {persistence}")
         one, strength = torch.eye(latent_dim), persistence / math.sqrt(1 - persistence**2)
         self.stationary = stationary
@@ -43,30 +45,28 @@ class LinearDynamics(ExplicitPrior):
         step = root @ torch.linalg.inv(k)
         return a, self.mean - a @ self.mean, step @ step.T
 
-    def log_prob(self, z: Tensor, z_prime: Tensor) -> Tensor:
-        white = self.white.tril()
-        u = (z - self.mean) @ white.T
-        if self.stationary:
-            k = self._k()
-            step = (z_prime - self.mean) @ white.T @ k.T - u @ self.pull.T
-            volume = _log_det(white) + _log_det(k)
-        else:
-            white_step = self.white_step.tril()
-            step = (z_prime - z @ self.matrix.T - self.shift) @ white_step.T
-            volume = _log_det(white_step)
-        return self.space.log_prob(u) + _log_det(white) + self.space.log_prob(step) + volume
+    @property
+    def transition(self) -> Tensor:
+        """A, [D, D]."""
+        return self.parameters_of_the_step()[0]
 
-    @torch.no_grad()
-    def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        a, b, s = self.parameters_of_the_step()
-        u, e = (self.space.sample(self.mean.new_empty(count, dim), generator) for _ in range(2))
-        z = self.mean + torch.linalg.solve_triangular(self.white.tril(), u.T, upper=False).T
-        return z, z @ a.T + b + e @ cholesky(s).T
+    @property
+    def spectral_radius(self) -> Tensor:
+        """Of A, []: below 1 in a stationary process."""
+        return torch.linalg.eigvals(self.transition).abs().max()
+
+    def whitening(self) -> tuple[Tensor, Tensor, Tensor]:
+        """z - m, white, and the step, white."""
+        white = self.white.tril()
+        if self.stationary:
+            from_z, to_z_prime = -self.pull @ white, self._k() @ white
+            shift = -(from_z + to_z_prime) @ self.mean
+        else:
+            to_z_prime = self.white_step.tril()
+            from_z, shift = -to_z_prime @ self.matrix, -to_z_prime @ self.shift
+        f, g = torch.cat([white, from_z]), torch.cat([torch.zeros_like(white), to_z_prime])
+        return f, g, torch.cat([-white @ self.mean, shift])
 
     def _k(self) -> Tensor:
         one = torch.eye(len(self.pull), dtype=self.pull.dtype, device=self.pull.device)
         return cholesky(one + self.pull @ self.pull.T)
-
-
-def _log_det(triangular: Tensor) -> Tensor:
-    return triangular.diagonal().abs().log().sum()

@@ -1,6 +1,6 @@
 """The MI prior: P(z, z') = Q(z, z'), under which the ELBO is the mutual information."""
 
-from ssvae_cli.priors.base import ScorePrior
+from ssvae_cli.priors.scored import ScorePrior
 
 
 class MI(ScorePrior):

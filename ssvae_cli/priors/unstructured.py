@@ -8,7 +8,7 @@ from torch import Tensor
 from ssvae_cli.distributions import laplace
 from ssvae_cli.distributions.posterior import Posterior
 from ssvae_cli.distributions.spaces import SPACES
-from ssvae_cli.priors.base import ExplicitPrior
+from ssvae_cli.priors.explicit import ExplicitPrior
 
 
 class Unstructured(ExplicitPrior):
@@ -18,11 +18,14 @@ class Unstructured(ExplicitPrior):
     views = 1
     largest_elbo = 0.0
 
+    def __init__(self):
+        super().__init__()  # P(z) alone: there is no other marginal
+
     def log_prob(self, z: Tensor) -> Tensor:
         """log P(z), [B, D] -> [B], nats."""
         return self.space.log_prob(z)
 
-    def log_marginal(self, z: Tensor) -> Tensor:
+    def log_marginal(self, z: Tensor, side: int = 0) -> Tensor:
         return self.log_prob(z)
 
     def log_joint(self, latents):

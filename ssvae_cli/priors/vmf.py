@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ssvae_cli.distributions.spaces import SPACES
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser, sample
 from ssvae_cli.errors import require, require_above
-from ssvae_cli.priors.base import ExplicitPrior
+from ssvae_cli.priors.explicit import ExplicitPrior
 
 
 class VMF(ExplicitPrior):
@@ -17,9 +17,10 @@ class VMF(ExplicitPrior):
     log-likelihood of this prior (Zimmermann et al. 2021). concentration: kappa; its initial value if learned."""
 
     space = SPACES["sphere"]
+    learned = ("concentration",)
 
-    def __init__(self, *, latent_dim: int, concentration: float, learn: bool):
-        super().__init__()
+    def __init__(self, *, latent_dim: int, concentration: float, learn: bool, **common):
+        super().__init__(**common)
         require(latent_dim >= 2, f"a sphere needs encoder.latent_dim of at least 2, got {latent_dim}")
         require_above(0, concentration=concentration)
         self.log_concentration = nn.Parameter(torch.tensor(math.log(concentration)), requires_grad=learn)
@@ -30,9 +31,24 @@ class VMF(ExplicitPrior):
         return self.log_concentration.exp()
 
     def log_prob(self, z: Tensor, z_prime: Tensor) -> Tensor:
-        kappa = self.concentration
-        return self.space.log_prob(z) + log_normaliser(kappa, z.shape[1]) + kappa * (z * z_prime).sum(1)
+        return self.space.log_prob(z) + self.log_conditional(z, z_prime)
 
+    def log_marginal(self, z: Tensor, side: int = 0) -> Tensor:
+        return self.space.log_prob(z)
+
+    def log_conditional(self, z: Tensor, z_prime: Tensor) -> Tensor:
+        kappa = self.concentration
+        return log_normaliser(kappa, z.shape[-1]) + kappa * (z * z_prime).sum(-1)
+
+    def log_given(self, latents, side):
+        kappa, own, other = self.concentration, latents[side], latents[1 - side]
+        return log_normaliser(kappa, own.shape[1]) + kappa * own @ other.T
+
+    @torch.no_grad()
     def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         z = self.space.sample(self.log_concentration.new_empty(count, dim), generator)
-        return z, sample(z, self.concentration, generator)
+        return z, self.sample_conditional(z, generator)
+
+    @torch.no_grad()
+    def sample_conditional(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return sample(z, self.concentration, generator)

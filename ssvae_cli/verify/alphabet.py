@@ -55,7 +55,7 @@ class LetterPrior(ExplicitPrior):
 class LetterEntropy(EntropyEstimator):
     """H(z) of the frequencies of the letters."""
 
-    def forward(self, z, *, posterior, space, side):
+    def forward(self, z, *, posterior, space, side, mixture=None):
         return torch.special.entr(z[:, 0].long().bincount() / z.new_tensor(float(len(z)))).sum()
 
 
