@@ -12,13 +12,14 @@ from ssvae_cli.device import Precision, full_precision
 from ssvae_cli.distributed.collectives import all_reduce_mean
 from ssvae_cli.distributions.posterior import Posterior
 from ssvae_cli.encoders.base import CONTRACT as ENCODER
-from ssvae_cli.encoders.base import with_density
 from ssvae_cli.errors import UserError, allowed, require
 from ssvae_cli.estimators.base import CONTRACT as ESTIMATOR
 from ssvae_cli.estimators.base import Estimator
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.instantiate.groups import conf
 from ssvae_cli.instantiate.types import choice_of
+from ssvae_cli.posteriors import CONTRACT as POSTERIOR
+from ssvae_cli.posteriors import with_density
 from ssvae_cli.priors.base import CONTRACT as PRIOR
 from ssvae_cli.priors.base import Encoded, Prior
 
@@ -103,7 +104,7 @@ def require_vae(encoder: nn.Module, prior: Prior, estimator: Estimator | None) -
     require(hasattr(prior, "posterior_kl"), fault)
     fault = f"{VAE}, with its KL in closed form: estimator={getattr(estimator, 'name', '')} has nothing to estimate"
     require(estimator is None, f"{fault}; allowed: analytic")
-    require(encoder.stochastic, f"{VAE} and needs encoder.posterior=gaussian, got deterministic")
+    require(encoder.stochastic, f"{VAE} and needs posterior=gaussian, got deterministic")
 
 
 def require_match(encoders: dict[str, nn.Module], prior: Prior, estimator: Estimator | None) -> None:
@@ -113,14 +114,15 @@ def require_match(encoders: dict[str, nn.Module], prior: Prior, estimator: Estim
         fault = f"estimator={name} cannot serve prior={choice_of(type(prior))}"
         raise UserError(f"{fault}; {allowed(name, serving_choices(prior))}")
     delta = next((key for key, encoder in encoders.items() if not encoder.stochastic), None)
-    fault = f"estimator={name} needs a stochastic posterior, got {delta}.posterior=deterministic"
-    remedy = ", ".join(with_density(prior.space)) or "none on this space"
+    fault = f"estimator={name} needs a stochastic posterior, and that of {delta} is a delta"
+    remedy = ", ".join(f"posterior={name}" for name in with_density(prior.space)) or "none on this space"
     require(delta is None or not estimator.needs_density, f"{fault}; allowed: {remedy}")
 
 
 def serves(prior: Prior, estimator: type[Estimator]) -> bool:
     """Whether a class of estimators estimates the prior's quantity in the prior's space."""
-    return prior.quantity in estimator.estimates and prior.space.name in estimator.spaces
+    fits = prior.quantity in estimator.estimates and prior.space.name in estimator.spaces
+    return fits and not (estimator.needs_partner and prior.views == 1)
 
 
 def serving_choices(prior: Prior) -> list[str]:
@@ -149,11 +151,12 @@ def make_objective(cfg: DictConfig, shape: Shape, shape_prime: Shape) -> Objecti
     remedy = "give encoder_prime=separate, or an encoder of another kind by encoder@encoder_prime=..."
     fits = prime is not None or prior.views == 1 or shape == shape_prime
     require(fits, f"encoder_prime=shared: {fault}; {remedy}")
-    encoder = build(cfg.encoder, "encoder", ENCODER, shape=shape, space=prior.space)
+    of_z = {"space": prior.space, "posterior": build(cfg.posterior, "posterior", POSTERIOR)}
+    encoder = build(cfg.encoder, "encoder", ENCODER, shape=shape, **of_z)
     if prime is not None:
         if isinstance(prime, DictConfig):
             prime = OmegaConf.masked_copy(prime, [key for key in prime if key != "latent_dim"])
-        prime = build(prime, "encoder_prime", ENCODER, shape=shape_prime, space=prior.space, latent_dim=dim)
+        prime = build(prime, "encoder_prime", ENCODER, shape=shape_prime, latent_dim=dim, **of_z)
     return Objective(
         encoder=encoder,
         encoder_prime=prime,

@@ -21,9 +21,11 @@ class Optimization(ABC):
     weight_decay: float
     warmup: float
     clip: float | None
+    prior_lr: float = 1.0  # of the prior's own parameters, a multiple of lr
 
     def __post_init__(self):
         require_above(0, lr=self.lr)
+        require_at_least(0, prior_lr=self.prior_lr)
         require_at_least(0, weight_decay=self.weight_decay)
         require(0 <= self.warmup < 1, f"warmup must be a fraction of all steps, in [0, 1), got {self.warmup}")
         require(self.clip is None or self.clip > 0, f"clip must be above 0 or null, got {self.clip}")
@@ -32,13 +34,20 @@ class Optimization(ABC):
     def optimizer_of(self, groups: list[dict]) -> torch.optim.Optimizer:
         """The torch optimizer over parameter groups."""
 
-    def attach(self, modules: Iterable[nn.Module], total_steps: int) -> "Optimization":
-        """Take the parameters of `modules`; biases, norms and scalars are not decayed. Raises UserError for none."""
+    def attach(
+        self, modules: Iterable[nn.Module], total_steps: int, *, of_prior: Iterable[nn.Parameter] = ()
+    ) -> "Optimization":
+        """Take the parameters of `modules`; biases, norms and scalars are not decayed, nor are those `of_prior`, which
+        learn at prior_lr times the rate. Raises UserError for none."""
         self.parameters = list(dict.fromkeys(p for m in modules for p in m.parameters() if p.requires_grad))
         require(len(self.parameters) > 0, "nothing to train: neither encoder, prior nor estimator has parameters")
-        decayed = [p for p in self.parameters if p.ndim > 1]
-        others = [p for p in self.parameters if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        apart = set(of_prior)
+        shared = [p for p in self.parameters if p not in apart]
+        groups = [
+            {"params": [p for p in shared if p.ndim > 1], "weight_decay": self.weight_decay, "times": 1.0},
+            {"params": [p for p in shared if p.ndim <= 1], "weight_decay": 0.0, "times": 1.0},
+            {"params": [p for p in self.parameters if p in apart], "weight_decay": 0.0, "times": self.prior_lr},
+        ]
         self.optimizer = self.optimizer_of([g for g in groups if g["params"]])
         self.total_steps = total_steps
         return self
@@ -55,7 +64,7 @@ class Optimization(ABC):
         """Clip, update, clear. Returns the gradient's norm before clipping, []."""
         norm = nn.utils.clip_grad_norm_(self.parameters, math.inf if self.clip is None else self.clip)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate(step)
+            group["lr"] = self.rate(step) * group["times"]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return norm

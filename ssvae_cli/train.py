@@ -38,6 +38,7 @@ from ssvae_cli.tracking.console import Display, Stages, closing_table
 from ssvae_cli.tracking.tracker import Tracker
 from ssvae_cli.training.checkpoint import resolved_yaml
 from ssvae_cli.training.collapse import CollapseWatch
+from ssvae_cli.training.exploitation import ExploitationWatch
 from ssvae_cli.training.nan_guard import NanGuard
 from ssvae_cli.training.signals import SafePoint
 from ssvae_cli.training.state import TrainState
@@ -64,7 +65,9 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     batch_size = trainer.distinct_batch_of(len(data.train), world_size())
     objective.prior.require_memory(batch_size, device)
     steps_per_epoch = len(data.train) // batch_size
-    optimization = build(cfg.optimizer, "optimizer").attach([objective], trainer.epochs * steps_per_epoch)
+    optimization = build(cfg.optimizer, "optimizer").attach(
+        [objective], trainer.epochs * steps_per_epoch, of_prior=objective.prior.own_parameters()
+    )
     untrained = copy.deepcopy(objective)
     nan_guard = NanGuard(objective, device)
     stored = {
@@ -105,6 +108,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
             write_json(run / SPLIT, listing)
         save()  # from here on the run can be resumed
     collapse = CollapseWatch(cfg.encoder.latent_dim, trainer.epochs * steps_per_epoch)
+    exploitation = ExploitationWatch(objective, samples=len(data.train), information=pairs.mi(data))
     done = state.epoch * steps_per_epoch + state.step
     display = Display(trainer.epochs, steps_per_epoch, done=done, batch_size=batch_size)
     with SafePoint() as safe, display:
@@ -143,6 +147,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
             if not is_rank_zero():
                 continue  # rank zero evaluates, logs and saves
             values["optimizer/lr"] = optimization.rate((epoch + 1) * steps_per_epoch - 1)
+            values |= law(objective)
+            exploitation.look(values["elbo/train"])
             if (epoch + 1) % trainer.eval_every == 0 or epoch + 1 == trainer.epochs:
                 reading = evaluation.reading(objective, pairs, data, untrained)
                 values |= evaluation(reading, "validation")
@@ -161,14 +167,17 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     seen = trainer.epochs * steps_per_epoch * batch_size
     with Stages("reading test", len(evaluation.metrics)) as stages:
         values = evaluation(reading, "test", stages.begin)
-    summary = values | {
+    versions = f"ssvae {ssvae_cli.__version__}, torch {torch.__version__}, torchvision {torchvision.__version__}"
+    summary = {
+        **values,
+        **law(objective),
         "time/train_s": state.train_s,
         "throughput/images_per_s": seen / state.train_s if state.train_s else None,
         "data/log_n_test": math.log(len(data.test)),
         "data/mi_true": pairs.mi(data),
         "seed": cfg.seed,
         "device": device_name(device),
-        "versions": f"ssvae {ssvae_cli.__version__}, torch {torch.__version__}, torchvision {torchvision.__version__}",
+        "versions": versions,
     }
     step = trainer.epochs * steps_per_epoch
     for name, figure in [*pictures(reading), ("curves", curves(tracker.history(), summary))]:
@@ -180,6 +189,16 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     closing_table(summary)
     log.info("run: %s", run)
     return summary
+
+
+def law(objective: Objective) -> dict[str, float]:
+    """The parameters of an explicit prior, as prior/<name>; of several dimensions the mean and the extremes."""
+    found = {}
+    for name, values in objective.prior.described().items():
+        found[f"prior/{name}"] = values.mean().item()
+        if values.ndim:
+            found |= {f"prior/{name}/least": values.min().item(), f"prior/{name}/largest": values.max().item()}
+    return found
 
 
 def device_name(device: torch.device) -> str:

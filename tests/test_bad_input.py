@@ -68,7 +68,7 @@ CASES = {
     "wrong type": ("train trainer.batch_size=many", "trainer.batch_size", "an integer", "'many'"),
     "wrong type, a float": ("train trainer.epochs=1.5", "trainer.epochs", "an integer", "1.5"),
     "wrong type, a list": ("train prior.critic.temperature=[1]", "prior.critic.temperature", "a number"),
-    "wrong choice": ("train encoder.posterior=gausian", "encoder.posterior", "did you mean 'gaussian'"),
+    "wrong choice": ("train prior.marginal=encodr", "prior.marginal", "did you mean 'encoder'"),
     "wrong direction": ("train prior.direction=forwards", "prior.direction", "did you mean 'forward'"),
     "seed is no number": ("train seed=one", "seed", "an integer"),
     "seed of bench is no number": ("bench seed=one", "seed must be an integer of at least 0, got 'one'"),
@@ -112,8 +112,8 @@ CASES = {
     "decoder with the wrong prior": ("train decoder=conv prior=infonce", "decoder=conv", "prior=unstructured_normal"),
     "decoder and estimator": ("train decoder=conv estimator=kde", "estimator=kde", "decoder=conv", "allowed: analytic"),
     "decoder with a delta": (
-        "train decoder=conv prior=unstructured_normal encoder.posterior=deterministic",
-        "decoder=conv is the ordinary VAE and needs encoder.posterior=gaussian",
+        "train decoder=conv prior=unstructured_normal posterior=deterministic",
+        "decoder=conv is the ordinary VAE and needs posterior=gaussian",
     ),
     "views of vectors": ("train dataset=gaussian pairs=simclr", "need images", "are [10]", "pairs=noise"),
     "latents of two lengths": (
@@ -177,12 +177,18 @@ CASES = {
         "prior.covariance must be 4 rows of 4",
     ),
     "a posterior off the prior's space": (
-        "train prior=vmf encoder.posterior=gaussian",
-        "encoder.posterior=gaussian",
+        "train prior=vmf posterior=gaussian",
+        "posterior=gaussian",
         "sphere); allowed: deterministic, power_spherical",
     ),
     "logdet on the sphere": ("train prior=vmf estimator=logdet", "logdet", "prior=vmf", "classifier"),
-    "a mixture of deltas": ("train prior=gaussian estimator=aggregate", "aggregate", "posterior=deterministic"),
+    "a mixture of deltas": ("train prior=gaussian estimator=aggregate", "aggregate", "allowed: posterior=gaussian"),
+    "a posterior that vanishes": ("train posterior=gaussian posterior.least_std=0", "posterior.least_std", "above 0"),
+    "conditionals of one latent": (
+        "train prior=unstructured_normal estimator=conditionals",
+        "conditionals",
+        "aggregate",
+    ),
     "resume from nowhere": ("train resume=nowhere", "resume=nowhere", "folder of a run"),
     "class that cannot be imported": ("train prior._target_=ssvae_cli.priors.Nope", "prior._target_", "imported"),
 }

@@ -57,7 +57,7 @@ def test_one_dimension_has_rank_one(caplog):
 
 @pytest.mark.parametrize("weight, warned", [(0.0, True), (30.0, False)], ids=["ignores x", "reads x"])
 def test_a_posterior_that_ignores_x_is_warned_of_and_one_that_reads_it_is_not(weight, warned, caplog):
-    config = composed("encoder.posterior=gaussian", "encoder.backbone.width=4", "encoder.latent_dim=4")
+    config = composed("posterior=gaussian", "encoder.backbone.width=4", "encoder.latent_dim=4")
     data, pairs = digits(), Noise(std=0.5)
     objective = make_objective(config, *pairs.shapes(data)).eval()
     with torch.no_grad():

@@ -22,7 +22,7 @@ SPLITS = ("train", "validation", "test")
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "gaussian"
-    train(run, "encoder.posterior=gaussian", "trainer.epochs=1")
+    train(run, "posterior=gaussian", "trainer.epochs=1")
     return run
 
 

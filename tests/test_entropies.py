@@ -12,10 +12,10 @@ import torch
 from ssvae_cli.distributions.spaces import SPACES, log_area
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser, mean_cosine
 from ssvae_cli.distributions.von_mises_fisher import sample as vmf_sample
-from ssvae_cli.encoders import Gaussian, PowerSpherical
 from ssvae_cli.errors import UserError
 from ssvae_cli.estimators import KDE, KNN, Aggregate, Classifier, LogDet, Telescoping
 from ssvae_cli.estimators.entropies import logdet_bias
+from ssvae_cli.posteriors import Gaussian, PowerSpherical
 
 EUCLIDEAN, SPHERE, BOX = SPACES.values()
 SKEW = torch.tensor([[2.0, 0, 0], [1, 0.5, 0], [0, 1, 1]], dtype=torch.float64)
@@ -72,6 +72,10 @@ def test_the_bias_of_logdet_is_wisharts():
     assert abs(values.mean().item() - logdet_bias(12, 5)) < 4 * error
 
 
+def gaussian(parameters):
+    return Gaussian(least_std=0.0025, largest_std=7.5)(parameters, EUCLIDEAN)
+
+
 def of(estimator, z, space, posterior=None):
     """H(z) of one batch."""
     return estimator(z, posterior=posterior, space=space, side=0)
@@ -116,7 +120,7 @@ def test_the_mixture_of_posteriors_understates_and_stops_at_its_ceiling():
     g = torch.Generator().manual_seed(0)
     for std, reaches in ((1.0, True), (1e-2, False)):
         parameters = [_gaussian_parameters(torch.randn(256, 3, generator=g), std) for _ in range(40)]
-        posteriors = [Gaussian(p) for p in parameters]
+        posteriors = [gaussian(p) for p in parameters]
         z = torch.cat([p.sample(g) for p in posteriors])
         value, error = read(Aggregate(), z, EUCLIDEAN, posteriors)
         truth = 1.5 * math.log(2 * math.pi * math.e * (1 + std**2))
@@ -159,7 +163,7 @@ def test_power_spherical_has_the_density_of_its_samples():
     """Its density integrates to one, E cos is the closed form, and gradients reach both parameters."""
     torch.manual_seed(0)
     parameters = torch.randn(1, 5).repeat(100_000, 1).requires_grad_()
-    posterior = PowerSpherical(parameters)
+    posterior = PowerSpherical()(parameters, SPHERE)
     z = posterior.sample()
     assert torch.allclose(z.norm(dim=1), torch.ones(len(z)), atol=1e-5)
     uniform = SPHERE.sample(z.detach())

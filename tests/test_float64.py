@@ -26,7 +26,7 @@ from ssvae_cli.training import checkpoint
 
 FINE = 1 + 1e-10 * np.random.default_rng(0).standard_normal((120, 3))  # all 1 in float32
 CASES = [[f"prior={path.stem}"] for path in sorted((conf() / "prior").glob("*.yaml"))]
-CASES += [["decoder=conv"], ["estimator=queue"], ["prior=vmf", "encoder.posterior=power_spherical"], ["pairs=simclr"]]
+CASES += [["decoder=conv"], ["estimator=queue"], ["prior=vmf", "posterior=power_spherical"], ["pairs=simclr"]]
 
 
 def float_types(*tensors: torch.Tensor) -> set[torch.dtype]:
@@ -75,7 +75,7 @@ def run(tmp_path_factory) -> Path:
     """A run of one epoch on vectors, continued to two."""
     folder = tmp_path_factory.mktemp("float64")
     np.savez(folder / "x.npz", x=FINE)
-    data = [f"dataset.path={folder}/x.npz", "dataset=npz", "pairs=noise", "encoder=mlp", "encoder.posterior=gaussian"]
+    data = [f"dataset.path={folder}/x.npz", "dataset=npz", "pairs=noise", "encoder=mlp", "posterior=gaussian"]
     few = ["trainer.device=cpu", "trainer.epochs=1", "encoder.backbone.hidden=[8]", "encoder.projector=[]", PENALTY]
     few += ["evaluation.metrics.eq23.samples=50"]
     assert ssvae("train", *data, *few, "trainer.precision=float64", f"hydra.run.dir={folder}/run") == 0

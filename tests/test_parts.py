@@ -9,7 +9,8 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 from helpers import composed
 from ssvae_cli import critics
 from ssvae_cli.decoders import ConvDecoder
-from ssvae_cli.encoders import ConvNet, Gaussian
+from ssvae_cli.distributions.spaces import SPACES
+from ssvae_cli.encoders import ConvNet
 from ssvae_cli.encoders.torchvision_models import TorchvisionModel
 from ssvae_cli.errors import UserError
 from ssvae_cli.estimators import Classifier
@@ -18,7 +19,12 @@ from ssvae_cli.estimators.entropies import logdet_bias
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.objective import make_objective
 from ssvae_cli.optimizers import AdamW
+from ssvae_cli.posteriors import Gaussian, LogitNormal
 from ssvae_cli.priors import Encoded, UnstructuredNormal
+
+
+def gaussian(parameters):
+    return Gaussian(least_std=0.0025, largest_std=7.5)(parameters, SPACES["euclidean"])
 
 
 def test_a_stride_of_2_halves_the_image_before_all_else():
@@ -35,8 +41,8 @@ def test_a_stride_of_2_halves_the_image_before_all_else():
 @pytest.mark.parametrize("kind", ["convnet", "mlp", "resnet18", "torchvision"])
 def test_every_encoder_takes_small_images_to_features_and_a_posterior(kind, posterior, shape):
     names = ["encoder.backbone.name=resnet18"] if kind == "torchvision" else []
-    config = composed(f"encoder={kind}", f"encoder.posterior={posterior}", "encoder.latent_dim=16", *names)
-    encoder = build(config.encoder, "encoder", shape=shape)
+    config = composed(f"encoder={kind}", f"posterior={posterior}", "encoder.latent_dim=16", *names)
+    encoder = build(config.encoder, "encoder", shape=shape, posterior=build(config.posterior, "posterior"))
     x = torch.randn(3, *shape)
     assert encoder.features(x).shape == (3, encoder.backbone.out_dim)
     posterior = encoder(x)
@@ -69,8 +75,28 @@ def test_images_too_small_for_a_model_are_refused_in_a_line():
     assert "\n" not in str(error.value)
 
 
+def test_a_posterior_in_the_box_is_a_density_there_and_its_samples_come_from_it():
+    parameters = torch.tensor([[0.5, -1.0, 0.3, -0.5]], dtype=torch.float64)
+    posterior = LogitNormal(least_std=0.1, largest_std=2.0)(parameters, SPACES["box"])
+    side = (torch.arange(400, dtype=torch.float64) + 0.5) / 400
+    grid = torch.cartesian_prod(side, side)
+    density = posterior.log_prob(grid).exp()
+    assert abs(density.mean().item() - 1) < 1e-4
+    assert torch.equal(posterior.log_prob_table(grid[:5])[:, 0], posterior.log_prob(grid[:5]))
+    many = LogitNormal(least_std=0.1, largest_std=2.0)(parameters.expand(200_000, -1), SPACES["box"])
+    z = many.sample(torch.Generator().manual_seed(0))
+    expected = (density[:, None] * grid).mean(0)
+    assert torch.allclose(z.mean(0), expected, atol=4 * z.std(0).max().item() / math.sqrt(len(z)))
+
+
+def test_a_posteriors_noise_stays_within_its_bounds():
+    raw = torch.tensor([[0.0, 0.0, -1e4, 1e4]])
+    log_std = Gaussian(least_std=0.05, largest_std=2.0)(raw, SPACES["euclidean"]).log_std
+    assert torch.allclose(log_std.exp(), torch.tensor([[0.05, 2.0]]))
+
+
 def test_the_gaussian_posterior_agrees_with_torchs_normal():
-    posterior = Gaussian(torch.randn(5, 8))
+    posterior = gaussian(torch.randn(5, 8))
     normal = Normal(posterior.mean, posterior.log_std.exp())
     z = posterior.sample()
     assert torch.allclose(posterior.log_prob(z), normal.log_prob(z).sum(1), atol=1e-5)
@@ -81,7 +107,7 @@ def test_the_gaussian_posterior_agrees_with_torchs_normal():
 def test_the_reparametrised_gradient_is_that_of_the_closed_form():
     """d/d mean E |z|^2 = 2 mean, d/d std E |z|^2 = 2 std."""
     mean, raw = torch.tensor([[0.7]], requires_grad=True), torch.zeros(1, 1, requires_grad=True)
-    posterior = Gaussian(torch.cat([mean, raw], 1).expand(200_000, 2))
+    posterior = gaussian(torch.cat([mean, raw], 1).expand(200_000, 2))
     (posterior.sample() ** 2).mean().backward()
     std = math.exp(-2)  # at raw = 0, where d log_std / d raw = 1
     assert mean.grad.item() == pytest.approx(2 * 0.7, rel=0.01)

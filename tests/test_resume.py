@@ -22,7 +22,7 @@ from ssvae_cli.training import checkpoint
 
 SMALL = ["trainer.epochs=3", "trainer.eval_every=3"]  # of 3 steps each
 STATEFUL = {
-    "generators": ["encoder.posterior=gaussian", "estimator=leave_one_out"],
+    "generators": ["posterior=gaussian", "estimator=leave_one_out"],
     "bank": ["estimator=queue", "estimator.size=500"],
     "moving average": ["prior=mi", "estimator=mine"],
     "classifier": ["prior=unstructured_normal"],

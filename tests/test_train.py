@@ -52,7 +52,7 @@ OTHER_RUNS = [
     "prior=unstructured_normal",
     "decoder=conv",
     "prior=unstructured_normal decoder=conv decoder.likelihood=gaussian",
-    "encoder.posterior=gaussian encoder_prime=separate estimator=leave_one_out",
+    "posterior=gaussian encoder_prime=separate estimator=leave_one_out",
     "prior=mi prior/critic=mlp estimator=nwj encoder@encoder_prime=mlp",
 ]
 

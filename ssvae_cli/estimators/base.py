@@ -25,6 +25,7 @@ class Estimator(nn.Module, ABC):
     estimates: frozenset[str]  # the quantities of priors that it serves
     spaces = frozenset(SPACES)  # of latents that it can serve
     needs_density = False  # whether a posterior without a density, a delta, is refused
+    needs_partner = False  # whether a prior of a single latent is refused
 
 
 class ScoreEstimator(Estimator):

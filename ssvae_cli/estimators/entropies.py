@@ -47,6 +47,24 @@ class Aggregate(EntropyEstimator):
         return math.log(len(z)) - posterior.log_prob_table(z).logsumexp(1).mean()
 
 
+class Conditionals(EntropyEstimator):
+    """H(z) = -E log 1/B sum_j P(z_i|z'_j): the cross-entropy of a mixture of the prior's own conditionals.
+
+    With it E log P(z'|z) + H(z') is K-way InfoNCE whose critic is P(z'|z), the positive among the K = B candidates:
+    `prior.marginal=encoder estimator=conditionals` is a contrastive loss with the prior's parameters for temperature.
+    The kernel is the prior's and not the batch's, so an encoder cannot hide from it. Relation to I: E log P(z'|z) +
+    H(z') is at most I and at most log B. Relation to the ELBO: H is biased up by KL(Q(z) || mixture) and down by the
+    own term; small where P(z|z') is wide beside the distance of neighbours, and the mixture near Q(z). No ceiling of
+    its own; low variance. Source: van den Oord et al. 2018 (the bound); Zimmermann et al. 2021 (vMF conditionals).
+    """
+
+    name = "conditionals"
+    needs_partner = True  # z' of the same pair
+
+    def forward(self, z, *, posterior, space, side, mixture=None):
+        return -mixture().mean()
+
+
 class KDE(EntropyEstimator):
     """H(z) = -E log 1/(B-1) sum_{j != i} k(z_i, z_j), each sample left out of its own density.
 

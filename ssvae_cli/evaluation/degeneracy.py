@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.distributions.spaces import RIDGE
-from ssvae_cli.encoders.base import with_density
+from ssvae_cli.posteriors import with_density
 from ssvae_cli.tracking.missing import Missing
 
 ROUNDING = 1e-5  # of the largest coordinate: what batches of different sizes make of equal inputs in float32
@@ -37,7 +37,7 @@ def infinite_entropy(objective, latents: tuple[Tensor, ...], inputs: int) -> Mis
     (z, z') or (z,), [N, D] each; inputs: the numbers in one x."""
     if not objective.prior.needs_densities:  # a prior of scores, whose ELBO contains no entropy
         return None
-    noise = " or ".join(f"encoder.posterior={name}" for name in with_density(objective.prior.space))
+    noise = " or ".join(f"posterior={name}" for name in with_density(objective.prior.space))
     remedy = f"a smaller encoder.latent_dim, or noise: {noise}" if noise else "a smaller encoder.latent_dim"
     for name, z, encoder in zip(("z", "z'"), latents, (objective.encoder, objective.encoder_prime)):
         if encoder.stochastic:

@@ -38,7 +38,7 @@ def fits(value: Any, hint: Any) -> bool:
         return isinstance(value, hint)
     if origin is Callable:
         return False  # a part, and those have a _target_
-    return isinstance(value, hint) if inspect.isclass(hint) else True
+    return isinstance(value, hint) if inspect.isclass(hint) and hint is not Any else True
 
 
 def in_yaml(value: Any) -> str:

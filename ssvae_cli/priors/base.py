@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 import torch
@@ -96,6 +96,14 @@ class Prior(nn.Module, ABC):
     def score_table(self, latents: tuple[Tensor, ...]) -> Tensor | None:
         """log f of all combinations, [B, B]; None if P has no critic."""
         return None
+
+    def own_parameters(self) -> Iterable[nn.Parameter]:
+        """The parameters of P's law, which learn at a rate of their own; a critic is a network like any other."""
+        return ()
+
+    def described(self) -> dict[str, Tensor]:
+        """The parameters of P's law by name, [] or [D]: what was learned of the data."""
+        return {}
 
     def require_memory(self, batch: int, device: torch.device) -> None:
         """Raise UserError if a step on a batch of this size cannot fit in memory."""

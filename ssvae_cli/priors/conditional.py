@@ -22,7 +22,7 @@ class Conditional(ExplicitPrior):
     draw(like, generator), samples in the shape of `like`. scale: of the step; its initial value if learned.
     """
 
-    learned = ("scale",)
+    law = ("scale",)
 
     def __init__(self, *, latent_dim: int, scale: float, learn: bool, space: Literal["euclidean", "box"], **common):
         super().__init__(**common)

@@ -26,7 +26,7 @@ class ExplicitPrior(Prior):
 
     quantity = "entropy"
     needs_densities = True
-    learned = ()  # the names of the properties, [] or [D], that are learned and reported
+    law = ()  # the names of the properties, [] or [D], that `described` gives
 
     def __init__(self, *, marginal: Marginal = "own"):
         super().__init__()
@@ -91,6 +91,13 @@ class ExplicitPrior(Prior):
     def log_density(self, latents: tuple[Tensor, ...]) -> Tensor:
         """What the ELBO contains of P, [B]: log P(z, z'), or log P(z'|z) where P(z) = Q(z)."""
         return self.log_prob(*latents) if self.marginal == "own" else self.log_conditional(*latents)
+
+    def own_parameters(self):
+        return self.parameters()
+
+    @torch.no_grad()
+    def described(self):
+        return {name: getattr(self, name) for name in self.law}
 
     def elbo(self, estimator, encoded):
         encoded = all_gather_encoded(encoded)

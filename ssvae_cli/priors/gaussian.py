@@ -23,7 +23,7 @@ class Gaussian(NormalPrior):
     which is I at r = rho.
     """
 
-    learned = ("correlation",)
+    law = ("correlation",)
 
     def __init__(self, *, latent_dim: int, correlation: float, learn: bool, covariance: Covariance, **common):
         super().__init__(**common)

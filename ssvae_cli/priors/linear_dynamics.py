@@ -19,7 +19,7 @@ class LinearDynamics(NormalPrior):
     persistence: C = persistence I initially, in [0, 1).
     """
 
-    learned = ("spectral_radius", "transition")
+    law = ("spectral_radius",)
 
     def __init__(self, *, latent_dim: int, stationary: bool, persistence: float, **common):
         super().__init__(**common)

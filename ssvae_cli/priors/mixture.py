@@ -14,7 +14,7 @@ class Mixture(ExplicitPrior):
     z and z' share nothing but the cluster, so I under the prior is at most log K: a clustering objective.
     components: K. spread: initial standard deviation of the centres; within a cluster it is initially 1."""
 
-    learned = ("weights",)
+    law = ("weights",)
 
     def __init__(self, *, latent_dim: int, components: int, spread: float, **common):
         super().__init__(**common)

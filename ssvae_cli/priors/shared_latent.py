@@ -18,7 +18,7 @@ class SharedLatent(ExplicitPrior):
     scale, noise: b and sigma; their initial values if learned, one per dimension.
     """
 
-    learned = ("scale", "noise")
+    law = ("scale", "noise")
 
     def __init__(self, *, latent_dim: int, scale: float, noise: float, learn: bool, **common):
         super().__init__(**common)

@@ -17,7 +17,7 @@ class VMF(ExplicitPrior):
     log-likelihood of this prior (Zimmermann et al. 2021). concentration: kappa; its initial value if learned."""
 
     space = SPACES["sphere"]
-    learned = ("concentration",)
+    law = ("concentration",)
 
     def __init__(self, *, latent_dim: int, concentration: float, learn: bool, **common):
         super().__init__(**common)
