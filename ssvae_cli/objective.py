@@ -12,14 +12,14 @@ from ssvae_cli.device import Precision, full_precision
 from ssvae_cli.distributed.collectives import all_reduce_mean
 from ssvae_cli.distributions.posterior import Posterior
 from ssvae_cli.encoders.base import CONTRACT as ENCODER
+from ssvae_cli.encoders.posteriors import CONTRACT as POSTERIOR
+from ssvae_cli.encoders.posteriors import with_density
 from ssvae_cli.errors import UserError, allowed, require
 from ssvae_cli.estimators.base import CONTRACT as ESTIMATOR
 from ssvae_cli.estimators.base import Estimator
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.instantiate.groups import conf
 from ssvae_cli.instantiate.types import choice_of
-from ssvae_cli.posteriors import CONTRACT as POSTERIOR
-from ssvae_cli.posteriors import with_density
 from ssvae_cli.priors.base import CONTRACT as PRIOR
 from ssvae_cli.priors.base import Encoded, Prior
 

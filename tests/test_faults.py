@@ -15,10 +15,10 @@ import torch
 
 from helpers import TINY, ssvae
 from ssvae_cli.critics import Cosine
+from ssvae_cli.encoders.posteriors import Delta, Deterministic
 from ssvae_cli.errors import UserError
 from ssvae_cli.estimators import InfoNCE
 from ssvae_cli.optimizers import Optimization
-from ssvae_cli.posteriors import Delta, Deterministic
 from ssvae_cli.run_folder import CHECKPOINT
 from ssvae_cli.training import checkpoint
 

@@ -11,6 +11,7 @@ from ssvae_cli import critics
 from ssvae_cli.decoders import ConvDecoder
 from ssvae_cli.distributions.spaces import SPACES
 from ssvae_cli.encoders import ConvNet
+from ssvae_cli.encoders.posteriors import Gaussian, LogitNormal
 from ssvae_cli.encoders.torchvision_models import TorchvisionModel
 from ssvae_cli.errors import UserError
 from ssvae_cli.estimators import Classifier
@@ -19,7 +20,6 @@ from ssvae_cli.estimators.entropies import logdet_bias
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.objective import make_objective
 from ssvae_cli.optimizers import AdamW
-from ssvae_cli.posteriors import Gaussian, LogitNormal
 from ssvae_cli.priors import Encoded, UnstructuredNormal
 
 

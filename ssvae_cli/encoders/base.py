@@ -9,16 +9,16 @@ from ssvae_cli.datasets.base import Shape
 from ssvae_cli.distributions.posterior import Posterior
 from ssvae_cli.distributions.spaces import SPACES, Space
 from ssvae_cli.encoders.microbatch import in_microbatches
+from ssvae_cli.encoders.posteriors import Deterministic, Family, fitting
 from ssvae_cli.errors import require, require_at_least
 from ssvae_cli.instantiate.build import Contract
 from ssvae_cli.instantiate.types import choice_of
 from ssvae_cli.layers import batch_normed, require_widths
-from ssvae_cli.posteriors import Deterministic, Family, fitting
 
 CONTRACT = Contract(
     ("features", "stochastic", "forward"),
     "an encoder derives from Encoder of ssvae_cli.encoders, or has features(x) and `stochastic`, whether Q(z|x) has a "
-    "density; called with x it returns a posterior, as those of ssvae_cli.posteriors",
+    "density; called with x it returns a posterior, as those of ssvae_cli.encoders.posteriors",
 )
 BACKBONE = Contract(("out_dim", "forward"), "a backbone has `out_dim`, the width of the features that it returns")
 

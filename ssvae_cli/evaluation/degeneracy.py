@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.distributions.spaces import RIDGE
-from ssvae_cli.posteriors import with_density
+from ssvae_cli.encoders.posteriors import with_density
 from ssvae_cli.tracking.missing import Missing
 
 ROUNDING = 1e-5  # of the largest coordinate: what batches of different sizes make of equal inputs in float32

@@ -22,7 +22,7 @@ from ssvae_cli.instantiate.groups import conf
 
 CONTRACT = Contract(
     ("stochastic", "spaces", "width"),
-    "a posterior derives from Family of ssvae_cli.posteriors",
+    "a posterior derives from Family of ssvae_cli.encoders.posteriors",
 )
 
 
