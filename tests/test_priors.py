@@ -12,11 +12,15 @@ import numpy as np
 import pytest
 import torch
 
+from ssvae_cli.distributions.laplace import log_convolved
 from ssvae_cli.distributions.spaces import log_area
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser, mean_cosine, sample
 from ssvae_cli.errors import UserError
-from ssvae_cli.priors import VMF, Gaussian, Laplace, LinearDynamics, Mixture, SharedLatent, Student
+from ssvae_cli.estimators import InfoNCE
+from ssvae_cli.estimators.entropies import Conditionals
+from ssvae_cli.priors import VMF, Encoded, Gaussian, Laplace, LinearDynamics, Mixture, SharedLatent, Student
 from ssvae_cli.priors.unstructured import UnstructuredLaplace, UnstructuredNormal, UnstructuredSphere
+from ssvae_cli.scores import DenseScores
 
 COUNT = 200_000
 
@@ -94,6 +98,99 @@ def test_samples_come_from_the_density(name):
         by_samples, by_weights = h(*drawn), weights * (h(*points) - h(*drawn).mean())
         error = math.hypot(by_samples.std().item(), by_weights.std().item()) / math.sqrt(COUNT)
         assert abs(by_weights.mean().item()) < 4.5 * error + 1e-9, label
+
+
+PAIRS = [name for name in PRIORS if not name.startswith("unstructured")]
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_marginal_and_conditional_multiply_to_the_joint_in_both_directions(name):
+    prior = moved(PRIORS[name](2))
+    z, z_prime = (side.double() for side in prior.sample(50, 2, torch.Generator().manual_seed(0)))
+    joint = prior.log_prob(z, z_prime)
+    assert torch.allclose(prior.log_marginal(z) + prior.log_conditional(z, z_prime), joint, atol=1e-9)
+    assert torch.allclose(prior.log_given((z, z_prime), 1).diagonal(), joint - prior.log_marginal(z), atol=1e-9)
+    if (of_z_prime := prior.log_marginal(z_prime, 1)) is not None:
+        assert torch.allclose(prior.log_given((z, z_prime), 0).diagonal(), joint - of_z_prime, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_what_is_given_the_other_side_is_a_density(name):
+    """Over z' for a fixed z, and over z for a fixed z': it integrates to one under a proposal that covers it."""
+    prior, g = moved(PRIORS[name](2)), torch.Generator().manual_seed(0)
+    fixed = [side.double() for side in prior.sample(3, 2, g)]
+    points, log_r = proposal(prior.space, COUNT, 2, g)
+    for side in (0, 1):
+        latents = (points, fixed[1]) if side == 0 else (fixed[0], points)
+        weights = (prior.log_given(latents, side) - log_r[:, None]).exp().detach()
+        error = weights.std(0) / math.sqrt(COUNT)
+        assert ((weights.mean(0) - 1).abs() < 4 * error + 1e-9).all() and (error < 0.05).all()
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_table_of_pairs_is_that_of_its_entries_and_its_mean_is_the_mixture(name, monkeypatch):
+    prior = moved(PRIORS[name](3))
+    z, z_prime = (side.double() for side in prior.sample(7, 3, torch.Generator().manual_seed(0)))
+    for side in (0, 1):
+        table = prior.log_given((z, z_prime), side)
+        rows = [torch.cat([prior.log_given((z[[i if side == 0 else j]], z_prime[[j if side == 0 else i]]), side)
+                           for j in range(7)], 1) for i in range(7)]  # fmt: skip
+        assert torch.allclose(table, torch.cat(rows), atol=1e-9)
+        whole = prior.log_mixture((z, z_prime), side)
+        assert torch.allclose(whole, table.logsumexp(1) - math.log(7), atol=1e-12)
+        gradient = torch.autograd.grad(whole.sum(), list(prior.parameters()), allow_unused=True)
+        monkeypatch.setattr("ssvae_cli.priors.explicit.AT_ONCE", 42)  # in parts of two rows
+        parts = prior.log_mixture((z, z_prime), side)
+        assert torch.allclose(parts, whole, atol=1e-12)
+        for a, b in zip(gradient, torch.autograd.grad(parts.sum(), list(prior.parameters()), allow_unused=True)):
+            assert (a is None and b is None) or torch.allclose(a, b, atol=1e-9)
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_samples_of_the_conditional_come_from_it(name):
+    prior, g = moved(PRIORS[name](2)), torch.Generator().manual_seed(1)
+    z = prior.sample(1, 2, g)[0].double()
+    drawn = prior.sample_conditional(z.expand(COUNT, -1).contiguous(), g)
+    points, log_r = proposal(prior.space, COUNT, 2, g)
+    weights = (prior.log_conditional(z, points) - log_r).exp().detach()
+    for h in (torch.tanh, lambda x: torch.tanh(x) ** 2, lambda x: torch.tanh(x[:, :1] * x[:, 1:])):
+        values, weighed = h(drawn), weights[:, None] * (h(points) - h(drawn).mean(0))
+        error = (values.var(0) + weighed.var(0)).sqrt() / math.sqrt(COUNT)
+        assert (weighed.mean(0).abs() < 4.5 * error + 1e-9).all()
+
+
+def test_the_shared_latents_density_and_gradient_are_mpmaths_for_any_ratio_of_noise_to_scale():
+    mpmath.mp.dps = 50
+
+    def exact(x, b, s):
+        x, b, s = mpmath.mpf(x), mpmath.mpf(b), mpmath.mpf(s)
+        side = lambda u: mpmath.exp(s**2 / (2 * b**2) - u / b) * mpmath.ncdf(u / s - s / b)
+        return mpmath.log((side(x) + side(-x)) / (2 * b))
+
+    for ratio in (0.01, 0.3, 1.0, 9.0, 11.0, 40.0, 1000.0):
+        for at in (0.0, 0.5, 3.0, -20.0):
+            x, b, s = (torch.tensor(v, requires_grad=True) for v in (at * max(1.0, ratio) * 0.1, 0.1, 0.1 * ratio))
+            value = log_convolved(x, b, s)
+            value.backward()
+            given = [v.item() for v in (x, b, s)]
+            assert abs(value.item() - float(exact(*given))) < 1e-5 * (1 + abs(value.item())), (ratio, at)
+            for i, leaf in enumerate((x, b, s)):
+                of_one = lambda v, i=i, given=given: exact(*given[:i], v, *given[i + 1 :])
+                slope = float(mpmath.diff(of_one, given[i]))
+                scale = abs(slope) + 1 / given[2]
+                assert abs(leaf.grad.item() - slope) < 1e-3 * scale, (ratio, at, i, leaf.grad.item(), slope)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_with_the_encoders_marginal_the_elbo_is_k_way_infonce_with_the_conditional_for_critic(name):
+    """E log P(z'|z) + H(z'), H by the mixture of conditionals: InfoNCE, the positive among its candidates."""
+    prior = moved(PRIORS[name](2))
+    prior.marginal = "encoder"
+    z, z_prime = (side.double() for side in prior.sample(64, 2, torch.Generator().manual_seed(0)))
+    scores = DenseScores(prior.log_given((z, z_prime), 1))  # every z' with all z for candidates
+    elbo = prior.elbo(Conditionals(), Encoded(z, z_prime, None, None))
+    assert abs(elbo.item() - InfoNCE()(scores).item()) < 1e-9 and elbo < math.log(64)
 
 
 def test_the_normaliser_of_von_mises_fisher_is_mpmaths_to_1e_8_with_its_gradient():
