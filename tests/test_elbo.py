@@ -17,7 +17,7 @@ from torch.distributions import Normal, kl_divergence
 
 from ssvae_cli.critics import Bilinear
 from ssvae_cli.datasets import Data, Split
-from ssvae_cli.encoders import Gaussian as GaussianPosterior
+from ssvae_cli.encoders import posteriors
 from ssvae_cli.estimators import Aggregate, InfoNCE
 from ssvae_cli.evaluation.elbo import ELBO
 from ssvae_cli.evaluation.reading import Reading
@@ -41,8 +41,7 @@ class Linear(nn.Module):
         self.a = nn.Parameter(torch.tensor(A))
 
     def forward(self, x):
-        raw = 4 * math.atanh((math.log(S) + 2) / 4)
-        return GaussianPosterior(torch.cat([self.a * x, torch.full_like(x, raw)], 1))
+        return posteriors.Normal(self.a * x, torch.full_like(x, math.log(S)))
 
 
 class Decoder(nn.Module):

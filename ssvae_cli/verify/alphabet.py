@@ -14,6 +14,7 @@ from torch import Tensor
 from ssvae_cli.critics import Critic
 from ssvae_cli.estimators import DV, JS, MINE, NWJ, SMILE, TUBA, EntropyEstimator, Eq3, Interpolated, LeaveOneOut
 from ssvae_cli.estimators import InfoNCE as KWay
+from ssvae_cli.estimators.entropies import Conditionals
 from ssvae_cli.evaluation.elbo import Views
 from ssvae_cli.priors import Encoded, ExplicitPrior
 from ssvae_cli.priors.energy import Energy
@@ -44,12 +45,15 @@ class Letters(Critic):
 class LetterPrior(ExplicitPrior):
     """A random P over letters, or over pairs of them."""
 
-    def __init__(self, log_p: Tensor):
-        super().__init__()
+    def __init__(self, log_p: Tensor, **common):
+        super().__init__(**common)
         self.log_p, self.views = log_p, log_p.ndim
 
     def log_prob(self, *latents):
-        return self.log_p[tuple(z[:, 0].long() for z in latents)]
+        return self.log_p[tuple(z[..., 0].long() for z in latents)]
+
+    def log_marginal(self, z, side=0):
+        return self.log_p.logsumexp(1 - side)[z[..., 0].long()]
 
 
 class LetterEntropy(EntropyEstimator):
@@ -134,6 +138,22 @@ def _of_table(generator: torch.Generator):
     explicit = LetterPrior(log_p).elbo(LetterEntropy(), Encoded(z, z_prime, None, None)).item()
     yield Check("(17) (23)", "E log P + H(z) + H(z') is I - KL", i - kl(joint, log_p.exp()), explicit)
     log_p1 = log_p.logsumexp(1)
+    conditional = (log_p - log_p1[:, None]).exp()
+    of_z_prime = kl(joint, q * conditional)
+    split = LetterPrior(log_p)
+    of_marginal = -torch.special.entr(q).sum() - split.log_marginal(z).mean()
+    of_conditional = (joint * (joint / q).log()).sum() - split.log_conditional(z, z_prime).mean()
+    yield Check("(23)", "KL(Q(z) || P(z))", kl(q[:, 0], log_p1.exp()), of_marginal.item())
+    yield Check("(23)", "and E KL(Q(z'|z) || P(z'|z)) add to the KL", kl(joint, log_p.exp()) - of_marginal.item(),
+                of_conditional.item())  # fmt: skip
+    free = LetterPrior(log_p, marginal="encoder").elbo(LetterEntropy(), Encoded(z, z_prime, None, None)).item()
+    yield Check("(26)", "P(z) = Q(z), P(z'|z) explicit: I - E KL(Q(z'|z) || P(z'|z))", i - of_z_prime, free)
+    mixture = (q * conditional).sum(0)  # of the conditionals, over Q(z)
+    of_contrast = (joint * conditional.log()).sum() - (q_prime * mixture.log()).sum()
+    contrast = LetterPrior(log_p, marginal="encoder").elbo(Conditionals(), Encoded(z, z_prime, None, None)).item()
+    claim = "the same with estimator=conditionals: InfoNCE, P(z'|z) for critic"
+    yield Check("(26)", claim, of_contrast.item(), contrast)
+    yield Check("(26)", "and so at most I", i, contrast, relation="<=")
     alone = LetterPrior(log_p1).elbo(LetterEntropy(), Encoded(z, None, None, None)).item()
     yield Check("(9)", "unstructured: the ELBO is -KL(Q(z) || P(z))", -kl(q[:, 0], log_p1.exp()), alone)
 
