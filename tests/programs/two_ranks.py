@@ -14,8 +14,9 @@ from ssvae_cli.critics import Bilinear, Cosine
 from ssvae_cli.datasets import Split
 from ssvae_cli.distributed.batch_norm import synchronise_batch_norm
 from ssvae_cli.distributed.collectives import average_gradients, init_process_group, is_rank_zero, sharded, world_size
-from ssvae_cli.encoders import ConvNet, Encoder
+from ssvae_cli.encoders import ConvNet, Encoder, posteriors
 from ssvae_cli.estimators import DV, JS, MINE, NWJ, TUBA, Aggregate, Classifier, InfoNCE, LeaveOneOut, Queue
+from ssvae_cli.estimators.entropies import Conditionals
 from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.augment import Augment
 from ssvae_cli.pairs.colour import Jitter, Noise
@@ -35,6 +36,7 @@ def gaussian(covariance):
     return Gaussian(latent_dim=LATENT, correlation=0.5, learn=True, covariance=covariance)
 
 
+CLASSIFIER = partial(Classifier, hidden=[8], lr=0.01, steps=2, replay=1)
 CASES = {
     "infonce": lambda: scored(InfoNCEPrior, InfoNCE()),
     "infonce in tiles": lambda: scored(InfoNCEPrior, InfoNCE(), Bilinear(latent_dim=LATENT)),
@@ -46,8 +48,15 @@ CASES = {
     "dv": lambda: scored(Energy, DV()),
     "mine": lambda: scored(Energy, MINE(decay=0.5)),
     "tuba": lambda: scored(Energy, TUBA()),
-    "gaussian prior": lambda: (gaussian("correlation"), Classifier(latent_dim=LATENT, hidden=[8]), "deterministic"),
+    "gaussian prior": lambda: (gaussian("correlation"), CLASSIFIER(latent_dim=LATENT), "deterministic"),
+    "gaussian prior, conditionals": lambda: (gaussian("full"), Conditionals(), "deterministic"),
     "gaussian prior, aggregate": lambda: (gaussian("full"), Aggregate(), "gaussian"),
+}
+
+
+POSTERIORS = {
+    "deterministic": posteriors.Deterministic(),
+    "gaussian": posteriors.Gaussian(least_std=0.01, largest_std=5.0),
 }
 
 
@@ -57,7 +66,7 @@ def step(name: str) -> dict[str, torch.Tensor]:
     prior, estimator, posterior = CASES[name]()
     shape = (3, 8, 8)
     backbone = partial(ConvNet, width=4, stages=2, stride=1)
-    encoder = Encoder(shape=shape, backbone=backbone, latent_dim=LATENT, projector=[8], posterior=posterior)
+    encoder = Encoder(shape=shape, backbone=backbone, latent_dim=LATENT, projector=[8], posterior=POSTERIORS[posterior])
     objective = Objective(encoder=encoder, encoder_prime=None, prior=prior, estimator=estimator).double()
     objective = synchronise_batch_norm(objective, torch.device("cpu")).train()
     jitter = Jitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, probability=0.8)
@@ -77,7 +86,8 @@ def step(name: str) -> dict[str, torch.Tensor]:
             parameters = dict(objective.named_parameters())
             average_gradients(list(parameters.values()))
         values[f"elbo {i}"] = elbo.detach()
-    values |= {f"gradient of {k}": p.grad for k, p in parameters.items()}
+    values |= {f"gradient of {k}": p.grad for k, p in parameters.items() if p.requires_grad}
+    values |= {k: p.detach() for k, p in parameters.items() if not p.requires_grad}
     return values | {k: b.clone() for k, b in objective.named_buffers()}
 
 
