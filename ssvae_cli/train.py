@@ -153,6 +153,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
                 reading = evaluation.reading(objective, pairs, data, untrained)
                 values |= evaluation(reading, "validation")
                 collapse.look((epoch + 1) * steps_per_epoch, values, reading.explained("validation"))
+                exploitation.look_at_noise(values.get("geometry/noise/validation"))
             tracker.scalars((epoch + 1) * steps_per_epoch, epoch + 1, values)
             display.epoch(values)
             save()

@@ -12,16 +12,19 @@ MOST = 4096  # embeddings that are compared with each other
 
 
 class Geometry:
-    """`geometry/alignment`, `uniformity` and `rank`, the effective rank of centred z; no alignment of one latent."""
+    """`geometry/alignment`, `uniformity`, `rank`, the effective rank of centred z, and `noise`, the share of z's
+    variance that is a stochastic posterior's, a mean over the coordinates; no alignment of one latent."""
 
     @torch.no_grad()
     def __call__(self, reading: Reading, split: str) -> dict[str, float | Missing | None]:
         latents = reading.latents(split)
         alone = Missing(f"{split} has one row, and none to compare it with") if len(latents[0]) == 1 else None
+        explained = reading.explained(split)
         return {
             f"geometry/alignment/{split}": alignment(*latents) if len(latents) == 2 else None,
             f"geometry/uniformity/{split}": alone or uniformity(latents[0]),
             f"geometry/rank/{split}": alone or effective_rank(latents[0]),
+            f"geometry/noise/{split}": None if explained is None else 1 - explained.mean().item(),
         }
 
 

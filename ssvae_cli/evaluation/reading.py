@@ -83,13 +83,13 @@ class Reading:
         find = lambda: infinite_entropy(self.objective, self.fitting_latents("train"), math.prod(self.shape))
         return self.once("infinite_entropy", find)
 
-    def explained(self, split: str) -> float | None:
-        """The largest share, over the coordinates of z, of its variance that the posterior's mean has; None for a
-        deterministic encoder. About 0: Q(z|x) ignores x."""
+    def explained(self, split: str) -> Tensor | None:
+        """The share of each coordinate of z's variance that the posterior's mean has, [D]; the rest is noise. None for
+        a deterministic encoder."""
         if not self.objective.encoder.stochastic or len(self.data.splits[split]) < 2:
             return None
         z, mean = self.latents(split)[0].double(), self.codes(split).double()
-        return (mean.var(0) / z.var(0)).max().item()
+        return mean.var(0) / z.var(0)
 
     def fitting_latents(self, split: str) -> tuple[Tensor, ...]:
         """The latents that densities and critics are fitted to (train) or chosen on (validation)."""

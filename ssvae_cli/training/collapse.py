@@ -2,6 +2,8 @@
 
 import logging
 
+from torch import Tensor
+
 log = logging.getLogger(__name__)
 CHANCE = 0.01  # nats: K-way InfoNCE this close to 0 tells no pair from another
 EXPLAINED = 0.001  # share of a coordinate's variance that x explains, up to which its posterior ignores x
@@ -21,10 +23,10 @@ class CollapseWatch:
         self.latent_dim, self.last_step = latent_dim, last_step
         self._before, self._warned = False, False
 
-    def look(self, step: int, values: dict, explained: float | None = None) -> None:
+    def look(self, step: int, values: dict, explained: Tensor | None = None) -> None:
         """The numbers after `step` steps; those without an effective rank and without mi/infonce say nothing.
 
-        explained: the largest share of the variance of a coordinate of z that x explains; None: all of it."""
+        explained: the share of the variance of each coordinate of z that x explains, [D]; None: all of it."""
         signs = self.signs(values, explained)
         lasting = self._before and step > WARM_UP
         if signs and not self._warned and (lasting or step >= self.last_step):
@@ -32,11 +34,12 @@ class CollapseWatch:
             log.warning("collapse: %s; %s", "; ".join(signs), CAUSES)
         self._before = bool(signs)
 
-    def signs(self, values: dict, explained: float | None) -> list[str]:
+    def signs(self, values: dict, explained: Tensor | None) -> list[str]:
         """What shows a collapse."""
         found = []
-        if explained is not None and explained <= EXPLAINED:
-            found.append(f"the posterior ignores x, which explains at most {explained:.3%} of a coordinate of z")
+        most = None if explained is None else explained.max().item()
+        if most is not None and most <= EXPLAINED:
+            found.append(f"the posterior ignores x, which explains at most {most:.3%} of a coordinate of z")
         bound, ceiling = (values.get(f"mi/infonce{end}/validation") for end in ("", "/ceiling"))
         overfitted = values.get("elbo/train", 0.0) > 10 * CHANCE  # or too few steps for batch norm's averages
         if isinstance(bound, float) and isinstance(ceiling, float) and abs(bound) <= CHANCE and not overfitted:
