@@ -68,7 +68,7 @@ CASES = {
     "wrong type": ("train trainer.batch_size=many", "trainer.batch_size", "an integer", "'many'"),
     "wrong type, a float": ("train trainer.epochs=1.5", "trainer.epochs", "an integer", "1.5"),
     "wrong type, a list": ("train prior.critic.temperature=[1]", "prior.critic.temperature", "a number"),
-    "wrong choice": ("train prior.marginal=encodr", "prior.marginal", "did you mean 'encoder'"),
+    "wrong choice": ("train prior=gaussian prior.marginal=encodr", "prior.marginal", "did you mean 'encoder'"),
     "wrong direction": ("train prior.direction=forwards", "prior.direction", "did you mean 'forward'"),
     "seed is no number": ("train seed=one", "seed", "an integer"),
     "seed of bench is no number": ("bench seed=one", "seed must be an integer of at least 0, got 'one'"),

@@ -9,9 +9,12 @@ from torch import nn
 
 from ssvae_cli.critics import Cosine
 from ssvae_cli.encoders import Encoder
+from ssvae_cli.encoders.posteriors import Deterministic, Gaussian
 from ssvae_cli.estimators import InfoNCE
 from ssvae_cli.objective import Objective
 from ssvae_cli.priors import InfoNCE as InfoNCEPrior
+
+GAUSSIAN = Gaussian(least_std=0.01, largest_std=5.0)
 
 
 class Backbone(nn.Module):
@@ -27,7 +30,7 @@ class Backbone(nn.Module):
         return self.layers(x).mean((2, 3))
 
 
-def objective(*, norm=False, dropout=0.0, posterior="gaussian"):
+def objective(*, norm=False, dropout=0.0, posterior=GAUSSIAN):
     backbone = partial(Backbone, norm=norm, dropout=dropout)
     encoder = Encoder(shape=(1, 6, 6), backbone=backbone, latent_dim=4, projector=[], posterior=posterior)
     prior = InfoNCEPrior(critic=Cosine(temperature=0.2), direction="both")
@@ -50,7 +53,7 @@ def test_microbatches_give_the_value_and_the_gradient_of_the_whole_batch(rows):
 
 def test_what_the_encoder_drew_at_first_it_draws_again():
     """The gradient is that of the value: along it, the value rises at the rate of its squared length."""
-    made, views = objective(dropout=0.5, posterior="deterministic"), torch.randn(2, 10, 1, 6, 6, dtype=torch.float64)
+    made, views = objective(dropout=0.5, posterior=Deterministic()), torch.randn(2, 10, 1, 6, 6, dtype=torch.float64)
     value, *gradients = value_and_gradients(made, 4, *views)
     with torch.no_grad():
         for p, g in zip(made.parameters(), gradients):

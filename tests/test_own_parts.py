@@ -151,7 +151,7 @@ def test_a_part_that_breaks_its_contract_is_a_line_and_its_traceback_is_in_the_l
         text = f"defaults: [critic: cosine, _self_]\n{text}"
     if group == "encoder":
         backbone = f"backbone: {{_target_: {name}.Broken, _partial_: true}}"
-        rest = "latent_dim: 4\nprojector: []\nposterior: deterministic\n"
+        rest = "latent_dim: 4\nprojector: []\n"
         text = f"_target_: ssvae_cli.encoders.Encoder\n{backbone}\n{rest}"
     (tmp_path / "conf" / group).mkdir(parents=True)
     (tmp_path / "conf" / group / "broken.yaml").write_text(text)

@@ -200,7 +200,7 @@ def test_what_probes_read_is_normalised_by_what_follows():
 
 def test_features_of_several_parts_are_their_mean():
     backbone = partial(ConvNet, width=4, stages=1, stride=1)
-    encoder = Encoder(shape=(3, 6, 6), backbone=backbone, latent_dim=2, projector=[], posterior="deterministic").eval()
+    encoder = Encoder(shape=(3, 6, 6), backbone=backbone, latent_dim=2, projector=[]).eval()
     x = torch.randn(5, 4, 3, 6, 6)
     each = torch.stack([encoder.features(x[:, i]) for i in range(4)])
     assert torch.allclose(encoder.features(x), each.mean(0))

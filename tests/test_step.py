@@ -24,7 +24,7 @@ DATA = Split(x=torch.randn(32, 6, generator=torch.Generator().manual_seed(0)), y
 def make(precision="float32"):
     torch.manual_seed(0)
     backbone = lambda shape: MLP(shape=shape, hidden=[16])
-    encoder = Encoder(shape=(6,), backbone=backbone, latent_dim=4, projector=[], posterior="deterministic")
+    encoder = Encoder(shape=(6,), backbone=backbone, latent_dim=4, projector=[])
     prior = InfoNCEPrior(critic=Cosine(temperature=0.2), direction="both")
     return Objective(encoder=encoder, encoder_prime=None, prior=prior, estimator=InfoNCE(), precision=precision)
 

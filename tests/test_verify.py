@@ -17,8 +17,11 @@ from ssvae_cli.verify.figure import identities
 
 
 def minus_the_entropies(self, estimator, encoded):
-    value = self.log_prob(*encoded.latents).mean()
-    return value - sum(estimator(z, posterior=None, space=self.space, side=0) for z in encoded.latents)
+    value = self.log_density(encoded.latents).mean()
+    for side in self.estimated:
+        mixture = lambda side=side: self.log_mixture(encoded.latents, side)
+        value = value - estimator(encoded.latents[side], posterior=None, space=self.space, side=side, mixture=mixture)
+    return value
 
 
 def plus_the_partition(self, scores):
