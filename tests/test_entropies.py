@@ -9,13 +9,12 @@ import math
 import pytest
 import torch
 
-from ssvae_cli.distributions.spaces import SPACES, log_area
+from ssvae_cli.distributions.spaces import SPACES, log_area, logdet_bias
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser, mean_cosine
 from ssvae_cli.distributions.von_mises_fisher import sample as vmf_sample
 from ssvae_cli.encoders.posteriors import Gaussian, PowerSpherical
 from ssvae_cli.errors import UserError
 from ssvae_cli.estimators import KDE, KNN, Aggregate, Classifier, LogDet, Telescoping
-from ssvae_cli.estimators.entropies import logdet_bias
 
 EUCLIDEAN, SPHERE, BOX = SPACES.values()
 SKEW = torch.tensor([[2.0, 0, 0], [1, 0.5, 0], [0, 1, 1]], dtype=torch.float64)

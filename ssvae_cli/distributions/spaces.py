@@ -32,6 +32,8 @@ class Space(Protocol):
     def mix(reference: Tensor, z: Tensor, share: float) -> Tensor: ...  # a point between; share: of z, in [0, 1]
     @staticmethod
     def standardiser(z: Tensor) -> Map: ...  # gives the samples z, [N, D], the reference's first moments
+    @staticmethod
+    def largest_entropy(z: Tensor) -> Tensor: ...  # that a variable with the moments of the samples can have, [], nats
 
 
 class Euclidean:
@@ -61,6 +63,12 @@ class Euclidean:
         mean = z.mean(0)
         factor, log_volume = _factor((z - mean).T @ (z - mean) / (len(z) - 1))
         return lambda z: (_solve(factor, z - mean), -log_volume.expand(len(z)))
+
+    @staticmethod
+    def largest_entropy(z: Tensor) -> Tensor:
+        """1/2 log det(2 pi e Sigma), less the bias of the sample covariance on normal data."""
+        _, log_jacobian = Euclidean.standardiser(z)(z[:1])
+        return 0.5 * z.shape[1] * math.log(2 * math.pi * math.e) - log_jacobian.mean() - logdet_bias(*z.shape)
 
 
 class Sphere:
@@ -97,6 +105,11 @@ class Sphere:
 
         return to_reference
 
+    @staticmethod
+    def largest_entropy(z: Tensor) -> Tensor:
+        """log of the surface area."""
+        return z.new_tensor(log_area(z.shape[1]))
+
 
 class Box:
     """The unit box [0, 1]^D, with the uniform density."""
@@ -124,6 +137,11 @@ class Box:
     def standardiser(z: Tensor) -> Map:
         return lambda z: (z, z.new_zeros(len(z)))
 
+    @staticmethod
+    def largest_entropy(z: Tensor) -> Tensor:
+        """0, of the uniform density."""
+        return z.new_zeros(())
+
 
 SPACES = {space.name: space for space in (Euclidean, Sphere, Box)}
 
@@ -131,6 +149,13 @@ SPACES = {space.name: space for space in (Euclidean, Sphere, Box)}
 def log_area(dim: int) -> float:
     """log surface area of the unit sphere in R^dim, nats."""
     return math.log(2) + 0.5 * dim * math.log(math.pi) - math.lgamma(0.5 * dim)
+
+
+def logdet_bias(count: int, dim: int) -> float:
+    """E 1/2 log det of the sample covariance of n = `count` normal samples, less that of their covariance, nats:
+    sum_i [digamma((n - i) / 2) - log((n - 1) / 2)] / 2, i = 1..D, by Wishart's law (Ahmed & Gokhale 1989)."""
+    free = (count - torch.arange(1, dim + 1, dtype=torch.float64)).clamp_min(1)
+    return 0.5 * (torch.digamma(free / 2) - math.log((count - 1) / 2)).sum().item()
 
 
 def cholesky(matrix: Tensor) -> Tensor:

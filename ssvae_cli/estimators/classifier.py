@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ssvae_cli.distributions.spaces import logdet_bias
 from ssvae_cli.errors import require_above, require_at_least
 from ssvae_cli.estimators.base import EntropyEstimator
-from ssvae_cli.estimators.entropies import logdet_bias
 from ssvae_cli.layers import mlp, require_widths
 
 

@@ -21,15 +21,7 @@ class LogDet(EntropyEstimator):
     spaces = frozenset({"euclidean"})
 
     def forward(self, z, *, posterior, space, side, mixture=None):
-        _, log_jacobian = Euclidean.standardiser(z)(z)
-        return 0.5 * z.shape[1] * math.log(2 * math.pi * math.e) - log_jacobian.mean() - logdet_bias(*z.shape)
-
-
-def logdet_bias(count: int, dim: int) -> float:
-    """E 1/2 log det of the sample covariance of n = `count` normal samples, less that of their covariance, nats:
-    sum_i [digamma((n - i) / 2) - log((n - 1) / 2)] / 2, i = 1..D, by Wishart's law (Ahmed & Gokhale 1989)."""
-    free = (count - torch.arange(1, dim + 1, dtype=torch.float64)).clamp_min(1)
-    return 0.5 * (torch.digamma(free / 2) - math.log((count - 1) / 2)).sum().item()
+        return Euclidean.largest_entropy(z)
 
 
 class Aggregate(EntropyEstimator):
@@ -48,21 +40,22 @@ class Aggregate(EntropyEstimator):
 
 
 class Conditionals(EntropyEstimator):
-    """H(z) = -E log 1/B sum_j P(z_i|z'_j): the cross-entropy of a mixture of the prior's own conditionals.
+    """H(z) = -E log 1/B sum_j P(z_i|z'_j): the cross-entropy of a mixture of the prior's own conditionals, at most the
+    largest entropy that z can have: of a normal of its covariance, or of the uniform density on a sphere or in a box.
 
-    With it E log P(z'|z) + H(z') is K-way InfoNCE whose critic is P(z'|z), the positive among the K = B candidates:
-    `prior.marginal=encoder estimator=conditionals` is a contrastive loss with the prior's parameters for temperature.
-    The kernel is the prior's and not the batch's, so an encoder cannot hide from it. Relation to I: E log P(z'|z) +
-    H(z') is at most I and at most log B. Relation to the ELBO: H is biased up by KL(Q(z) || mixture) and down by the
-    own term; small where P(z|z') is wide beside the distance of neighbours, and the mixture near Q(z). No ceiling of
-    its own; low variance. Source: van den Oord et al. 2018 (the bound); Zimmermann et al. 2021 (vMF conditionals).
+    With the mixture E log P(z'|z) + H(z') is K-way InfoNCE whose critic is P(z'|z), the positive among the K = B
+    candidates: `prior.marginal=encoder estimator=conditionals` is a contrastive loss with the prior's parameters for
+    temperature. The other bound holds H(z) where no z' predicts z, as at the start; without it an encoder that moves z'
+    away from what P expects makes H(z) as large as it likes. Relation to I: E log P(z'|z) + H(z') is at most I and at
+    most log B. Relation to the ELBO: biased up by KL(Q(z) || mixture), and down by the own term where I is near log B.
+    Ceiling: that largest entropy. Low variance. Source: van den Oord et al. 2018 (the bound); Zimmermann et al. 2021.
     """
 
     name = "conditionals"
     needs_partner = True  # z' of the same pair
 
     def forward(self, z, *, posterior, space, side, mixture=None):
-        return -mixture().mean()
+        return torch.minimum(-mixture().mean(), space.largest_entropy(z))
 
 
 class KDE(EntropyEstimator):
