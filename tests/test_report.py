@@ -50,7 +50,7 @@ def test_a_row_is_the_mean_over_seeds_and_its_spread(reported):
     assert set(found) == {"prior=infonce", "prior=<mi>", "prior=vmf"}
     values = [2.0, 2.1, 2.3]
     row = found["prior=infonce"]
-    assert row["runs"] == row["elbo/test runs"] == "3" and "kl/test mean" not in row
+    assert row["runs"] == row["elbo/test runs"] == "3" and row["kl/test mean"] == row["kl/test missing"] == ""
     assert float(row["elbo/test mean"]) == pytest.approx(statistics.fmean(values))
     assert float(row["elbo/test deviation"]) == pytest.approx(statistics.stdev(values))
     assert float(row["elbo/test standard error"]) == pytest.approx(statistics.stdev(values) / math.sqrt(3))
@@ -244,10 +244,10 @@ def test_the_files_of_a_table_are_whole(reported):
     latex = (reported[1] / "tables.tex").read_text()
     assert latex.count(r"\begin{table}") == latex.count(r"\end{table}") == latex.count(r"\toprule") == 2
     for line in (line for line in latex.splitlines() if line.endswith(r"\\")):
-        assert len(re.findall(r"(?<!\\)&", line)) == 3
+        assert len(re.findall(r"(?<!\\)&", line)) == 4
     lines = [line for line in (reported[1] / "report.md").read_text().splitlines() if line.startswith("|")]
     widths = [len(re.findall(r"(?<!\\)\|", line)) for line in lines]
-    assert set(widths) == {3, 4, 5}
+    assert set(widths) == {3, 4, 6}
 
 
 @pytest.mark.parametrize(
@@ -259,6 +259,9 @@ def test_the_files_of_a_table_are_whole(reported):
         "of another command": (["runs=../mi"], "no finished run of ssvae train"),
         "none finished": (["runs=../stopped"], "after epoch 2 of 2"),
         "unknown metric": (["runs={sweep}", "metrics=[elbo/tst]"], "did you mean 'elbo/test'"),
+        "no folder": (["runs=[]"], "runs must be a folder or a list of folders, got []"),
+        "a number for a metric": (["runs={sweep}", "metrics=[1]"], "metrics must be a list of names"),
+        "no ends": (["runs={sweep}", "best=null"], "best must name metrics"),
         "unknown curve": (["runs={sweep}", "curves=[elbo/validatio]"], "did you mean 'elbo/validation'"),
         "unknown spread": (["runs={sweep}", "spread=error"], "spread=error; allowed: deviation, standard_error"),
         "no confidence": (["runs={sweep}", "confidence=95"], "confidence"),

@@ -2,13 +2,12 @@
 
 import logging
 import math
-from collections.abc import Iterable
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ssvae_cli.errors import allowed, require
-from ssvae_cli.files import atomic_write
+from ssvae_cli.files import atomic_write, write_text
 from ssvae_cli.paths import expanded
 from ssvae_cli.report import spreadsheets
 from ssvae_cli.report.comparison import SPREADS
@@ -67,8 +66,12 @@ def report(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> list[Secti
 
 def check(cfg: DictConfig) -> None:
     """Raise UserError for settings that no report can have."""
-    wrong = f"runs must be a folder or a list of folders, got {cfg.runs}"
-    require(listed(cfg.runs) != [] and all(isinstance(name, str) for name in listed(cfg.runs)), wrong)
+    wanted = {"runs": "a folder or a list of folders", "metrics": "a list of names", "curves": "a list of names"}
+    for name, what in wanted.items():
+        names = listed(cfg[name])
+        valid = names is None or (all(isinstance(each, str) for each in names) and (names != [] or name != "runs"))
+        require(valid, f"{name} must be {what}, got {cfg[name]}")
+    require(OmegaConf.is_dict(cfg.best), f"best must name metrics or groups of them, got {cfg.best}")
     require(cfg.spread in SPREADS, f"spread={cfg.spread}; {allowed(str(cfg.spread), SPREADS)}")
     for name, low, high in (("confidence", 0.5, 0.999999), ("pictures_mb", 0, math.inf)):
         given = cfg[name]
@@ -78,9 +81,9 @@ def check(cfg: DictConfig) -> None:
         require(end is None or end in ENDS, f"best.{metric}={end}; {allowed(str(end), ENDS)}, null")
 
 
-def listed(given: str | Iterable[str] | None) -> list[str] | None:
-    """One name, or several, as a list."""
-    return [given] if isinstance(given, str) else None if given is None else list(given)
+def listed(given: object) -> list | None:
+    """What was given as one value or as several, as a list."""
+    return list(given) if OmegaConf.is_list(given) else None if given is None else [given]
 
 
 def columns(asked: list[str] | None, runs: list[Run]) -> list[str]:
@@ -88,11 +91,15 @@ def columns(asked: list[str] | None, runs: list[Run]) -> list[str]:
     known = {key for run in runs for key in run.values}
     for metric in asked or ():
         require(metric in known, f"metrics: no run has {metric}; {allowed(metric, known)}")
-    has = lambda metric: any(run.number(metric) is not None or metric in run.reasons for run in runs)
-    usual = [next((metric for metric in names if has(metric)), None) for names in COLUMNS]
+    usual = [next((metric for metric in names if is_known(metric, runs)), None) for names in COLUMNS]
     metrics = asked if asked is not None else [metric for metric in usual if metric]
     own = [key for key in sorted(known) if is_own(key) and key.split("/")[0] not in TRUTH]
     return [*metrics, *(key for key in own if key not in metrics)]
+
+
+def is_known(metric: str, runs: list[Run]) -> bool:
+    """Whether some run has a metric, or lacks it for a reason."""
+    return any(run.number(metric) is not None or metric in run.reasons for run in runs)
 
 
 def drawn(asked: list[str] | None, runs: list[Run]) -> list[str]:
@@ -104,8 +111,10 @@ def drawn(asked: list[str] | None, runs: list[Run]) -> list[str]:
 
 
 def tables_of(section: Section, metrics: list[str], cfg: DictConfig) -> tuple[Table, ...]:
-    """The table of metrics, and that of learned priors if there is one."""
-    main = main_table(section, metrics, spread=cfg.spread, confidence=cfg.confidence, best=cfg.best)
+    """The table of metrics, of which those that were not asked for may be missing, and that of learned priors."""
+    asked = set(listed(cfg.metrics) or ())
+    shown = [metric for metric in metrics if metric in asked or is_known(metric, section.runs)]
+    main = main_table(section, shown, spread=cfg.spread, confidence=cfg.confidence, best=cfg.best)
     learned = prior_table(section, cfg.spread)
     return (main, learned) if learned else (main,)
 
@@ -115,11 +124,8 @@ def write(document: Document, pictures_mb: float) -> None:
     folder = document.folder
     drawn = [picture for part in document.parts for picture in part.pictures]
     svgs = {picture.name: picture.write(folder / "figures") for picture in drawn}
-    for name, text in {
-        "report.html": page(document, svgs, pictures_mb),
-        "report.md": markdown(document),
-        "tables.tex": latex(document),
-    }.items():
-        atomic_write(folder / name, lambda path, text=text: path.write_text(text, encoding="utf-8", errors="replace"))
+    write_text(folder / "report.html", page(document, svgs, pictures_mb))
+    write_text(folder / "report.md", markdown(document))
+    write_text(folder / "tables.tex", latex(document))
     atomic_write(folder / "table.csv", lambda path: spreadsheets.write_settings(path, document))
     atomic_write(folder / "runs.csv", lambda path: spreadsheets.write_runs(path, document))

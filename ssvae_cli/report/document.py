@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ssvae_cli.report.figures import Picture
-from ssvae_cli.report.runs import Run
 from ssvae_cli.report.settings import Section
 from ssvae_cli.report.tables import WITHIN, Table
 from ssvae_cli.report.unfinished import Unfinished
@@ -20,10 +19,6 @@ class Part:
     section: Section
     tables: tuple[Table, ...]
     pictures: tuple[Picture, ...]
-
-    @property
-    def runs(self) -> list[Run]:
-        return [run for setting in self.section.settings for run in setting.runs]
 
 
 @dataclass(frozen=True)

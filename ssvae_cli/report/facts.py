@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from ssvae_cli.report.labels import IGNORED, choice, effective, given_keys
+from ssvae_cli.report.labels import IGNORED, choice, effective, given_keys, written
 from ssvae_cli.report.runs import Run
 from ssvae_cli.report.settings import Section
 from ssvae_cli.report.unfinished import Unfinished
@@ -11,7 +11,7 @@ from ssvae_cli.report.unfinished import Unfinished
 
 def runs_of(sections: list[Section]) -> list[Run]:
     """All finished runs of a report."""
-    return [run for section in sections for setting in section.settings for run in setting.runs]
+    return [run for section in sections for run in section.runs]
 
 
 def facts(sections: list[Section], others: list[Unfinished]) -> list[tuple[str, str]]:
@@ -52,4 +52,4 @@ def shared_config(runs: list[Run]) -> dict[str, str]:
     """Every key that has one value in all runs."""
     first, *rest = (run.config for run in runs)
     same = lambda key: all(key in config and config[key] == first[key] for config in rest)
-    return {key: str(value) for key, value in first.items() if key not in IGNORED and same(key)}
+    return {key: written(value) for key, value in first.items() if key not in IGNORED and same(key)}

@@ -2,7 +2,7 @@
 
 import io
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.scale import SymmetricalLogScale
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
+from ssvae_cli.files import atomic_write, write_text
 from ssvae_cli.report.comparison import Estimate
 from ssvae_cli.report.settings import Section, Setting
 from ssvae_cli.tracking.line_styles import draw, style
@@ -21,6 +22,7 @@ from ssvae_cli.tracking.names import unit
 WIDTH = 7.0  # inches
 ROW = 0.19  # inches of a line of a legend
 LETTERS = 100  # of a line of a legend in a figure of this width
+BANDS = 12  # curves up to which their spread is drawn as a band
 WIDE = 20.0  # nats between means above which an axis is logarithmic
 Lines = list[tuple[Setting, list[tuple[int, Estimate]]]]  # settings with a mean for each epoch
 SVG = {"svg.fonttype": "none", "svg.hashsalt": "ssvae", "pdf.fonttype": 42}  # text stays text; the same file each time
@@ -37,14 +39,13 @@ class Picture:
 
     def write(self, folder: Path) -> str:
         """<name>.svg and <name>.pdf into a folder; the SVG's text."""
-        folder.mkdir(exist_ok=True)
+        drawn, about = io.StringIO(), {"Title": self.title}
         with matplotlib.rc_context(SVG):
-            drawn = io.StringIO()
-            said = {"Date": None, "Title": self.title, "Description": self.alt}
-            self.figure.savefig(drawn, format="svg", metadata=said)
+            self.figure.savefig(drawn, format="svg", metadata=about | {"Date": None, "Description": self.alt})
             self.figure.set_layout_engine("none")  # it stays as it is, and is not computed again
-            self.figure.savefig(folder / f"{self.name}.pdf", metadata={"CreationDate": None, "Title": self.title})
-        (folder / f"{self.name}.svg").write_text(drawn.getvalue())
+            save = lambda path: self.figure.savefig(path, format="pdf", metadata=about | {"CreationDate": None})
+            atomic_write(folder / f"{self.name}.pdf", save)
+        write_text(folder / f"{self.name}.svg", drawn.getvalue())
         return drawn.getvalue()
 
 
@@ -85,11 +86,13 @@ def ends(lines: Lines) -> str:
 
 
 def curves_of(metric: str, lines: Lines, spread: str) -> Figure:
-    """Means over seeds with a band of one spread, over the epochs."""
+    """Means over seeds, with a band of one spread where there are few settings, over the epochs."""
     figure, axis = canvas([setting for setting, _ in lines], 3.6)
     for setting, points in lines:
         epochs, means = [epoch for epoch, _ in points], [e.mean for _, e in points]
         line = draw(axis, epochs, means, number=setting.number, of=len(lines), label=plain(setting.label))
+        if len(lines) > BANDS:
+            continue
         low, high = ([e.mean + sign * (getattr(e, spread) or 0.0) for _, e in points] for sign in (-1, 1))
         axis.fill_between(epochs, low, high, alpha=0.15, color=line.get_color(), lw=0)
     axis.set(xlabel="epoch", ylabel=named(metric))
@@ -100,21 +103,19 @@ def curves_of(metric: str, lines: Lines, spread: str) -> Figure:
 
 
 def by_seed(settings: tuple[Setting, ...], metrics: list[str], spread: str) -> Figure:
-    """One panel for each metric: settings from top to bottom, seeds as small points, the mean with its spread."""
-    height = 1.0 + 0.3 * len(settings)
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    """One panel for each metric: settings from top to bottom, seeds as small lines, the mean with its spread."""
+    figure = Figure(figsize=(WIDTH, 1.0 + 0.3 * len(settings)), layout="constrained")
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axis, metric in zip(panels, metrics):
-        for row, setting in enumerate(settings):
-            if (e := setting.of(metric)) is None:
-                continue
-            look = style(setting.number)
-            values = list(setting.by_seed(metric).values())
-            axis.plot(values, [row] * len(values), "|", ms=9, color=look["color"], alpha=0.6)
-            error = getattr(e, spread)
-            axis.errorbar(e.mean, row, xerr=error, fmt=look["marker"], ms=6, capsize=3, color=look["color"])
+        known = [(row, setting, e) for row, setting in enumerate(settings) if (e := setting.of(metric))]
+        seeds = [(value, row, setting) for row, setting, _ in known for value in setting.by_seed(metric).values()]
+        values, rows, owners = zip(*seeds)
+        height, colours = 0.22, [colour(setting) for setting in owners]
+        axis.vlines(values, [row - height for row in rows], [row + height for row in rows], colours, lw=1, alpha=0.7)
+        rows, owners, means = zip(*known)
+        markers(axis, owners, [e.mean for e in means], rows, xerr=[getattr(e, spread) or 0.0 for e in means])
         axis.set(xlabel=named(metric))
-        spread_out(axis.xaxis, [e.mean for setting in settings if (e := setting.of(metric))])
+        spread_out(axis.xaxis, [e.mean for e in means])
         axis.grid(alpha=0.3)
     labels = ["\n".join(textwrap.wrap(plain(setting.label), 44)) for setting in settings]
     panels[0].set_yticks(range(len(settings)), labels, fontsize=8)
@@ -125,16 +126,27 @@ def by_seed(settings: tuple[Setting, ...], metrics: list[str], spread: str) -> F
 def against(settings: list[Setting], x: str, y: str, spread: str) -> Figure:
     """One metric against another, with the spread of both."""
     figure, axis = canvas(settings, 3.8)
-    for setting in settings:
-        look, ex, ey = style(setting.number), setting.of(x), setting.of(y)
-        errors = {"xerr": getattr(ex, spread), "yerr": getattr(ey, spread)}
-        axis.errorbar(ex.mean, ey.mean, **errors, fmt="none", ecolor=look["color"], elinewidth=1, capsize=2)
-        axis.plot(ex.mean, ey.mean, look["marker"], ms=6, color=look["color"], label=plain(setting.label))
+    estimates = [[setting.of(metric) for setting in settings] for metric in (x, y)]
+    means = [[e.mean for e in of_metric] for of_metric in estimates]
+    xerr, yerr = ([getattr(e, spread) or 0.0 for e in of_metric] for of_metric in estimates)
+    markers(axis, settings, *means, xerr=xerr, yerr=yerr)
     axis.set(xlabel=named(x), ylabel=named(y))
-    spread_out(axis.xaxis, [setting.of(x).mean for setting in settings])
-    spread_out(axis.yaxis, [setting.of(y).mean for setting in settings])
+    for side, values in zip((axis.xaxis, axis.yaxis), means):
+        spread_out(side, values)
     legend(figure, axis)
     return figure
+
+
+def markers(axis: Axes, settings: Sequence[Setting], x: Sequence[float], y: Sequence[float], **errors) -> None:
+    """Each setting's marker with its error bars; these are one artist, as drawing is what takes time."""
+    axis.errorbar(x, y, **errors, fmt="none", ecolor=[colour(setting) for setting in settings], elinewidth=1)
+    for setting, *place in zip(settings, x, y):
+        look = style(setting.number)
+        axis.plot(*place, look["marker"], ms=6, color=look["color"], label=plain(setting.label))
+
+
+def colour(setting: Setting) -> str:
+    return style(setting.number)["color"]
 
 
 def named(metric: str) -> str:

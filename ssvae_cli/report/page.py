@@ -19,7 +19,7 @@ Row = Iterable[tuple[str, object]]  # HTML of each cell, and what it is sorted b
 def page(report: Document, svgs: dict[str, str], pictures_mb: float) -> str:
     """The page. svgs: of the pictures, by name. pictures_mb: how much of the runs' pictures it holds."""
     resources = files("ssvae_cli.report")
-    style, script = ((resources / name).read_text() for name in ("page.css", "page.js"))
+    style, script = ((resources / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     links = "".join(f'<li><a href="#{part.name}">{escape(part.section.title)}</a></li>' for part in report.parts)
     links += '<li><a href="#others">Runs that do not count</a></li>' if report.others else ""
     budget = Budget(pictures_mb * 1e6)

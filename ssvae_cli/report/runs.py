@@ -83,8 +83,8 @@ def by_number(name: str) -> tuple[int, str]:
 
 
 def read(folder: Path, failure: str | None) -> Run | Unfinished:
-    """A run from its folder. failure: why it failed, None where that is not recorded."""
-    if failure is not None or not (folder / "summary.json").exists():
+    """A run from its folder; it has ended once it has a summary. failure: what was recorded of one that has not."""
+    if not (folder / "summary.json").exists():
         return unfinished(folder, failure)
     try:
         return finished_run(folder)

@@ -49,6 +49,10 @@ class Section:
     settings: tuple[Setting, ...]
 
     @property
+    def runs(self) -> list[Run]:
+        return [run for setting in self.settings for run in setting.runs]
+
+    @property
     def title(self) -> str:
         return self.dataset if self.kind == PAIRS else f"{self.dataset}: {self.kind.partition(':')[0]}"
 

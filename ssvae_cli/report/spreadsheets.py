@@ -43,7 +43,7 @@ def write_runs(path: Path, report: Document) -> None:
 
 
 def write(path: Path, names: list[str], rows: Iterable[dict[str, object]]) -> None:
-    with open(path, "w", newline="") as file:
+    with open(path, "w", newline="", encoding="utf-8", errors="replace") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(rows)

@@ -101,20 +101,17 @@ def end_of(metric: str, best: Mapping[str, str]) -> float | None:
 def main_table(
     section: Section, metrics: list[str], *, spread: str, confidence: float, best: Mapping[str, str]
 ) -> Table:
-    """The metrics that some run of the section has, or lacks for a reason."""
-    runs = [run for setting in section.settings for run in setting.runs]
-    present = [m for m in metrics if any(run.number(m) is not None or m in run.reasons for run in runs)]
+    """Some metrics of all settings. best: metric or group of metrics -> which end is best."""
     notes = Notes()
-    columns = [column(section.settings, m, notes, spread, confidence, end_of(m, best)) for m in present]
+    columns = [column(section.settings, m, notes, spread, confidence, end_of(m, best)) for m in metrics]
     return Table("", section.settings, tuple(columns), notes.texts())
 
 
 def prior_table(section: Section, spread: str) -> Table | None:
     """What was learned of the priors, `prior/<name>`, and next to it what is true, `truth/<name>`; None without any."""
-    runs = [run for setting in section.settings for run in setting.runs]
-    names = dict.fromkeys(key.partition("/")[2] for run in runs for key in run.values if key.startswith("prior/"))
-    metrics = [f"{side}/{name}" for name in names for side in ("prior", "truth")]
-    present = [m for m in metrics if any(run.number(m) is not None for run in runs)]
+    keys = dict.fromkeys(key for run in section.runs for key in run.values if key.startswith("prior/"))
+    metrics = [key for learned in keys for key in (learned, f"truth/{learned.partition('/')[2]}")]
+    present = [m for m in metrics if any(run.number(m) is not None for run in section.runs)]
     learned = tuple(s for s in section.settings if any(s.of(m) for m in present if m.startswith("prior/")))
     notes = Notes()
     columns = tuple(column(learned, metric, notes, spread, 0.95, None) for metric in present)
