@@ -16,10 +16,14 @@ import re
 import statistics
 
 import pytest
+from omegaconf import OmegaConf
 from scipy.stats import ttest_ind, ttest_rel
 
 from fake_runs import a_run
 from helpers import refused
+from ssvae_cli.errors import UserError
+from ssvae_cli.instantiate.groups import conf
+from ssvae_cli.report.command import report
 from ssvae_cli.report.comparison import estimate, is_within_noise
 from ssvae_cli.report.facts import facts
 from ssvae_cli.report.latex import escaped as latex_escaped
@@ -123,6 +127,16 @@ def test_a_data_set_is_a_section_and_so_is_a_kind_of_model(tmp_path):
     assert titles == [*expected, "mnist dataset.limit=10"]
     one = {setting.number for section in found for setting in section.settings if setting.label.startswith("prior=mi")}
     assert len(one) == 1  # a setting looks the same in the figures of all data sets
+
+
+def test_elbos_of_different_pairs_are_not_ranked(tmp_path):
+    for i, pairs in enumerate(["affine", "noise"]):
+        a_run(tmp_path / str(i), f"pairs={pairs}", "prior=mi", **{"probe/linear/test": 0.5 + i})
+    (section,), _ = sections(tmp_path)
+    best = {"elbo": "highest", "probe": "highest"}
+    elbo, probe = table(section, ["elbo/test", "probe/linear/test"], best=best).columns
+    assert [cell.is_best for cell in elbo.cells] == [False, False] and [c.is_best for c in probe.cells] == [False, True]
+    assert "differ in their pairs" in section.note
 
 
 def test_settings_are_named_by_what_varies_defaults_included(tmp_path):
@@ -254,26 +268,38 @@ def test_the_files_of_a_table_are_whole(reported):
     "overrides, said",
     {
         "none given": ([], "runs has no default"),
-        "nowhere": (["runs=nowhere"], "no such folder"),
-        "no run": (["runs=."], "no finished run"),
         "of another command": (["runs=../mi"], "no finished run of ssvae train"),
-        "none finished": (["runs=../stopped"], "after epoch 2 of 2"),
         "unknown metric": (["runs={sweep}", "metrics=[elbo/tst]"], "did you mean 'elbo/test'"),
-        "no folder": (["runs=[]"], "runs must be a folder or a list of folders, got []"),
-        "a number for a metric": (["runs={sweep}", "metrics=[1]"], "metrics must be a list of names"),
-        "no ends": (["runs={sweep}", "best=null"], "best must name metrics"),
-        "unknown curve": (["runs={sweep}", "curves=[elbo/validatio]"], "did you mean 'elbo/validation'"),
-        "unknown spread": (["runs={sweep}", "spread=error"], "spread=error; allowed: deviation, standard_error"),
-        "no confidence": (["runs={sweep}", "confidence=95"], "confidence"),
-        "no end": (["runs={sweep}", "best.elbo=high"], "did you mean 'highest'"),
-        "no number": (["runs={sweep}", "pictures_mb=many"], "pictures_mb"),
     }.values(),
 )
-def test_bad_input_is_one_line(overrides, said, reported, tmp_path, monkeypatch, capfd):
+def test_bad_input_is_one_line_and_writes_nothing(overrides, said, reported, tmp_path, monkeypatch, capfd):
     (tmp_path / "empty").mkdir()
     (tmp_path / "mi").mkdir()
     (tmp_path / "mi" / "summary.json").write_text('{"mi/infonce/test": 1.0}')
-    (a_run(tmp_path / "stopped", "prior=mi") / "summary.json").unlink()
     monkeypatch.chdir(tmp_path / "empty")
     assert said in refused(capfd, "report", *(o.format(sweep=reported[0]) for o in overrides))
     assert not [p for p in (tmp_path / "empty").rglob("*") if p.is_file()]
+
+
+@pytest.mark.parametrize(
+    "override, said",
+    {
+        "nowhere": ("runs=nowhere", "no such folder"),
+        "no folder": ("runs=[]", "runs must be a folder or a list of folders, got []"),
+        "none finished": ("runs=stopped", "after epoch 2 of 2"),
+        "unknown curve": ("curves=[elbo/validatio]", "did you mean 'elbo/validation'"),
+        "a number for a metric": ("metrics=[1]", "metrics must be a list of names"),
+        "unknown spread": ("spread=error", "spread=error; allowed: deviation, standard_error"),
+        "no ends": ("best=null", "best must name metrics"),
+        "no end": ("best.elbo=high", "did you mean 'highest'"),
+        "no confidence": ("confidence=95", "confidence must be a number from 0.5 to 0.999999, got 95"),
+        "no number": ("pictures_mb=many", "pictures_mb must be a number"),
+    }.values(),
+)
+def test_a_setting_that_no_report_can_have_is_refused(override, said, reported, tmp_path, monkeypatch):
+    (a_run(tmp_path / "stopped", "prior=mi") / "summary.json").unlink()
+    monkeypatch.chdir(tmp_path)
+    given = OmegaConf.from_dotlist([f"runs={reported[0]}", override])
+    with pytest.raises(UserError, match=re.escape(said)):
+        report(OmegaConf.merge(OmegaConf.load(conf() / "report.yaml"), given), tmp_path / "out", {})
+    assert not (tmp_path / "out").exists()

@@ -58,8 +58,16 @@ class Section:
 
     @property
     def note(self) -> str:
-        """A sentence; '' for PAIRS."""
-        return f"{self.kind.partition(':')[2].strip()}." if self.kind != PAIRS else ""
+        """How its ELBO may be compared; '' where nothing forbids it."""
+        said = [self.kind.partition(":")[2].strip()] if self.kind != PAIRS else []
+        said += [] if self.ranks_elbo else ["the settings differ in their pairs, and so in the constants of the ELBO"]
+        return f"{'; '.join(said)}." if said else ""
+
+    @property
+    def ranks_elbo(self) -> bool:
+        """Whether all settings have the same pairs: what an ELBO leaves out, log P_true, is of the pairs."""
+        pairs = [{key: v for key, v in run.config.items() if key.startswith("pairs.")} for run in self.runs]
+        return all(each == pairs[0] for each in pairs)
 
 
 def sections_of(runs: list[Run]) -> list[Section]:

@@ -13,6 +13,7 @@ from ssvae_cli.tracking.names import unit
 from ssvae_cli.tracking.tables import number
 
 WITHIN = "†"  # stands after a number within noise of the best
+UP_TO_CONSTANTS = ("elbo", "evidence")  # groups of metrics that leave out what no parameter affects
 ENDS = {"highest": 1.0, "lowest": -1.0}
 LEAST_DIGITS, MOST_DIGITS = 1, 4  # after the point
 
@@ -102,8 +103,9 @@ def main_table(
     section: Section, metrics: list[str], *, spread: str, confidence: float, best: Mapping[str, str]
 ) -> Table:
     """Some metrics of all settings. best: metric or group of metrics -> which end is best."""
+    ends = {m: end_of(m, best) for m in metrics if section.ranks_elbo or m.split("/")[0] not in UP_TO_CONSTANTS}
     notes = Notes()
-    columns = [column(section.settings, m, notes, spread, confidence, end_of(m, best)) for m in metrics]
+    columns = [column(section.settings, m, notes, spread, confidence, ends.get(m)) for m in metrics]
     return Table("", section.settings, tuple(columns), notes.texts())
 
 
