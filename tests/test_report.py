@@ -243,7 +243,7 @@ WORDS = ["a_b^c~d", "100% & #1 $x$", r"\input{x}", "<b>|*x*`[y](z)", "λ=0.1 –
 def test_latex_and_markdown_hold_any_name(word):
     latex = latex_escaped(word)
     bare = re.sub(
-        r"\\ensuremath\{[<>|*]\}|\\(textbackslash|textendash|char\d+|ensuremath|alpha|lambda|pm)|\\[{}$&#%_^~]",
+        r"\\ensuremath\{[<>|*]\}|\\(textbackslash|textascii(?:circum|tilde)|textendash|char\d+|ensuremath|alpha|lambda|pm)|\\[{}$&#%_^~]",
         "",
         latex,
     )

@@ -20,7 +20,7 @@ def facts(sections: list[Section], others: list[Unfinished]) -> list[tuple[str, 
     states = [f"{number} {state}" for state, number in Counter(other.state for other in others).items()]
     began = sorted(run.began for run in runs)
     of = lambda value: listed(value(run) for run in runs)
-    return [
+    said = [
         ("runs", ", ".join([f"{len(runs)} finished, of {count} setting{'s' * (count > 1)}", *states])),
         ("data", listed(section.dataset for section in sections)),
         ("pairs", of(lambda run: choice(run, "pairs"))),
@@ -33,11 +33,12 @@ def facts(sections: list[Section], others: list[Unfinished]) -> list[tuple[str, 
         ("began", " to ".join(dict.fromkeys(f"{time:%Y-%m-%d %H:%M}" for time in (began[0], began[-1])))),
         ("all runs share", shared_choices(runs)),
     ]
+    return [(name, text) for name, text in said if text]
 
 
 def listed(values: Iterable[object], between: str = ", ") -> str:
-    """The different values, in order of appearance."""
-    return between.join(dict.fromkeys(map(str, values)))
+    """The different values, in order of appearance, but for None."""
+    return between.join(dict.fromkeys(str(value) for value in values if value is not None))
 
 
 def shared_choices(runs: list[Run]) -> str:

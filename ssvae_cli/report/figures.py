@@ -2,6 +2,7 @@
 
 import io
 import textwrap
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,8 @@ class Picture:
     def write(self, folder: Path) -> str:
         """<name>.svg and <name>.pdf into a folder; the SVG's text."""
         drawn, about = io.StringIO(), {"Title": self.title}
-        with matplotlib.rc_context(SVG):
+        with matplotlib.rc_context(SVG), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # text of the SVG is drawn by its reader's fonts
             self.figure.savefig(drawn, format="svg", metadata=about | {"Date": None, "Description": self.alt})
             self.figure.set_layout_engine("none")  # it stays as it is, and is not computed again
             save = lambda path: self.figure.savefig(path, format="pdf", metadata=about | {"CreationDate": None})

@@ -5,7 +5,8 @@ from ssvae_cli.report.tables import DASH, Cell, Column, Table
 
 ESCAPES = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
-    "^": r"\^{}", "~": r"\~{}", "<": r"\ensuremath{<}", ">": r"\ensuremath{>}", "|": r"\ensuremath{|}",
+    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
+    "<": r"\ensuremath{<}", ">": r"\ensuremath{>}", "|": r"\ensuremath{|}",
     '"': r"\char34{}", "'": r"\char39{}", "`": r"\char96{}", "[": "{[}", "]": "{]}", "*": r"\ensuremath{*}",
     "±": r"\ensuremath{\pm}", "–": r"\textendash{}", "↑": r"\ensuremath{\uparrow}", "↓": r"\ensuremath{\downarrow}",
     "†": r"\ensuremath{\dagger}",

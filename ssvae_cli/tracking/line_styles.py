@@ -1,6 +1,5 @@
 """Lines that are told apart in any number, by colour, marker and dashes, and by readers who see colours differently."""
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
@@ -9,7 +8,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = "o^sDvPX<>*h"  # their number has no divisor in common with that of colours
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 MARKERS_A_LINE = 8  # about so many points of a line have a marker
-WIDEST, NARROWEST = 6.0, 1.0  # of nested lines
+NARROWEST, RIM = 1.0, 0.9  # points: the width of the uppermost of nested lines, and how much wider each lower one is
 
 
 def style(number: int) -> dict:
@@ -25,10 +24,10 @@ def draw(axis: Axes, x, y, *, number: int, of: int, label: str, width: float = 1
     """A line in its own style; its markers stand between those of the `of` others where they have many points."""
     step = max(1, len(x) // MARKERS_A_LINE)
     first = number * step // max(1, of) % step
-    (line,) = axis.plot(x, y, label=label, lw=width, ms=width + 3.5, markevery=(first, step), **style(number))
+    (line,) = axis.plot(x, y, label=label, lw=width, ms=width + 3, markevery=(first, step), **style(number))
     return line
 
 
 def nested_widths(count: int) -> list[float]:
     """Widths of lines that are drawn one upon another, so that each shows as a rim even where all coincide."""
-    return np.linspace(max(NARROWEST, min(WIDEST, 1.1 * count)), NARROWEST, count).tolist() if count else []
+    return [NARROWEST + RIM * below for below in reversed(range(count))]
