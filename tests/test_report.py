@@ -227,6 +227,28 @@ def test_a_damaged_run_costs_the_report_nothing_but_itself(name, tmp_path):
     assert len(runs) == 1 and other.state == "unreadable"
 
 
+def test_a_run_killed_in_the_middle_of_a_line_is_stopped(tmp_path):
+    a_run(tmp_path / "0", "prior=mi")
+    run = a_run(tmp_path / "1", "prior=vmf")
+    (run / "summary.json").unlink()
+    with open(run / "metrics.jsonl", "a") as file:
+        file.write('{"epoch": 3, "elb')
+    (other,) = find_runs([tmp_path])[1]
+    assert (other.state, other.reason) == ("stopped", "after an unknown epoch of 2")
+
+
+def test_failures_of_other_commands_are_not_runs(tmp_path):
+    a_run(tmp_path / "0", "prior=mi")
+    sweep = tmp_path / "mi"
+    (sweep / ".jobs").mkdir(parents=True)
+    (sweep / ".jobs" / "0.json").write_text('{"number": 0, "folder": "0", "is_own": true, "failed": "no"}')
+    (sweep / "multirun.yaml").write_text('{"hydra": {"job": {"config_name": "mi"}}}')
+    (sweep / "0" / ".hydra").mkdir(parents=True)
+    (sweep / "0" / ".hydra" / "hydra.yaml").write_text('{"hydra": {"job": {"config_name": "mi"}}}')
+    (sweep / "0" / "failed.txt").write_text("no")
+    assert find_runs([tmp_path])[1] == []
+
+
 def test_a_run_that_failed_alone_is_told_by_its_log(tmp_path):
     a_run(tmp_path / "0", "prior=mi")
     run = a_run(tmp_path / "1", "prior=vmf")

@@ -11,8 +11,8 @@ import yaml
 from omegaconf import OmegaConf
 
 from ssvae_cli.errors import require
-from ssvae_cli.report.unfinished import LOADER, NO_RUNS, Unfinished, not_begun, unfinished
-from ssvae_cli.run_folder import FAILED, JOBS, begun_jobs, flatten
+from ssvae_cli.report.unfinished import LOADER, NO_RUNS, Unfinished, is_of_train, not_begun, unfinished
+from ssvae_cli.run_folder import FAILED, JOBS, SWEEP, begun_jobs, flatten
 from ssvae_cli.tracking.missing import REASONS
 
 
@@ -21,6 +21,7 @@ class Run:
     """One finished run, read from its folder."""
 
     folder: Path
+    seed: int
     config: dict[str, object]  # dotted keys
     choices: dict[str, str | None]  # group -> choice
     overrides: tuple[str, ...]
@@ -28,10 +29,6 @@ class Run:
     history: list[dict]
     reasons: dict[str, str]  # why numbers are null
     began: datetime
-
-    @property
-    def seed(self) -> int:
-        return self.config["seed"]
 
     def number(self, metric: str) -> float | None:
         """A metric's value; None where there is none."""
@@ -61,16 +58,16 @@ def find_runs(folders: list[Path]) -> tuple[list[Run], list[Unfinished]]:
 
 
 def started(root: Path) -> Iterator[tuple[Path, str | None]]:
-    """(folder, why it failed) of the runs at or below a folder, by their names; of a sweep's job also where its folder
-    could not be made."""
+    """(folder, why it failed) of the runs of ssvae train at or below a folder, by their names; of a sweep's job also
+    where its folder could not be made."""
     failures: dict[Path, str | None] = {}
     for name, folders, files in os.walk(root):
         folder = Path(name)
-        if FAILED in files:
-            failures[folder] = (folder / FAILED).read_text().strip()
+        if FAILED in files and is_of_train(folder / ".hydra" / "hydra.yaml"):
+            failures[folder] = (folder / FAILED).read_text(errors="replace").strip()
         elif "metrics.jsonl" in files:
             failures[folder] = None
-        if JOBS in folders:
+        if JOBS in folders and is_of_train(folder / SWEEP):
             failures |= {folder / job.folder: job.failed for job in begun_jobs(folder) if job.failed is not None}
         folders[:] = sorted(set(folders) - set(NO_RUNS), key=by_number)
     yield from failures.items()
@@ -101,6 +98,7 @@ def finished_run(folder: Path) -> Run:
     history = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return Run(
         folder=folder,
+        seed=config["seed"],
         config=flatten(OmegaConf.create(config) if "${" in text else config),
         choices=yaml.load(hydra.read_text(), LOADER)["hydra"]["runtime"]["choices"] if hydra.exists() else {},
         overrides=tuple(yaml.load((records / "overrides.yaml").read_text(), LOADER) or ()),

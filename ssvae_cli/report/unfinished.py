@@ -42,7 +42,7 @@ def not_begun(root: Path) -> Iterator[Unfinished]:
     """The sweeps at or below a folder with jobs that have not begun; a sweeper that searches plans none ahead."""
     for name, folders, files in os.walk(root):
         folders[:] = sorted(set(folders) - set(NO_RUNS))
-        if SWEEP not in files:
+        if SWEEP not in files or not is_of_train(Path(name, SWEEP)):
             continue
         sweep, begun = Path(name), {job.number for job in begun_jobs(Path(name))}
         missing = [f"job {i} ({' '.join(job)})" for i, job in enumerate(planned(sweep)) if i not in begun]
@@ -52,15 +52,22 @@ def not_begun(root: Path) -> Iterator[Unfinished]:
 
 
 def planned(sweep: Path) -> list[list[str]]:
-    """What varies in each job of a sweep of ssvae train; nothing where that cannot be told."""
+    """What varies in each job of a sweep; nothing where that cannot be told."""
     with contextlib.suppress(Exception):  # damaged files; choices such as prior=*, which stand for those of then
         hydra = yaml.load((sweep / SWEEP).read_text(), LOADER)["hydra"]
-        if hydra["job"]["config_name"] == "train" and hydra["sweeper"]["_target_"].endswith(".BasicSweeper"):
+        if hydra["sweeper"]["_target_"].endswith(".BasicSweeper"):
             given = [f"{key}={value}" for key, value in (hydra["sweeper"]["params"] or {}).items()]
             parsed = OverridesParser.create().parse_overrides([*given, *hydra["overrides"]["task"]])
             jobs = BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
             return [[word for word in job if any(word not in other for other in jobs)] for job in jobs]
     return []
+
+
+def is_of_train(record: Path) -> bool:
+    """Whether Hydra's record of a run or a sweep is of ssvae train; true where that cannot be read."""
+    with contextlib.suppress(Exception):
+        return yaml.load(record.read_text(), LOADER)["hydra"]["job"]["config_name"] == "train"
+    return True
 
 
 def is_locked(folder: Path) -> bool:
@@ -81,13 +88,14 @@ def is_locked(folder: Path) -> bool:
 
 
 def progress(folder: Path) -> str:
-    """'after epoch 3 of 30'."""
-    epoch = last_line(folder).get("epoch", 0)
-    try:
-        epochs = yaml.load((folder / ".hydra" / "config.yaml").read_text(), LOADER)["trainer"]["epochs"]
-    except Exception:
-        return f"after epoch {epoch}"
-    return f"after epoch {epoch} of {epochs}"
+    """'after epoch 3 of 30', as far as that can be read."""
+    epoch, end = "an unknown epoch", ""
+    with contextlib.suppress(Exception):  # a killed process may leave half a line
+        epoch = f"epoch {last_line(folder).get('epoch', 0)}"
+    with contextlib.suppress(Exception):
+        config = yaml.load((folder / ".hydra" / "config.yaml").read_text(), LOADER)
+        end = f" of {config['trainer']['epochs']}"
+    return f"after {epoch}{end}"
 
 
 def raised(folder: Path) -> str | None:
