@@ -30,7 +30,7 @@ from ssvae_cli.report.latex import escaped as latex_escaped
 from ssvae_cli.report.markdown import escaped as markdown_escaped
 from ssvae_cli.report.runs import find_runs
 from ssvae_cli.report.settings import newest_of_each_seed, sections_of
-from ssvae_cli.report.tables import end_of, letter, main_table, prior_table
+from ssvae_cli.report.tables import HIGHEST, LOWEST, end_of, letter, main_table, prior_table
 
 
 def rows(path):
@@ -45,7 +45,7 @@ def sections(*folders):
 
 
 def table(section, metrics=("elbo/test",), **changes):
-    options = {"spread": "deviation", "confidence": 0.95, "best": {"elbo": "highest"}} | changes
+    options = {"spread": "deviation", "confidence": 0.95, "ends": {"elbo": HIGHEST}} | changes
     return main_table(section, list(metrics), **options)
 
 
@@ -102,10 +102,10 @@ def test_a_single_value_has_no_spread():
     assert estimate([1.5]) == (1.5, None, 1) and estimate([1.5]).standard_error is None and estimate([]) is None
 
 
-def test_the_best_end_is_that_of_the_most_specific_entry_and_can_be_none():
-    best = {"elbo": "highest", "time": "lowest", "elbo/train": None, "kl": None}
-    ends = {"elbo/test": 1.0, "time/train_s": -1.0, "elbo/train": 1.0, "kl/test": None, "seed": None}
-    assert {metric: end_of(metric, best) for metric in ends} == ends
+def test_the_best_end_is_that_of_the_most_specific_entry():
+    ends = {"elbo": HIGHEST, "elbo/train": LOWEST, "time": LOWEST}
+    found = {"elbo/test": HIGHEST, "elbo/train": LOWEST, "time/train_s": LOWEST, "kl/test": None, "seed": None}
+    assert {metric: end_of(metric, ends) for metric in found} == found
 
 
 def test_a_setting_alone_is_no_best(tmp_path):
@@ -133,8 +133,8 @@ def test_elbos_of_different_pairs_are_not_ranked(tmp_path):
     for i, pairs in enumerate(["affine", "noise"]):
         a_run(tmp_path / str(i), f"pairs={pairs}", "prior=mi", **{"probe/linear/test": 0.5 + i})
     (section,), _ = sections(tmp_path)
-    best = {"elbo": "highest", "probe": "highest"}
-    elbo, probe = table(section, ["elbo/test", "probe/linear/test"], best=best).columns
+    ends = {"elbo": HIGHEST, "probe": HIGHEST}
+    elbo, probe = table(section, ["elbo/test", "probe/linear/test"], ends=ends).columns
     assert [cell.is_best for cell in elbo.cells] == [False, False] and [c.is_best for c in probe.cells] == [False, True]
     assert "differ in their pairs" in section.note
 
@@ -312,8 +312,8 @@ def test_bad_input_is_one_line_and_writes_nothing(overrides, said, reported, tmp
         "unknown curve": ("curves=[elbo/validatio]", "did you mean 'elbo/validation'"),
         "a number for a metric": ("metrics=[1]", "metrics must be a list of names"),
         "unknown spread": ("spread=error", "spread=error; allowed: deviation, standard_error"),
-        "no ends": ("best=null", "best must name metrics"),
-        "no end": ("best.elbo=high", "did you mean 'highest'"),
+        "no ends": ("highest=null", "highest must be a list of names, got None"),
+        "both ends": ("lowest=[elbo]", "elbo is in highest and in lowest"),
         "no confidence": ("confidence=95", "confidence must be a number from 0.5 to 0.999999, got 95"),
         "no number": ("pictures_mb=many", "pictures_mb must be a number"),
     }.values(),

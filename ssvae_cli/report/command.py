@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from ssvae_cli.errors import allowed, require
+from ssvae_cli.errors import UserError, allowed, require
 from ssvae_cli.files import atomic_write, write_text
 from ssvae_cli.paths import expanded
 from ssvae_cli.report import spreadsheets
@@ -19,7 +19,7 @@ from ssvae_cli.report.markdown import markdown
 from ssvae_cli.report.page import page
 from ssvae_cli.report.runs import Run, find_runs
 from ssvae_cli.report.settings import Section, newest_of_each_seed, sections_of
-from ssvae_cli.report.tables import ENDS, Table, main_table, prior_table
+from ssvae_cli.report.tables import HIGHEST, LOWEST, Table, main_table, prior_table
 from ssvae_cli.report.terminal import show_report
 from ssvae_cli.tracking.names import is_own
 
@@ -66,19 +66,18 @@ def report(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> list[Secti
 
 def check(cfg: DictConfig) -> None:
     """Raise UserError for settings that no report can have."""
-    wanted = {"runs": "a folder or a list of folders", "metrics": "a list of names", "curves": "a list of names"}
-    for name, what in wanted.items():
-        names = listed(cfg[name])
-        valid = names is None or (all(isinstance(each, str) for each in names) and (names != [] or name != "runs"))
-        require(valid, f"{name} must be {what}, got {cfg[name]}")
-    require(OmegaConf.is_dict(cfg.best), f"best must name metrics or groups of them, got {cfg.best}")
+    for name in ("runs", "metrics", "curves", "highest", "lowest"):
+        what = "a folder or a list of folders" if name == "runs" else "a list of names"
+        names, optional = listed(cfg[name]), name in ("metrics", "curves")
+        valid = optional if names is None else all(isinstance(each, str) for each in names)
+        require(valid and (names != [] or name != "runs"), f"{name} must be {what}, got {cfg[name]}")
+    for metric in set(listed(cfg.highest)) & set(listed(cfg.lowest)):
+        raise UserError(f"{metric} is in highest and in lowest; leave it in one")
     require(cfg.spread in SPREADS, f"spread={cfg.spread}; {allowed(str(cfg.spread), SPREADS)}")
     for name, low, high in (("confidence", 0.5, 0.999999), ("pictures_mb", 0, math.inf)):
         given = cfg[name]
         is_number = isinstance(given, (int, float)) and not isinstance(given, bool)
         require(is_number and low <= given <= high, f"{name} must be a number from {low} to {high}, got {given}")
-    for metric, end in cfg.best.items():
-        require(end is None or end in ENDS, f"best.{metric}={end}; {allowed(str(end), ENDS)}, null")
 
 
 def listed(given: object) -> list | None:
@@ -114,7 +113,8 @@ def tables_of(section: Section, metrics: list[str], cfg: DictConfig) -> tuple[Ta
     """The table of metrics, of which those that were not asked for may be missing, and that of learned priors."""
     asked = set(listed(cfg.metrics) or ())
     shown = [metric for metric in metrics if metric in asked or is_known(metric, section.runs)]
-    main = main_table(section, shown, spread=cfg.spread, confidence=cfg.confidence, best=cfg.best)
+    ends = dict.fromkeys(listed(cfg.highest), HIGHEST) | dict.fromkeys(listed(cfg.lowest), LOWEST)
+    main = main_table(section, shown, spread=cfg.spread, confidence=cfg.confidence, ends=ends)
     learned = prior_table(section, cfg.spread)
     return (main, learned) if learned else (main,)
 

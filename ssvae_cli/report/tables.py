@@ -14,7 +14,7 @@ from ssvae_cli.tracking.tables import number
 
 WITHIN = "†"  # stands after a number within noise of the best
 UP_TO_CONSTANTS = ("elbo", "evidence")  # groups of metrics that leave out what no parameter affects
-ENDS = {"highest": 1.0, "lowest": -1.0}
+HIGHEST, LOWEST = 1.0, -1.0  # which end of a metric is best, as a factor that makes it the highest
 LEAST_DIGITS, MOST_DIGITS = 1, 4  # after the point
 
 
@@ -36,7 +36,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """One metric. spread: what stands after ±. end: which is best, 1 for the highest, -1 for the lowest, or None."""
+    """One metric. spread: what stands after ±. end: which is best, HIGHEST, LOWEST or None."""
 
     metric: str
     cells: tuple[Cell, ...]
@@ -50,7 +50,7 @@ class Column:
     @property
     def arrow(self) -> str:
         """Which end is best."""
-        return {1.0: "↑", -1.0: "↓"}.get(self.end, "")
+        return {HIGHEST: "↑", LOWEST: "↓"}.get(self.end, "")
 
     @property
     def heading(self) -> str:
@@ -92,20 +92,20 @@ def magnitude(value: float) -> int:
     return math.floor(math.log10(abs(value)))
 
 
-def end_of(metric: str, best: Mapping[str, str]) -> float | None:
-    """Which end of a metric is best, by the most specific entry of `best`, the metric or a group that it is in."""
+def end_of(metric: str, ends: Mapping[str, float]) -> float | None:
+    """Which end of a metric is best, by the most specific entry, the metric or a group that it is in; None without."""
     parts = metric.split("/")
     entries = ["/".join(parts[:count]) for count in range(len(parts), 0, -1)]
-    return next((ENDS[best[entry]] for entry in entries if best.get(entry) is not None), None)
+    return next((ends[entry] for entry in entries if entry in ends), None)
 
 
 def main_table(
-    section: Section, metrics: list[str], *, spread: str, confidence: float, best: Mapping[str, str]
+    section: Section, metrics: list[str], *, spread: str, confidence: float, ends: Mapping[str, float]
 ) -> Table:
-    """Some metrics of all settings. best: metric or group of metrics -> which end is best."""
-    ends = {m: end_of(m, best) for m in metrics if section.ranks_elbo or m.split("/")[0] not in UP_TO_CONSTANTS}
+    """Some metrics of all settings. ends: metric or group of metrics -> which end is best."""
+    ranked = {m: end_of(m, ends) for m in metrics if section.ranks_elbo or m.split("/")[0] not in UP_TO_CONSTANTS}
     notes = Notes()
-    columns = [column(section.settings, m, notes, spread, confidence, ends.get(m)) for m in metrics]
+    columns = [column(section.settings, m, notes, spread, confidence, ranked.get(m)) for m in metrics]
     return Table("", section.settings, tuple(columns), notes.texts())
 
 
