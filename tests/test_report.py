@@ -23,7 +23,7 @@ from fake_runs import a_run
 from helpers import refused
 from ssvae_cli.errors import UserError
 from ssvae_cli.instantiate.groups import conf
-from ssvae_cli.report.command import report
+from ssvae_cli.report.command import columns, report
 from ssvae_cli.report.comparison import estimate, is_within_noise
 from ssvae_cli.report.facts import facts
 from ssvae_cli.report.latex import escaped as latex_escaped
@@ -173,6 +173,13 @@ def test_a_missing_number_has_its_reason_and_says_in_how_many_runs(tmp_path):
     assert (found.columns[0].cells[0].count, found.columns[0].cells[0].mark) == ("1 of 3", "a")
     assert found.notes == {"a": "one row alone (kl/test of prior=mi, 2 of 3 runs)"}
     assert [letter(i) for i in (0, 25, 26, 52)] == ["a", "z", "aa", "ba"]
+
+
+def test_without_test_the_columns_are_those_of_validation(tmp_path):
+    run = a_run(tmp_path / "0", "prior=mi")
+    (run / "summary.json").write_text('{"seed": 0, "time/train_s": 3.0, "mine/score": 1.0, "prior/kappa": 2.0}')
+    runs, _ = find_runs([tmp_path])
+    assert columns(None, runs) == ["elbo/validation", "time/train_s", "mine/score"]
 
 
 def test_learned_parameters_stand_next_to_the_true_ones(tmp_path):
