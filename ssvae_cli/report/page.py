@@ -62,13 +62,18 @@ def table(name: str, title: str, of: Table) -> str:
     rows = []
     for i, setting in enumerate(of.settings):
         seeds = len(setting.runs)
-        first = [(escape(setting.label), setting.label), (str(seeds), seeds)]
+        first = [(breakable(setting.label), setting.label), (str(seeds), seeds)]
         rows.append([*first, *(cell(*pair) for pair in of.row(i))])
     headings = ["setting", "seeds", *(column.heading for column in of.columns)]
     notes = "".join(f"<li><b>{mark}</b> {escape(reason)}</li>" for mark, reason in of.notes.items())
     heading = f"<h3>{escape(of.title)}</h3>" if of.title else ""
     caption = f"{of.title or 'Settings'}: {title}"
     return heading + grid(name, caption, headings, rows, text=1) + (f'<ul class="notes">{notes}</ul>' if notes else "")
+
+
+def breakable(label: str) -> str:
+    """A setting's name, which a narrow column breaks after a key rather than within a word."""
+    return escape(label).replace("=", "=<wbr>")
 
 
 def cell(column: Column, cell: Cell) -> tuple[str, object]:
@@ -89,7 +94,7 @@ def runs(report: Document, part: Part) -> str:
         for run in setting.runs:
             numbers = [run.number(column.metric) for column in columns]
             values = [("–", "") if x is None else (f"{x:.{c.digits}f}", x) for x, c in zip(numbers, columns)]
-            first = [(escape(setting.label), setting.label), (str(run.seed), run.seed)]
+            first = [(breakable(setting.label), setting.label), (str(run.seed), run.seed)]
             rows.append([*first, *values, (link(report, run.folder), str(run.folder))])
     headings = ["setting", "seed", *(column.metric for column in columns), "folder"]
     return grid(f"{part.name}-runs", f"Runs: {part.section.title}", headings, rows, text=1, ends_in_text=True)
