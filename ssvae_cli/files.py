@@ -31,6 +31,11 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink()
 
 
+def write_text(path: Path, text: str) -> None:
+    """Text as UTF-8, written atomically; letters that it lacks, as names of files may hold, as a question mark."""
+    atomic_write(path, lambda at: at.write_text(text, encoding="utf-8", errors="replace"))
+
+
 def write_json(path: Path, values: dict) -> None:
     """`values` as indented JSON, written atomically."""
     atomic_write(path, lambda at: at.write_text(json.dumps(values, indent=2) + "\n"))

@@ -1,14 +1,19 @@
-"""A run's folder: the names of its files, and whether it has ended."""
+"""The folders of a run and of a sweep: the names of their files, and what has ended."""
 
 import contextlib
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from ssvae_cli.files import write_json
+
 CHECKPOINT = Path("checkpoints") / "last.pt"
 SPLIT = "split.json"  # the names of the samples of each split, where they have names
 FAILED = "failed.txt"  # in the folder of a sweep's job until it has ended: why it did not
+SWEEP = "multirun.yaml"  # in a sweep's folder, by Hydra
+JOBS = ".jobs"  # in a sweep's folder: <number>.json for each job that has begun
 
 
 def holds_run(run: Path) -> bool:
@@ -35,6 +40,37 @@ def last_line(run: Path) -> dict:
     with contextlib.suppress(OSError, IndexError):
         return json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     return {}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that has begun.
+
+    folder: relative to the sweep's, so that a sweep may be moved. is_own: whether the job could claim it. failed: why
+    the job has not ended, or null."""
+
+    number: int
+    folder: str
+    is_own: bool
+    failed: str | None
+
+    def save(self, sweep: Path) -> None:
+        """Write it to the sweep's folder and, where the job has a folder of its own, why it failed to that."""
+        write_json(sweep / JOBS / f"{self.number}.json", asdict(self))
+        note = sweep / self.folder / FAILED
+        if self.is_own and self.failed is not None:
+            note.write_text(f"{self.failed}\n")
+        elif self.is_own:
+            note.unlink(missing_ok=True)
+
+
+def begun_jobs(sweep: Path) -> list[Job]:
+    """The jobs of a sweep that have begun, by their numbers."""
+    found = []
+    for path in (sweep / JOBS).glob("*.json"):
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            found.append(Job(**json.loads(path.read_text())))
+    return sorted(found, key=lambda job: job.number)
 
 
 def flatten(config: DictConfig | dict, prefix: str = "") -> dict[str, object]:

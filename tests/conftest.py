@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 
@@ -9,7 +10,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave t
 import pytest
 import torch
 
-from helpers import train
+from fake_runs import METRICS, a_run, a_sweep
+from helpers import ssvae, train
 
 
 @pytest.fixture(autouse=True)
@@ -30,3 +32,24 @@ def finished(tmp_path_factory):
 def run(finished, tmp_path):
     """A copy of it, which a test may change."""
     return shutil.copytree(finished, tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def reported(tmp_path_factory):
+    """(sweep, report): a sweep, of untrained runs; also a failed job, a stopped run, a job that never began."""
+    folder = tmp_path_factory.mktemp("report")
+    sweep = a_sweep(folder / "sweep")
+    stopped = a_run(sweep / "stopped", "prior=vmf", "seed=7", epochs=5)
+    (stopped / "summary.json").unlink()
+    (sweep / "job" / ".hydra").mkdir(parents=True)
+    (sweep / "job" / "failed.txt").write_text("UserError: no | such\nfile_1\n")
+    (sweep / ".jobs").mkdir()
+    jobs = {0: ("infonce 0", True, None), 1: ("taken", False, "UserError: taken is not empty")}
+    for number, (name, own, failed) in jobs.items():
+        record = {"number": number, "folder": name, "is_own": own, "failed": failed}
+        (sweep / ".jobs" / f"{number}.json").write_text(json.dumps(record))
+    hydra = {"job": {"config_name": "train"}, "sweeper": {"_target_": "x.BasicSweeper", "params": None}}
+    hydra["overrides"] = {"task": ["prior=infonce", "seed=0,1,2"]}
+    (sweep / "multirun.yaml").write_text(json.dumps({"hydra": hydra}))
+    assert ssvae("report", f"runs={sweep}", METRICS, f"hydra.run.dir={folder}/out") == 0
+    return sweep, folder / "out"

@@ -11,8 +11,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from helpers import refused, ssvae
-from ssvae_cli import report, train
+from ssvae_cli import train
 from ssvae_cli.cli.sweep_plan import job_name
+from ssvae_cli.report.runs import find_runs
+from ssvae_cli.report.settings import identity
 from test_claims_of_folders import contents
 
 
@@ -101,8 +103,8 @@ def test_a_sweep_that_is_resumed_leaves_finished_jobs_as_they_are_and_is_no_sett
     (sweep / "a" / "1" / "summary.json").unlink()
     assert ssvae("train", f"sweep.resume={sweep}") == 0
     assert contents(sweep / "a" / "0") == kept and (sweep / "a" / "1" / "summary.json").exists()
-    runs = report.find_runs(sweep)
-    assert len(runs) == 2 and len({run.setting for run in runs}) == 1
+    runs, others = find_runs([sweep])
+    assert len(runs) == 2 and len({identity(run) for run in runs}) == 1 and others == []
 
 
 def test_the_hint_after_a_sweep_of_another_command_is_not_that_of_train(tmp_path, capfd):

@@ -17,7 +17,6 @@ from ssvae_cli.evaluation import Evaluation
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.objective import make_objective
 from ssvae_cli.pairs.base import make_pairs
-from ssvae_cli.report import Group, Run, missing_lines
 from ssvae_cli.tracking.missing import REASONS, Missing, lines, reasons
 from ssvae_cli.tracking.tracker import write_summary
 
@@ -130,10 +129,3 @@ def test_the_summary_has_null_and_the_reason_lies_beside_it(tmp_path, caplog):
     }
     assert json.loads((tmp_path / REASONS).read_text()) == {"kl/test": "why", "mi/fresh/test": "why"}
     assert caplog.messages == lines({"kl/test": "why", "mi/fresh/test": "why"}) == ["– kl/test, mi/fresh/test: why"]
-
-
-def test_a_report_says_in_how_many_runs_of_a_setting_a_number_is_missing(tmp_path):
-    runs = [Run(tmp_path, {}, (), {}, [], why) for why in ({"kl/test": "why"}, {"kl/test": "why"}, {})]
-    assert missing_lines([Group("prior=mi", runs)], ["elbo/test", "kl/test"]) == [
-        "– prior=mi: kl/test in 2 of 3 runs: why"
-    ]

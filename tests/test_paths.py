@@ -22,11 +22,12 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from helpers import composed, refused, ssvae
-from ssvae_cli import embed, eval, report, train
+from ssvae_cli import embed, eval, train
 from ssvae_cli.cli.overrides import overrides_of, plain_path, quoted
 from ssvae_cli.errors import UserError
 from ssvae_cli.mi import command as mi
 from ssvae_cli.paths import expanded, literal, shell_command
+from ssvae_cli.report import command as report
 from ssvae_cli.run_folder import CHECKPOINT
 from ssvae_cli.training import checkpoint
 from ssvae_cli.training.checkpoint import resolved_yaml

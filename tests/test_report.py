@@ -1,103 +1,334 @@
-"""`ssvae report`: means and deviations over seeds, settings kept apart, and one file that says it all.
+"""`ssvae report`: settings over seeds, what is best and what is within noise, what ran and what did not.
 
-1. Runs that differ in the seed alone are one row; its numbers are the mean and the sample deviation.
-2. Ordinary VAEs stand in a separate table.
-3. What came from a run is escaped; a run that was stopped is named and left out.
+1. Runs that differ in the seed alone are one row: its mean, deviation, standard error, number of seeds.
+2. The best of a column is marked, and what is within noise of it, paired over the seeds; with one seed nothing is.
+3. A data set is a section; the ELBO of ordinary VAEs and of unstructured priors stands apart.
+4. What failed, was stopped, repeated, or never began is listed with its reason.
+5. Markdown and LaTeX hold whatever a run was named.
 """
 
 import csv
+import fcntl
 import json
+import math
+import os
+import re
 import statistics
 
 import pytest
-from matplotlib.figure import Figure
+from omegaconf import OmegaConf
+from scipy.stats import ttest_ind, ttest_rel
 
-from helpers import refused, ssvae
-from ssvae_cli.report import cell, mean_and_deviation, spread_out
-
-
-def a_run(folder, overrides, config, **summary):
-    """A finished run's folder as `ssvae train` leaves it, without the training."""
-    (folder / ".hydra").mkdir(parents=True)
-    (folder / ".hydra" / "overrides.yaml").write_text("".join(f"- {o}\n" for o in overrides))
-    (folder / ".hydra" / "config.yaml").write_text(json.dumps(config))
-    lines = [{"epoch": e, "step": e, "elbo/validation": summary["elbo/test"] * e / 2} for e in (1, 2)]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (folder / "summary.json").write_text(json.dumps(summary))
-
-
-@pytest.fixture
-def sweep(tmp_path):
-    for i, (prior, seed) in enumerate((p, s) for p in ("infonce", "<mi>") for s in (0, 1, 2)):
-        config = {"seed": seed, "prior": {"_target_": prior}, "decoder": None}
-        twice = ["trainer.epochs=1", f"seed={seed}", "trainer.epochs=2", "prior=vmf", f"prior={prior}"]
-        a_run(tmp_path / "sweep" / str(i), twice, config,
-              **{"elbo/test": 2.0 + 0.1 * i, "probe/linear/test": 0.9, "kl/test": None})  # fmt: skip
-    config = {"seed": 0, "prior": {"_target_": "normal"}, "decoder": {"width": 8}}
-    a_run(tmp_path / "sweep" / "6", ["decoder=conv", "trainer.epochs=2"], config,
-          **{"elbo/test": -90.0, "probe/linear/test": 0.8, "kl/test": None})  # fmt: skip
-    return tmp_path / "sweep"
+from fake_runs import a_run
+from helpers import refused
+from ssvae_cli.errors import UserError
+from ssvae_cli.instantiate.groups import conf
+from ssvae_cli.report.command import columns, report
+from ssvae_cli.report.comparison import estimate, is_within_noise
+from ssvae_cli.report.facts import facts
+from ssvae_cli.report.latex import escaped as latex_escaped
+from ssvae_cli.report.markdown import escaped as markdown_escaped
+from ssvae_cli.report.runs import find_runs
+from ssvae_cli.report.settings import newest_of_each_seed, sections_of
+from ssvae_cli.report.tables import HIGHEST, LOWEST, end_of, letter, main_table, prior_table
 
 
-METRICS = "metrics=[elbo/test,probe/linear/test,kl/test]"
+def rows(path):
+    with open(path) as file:
+        return list(csv.DictReader(file))
 
 
-def test_seeds_are_averaged_and_settings_kept_apart(sweep, tmp_path):
-    assert ssvae("report", f"runs={sweep}", METRICS, f"hydra.run.dir={tmp_path}/out") == 0
-    with open(tmp_path / "out" / "table.csv") as file:
-        rows = {row["setting"]: row for row in csv.DictReader(file)}
-    assert set(rows) == {"prior=infonce", "prior=<mi>", "decoder=conv"}
-    for prior, values in {"infonce": [2.0, 2.1, 2.2], "<mi>": [2.3, 2.4, 2.5]}.items():
-        row = rows[f"prior={prior}"]
-        assert row["runs"] == "3" and row["kl/test mean"] == ""
-        assert float(row["elbo/test mean"]) == pytest.approx(statistics.fmean(values))
-        assert float(row["elbo/test deviation"]) == pytest.approx(statistics.stdev(values))
+def sections(*folders):
+    found, others = find_runs(list(folders))
+    runs, repeated = newest_of_each_seed(found)
+    return sections_of(runs), [*others, *repeated]
 
 
-def test_the_page_is_whole_escaped_and_ranks_no_ordinary_vae_with_an_ssvae(sweep, tmp_path):
-    assert ssvae("report", f"runs={sweep}", METRICS, f"hydra.run.dir={tmp_path}/out") == 0
-    page = (tmp_path / "out" / "report.html").read_text()
-    assert "<mi>" not in page and "prior=&lt;mi&gt;" in page
-    assert "src='http" not in page and page.count("data:image/png;base64,") >= 2
-    ours, vae = page.split("Ordinary VAEs")
-    assert "2.1000 ± 0.1000" in ours and "-90.0" in vae and "-90.0" not in ours
+def table(section, metrics=("elbo/test",), **changes):
+    options = {"spread": "deviation", "confidence": 0.95, "ends": {"elbo": HIGHEST}} | changes
+    return main_table(section, list(metrics), **options)
 
 
-def test_a_stopped_run_is_named_and_left_out(sweep, tmp_path, capfd):
-    (sweep / "0" / "summary.json").unlink()
-    assert ssvae("report", f"runs={sweep}", METRICS, f"hydra.run.dir={tmp_path}/out") == 0
-    out, err = capfd.readouterr()
-    assert f"{sweep / '0'} is not finished" in err and "resume=" in err
-    assert "6 runs, 3 settings" in err
+def test_a_row_is_the_mean_over_seeds_and_its_spread(reported):
+    found = {row["setting"]: row for row in rows(reported[1] / "table.csv") if row["kind"] == "SSVAEs"}
+    assert set(found) == {"prior=infonce", "prior=<mi>", "prior=vmf"}
+    values = [2.0, 2.1, 2.3]
+    row = found["prior=infonce"]
+    assert row["runs"] == row["elbo/test runs"] == "3" and row["kl/test mean"] == row["kl/test missing"] == ""
+    assert float(row["elbo/test mean"]) == pytest.approx(statistics.fmean(values))
+    assert float(row["elbo/test deviation"]) == pytest.approx(statistics.stdev(values))
+    assert float(row["elbo/test standard error"]) == pytest.approx(statistics.stdev(values) / math.sqrt(3))
+    assert [r["state"] for r in rows(reported[1] / "runs.csv")].count("finished") == 10
+
+
+def test_the_best_is_marked_and_what_is_within_noise_of_it(reported):
+    found = rows(reported[1] / "table.csv")
+    assert found[-1]["kind"].startswith("Ordinary") and found[-1]["elbo/test verdict"] == ""
+    verdicts = {row["setting"]: row["elbo/test verdict"] for row in found[:-1]}
+    assert verdicts["prior=vmf"] == "best" and verdicts["prior=<mi>"] == "within noise of the best"
+    assert verdicts["prior=infonce"] == ""
+    markdown = (reported[1] / "report.md").read_text()
+    assert "**2.64 ± 0.17**" in markdown and "2.63 ± 0.15†" in markdown and "| 2.13 ± 0.15 |" in markdown
+    latex = (reported[1] / "tables.tex").read_text()
+    assert r"$\mathbf{2.64} \pm 0.17$" in latex and r"$2.63 \pm 0.15^{\dagger}$" in latex
+
+
+X, Y = {0: 1.0, 1: 2.0, 2: 4.0}, {0: 0.8, 1: 1.9, 2: 3.7}
+
+
+def test_the_comparison_is_scipys_paired_test_and_welchs_where_no_seeds_are_shared():
+    p = ttest_rel(list(X.values()), list(Y.values())).pvalue
+    assert is_within_noise(X, Y, 1 - 0.99 * p) and not is_within_noise(X, Y, 1 - 1.01 * p)
+    other = {seed + 10: value - 3 for seed, value in Y.items()}
+    p = ttest_ind(list(X.values()), list(other.values()), equal_var=False).pvalue
+    assert is_within_noise(X, other, 1 - 0.99 * p) and not is_within_noise(X, other, 1 - 1.01 * p)
+
+
+@pytest.mark.parametrize(
+    "x, y, within",
+    {
+        "one seed each": ({0: 1.0}, {0: 2.0}, None),
+        "one shared seed, one more": ({0: 1.0, 1: 2.0}, {0: 2.0}, None),
+        "always the same difference": ({0: 1.0, 1: 2.0}, {0: 1.5, 1: 2.5}, False),
+        "equal": ({0: 1.0, 1: 2.0}, {0: 1.0, 1: 2.0}, True),
+        "constant, other seeds": ({0: 1.0, 1: 1.0}, {2: 2.0, 3: 2.0}, False),
+    }.values(),
+)
+def test_the_comparison_says_nothing_where_nothing_tells_the_noise(x, y, within):
+    assert is_within_noise(x, y, 0.95) is within
+
+
+def test_a_single_value_has_no_spread():
+    assert estimate([1.5]) == (1.5, None, 1) and estimate([1.5]).standard_error is None and estimate([]) is None
+
+
+def test_the_best_end_is_that_of_the_most_specific_entry():
+    ends = {"elbo": HIGHEST, "elbo/train": LOWEST, "time": LOWEST}
+    found = {"elbo/test": HIGHEST, "elbo/train": LOWEST, "time/train_s": LOWEST, "kl/test": None, "seed": None}
+    assert {metric: end_of(metric, ends) for metric in found} == found
+
+
+def test_a_setting_alone_is_no_best(tmp_path):
+    a_run(tmp_path / "0", "prior=mi")
+    (section,) = sections(tmp_path)[0]
+    assert not table(section).columns[0].cells[0].is_best
+
+
+def test_a_data_set_is_a_section_and_so_is_a_kind_of_model(tmp_path):
+    for i, dataset in enumerate(["digits", "mnist"]):
+        a_run(tmp_path / f"a{i}", f"dataset={dataset}", "prior=mi")
+        a_run(tmp_path / f"b{i}", f"dataset={dataset}", "prior=unstructured_normal")
+    a_run(tmp_path / "c", "dataset=mnist", "dataset.limit=10", "prior=mi")
+    a_run(tmp_path / "d", "dataset=digits", "decoder=conv")
+    found, _ = sections(tmp_path)
+    titles = [section.title.replace(" dataset.limit=null", "") for section in found]
+    kinds = ["", ": Unstructured SSVAEs", ": Ordinary VAEs"]
+    expected = [f"digits{kind}" for kind in kinds] + [f"mnist{kind}" for kind in kinds[:2]]
+    assert titles == [*expected, "mnist dataset.limit=10"]
+    one = {setting.number for section in found for setting in section.settings if setting.label.startswith("prior=mi")}
+    assert len(one) == 1  # a setting looks the same in the figures of all data sets
+
+
+def test_elbos_of_different_pairs_are_not_ranked(tmp_path):
+    for i, pairs in enumerate(["affine", "noise"]):
+        a_run(tmp_path / str(i), f"pairs={pairs}", "prior=mi", **{"probe/linear/test": 0.5 + i})
+    (section,), _ = sections(tmp_path)
+    ends = {"elbo": HIGHEST, "probe": HIGHEST}
+    elbo, probe = table(section, ["elbo/test", "probe/linear/test"], ends=ends).columns
+    assert [cell.is_best for cell in elbo.cells] == [False, False] and [c.is_best for c in probe.cells] == [False, True]
+    assert "differ in their pairs" in section.note
+
+
+def test_settings_are_named_by_what_varies_defaults_included(tmp_path):
+    a_run(tmp_path / "0")
+    a_run(tmp_path / "1", "prior=mi")
+    a_run(tmp_path / "2", "prior=mi", "encoder.width=32", "seed=4")
+    (section,) = sections(tmp_path)[0]
+    assert [s.label for s in section.settings] == ["prior=infonce", "prior=mi", "prior=mi encoder.width=32"]
+
+
+def test_settings_that_no_override_tells_apart_are_told_apart_by_their_configuration(tmp_path):
+    for i, width in enumerate((8, 16)):
+        path = a_run(tmp_path / str(i), "prior=mi") / ".hydra" / "config.yaml"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"optimizer": {"lr": width}}))
+    (section,) = sections(tmp_path)[0]
+    assert [s.label for s in section.settings] == ["prior=mi optimizer.lr=8", "prior=mi optimizer.lr=16"]
+
+
+def test_a_seed_that_ran_twice_counts_once(tmp_path):
+    for name, time, elbo in (("old", 100, 1.0), ("new", 200, 3.0)):
+        a_run(tmp_path / name, "prior=mi", **{"elbo/test": elbo})
+        (tmp_path / name / f"events.out.tfevents.{time}.host.1.0.ssvae").touch()
+    (section,), others = sections(tmp_path)
+    assert section.settings[0].of("elbo/test") == (3.0, None, 1)
+    assert [(other.folder.name, other.state) for other in others] == [("old", "repeated")]
+
+
+def test_a_missing_number_has_its_reason_and_says_in_how_many_runs(tmp_path):
+    for seed in (0, 1, 2):
+        kl, why = (None, {"kl/test": "one row alone"}) if seed else (0.5, {})
+        a_run(tmp_path / str(seed), "prior=mi", f"seed={seed}", reasons=why, **{"kl/test": kl})
+    (section,), _ = sections(tmp_path)
+    found = table(section, ["kl/test"])
+    assert (found.columns[0].cells[0].count, found.columns[0].cells[0].mark) == ("1 of 3", "a")
+    assert found.notes == {"a": "one row alone (kl/test of prior=mi, 2 of 3 runs)"}
+    assert [letter(i) for i in (0, 25, 26, 52)] == ["a", "z", "aa", "ba"]
+
+
+def test_without_test_the_columns_are_those_of_validation(tmp_path):
+    run = a_run(tmp_path / "0", "prior=mi")
+    (run / "summary.json").write_text('{"seed": 0, "time/train_s": 3.0, "mine/score": 1.0, "prior/kappa": 2.0}')
+    runs, _ = find_runs([tmp_path])
+    assert columns(None, runs) == ["elbo/validation", "time/train_s", "mine/score"]
+
+
+def test_learned_parameters_stand_next_to_the_true_ones(tmp_path):
+    for seed, kappa in enumerate((4.0, 6.0)):
+        a_run(tmp_path / str(seed), "prior=vmf", f"seed={seed}", **{"prior/kappa": kappa, "truth/kappa": 5.0})
+    a_run(tmp_path / "mi", "prior=mi")
+    (section,), _ = sections(tmp_path)
+    found = prior_table(section, "deviation")
+    assert [column.metric for column in found.columns] == ["prior/kappa", "truth/kappa"]
+    assert [s.label for s in found.settings] == ["prior=vmf"]
+    assert [column.cells[0].estimate.mean for column in found.columns] == [5.0, 5.0]
+
+
+def test_the_top_says_what_ran(reported):
+    found, others = sections(reported[0])
+    said = dict(facts(found, others))
+    assert said["runs"] == "10 finished, of 4 settings, 2 failed, 1 stopped, 1 not begun"
+    assert said["prior"] == "<mi>, infonce, vmf" and said["epochs"] == "2" and said["seeds"] == "0, 1, 2"
+    assert "encoder=convnet" in said["all runs share"] and "prior" not in said["all runs share"]
+
+
+def test_what_does_not_count_is_listed_with_its_reason(reported, capfd):
+    _, others = sections(reported[0])
+    said = {other.folder.name: (other.state, other.reason) for other in others}
+    assert said == {
+        "job": ("failed", "UserError: no | such\nfile_1"),
+        "taken": ("failed", "UserError: taken is not empty"),
+        "stopped": ("stopped", "after epoch 5 of 5"),
+        "sweep": ("not begun", "job 2 (seed=2)"),
+    }
+    for name in ("report.html", "report.md"):
+        text = (reported[1] / name).read_text()
+        assert "after epoch 5 of 5" in text and "taken is not empty" in text and "job 2 (seed=2)" in text
+
+
+def test_a_run_that_a_process_is_writing_is_running(tmp_path):
+    a_run(tmp_path / "0", "prior=mi")
+    run = a_run(tmp_path / "1", "prior=vmf")
+    (run / "summary.json").unlink()
+    lock = os.open(run, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    states = [other.state for other in find_runs([tmp_path])[1]]
+    os.close(lock)
+    assert states == ["running"] and [other.state for other in find_runs([tmp_path])[1]] == ["stopped"]
+
+
+@pytest.mark.parametrize("name", ["summary.json", "metrics.jsonl", ".hydra/config.yaml"])
+def test_a_damaged_run_costs_the_report_nothing_but_itself(name, tmp_path):
+    a_run(tmp_path / "0", "prior=mi")
+    (a_run(tmp_path / "1", "prior=vmf") / name).write_text('{"broken": ')
+    runs, (other,) = find_runs([tmp_path])
+    assert len(runs) == 1 and other.state == "unreadable"
+
+
+def test_a_run_killed_in_the_middle_of_a_line_is_stopped(tmp_path):
+    a_run(tmp_path / "0", "prior=mi")
+    run = a_run(tmp_path / "1", "prior=vmf")
+    (run / "summary.json").unlink()
+    with open(run / "metrics.jsonl", "a") as file:
+        file.write('{"epoch": 3, "elb')
+    (other,) = find_runs([tmp_path])[1]
+    assert (other.state, other.reason) == ("stopped", "after an unknown epoch of 2")
+
+
+def test_failures_of_other_commands_are_not_runs(tmp_path):
+    a_run(tmp_path / "0", "prior=mi")
+    sweep = tmp_path / "mi"
+    (sweep / ".jobs").mkdir(parents=True)
+    (sweep / ".jobs" / "0.json").write_text('{"number": 0, "folder": "0", "is_own": true, "failed": "no"}')
+    (sweep / "multirun.yaml").write_text('{"hydra": {"job": {"config_name": "mi"}}}')
+    (sweep / "0" / ".hydra").mkdir(parents=True)
+    (sweep / "0" / ".hydra" / "hydra.yaml").write_text('{"hydra": {"job": {"config_name": "mi"}}}')
+    (sweep / "0" / "failed.txt").write_text("no")
+    assert find_runs([tmp_path])[1] == []
+
+
+def test_a_run_that_failed_alone_is_told_by_its_log(tmp_path):
+    a_run(tmp_path / "0", "prior=mi")
+    run = a_run(tmp_path / "1", "prior=vmf")
+    (run / "summary.json").unlink()
+    (run / "train.log").write_text("run: x\nTraceback (most recent call last):\n  File\nValueError: no\n")
+    ((other,)) = find_runs([tmp_path])[1]
+    assert (other.state, other.reason) == ("failed", "ValueError: no")
+
+
+WORDS = ["a_b^c~d", "100% & #1 $x$", r"\input{x}", "<b>|*x*`[y](z)", "λ=0.1 – ±", "文", "--x", 'say "x"', "a\nb"]
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_latex_and_markdown_hold_any_name(word):
+    latex = latex_escaped(word)
+    bare = re.sub(
+        r"\\ensuremath\{[<>|*]\}|\\(textbackslash|textascii(?:circum|tilde)|textendash|char\d+|ensuremath|alpha|lambda|pm)|\\[{}$&#%_^~]",
+        "",
+        latex,
+    )
+    assert not set(bare) & set("\\$&#%_^~<>|\"'`") and latex.isascii() and "--" not in latex and "\n" not in latex
+    unescaped = re.sub(r"\\[{}]", "", latex)
+    assert unescaped.count("{") == unescaped.count("}")
+    markdown = markdown_escaped(word)
+    assert not re.search(r"(?<!\\)[|*_<`\[]", markdown) and re.sub(r"\\(.)", r"\1", markdown) == " ".join(word.split())
+
+
+def test_the_files_of_a_table_are_whole(reported):
+    latex = (reported[1] / "tables.tex").read_text()
+    assert latex.count(r"\begin{table}") == latex.count(r"\end{table}") == latex.count(r"\toprule") == 2
+    for line in (line for line in latex.splitlines() if line.endswith(r"\\")):
+        assert len(re.findall(r"(?<!\\)&", line)) == 4
+    lines = [line for line in (reported[1] / "report.md").read_text().splitlines() if line.startswith("|")]
+    widths = [len(re.findall(r"(?<!\\)\|", line)) for line in lines]
+    assert set(widths) == {3, 4, 6}
 
 
 @pytest.mark.parametrize(
     "overrides, said",
     {
         "none given": ([], "runs has no default"),
-        "nowhere": (["runs=nowhere"], "no such folder"),
-        "no run": (["runs=."], "no finished run"),
         "of another command": (["runs=../mi"], "no finished run of ssvae train"),
         "unknown metric": (["runs={sweep}", "metrics=[elbo/tst]"], "did you mean 'elbo/test'"),
     }.values(),
 )
-def test_bad_input_is_one_line(overrides, said, sweep, tmp_path, monkeypatch, capfd):
+def test_bad_input_is_one_line_and_writes_nothing(overrides, said, reported, tmp_path, monkeypatch, capfd):
     (tmp_path / "empty").mkdir()
     (tmp_path / "mi").mkdir()
     (tmp_path / "mi" / "summary.json").write_text('{"mi/infonce/test": 1.0}')
     monkeypatch.chdir(tmp_path / "empty")
-    assert said in refused(capfd, "report", *(o.format(sweep=sweep) for o in overrides))
+    assert said in refused(capfd, "report", *(o.format(sweep=reported[0]) for o in overrides))
     assert not [p for p in (tmp_path / "empty").rglob("*") if p.is_file()]
 
 
-def test_a_single_run_has_no_deviation():
-    assert mean_and_deviation([1.5]) == (1.5, None) and cell((1.5, None)) == "1.5000"
-    assert mean_and_deviation([None]) is None and cell(None) == "–"
-
-
-@pytest.mark.parametrize("far, scale", [(-5.0, "linear"), (-32.0, "symlog")])
-def test_elbos_far_apart_stand_on_a_logarithmic_axis(far, scale):
-    axis = Figure().subplots()
-    axis.plot([far, 2.6, 2.0])
-    spread_out(axis.yaxis, [far, 2.6, 2.0])
-    assert axis.get_yscale() == scale and axis.get_xscale() == "linear"
+@pytest.mark.parametrize(
+    "override, said",
+    {
+        "nowhere": ("runs=nowhere", "no such folder"),
+        "no folder": ("runs=[]", "runs must be a folder or a list of folders, got []"),
+        "none finished": ("runs=stopped", "after epoch 2 of 2"),
+        "unknown curve": ("curves=[elbo/validatio]", "did you mean 'elbo/validation'"),
+        "a number for a metric": ("metrics=[1]", "metrics must be a list of names"),
+        "unknown spread": ("spread=error", "spread=error; allowed: deviation, standard_error"),
+        "no ends": ("highest=null", "highest must be a list of names, got None"),
+        "both ends": ("lowest=[elbo]", "elbo is in highest and in lowest"),
+        "no confidence": ("confidence=95", "confidence must be a number from 0.5 to 0.999999, got 95"),
+        "no number": ("pictures_mb=many", "pictures_mb must be a number"),
+    }.values(),
+)
+def test_a_setting_that_no_report_can_have_is_refused(override, said, reported, tmp_path, monkeypatch):
+    (a_run(tmp_path / "stopped", "prior=mi") / "summary.json").unlink()
+    monkeypatch.chdir(tmp_path)
+    given = OmegaConf.from_dotlist([f"runs={reported[0]}", override])
+    with pytest.raises(UserError, match=re.escape(said)):
+        report(OmegaConf.merge(OmegaConf.load(conf() / "report.yaml"), given), tmp_path / "out", {})
+    assert not (tmp_path / "out").exists()

@@ -94,7 +94,7 @@ def test_the_picture_has_a_readable_label_and_a_dot_in_sight_for_every_check():
     for axis in identities(checks).axes:
         low, high = axis.get_xlim()
         labels += axis.get_yticklabels()
-        dots += [low <= x <= high for x, _ in axis.collections[0].get_offsets()]
+        dots += [low <= x <= high for points in axis.collections for x, _ in points.get_offsets()]
     assert [label.get_text() for label in labels] == [f"claim {i}   (5)" for i in range(5)]
     assert min(label.get_fontsize() for label in labels) >= 10 and dots == [True] * 5
 

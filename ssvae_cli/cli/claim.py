@@ -24,7 +24,7 @@ RECORDS = ".hydra"  # the folder of the composed configuration and the overrides
 # first checkpoint, and an earlier report.
 GOES_OVER = {
     "train": ("metrics.jsonl", "events.out.tfevents.*.ssvae", "checkpoints"),
-    "report": ("report.html", "table.csv"),
+    "report": ("report.html", "report.md", "tables.tex", "table.csv", "runs.csv", "figures"),
 }
 
 open_locks: set[int] = set()

@@ -27,9 +27,7 @@ from ssvae_cli.cli.sweeps import Sweep
 from ssvae_cli.distributed.launch import is_worker
 from ssvae_cli.errors import require
 from ssvae_cli.paths import shell_word, typed
-from ssvae_cli.run_folder import holds_run
-
-SWEEP = "multirun.yaml"  # what Hydra writes for a sweep
+from ssvae_cli.run_folder import SWEEP, holds_run
 
 
 def without_hydra(config: DictConfig) -> DictConfig:

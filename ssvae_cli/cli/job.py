@@ -16,11 +16,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ssvae_cli.cli.guard import invocation
 from ssvae_cli.cli.hydra_errors import one_line, refuse_added_keys
-from ssvae_cli.cli.sweeps import KILLED, Job, assign_gpu, claim_job, clear_memory, metric_of
+from ssvae_cli.cli.sweeps import KILLED, assign_gpu, claim_job, clear_memory, metric_of
 from ssvae_cli.errors import PartError, UserError, cause_of, require, require_seed
 from ssvae_cli.instantiate.trust import refuse_untrusted
 from ssvae_cli.paths import shell_command, typed
-from ssvae_cli.run_folder import CHECKPOINT, has_ended, is_finished
+from ssvae_cli.run_folder import CHECKPOINT, Job, has_ended, is_finished
 from ssvae_cli.training.signals import Stopped
 
 log = logging.getLogger(__name__)

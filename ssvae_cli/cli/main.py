@@ -25,7 +25,7 @@ COMMANDS = {
     "train": ("ssvae_cli.train:train", "train one configuration, or sweep several with -m"),
     "eval": ("ssvae_cli.eval:evaluate", "evaluate a run again, with fresh critics and pictures"),
     "embed": ("ssvae_cli.embed:embed", "features of data as .npz, or the encoder for other programs"),
-    "report": ("ssvae_cli.report:report", "runs as a table over seeds, plots and one HTML file"),
+    "report": ("ssvae_cli.report.command:report", "runs as tables over seeds and figures: HTML, LaTeX, Markdown, CSV"),
     "verify": ("ssvae_cli.verify.command:verify", "hold the shipped classes to the paper's identities"),
     "mi": ("ssvae_cli.mi.command:mi", "mutual information of your own arrays x and y, by several estimators"),
     "bench": ("ssvae_cli.bench:bench", "time a training step, compared with the limit of this machine"),
@@ -149,7 +149,7 @@ def run_hydra(entry: Callable[[], None], command: str, overrides: list[str]) -> 
     from hydra.errors import ConfigCompositionException
 
     from ssvae_cli.cli.guard import Refused, invocation
-    from ssvae_cli.cli.sweeps import begun_jobs
+    from ssvae_cli.run_folder import begun_jobs
 
     try:
         return entry()

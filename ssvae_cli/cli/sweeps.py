@@ -5,53 +5,17 @@ machine, so what becomes of it is written to the sweep's folder, wherever its ow
 the jobs that failed.
 """
 
-import contextlib
 import gc
-import json
 import os
 import sys
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ssvae_cli.cli.claim import Claim, claim_again, claim_new
 from ssvae_cli.errors import allowed, require
-from ssvae_cli.files import write_json
 from ssvae_cli.paths import shell_command, typed
-from ssvae_cli.run_folder import FAILED, is_finished, last_line
+from ssvae_cli.run_folder import begun_jobs, is_finished, last_line
 
-JOBS = ".jobs"  # in a sweep's folder: <number>.json for each job that has begun
 KILLED = "it ended without a message, as a killed process does"
-
-
-@dataclass(frozen=True)
-class Job:
-    """A job that has begun.
-
-    folder: relative to the sweep's, so that a sweep may be moved. is_own: whether the job could claim it. failed: why
-    the job has not ended, or null."""
-
-    number: int
-    folder: str
-    is_own: bool
-    failed: str | None
-
-    def save(self, sweep: Path) -> None:
-        """Write it to the sweep's folder and, where the job has a folder of its own, why it failed to that."""
-        write_json(sweep / JOBS / f"{self.number}.json", asdict(self))
-        note = sweep / self.folder / FAILED
-        if self.is_own and self.failed is not None:
-            note.write_text(f"{self.failed}\n")
-        elif self.is_own:
-            note.unlink(missing_ok=True)
-
-
-def begun_jobs(sweep: Path) -> list[Job]:
-    """The jobs of a sweep that have begun, by their numbers."""
-    found = []
-    for path in (sweep / JOBS).glob("*.json"):
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            found.append(Job(**json.loads(path.read_text())))
-    return sorted(found, key=lambda job: job.number)
 
 
 def claim_job(sweep: Path, number: int, folder: Path) -> Claim:

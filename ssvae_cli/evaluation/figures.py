@@ -1,18 +1,22 @@
 """Pictures of a run, as matplotlib figures."""
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from ssvae_cli.evaluation.reading import Reading
+from ssvae_cli.tracking.line_styles import draw, nested_widths, style
 
 MOST_NAMED = 20  # classes in a legend
 SHOWN_PAIRS = 16
 SHOWN_SCORES = 64
+LEVELS = ((0, (6, 3)), (0, (2, 2)), (0, (8, 2, 1.5, 2)), (0, (1, 1)))  # dashes of horizontal lines, in turn
 
 
 @torch.no_grad()
@@ -62,7 +66,7 @@ def score_matrix(scores: Tensor) -> Figure:
     figure = Figure(figsize=(5, 4.2), layout="constrained")
     axis = figure.subplots()
     image = axis.imshow(scores.numpy(), cmap="viridis")
-    axis.set(xlabel="j", ylabel="i", title="log f(z_i, z'_j)")
+    axis.set(xlabel="j, of z' in the batch", ylabel="i, of z in the batch", title="log f(z_i, z'_j)")
     figure.colorbar(image, ax=axis, label="nats")
     return figure
 
@@ -75,50 +79,52 @@ def latents(z: Tensor, y: Tensor, classes: tuple[str, ...]) -> Figure:
     axes, values, _ = torch.linalg.svd(centred.T, full_matrices=False)
     points = centred @ axes[:, :2]
     points = points if points.shape[1] == 2 else torch.cat([points, torch.zeros_like(points)], 1)
-    for label in y.unique().tolist():
+    for i, label in enumerate(y.unique().tolist()):
         name = classes[label] if 0 <= label < len(classes) else "no label"
-        plane.scatter(*points[y == label].T, s=6, label=name if len(classes) <= MOST_NAMED else None)
-    plane.set(xlabel="first principal axis", ylabel="second", title="z of test")
+        look = {"color": style(i)["color"], "marker": style(i)["marker"]}
+        plane.scatter(*points[y == label].T, s=9, lw=0, label=name if len(classes) <= MOST_NAMED else None, **look)
+    plane.set(xlabel="first principal axis of z", ylabel="second principal axis of z", title="z of test")
     if len(classes) <= MOST_NAMED:
         plane.legend(fontsize=6, markerscale=2, loc="center left", bbox_to_anchor=(1, 0.5))
     variance = values**2 / max(1, len(z) - 1)
     spectrum.semilogy(range(1, len(variance) + 1), variance.clamp_min(1e-300), marker=".")
-    spectrum.set(xlabel="principal axis", ylabel="variance", title="spectrum of z")
+    spectrum.set(xlabel="principal axis of z", ylabel="variance of z along it", title="spectrum of z")
     spectrum.grid(alpha=0.3)
     return figure
 
 
 def curves(history: list[dict], summary: dict) -> Figure:
-    """Left the ELBO and the bounds of I, right the probes, over the epochs of metrics.jsonl; baselines are dashed."""
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    """Left the ELBO and the bounds of I, right the probes, over the epochs of metrics.jsonl. Where lines coincide, each
+    shows as a rim of the next. Horizontal lines are dashed: the ceiling of a bound, the true I, what a probe compares
+    with."""
+    figure = Figure(figsize=(9, 4.4), layout="constrained")
     nats, accuracy = figure.subplots(1, 2)
-    for name in sorted({key for line in history for key in line}):
-        group, split = name.split("/")[0], name.split("/")[-1]
-        axis = {"elbo": nats, "mi": nats, "probe": accuracy}.get(group)
-        points = [(line["epoch"], line[name]) for line in history if line.get(name) is not None]
-        if axis is None or "/ceiling/" in name or split not in ("train", "validation") or not points:
-            continue
-        axis.plot(*zip(*points), marker="." if len(points) < 10 else None, label=name, lw=2 if group == "elbo" else 1)
-    elbos = [line.get(f"elbo/{split}") for line in history for split in ("train", "validation")]
-    shown = [value for value in (*elbos, summary.get("data/mi_true")) if value is not None]
-    if summary.get("data/mi_true") is not None:
-        _level(nats, "data/mi_true", summary["data/mi_true"])
-    if shown:  # sets the limits: a bound far below would flatten the other curves
-        margin = 0.15 * (max(shown) - min(shown)) + 0.1
-        nats.set_ylim(min(shown) - margin, max(shown) + margin)
+    names = sorted({key for line in history for key in line if key.split("/")[-1] in ("train", "validation")})
+    of = lambda name: [(line["epoch"], line[name]) for line in history if line.get(name) is not None]
+    shown = {name: of(name) for name in names if "/ceiling/" not in name and of(name)}
+    for axis, groups in ((nats, ("elbo", "mi")), (accuracy, ("probe",))):
+        lines = {name: points for name, points in shown.items() if name.split("/")[0] in groups}
+        for i, ((name, points), width) in enumerate(zip(lines.items(), nested_widths(len(lines)))):
+            draw(axis, *zip(*points), number=i, of=len(lines), label=name, width=width)
+    ceilings = {name: of(name)[-1][1] for name in names if "/ceiling/" in name and of(name)}
+    levels = ceilings | ({} if summary.get("data/mi_true") is None else {"data/mi_true": summary["data/mi_true"]})
+    _levels(nats, levels)
+    elbos = [value for name, points in shown.items() if name.startswith("elbo/") for _, value in points]
+    if limits := [*elbos, *levels.values()]:  # a bound far below would flatten the other curves
+        margin = 0.05 * (max(limits) - min(limits)) + 0.1
+        nats.set_ylim(min(limits) - margin, max(limits) + margin)
         for line in nats.get_lines():
-            if max(line.get_ydata()) < min(shown) - margin:
+            if max(line.get_ydata()) < min(limits) - margin:
                 line.set_label(f"{line.get_label()}, below")
-    nats.set(xlabel="epoch", ylabel="nats", title="ELBO and bounds of I")
-    levels = {name: summary.get(f"probe/linear/{name}") for name in ("test", "random_init", "pixels")}
-    known = sorted((value, f"probe/linear/{name}") for name, value in levels.items() if value is not None)
-    for i, (value, name) in enumerate(known):  # the lowest has its label below the line, as the next line may be close
-        _level(accuracy, name, value, above=i > 0 or len(known) == 1)
+    nats.set(xlabel="epoch", ylabel="ELBO and bounds of I, nats", title="ELBO and bounds of I")
+    probes = {f"probe/linear/{name}": summary.get(f"probe/linear/{name}") for name in ("test", "random_init", "pixels")}
+    _levels(accuracy, {name: value for name, value in probes.items() if value is not None})
     accuracy.set(xlabel="epoch", ylabel="accuracy", title="Probes")
     for axis in (nats, accuracy):
         if axis.has_data():
             if axis.get_legend_handles_labels()[1]:  # no epoch, no curve
-                axis.legend(fontsize=7)
+                look = {"fontsize": 7, "frameon": False, "handlelength": 4, "ncols": 2}
+                axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), **look)
             axis.grid(alpha=0.3)
             axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
         else:  # data without labels have no probes
@@ -127,8 +133,7 @@ def curves(history: list[dict], summary: dict) -> Figure:
     return figure
 
 
-def _level(axis, name: str, value: float, above: bool = True) -> None:
-    """A dashed horizontal line, with its name and value above or below it."""
-    axis.axhline(value, ls="--", lw=1, color="0.5")
-    style = {"xycoords": ("axes fraction", "data"), "fontsize": 7, "va": "bottom" if above else "top", "ha": "right"}
-    axis.annotate(f"{name} {value:.3f}", (0.98, value), **style)
+def _levels(axis: Axes, levels: dict[str, float]) -> None:
+    """Dashed horizontal lines, with their values in the legend, where they cannot cover each other."""
+    for (name, value), dashes in zip(levels.items(), itertools.cycle(LEVELS)):
+        axis.axhline(value, ls=dashes, lw=1.2, color="0.25", label=f"{name} {value:.3f}")

@@ -4,6 +4,7 @@ import math
 
 from matplotlib.figure import Figure
 
+from ssvae_cli.tracking.line_styles import COLOURS
 from ssvae_cli.verify.check import Check
 from ssvae_cli.verify.sweep import DIM, INFORMATION, Curve
 
@@ -34,11 +35,13 @@ def identities(checks: list[Check]) -> Figure:
     for axis, column in zip(figure.subplots(1, 2), (checks[:half], checks[half:])):
         rows = range(half)[::-1][: len(column)]
         errors = [max(LEAST, min(MOST, c.excess)) for c in column]  # min(MOST, NaN) is MOST
-        colours = ["tab:green" if c.holds else "tab:red" for c in column]
         axis.barh(rows, [c.tolerance for c in column], left=LEAST, color="0.9")
-        axis.scatter(errors, rows, c=colours, s=25, zorder=3, clip_on=False)
+        for holds, marker, colour in ((True, "o", COLOURS[0]), (False, "X", COLOURS[1])):
+            shown = [i for i, c in enumerate(column) if c.holds is holds]
+            places = ([errors[i] for i in shown], [rows[i] for i in shown])
+            axis.scatter(*places, marker=marker, color=colour, s=30, zorder=3, clip_on=False)
         axis.set_yticks(rows, [f"{c.claim}   {c.equation}" for c in column], fontsize=10)
         axis.set(xscale="log", xlim=(LEAST / 2, MOST), ylim=(-1, half))
         axis.grid(alpha=0.3, axis="x")
-    figure.supxlabel("error in nats (grey: the tolerance)")
+    figure.supxlabel("error in nats (grey: the tolerance; a cross fails)")
     return figure

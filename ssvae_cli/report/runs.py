@@ -1,0 +1,116 @@
+"""The runs below some folders: finished ones with their numbers, the others with the reason."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import yaml
+from omegaconf import OmegaConf
+
+from ssvae_cli.errors import require
+from ssvae_cli.report.unfinished import LOADER, NO_RUNS, Unfinished, is_of_train, not_begun, unfinished
+from ssvae_cli.run_folder import FAILED, JOBS, SWEEP, begun_jobs, flatten
+from ssvae_cli.tracking.missing import REASONS
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run, read from its folder."""
+
+    folder: Path
+    seed: int
+    config: dict[str, object]  # dotted keys
+    choices: dict[str, str | None]  # group -> choice
+    overrides: tuple[str, ...]
+    values: dict[str, object]  # of summary.json, and of the last line of metrics.jsonl
+    history: list[dict]
+    reasons: dict[str, str]  # why numbers are null
+    began: datetime
+
+    def number(self, metric: str) -> float | None:
+        """A metric's value; None where there is none."""
+        value = self.values.get(metric)
+        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+    @property
+    def pictures(self) -> list[Path]:
+        return sorted((self.folder / "figures").glob("*.png"))
+
+
+def find_runs(folders: list[Path]) -> tuple[list[Run], list[Unfinished]]:
+    """The runs at or below some folders, each once. Raises UserError for a folder without any, or none finished."""
+    finished: dict[Path, Run] = {}
+    others: dict[Path, Unfinished] = {}
+    for folder in folders:
+        require(folder.is_dir(), f"runs={folder}: no such folder; give the folder of a run or of a sweep")
+        runs = {path.resolve(): read(path, failure) for path, failure in started(folder)}
+        runs |= {run.folder.resolve(): run for run in not_begun(folder)}
+        finished |= {path: run for path, run in runs.items() if isinstance(run, Run)}
+        others |= {path: run for path, run in runs.items() if isinstance(run, Unfinished)}
+        require(bool(runs), f"runs={folder}: no finished run of ssvae train below it")
+    given = ", ".join(map(str, folders))
+    why = "; ".join(f"{run.folder}: {run.reason}" for run in list(others.values())[:1])
+    require(bool(finished), f"runs={given}: no finished run of ssvae train below it; {len(others)} others, as {why}")
+    return list(finished.values()), list(others.values())
+
+
+def started(root: Path) -> Iterator[tuple[Path, str | None]]:
+    """(folder, why it failed) of the runs of ssvae train at or below a folder, by their names; of a sweep's job also
+    where its folder could not be made."""
+    failures: dict[Path, str | None] = {}
+    for name, folders, files in os.walk(root):
+        folder = Path(name)
+        if FAILED in files and is_of_train(folder / ".hydra" / "hydra.yaml"):
+            failures[folder] = (folder / FAILED).read_text(errors="replace").strip()
+        elif "metrics.jsonl" in files:
+            failures[folder] = None
+        if JOBS in folders and is_of_train(folder / SWEEP):
+            failures |= {folder / job.folder: job.failed for job in begun_jobs(folder) if job.failed is not None}
+        folders[:] = sorted(set(folders) - set(NO_RUNS), key=by_number)
+    yield from failures.items()
+
+
+def by_number(name: str) -> tuple[int, str]:
+    """The order of a sweep's jobs, `10 prior=mi` after `2 prior=mi`."""
+    number = name.split()[0] if name.strip() else ""
+    return (int(number) if number.isdecimal() else -1, name)
+
+
+def read(folder: Path, failure: str | None) -> Run | Unfinished:
+    """A run from its folder; it has ended once it has a summary. failure: what was recorded of one that has not."""
+    if not (folder / "summary.json").exists():
+        return unfinished(folder, failure)
+    try:
+        return finished_run(folder)
+    except Exception as error:  # whatever files that are damaged make a parser raise
+        return Unfinished(folder, "unreadable", f"{type(error).__name__}: {error}".splitlines()[0])
+
+
+def finished_run(folder: Path) -> Run:
+    """A finished run from its folder."""
+    records = folder / ".hydra"
+    text = (records / "config.yaml").read_text()
+    config = yaml.load(text, LOADER)
+    hydra = records / "hydra.yaml"
+    history = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return Run(
+        folder=folder,
+        seed=config["seed"],
+        config=flatten(OmegaConf.create(config) if "${" in text else config),
+        choices=yaml.load(hydra.read_text(), LOADER)["hydra"]["runtime"]["choices"] if hydra.exists() else {},
+        overrides=tuple(yaml.load((records / "overrides.yaml").read_text(), LOADER) or ()),
+        values=(history[-1] if history else {}) | json.loads((folder / "summary.json").read_text()),
+        history=history,
+        reasons=json.loads(why.read_text()) if (why := folder / REASONS).exists() else {},
+        began=began(folder),
+    )
+
+
+def began(folder: Path) -> datetime:
+    """When a run began: by the name of TensorBoard's file, which outlives copies, else by the time of the summary."""
+    times = [path.name.split(".")[3] for path in folder.glob("events.out.tfevents.*")]
+    known = [int(time) for time in times if time.isdecimal()]
+    return datetime.fromtimestamp(min(known) if known else (folder / "summary.json").stat().st_mtime)
