@@ -25,7 +25,7 @@ STATEFUL = {
     "generators": ["posterior=gaussian", "estimator=leave_one_out"],
     "bank": ["estimator=queue", "estimator.size=500"],
     "moving average": ["prior=mi", "estimator=mine"],
-    "classifier": ["prior=unstructured_normal"],
+    "classifier": ["prior=unstructured_normal", "estimator=classifier"],
     "momentum": ["optimizer=sgd", "encoder_prime=separate"],
 }
 CLOCKS = {"time/train_s", "throughput/images_per_s", "train_s", "resume", "config"}

@@ -16,7 +16,8 @@ SUMMARY = set(
     elbo/test evidence/test kl/test kl/source mi/fresh/test eq23/residual eq23/residual_in_errors
     mi/infonce/test mi/dv/test mi/nwj/test mi/infonce/ceiling/test mi/dv/ceiling/test mi/nwj/ceiling/test
     probe/linear/test probe/knn/test probe/linear/random_init probe/linear/pixels
-    geometry/alignment/test geometry/uniformity/test geometry/rank/test time/train_s throughput/images_per_s
+    geometry/alignment/test geometry/uniformity/test geometry/rank/test geometry/noise/test
+    time/train_s throughput/images_per_s
     data/log_n_test data/mi_true factors/r2/test factors/r2_z/test factors/mcc/test factors/accuracy/test
     seed device versions
     """.split()
@@ -54,14 +55,19 @@ OTHER_RUNS = [
     "prior=unstructured_normal decoder=conv decoder.likelihood=gaussian",
     "posterior=gaussian encoder_prime=separate estimator=leave_one_out",
     "prior=mi prior/critic=mlp estimator=nwj encoder@encoder_prime=mlp",
+    "prior=laplace prior.marginal=encoder encoder.latent_dim=4",
+    "prior=laplace prior.space=box posterior=logit_normal estimator=aggregate encoder.latent_dim=4",
 ]
 
 
 @pytest.mark.parametrize("overrides", OTHER_RUNS)
 def test_every_run_has_the_same_summary_keys_an_elbo_and_its_evidence(overrides, tmp_path):
     summary = train(tmp_path / "run", *overrides.split())
-    assert set(summary) == SUMMARY
+    of_law = {key for key in summary if key.startswith("prior/")}
+    assert set(summary) - of_law == SUMMARY and bool(of_law) == ("prior=laplace" in overrides)
     assert summary["elbo/test"] is not None and summary["evidence/test"] is not None
+    noisy = any(word in overrides for word in ("posterior=", "decoder=conv", "unstructured"))
+    assert (summary["geometry/noise/test"] is not None) == noisy
 
 
 def test_metrics_have_an_epoch_a_line_and_no_clock_times(run):
