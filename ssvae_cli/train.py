@@ -82,7 +82,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     if cfg.resume is not None:
         state.load(Path(cfg.resume))
         log.info("resumed %s after epoch %d and %d steps of the next", run, state.epoch, state.step)
-    for note in (*data.notes, *trainer.notes(batch_size)):
+    exploitation = ExploitationWatch(objective, samples=len(data.train), information=pairs.mi(data))
+    for note in (*data.notes, *trainer.notes(batch_size), *exploitation.notes):
         log.info("%s", note)
     kept_bytes = state.metrics_bytes if is_rank_zero() else 0  # the others begin a folder of their own
     tracker = Tracker(run, kept_bytes=kept_bytes, meanings=meanings(objective))
@@ -108,7 +109,6 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
             write_json(run / SPLIT, listing)
         save()  # from here on the run can be resumed
     collapse = CollapseWatch(cfg.encoder.latent_dim, trainer.epochs * steps_per_epoch)
-    exploitation = ExploitationWatch(objective, samples=len(data.train), information=pairs.mi(data))
     done = state.epoch * steps_per_epoch + state.step
     display = Display(trainer.epochs, steps_per_epoch, done=done, batch_size=batch_size)
     with SafePoint() as safe, display:
