@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -91,13 +92,12 @@ class InvertibleEncoder(Encoder):
         shape: Shape,
         backbone: Callable[..., nn.Module],
         latent_dim: int,
-        posterior: str,
+        posterior: Literal["deterministic", "gaussian"],
         space: type[Space] = SPACES["euclidean"],
     ):
         dim = math.prod(shape)
-        require(
-            latent_dim == dim, f"latent_dim must be {dim}, the dimension of x, for encoder=realnvp; got {latent_dim}"
-        )
+        wrong = f"latent_dim must be {dim}, the dimension of x, for encoder=realnvp; got {latent_dim}"
+        require(latent_dim == dim, wrong)
         given = {"shape": shape, "backbone": backbone, "latent_dim": latent_dim, "posterior": posterior}
         super().__init__(**given, projector=[], space=space)
         fault = "encoder=realnvp keeps every dimension of x, and the prior's space (sphere) has one less"
