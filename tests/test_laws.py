@@ -264,7 +264,9 @@ def test_the_truth_is_named_as_the_priors_parameters_are():
     assert data("shared_latent").truth == {"scale": [1.0] * 3, "noise": [0.5] * 3}
     assert data("student", "law.scale=0.2").truth == {"scale": [0.2] * 3, "df": 3.0}
     assert set(data("mixture").truth) == {"weights", "means"}
-    assert np.linalg.norm(data("linear_dynamics").truth["transition"], 2) == pytest.approx(0.95)
+    dynamics = data("linear_dynamics", "law.persistence=0.9").truth
+    assert np.abs(np.linalg.eigvals(dynamics["transition"])) == pytest.approx([0.9] * 3)
+    assert dynamics["spectral_radius"] == pytest.approx(0.9)
 
 
 def test_an_estimated_i_comes_with_its_error():

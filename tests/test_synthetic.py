@@ -9,6 +9,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
@@ -110,6 +111,7 @@ def test_balls_are_where_their_factors_say_and_move_by_the_linear_system():
     before, after = states[:, :-1].flatten(0, 1), states[:, 1:].flatten(0, 1)
     fitted = torch.linalg.lstsq(before, after).solution.T
     assert torch.allclose(fitted.double(), balls_module.transition(), atol=0.02)
+    assert data.truth["spectral_radius"] == pytest.approx(np.abs(np.linalg.eigvals(data.truth["transition"])).max())
     kick = after - before @ balls_module.transition().float().T
     assert torch.allclose(kick[:, 0], kick[:, 1], atol=1e-5), "one noise moves position and velocity"
     spread = torch.stack([states[:, t, 0].std() for t in (0, 5)])

@@ -41,9 +41,9 @@ def balls(
     """uint8 [N, T, 3, size, size], T = steps; factors [N, T, F]: x, y and their velocities for each ball.
 
     Each ball's state is stationary, s_(t+1) = A s_t + noise, so the truth is a linear dynamical system. truth:
-    transition, A of (p, v) along an axis. distractors: grey balls that appear in no factor; distractor_motion: on
-    springs, of distractor_period in frames, null for that of the balls; or in jumps, or each frame anew. nuisance: the
-    range of the background's brightness, which drifts slowly; where it is above 0 the background is a factor.
+    transition, A of (p, v) along an axis, and its spectral_radius. distractors: grey balls that appear in no factor;
+    distractor_motion: on springs, of distractor_period in frames, null: that of the balls; or in jumps, or each frame
+    anew. nuisance: the range of the background's brightness, which drifts slowly and is a factor where it is above 0.
     """
     require(1 <= balls <= len(COLOURS), f"balls must lie between 1 and {len(COLOURS)}, got {balls}")
     require_at_least(0, distractors=distractors)
@@ -80,7 +80,7 @@ def balls(
     return Data(
         **make_splits({"train": train, "validation": validation, "test": test}, seed, memory_gb, make),
         factors=(*columns, *([Factor("background", group="nuisance")] if nuisance else [])),
-        truth={"transition": transition().tolist()},
+        truth={"spectral_radius": math.sqrt(1 - DAMPING), "transition": transition().tolist()},
     )
 
 

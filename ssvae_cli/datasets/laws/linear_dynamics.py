@@ -14,7 +14,7 @@ class LinearDynamics(Law):
 
     A turns each pair of coordinates by `rotation` (radians a step; of an odd number, the last stays) and shrinks
     coordinate d by persistence_d, in [0, 1). Any stationary linear normal process has such coordinates, with A a
-    contraction. truth: transition, A. I = -1/2 log det(I - A A^T).
+    contraction. truth: spectral_radius and transition, A. I = -1/2 log det(I - A A^T).
     """
 
     def __init__(self, *, dim: int, persistence: PerDimension, rotation: float):
@@ -25,7 +25,8 @@ class LinearDynamics(Law):
         turns = torch.block_diag(*[turn.double()] * (dim // 2), *[torch.ones(1, 1)] * (dim % 2)).double()
         transition = shrink[:, None] * turns
         covariance = torch.eye(dim, dtype=torch.float64) - transition @ transition.T
-        self.truth = {"transition": transition.tolist()}
+        radius = torch.linalg.eigvals(transition).abs().max().item()
+        self.truth = {"spectral_radius": radius, "transition": transition.tolist()}
         self.log_determinant = torch.logdet(covariance).item()
         self.register_buffer("transition", floats(transition))
         self.register_buffer("root", floats(torch.linalg.cholesky(covariance)))
