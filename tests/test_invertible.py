@@ -5,14 +5,15 @@ import torch
 
 from helpers import composed
 from ssvae_cli.distributions.spaces import SPACES
+from ssvae_cli.encoders import posteriors
 from ssvae_cli.errors import UserError
 from ssvae_cli.instantiate.build import build
 
 
-def made(kind, shape, *overrides, space="euclidean"):
+def made(kind, shape, *overrides, space="euclidean", posterior=None):
     size = torch.Size(shape).numel()
     config = composed(f"encoder={kind}", f"encoder.latent_dim={size}", *overrides).encoder
-    return build(config, "encoder", shape=shape, space=SPACES[space]).eval()
+    return build(config, "encoder", shape=shape, space=SPACES[space], posterior=posterior).eval()
 
 
 def random(shape, **options):
@@ -51,12 +52,16 @@ def test_it_begins_as_a_permutation_that_its_weights_keep():
     assert torch.equal(other(x).mean, z)
 
 
-def test_a_gaussian_posterior_has_the_invertible_map_as_its_mean():
-    encoder = random((4,), space="euclidean")
-    stochastic = made("realnvp", (4,), "encoder.posterior=gaussian")
+def test_the_location_of_every_posterior_is_the_invertible_map():
     x = torch.randn(3, 4)
-    assert torch.equal(stochastic(x).mean, stochastic.features(x)) and stochastic(x).log_std.shape == (3, 4)
-    assert torch.equal(encoder.features(x.double()), encoder(x.double()).mean)
+    noise = {"least_std": 0.01, "largest_std": 5.0}
+    gaussian, box = posteriors.Gaussian(**noise), posteriors.LogitNormal(**noise)
+    stochastic = made("realnvp", (4,), posterior=gaussian)
+    assert torch.equal(stochastic(x).mean, stochastic.features(x)) and stochastic.stochastic
+    deterministic = made("realnvp", (4,), space="box")
+    assert torch.allclose(deterministic(x).mean, deterministic.features(x).sigmoid())
+    inside = made("realnvp", (4,), space="box", posterior=box)(x).sample()
+    assert inside.shape == (3, 4) and ((inside > 0) & (inside < 1)).all()
 
 
 @pytest.mark.parametrize(

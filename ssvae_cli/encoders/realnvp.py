@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from ssvae_cli.datasets.base import Shape
 from ssvae_cli.distributions.spaces import SPACES, Space
 from ssvae_cli.encoders.base import Encoder
+from ssvae_cli.encoders.posteriors import Family
 from ssvae_cli.errors import require, require_at_least
 from ssvae_cli.layers import mlp, require_widths
 
@@ -92,7 +92,7 @@ class InvertibleEncoder(Encoder):
         shape: Shape,
         backbone: Callable[..., nn.Module],
         latent_dim: int,
-        posterior: Literal["deterministic", "gaussian"],
+        posterior: Family | None = None,
         space: type[Space] = SPACES["euclidean"],
     ):
         dim = math.prod(shape)
