@@ -12,6 +12,7 @@ import torch
 import torchvision
 from omegaconf import DictConfig
 from safetensors.torch import save as to_safetensors
+from torch import Tensor
 
 import ssvae_cli
 from ssvae_cli.datasets.base import CONTRACT as DATA
@@ -147,7 +148,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
             if not is_rank_zero():
                 continue  # rank zero evaluates, logs and saves
             values["optimizer/lr"] = optimization.rate((epoch + 1) * steps_per_epoch - 1)
-            values |= law(objective)
+            values |= law("prior", objective.prior.described())
             exploitation.look(values["elbo/train"])
             if (epoch + 1) % trainer.eval_every == 0 or epoch + 1 == trainer.epochs:
                 reading = evaluation.reading(objective, pairs, data, untrained)
@@ -171,7 +172,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     versions = f"ssvae {ssvae_cli.__version__}, torch {torch.__version__}, torchvision {torchvision.__version__}"
     summary = {
         **values,
-        **law(objective),
+        **law("prior", objective.prior.described()),
+        **law("truth", data.truth),
         "time/train_s": state.train_s,
         "throughput/images_per_s": seen / state.train_s if state.train_s else None,
         "data/log_n_test": math.log(len(data.test)),
@@ -192,13 +194,16 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     return summary
 
 
-def law(objective: Objective) -> dict[str, float]:
-    """The parameters of an explicit prior, as prior/<name>; of several dimensions the mean and the extremes."""
+def law(of: str, parameters: dict[str, Tensor | float | list]) -> dict[str, float]:
+    """The parameters of a law by name, numbers or one for each dimension: <of>/<name>, of several the mean and the
+    extremes. Matrices are left out."""
     found = {}
-    for name, values in objective.prior.described().items():
-        found[f"prior/{name}"] = values.mean().item()
-        if values.ndim:
-            found |= {f"prior/{name}/least": values.min().item(), f"prior/{name}/largest": values.max().item()}
+    for name, values in parameters.items():
+        values = torch.as_tensor(values, dtype=torch.float64)
+        if values.ndim < 2:
+            found[f"{of}/{name}"] = values.mean().item()
+        if values.ndim == 1:
+            found |= {f"{of}/{name}/least": values.min().item(), f"{of}/{name}/largest": values.max().item()}
     return found
 
 

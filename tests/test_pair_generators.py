@@ -97,7 +97,7 @@ def test_overlapping_patches_reach_all_of_an_image_that_is_not_square():
 
 def test_the_context_is_a_window_and_the_partner_the_step_that_far_ahead():
     x = numbered(2000, 10, 3)
-    window, ahead = Context(window=4, ahead=2, then=Raw())(split(x), generator())
+    window, ahead = Context(window=4, ahead=2, future=None, then=Raw())(split(x), generator())
     start = window[:, 0, 0] % 10_000 // 3
     assert window.shape == (2000, 4, 3) and ahead.shape == (2000, 3)
     for i in range(2000):
@@ -106,9 +106,20 @@ def test_the_context_is_a_window_and_the_partner_the_step_that_far_ahead():
     assert torch.bincount(start, minlength=5).min() > 300 and start.max() == 4
 
 
+def test_a_later_window_follows_the_first():
+    x = numbered(200, 10, 3)
+    pairs = Context(window=3, ahead=2, future=4, then=Raw())
+    window, future = pairs(split(x), generator())
+    start = window[:, 0, 0] % 10_000 // 3
+    assert window.shape == (200, 3, 3) and future.shape == (200, 4, 3)
+    for i in range(200):
+        assert torch.equal(future[i], x[i, start[i] + 2 + 2 : start[i] + 8])
+    assert start.max() == 2 and pairs.shapes(data(x)) == ((3, 3), (4, 3))
+
+
 def test_probes_read_the_last_window_and_its_factors_where_it_ends():
     x = numbered(2, 10, 3)
-    pairs = Context(window=4, ahead=2, then=Raw())
+    pairs = Context(window=4, ahead=2, future=None, then=Raw())
     assert torch.equal(pairs.clean(split(x)), x[:, -4:])
     factors = torch.randn(2, 10, 5)
     assert torch.equal(pairs.factors(Split(x, torch.zeros(2), factors=factors)), factors[:, -1])
@@ -213,9 +224,9 @@ REFUSED = {
     "patches of vectors": (Patches(grid=2, overlap=0.0, then=Identity()), data(torch.zeros(4, 8)), "pairs=patches"),
     "halves of vectors": (Halves(first="top", then=Identity()), data(torch.zeros(4, 8)), "pairs=halves"),
     "halves of one row": (Halves(first="top", then=Identity()), data(BYTES[:, :, :1]), "no halves"),
-    "context of images": (Context(window=2, ahead=1, then=Identity()), data(BYTES), "needs sequences"),
+    "context of images": (Context(window=2, ahead=1, future=None, then=Identity()), data(BYTES), "needs sequences"),
     "sequences shorter than the window": (
-        Context(window=6, ahead=3, then=Identity()),
+        Context(window=6, ahead=3, future=None, then=Identity()),
         data(torch.zeros(4, 8, 2)),
         "sequences of 8 steps are shorter than window=6 and ahead=3",
     ),
@@ -223,7 +234,7 @@ REFUSED = {
     "supervised without labels": (Supervised(then=Identity()), data(BYTES), "needs a label"),
     "latent without a conditional": (Latent(then=Identity()), data(BYTES), "conditional"),
     "augmenting the windows of a series": (
-        Context(window=2, ahead=1, then=simclr()),
+        Context(window=2, ahead=1, future=None, then=simclr()),
         data(torch.zeros(4, 8, 2)),
         "images of 1 or 3 channels",
     ),
@@ -241,8 +252,9 @@ def test_data_that_cannot_give_such_pairs_are_refused_in_a_line(name):
 SETTINGS = {
     "grid of one": (lambda: Patches(grid=1, overlap=0.0, then=Identity()), "grid"),
     "overlap of one": (lambda: Patches(grid=2, overlap=1.0, then=Identity()), "overlap"),
-    "window of none": (lambda: Context(window=0, ahead=1, then=Identity()), "window"),
-    "no step ahead": (lambda: Context(window=1, ahead=0, then=Identity()), "ahead"),
+    "window of none": (lambda: Context(window=0, ahead=1, future=None, then=Identity()), "window"),
+    "no step ahead": (lambda: Context(window=1, ahead=0, future=None, then=Identity()), "ahead"),
+    "no future": (lambda: Context(window=1, ahead=1, future=0, then=Identity()), "future"),
     "noise of zero": (lambda: Noise(std=0.0), "std"),
 }
 

@@ -38,7 +38,7 @@ def test_a_stride_of_2_halves_the_image_before_all_else():
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32)])
 @pytest.mark.parametrize("posterior", ["deterministic", "gaussian"])
-@pytest.mark.parametrize("kind", ["convnet", "mlp", "resnet18", "torchvision"])
+@pytest.mark.parametrize("kind", ["convnet", "mlp", "linear", "resnet18", "torchvision"])
 def test_every_encoder_takes_small_images_to_features_and_a_posterior(kind, posterior, shape):
     names = ["encoder.backbone.name=resnet18"] if kind == "torchvision" else []
     config = composed(f"encoder={kind}", f"posterior={posterior}", "encoder.latent_dim=16", *names)

@@ -2,14 +2,14 @@
 
 1. The partner of `gaussian` has the correlation asked for, and the mutual information is the closed form.
 2. The network is one to one.
-3. z' of `latents` follows the conditional, within its space; content stays, style depends on it as asked.
-4. A sprite's and a ball's place in the picture is what its factors say; balls move by the linear system.
-5. Neither the run's seed nor a generator seeded the same way repeats or moves the data.
+3. A sprite's and a ball's place in the picture is what its factors say; balls move by the linear system.
+4. Neither the run's seed nor a generator seeded the same way repeats or moves the data.
 """
 
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
@@ -18,9 +18,11 @@ from helpers import ssvae
 from ssvae_cli.datasets import Split
 from ssvae_cli.datasets import balls as balls_module
 from ssvae_cli.datasets.balls import balls
+from ssvae_cli.datasets.base import Factor
 from ssvae_cli.datasets.gaussian import gaussian
-from ssvae_cli.datasets.latents import Neighbour, latents
-from ssvae_cli.datasets.sprites import FACTORS, MOVES, render, sprites
+from ssvae_cli.datasets.latents import latents
+from ssvae_cli.datasets.laws.vmf import VMF
+from ssvae_cli.datasets.sprites import FACTORS, render, sprites
 from ssvae_cli.datasets.synthetic import InvertibleNetwork
 from ssvae_cli.errors import UserError
 from ssvae_cli.pairs.base import Identity
@@ -28,12 +30,15 @@ from ssvae_cli.pairs.latent import Latent
 from ssvae_cli.pairs.noise import Noise
 
 SMALL = {"train": 20, "validation": 5, "test": 6, "seed": 0}
-NORMAL = {"space": "normal", "conditional": "normal", "content": 0, "dependence": 0.0}
+BALLS = {"balls": 2, "distractor_motion": "springs", "distractor_period": None, "nuisance": 0.0}
 MAKERS = {
     "gaussian": (gaussian, {"dim": 3, "correlation": 0.8, "transform": "network", "layers": 2}),
-    "latents": (latents, NORMAL | {"dim": 4, "scale": 0.3, "layers": 2}),
-    "sprites": (sprites, {}),
-    "balls": (balls, {"balls": 2, "distractors": 1, "steps": 4, "size": 16}),
+    "latents": (
+        latents,
+        {"law": lambda dim, seed: VMF(dim=dim, concentration=10.0), "dim": 4, "layers": 2, "steps": None},
+    ),
+    "sprites": (sprites, {"nuisance": 0.0}),
+    "balls": (balls, BALLS | {"distractors": 1, "steps": 4, "size": 16}),
 }
 
 
@@ -68,45 +73,6 @@ def test_the_network_is_one_to_one_and_bends():
     assert (network(z) + network(-z)).abs().max() > 0.1
 
 
-@pytest.mark.parametrize("kind", ["normal", "laplace"])
-def test_the_boxs_conditional_is_the_truncated_law(kind):
-    law = {"normal": stats.norm, "laplace": stats.laplace}[kind]
-    neighbour = Neighbour(space="box", kind=kind, scale=0.3, content=0, network=torch.nn.Identity())
-    z = torch.full((20_000, 1), 0.2)
-    drawn = neighbour.draw(z, generator()).double().squeeze(1).numpy()
-    assert drawn.min() >= 0 and drawn.max() <= 1
-    low, high = law.cdf(-0.2 / 0.3), law.cdf(0.8 / 0.3)
-    assert stats.kstest(drawn, lambda v: (law.cdf((v - 0.2) / 0.3) - low) / (high - low)).pvalue > 0.01
-
-
-@pytest.mark.parametrize("kind", ["vmf", "laplace", "normal"])
-def test_the_spheres_neighbours_are_on_the_sphere_and_near(kind):
-    z = torch.nn.functional.normalize(torch.randn(500, 4))
-    drawn = Neighbour(space="sphere", kind=kind, scale=0.2, content=0, network=torch.nn.Identity()).draw(z, generator())
-    assert torch.allclose(drawn.norm(dim=1), torch.ones(500), atol=1e-5)
-    assert (drawn * z).sum(1).mean() > 0.85
-
-
-def test_the_vmfs_mutual_information_is_the_closed_form_in_three_dimensions():
-    """On S^2, log C = log(kappa / (4 pi sinh kappa)) and the mean cosine is coth kappa - 1/kappa."""
-    kappa = 0.5**-2
-    known = made("latents", space="sphere", conditional="vmf", dim=3, scale=0.5).mi
-    expected = math.log(kappa / math.sinh(kappa)) + kappa / math.tanh(kappa) - 1
-    assert known == pytest.approx(expected, abs=1e-9)
-    assert made("latents", scale=0.5).mi == pytest.approx(2 * math.log(1 + 4))
-    assert made("latents", content=1).mi is None and made("latents", conditional="laplace").mi is None
-
-
-def test_content_is_kept_and_style_depends_on_it_as_asked():
-    data = made("latents", content=2, dependence=0.6, train=50_000)
-    z = data.train.factors
-    moved = data.conditional.draw(z, generator())
-    assert torch.equal(moved[:, :2], z[:, :2]) and (moved[:, 2:] != z[:, 2:]).all()
-    correlation = torch.corrcoef(z.T)
-    assert torch.allclose(correlation[2:, :2].norm(dim=1), torch.full((2,), 0.6), atol=0.02)
-    assert torch.allclose(z.std(0), torch.ones(4), atol=0.02)
-
-
 def test_a_sprite_is_where_its_factors_say_and_moves_without_changing_its_kind():
     data = made("sprites")
     assert torch.equal(render(data.train.factors), data.train.x)
@@ -119,9 +85,24 @@ def test_a_sprite_is_where_its_factors_say_and_moves_without_changing_its_kind()
     centre = [(cover.sum(axis) * line).sum(1) / cover.sum((1, 2)) for axis in (1, 2)]
     assert torch.allclose(torch.stack(centre), factors[:, [place["x"], place["y"]]].T, atol=0.01)
     moved = data.conditional(data.train, generator())
-    same, other = data.train.factors, data.train.factors.clone()
-    other[:, [place[name] for name in MOVES]] = 0
-    assert moved.shape == data.train.x.shape and not torch.equal(moved, render(same))
+    assert moved.shape == data.train.x.shape and not torch.equal(moved, data.train.x)
+    ink = lambda x: x.float().amax((2, 3)).argmax(1)  # the strongest channel of the shape's colour, on any grey ground
+    pure = (data.train.factors[:, place["colour"]] * 3 % 1 - 0.5).abs() > 0.3  # of a hue near red, green or blue
+    assert pure.any() and torch.equal(ink(moved)[pure], ink(data.train.x)[pure])
+
+
+def test_a_sprites_nuisance_is_a_gradient_of_its_background_and_two_factors():
+    plain, busy = made("sprites"), made("sprites", nuisance=0.8)
+    assert [f.name for f in busy.factors if f not in plain.factors] == ["gradient_x", "gradient_y"]
+    factors = busy.train.factors.clone()
+    factors[:, 6] = 0.5  # the grey level at the centre, so that no end is clipped
+    corners = render(factors).float()[:, 0, [0, 0, -1, -1], [0, -1, 0, -1]] / 255
+    x, y = factors[:, 7:].T * (1 - 1 / 64)
+    expected = torch.stack([0.5 + 0.5 * (i * x + j * y) for j in (-1, 1) for i in (-1, 1)], 1)
+    assert torch.allclose(corners, expected.clamp(0, 1), atol=1 / 255)
+    assert busy.train.factors[:, 7:].abs().max() <= 0.8
+    moved = busy.conditional(busy.train, generator())
+    assert moved.shape == busy.train.x.shape and not torch.equal(moved[..., 0, 0], busy.train.x[..., 0, 0])
 
 
 def test_balls_are_where_their_factors_say_and_move_by_the_linear_system():
@@ -129,8 +110,9 @@ def test_balls_are_where_their_factors_say_and_move_by_the_linear_system():
     states = data.train.factors[..., [0, 2]]  # x and its velocity
     before, after = states[:, :-1].flatten(0, 1), states[:, 1:].flatten(0, 1)
     fitted = torch.linalg.lstsq(before, after).solution.T
-    assert torch.allclose(fitted.double(), balls_module.TRANSITION, atol=0.02)
-    kick = after - before @ balls_module.TRANSITION.float().T
+    assert torch.allclose(fitted.double(), balls_module.transition(), atol=0.02)
+    assert data.truth["spectral_radius"] == pytest.approx(np.abs(np.linalg.eigvals(data.truth["transition"])).max())
+    kick = after - before @ balls_module.transition().float().T
     assert torch.allclose(kick[:, 0], kick[:, 1], atol=1e-5), "one noise moves position and velocity"
     spread = torch.stack([states[:, t, 0].std() for t in (0, 5)])
     assert torch.allclose(spread, torch.full((2,), balls_module.SPREAD), atol=0.02), "stationary"
@@ -139,6 +121,35 @@ def test_balls_are_where_their_factors_say_and_move_by_the_linear_system():
     inside = (data.train.factors[:50, 0, :2].abs() < 0.75).all(1)
     centre = torch.stack([(frames.sum(axis) * line).sum(1) / frames.sum((1, 2)) for axis in (1, 2)], 1)
     assert torch.allclose(centre[inside], data.train.factors[:50, 0, :2][inside], atol=0.02)
+
+
+@pytest.mark.parametrize("period", [6.0, 40.0])
+def test_springs_have_the_period_asked_for_and_one_spread(period):
+    eigenvalue = torch.linalg.eigvals(balls_module.transition(period))[0]
+    assert abs(2 * math.pi / eigenvalue.angle().item()) == pytest.approx(period)
+    states = balls_module.spring_states(balls_module.transition(period), 4000, 1, 3, generator())
+    assert states[:, -1, 0, :, 0].std().item() == pytest.approx(balls_module.SPREAD, abs=0.01)
+
+
+@pytest.mark.parametrize("motion, kept", [("jumps", 0.8), ("white_noise", 0.0)])
+def test_distractors_move_by_a_law_of_their_own(motion, kept):
+    """The one ball is hidden behind nothing: what remains of two frames' difference is the grey ball's."""
+    places = balls_module.jumping_positions(balls_module.JUMP if motion == "jumps" else 1.0, 4000, 1, 3, generator())
+    correlation = torch.corrcoef(torch.stack([places[:, 0, 0, 0], places[:, 1, 0, 0]]))[0, 1].item()
+    assert correlation == pytest.approx(kept, abs=0.06)
+    videos = {name: made("balls", distractor_motion=name).train.x for name in ("springs", motion)}
+    assert not torch.equal(*videos.values())
+
+
+def test_the_nuisance_is_a_slow_background_and_a_factor_where_there_is_one():
+    data = made("balls", nuisance=0.5, distractors=0, steps=6, train=1000)
+    assert data.factors[-1] == Factor("background", group="nuisance") and len(made("balls").factors) == 8
+    level = data.train.factors[..., -1]
+    corner = data.train.x[:, :, :, 0, 0].float().amin(2) / 255  # a ball may cover it, and is brighter in a channel
+    clear = data.train.factors[..., :8].unflatten(2, (2, 4))[..., :2].abs().amax((2, 3)) < 0.6
+    assert torch.allclose(corner[clear], level[clear], atol=3 / 255)
+    assert stats.kstest(2 * level[:, 3].numpy(), "uniform").pvalue > 1e-3
+    assert torch.corrcoef(level[:, :2].T)[0, 1] > 0.95
 
 
 def test_distractors_are_seen_and_not_told():
@@ -169,8 +180,7 @@ def test_a_run_on_known_truth_reports_it_and_what_has_no_labels_has_no_probe(tmp
     command = ["train", "dataset=latents", *few, "trainer.epochs=2", "trainer.batch_size=100", "trainer.device=cpu"]
     assert ssvae(*command, f"hydra.run.dir={tmp_path}/run") == 0
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    known = made("latents", space="sphere", conditional="vmf", dim=5)
-    assert summary["data/mi_true"] == pytest.approx(known.mi, abs=1e-9)
+    assert summary["data/mi_true"] == pytest.approx(VMF(dim=5, concentration=10.0).information()[0], abs=1e-9)
     assert 0.5 < summary["factors/r2/test"] <= 1 and 0 < summary["factors/mcc/test"] <= 1
     assert summary["factors/accuracy/test"] is None and summary["probe/linear/test"] is None
 
@@ -181,16 +191,14 @@ def test_a_run_on_known_truth_reports_it_and_what_has_no_labels_has_no_probe(tmp
         ("gaussian", {"correlation": 1.0}, "correlation must lie between -1 and 1"),
         ("gaussian", {"dim": 0}, "dim must be at least 1"),
         ("gaussian", {"train": 0}, "train must be at least 1"),
-        ("latents", {"conditional": "vmf"}, "allowed with space=normal: laplace, normal"),
-        ("latents", {"space": "sphere", "dim": 1}, "dim must be at least 2"),
-        ("latents", {"space": "sphere", "content": 1}, "needs space=normal or box"),
-        ("latents", {"content": 4}, "content must lie between 0 and 3"),
-        ("latents", {"dependence": 0.5}, "needs space=normal and content"),
-        ("latents", {"scale": 0.0}, "scale must be above 0"),
+        ("sprites", {"nuisance": 1.5}, "nuisance must lie"),
         ("sprites", {"seed": -1}, "seed must be at least 0"),
         ("balls", {"balls": 9}, "balls must lie between 1 and 5"),
         ("balls", {"steps": 1}, "steps must be at least 2"),
         ("balls", {"size": 4}, "size must be at least 8"),
+        ("balls", {"nuisance": 2.0}, "nuisance must lie"),
+        ("balls", {"distractor_period": 2.0}, "distractor_period must be at least 3"),
+        ("balls", {"distractor_period": 8.0, "distractor_motion": "jumps"}, "needs distractor_motion=springs"),
     ],
 )
 def test_what_makes_no_data_is_refused_in_a_line(name, options, said):

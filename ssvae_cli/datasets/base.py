@@ -31,6 +31,7 @@ class Split:
     y: Tensor  # int64 [N], -1 for a sample without a label
     x_prime: Tensor | None = None  # the data's own x', [N, ...], perhaps of another shape
     factors: Tensor | None = None  # known factors of x, floats [N, F] or [N, T, F], columns as in `Data.factors`
+    shared: Tensor | None = None  # what x' depends on besides the factors of x, [N, ...]
     row: Tensor | None = None  # int64 [N], the sample's row in the user's file, or its place in `Data.names`
     of: "Split | None" = field(default=None, repr=False, compare=False)  # rows of this split; None: a whole split
 
@@ -66,10 +67,13 @@ class Split:
 
 
 class Factor(NamedTuple):
-    """A column of `Split.factors`: a number, or one of `classes` categories 0, 1, ..."""
+    """A column of `Split.factors`: a number, or one of `classes` categories 0, 1, ...
+
+    group: the factors that are scored together, such as content and style; None: in no group."""
 
     name: str
     classes: int | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,11 +86,12 @@ class Data:
     classes: tuple[str, ...] = ()  # the names of the labels
     factors: tuple[Factor, ...] = ()  # the columns of every split's factors
     conditional: nn.Module | None = None  # the data's own P(x'|x): (batch: Split, generator) -> x' [B, ...]
-    mi: float | None = None  # I(x; x') in nats under `conditional`, if known
+    mi: float | None = None  # I(x; x') in nats under `conditional`, if known; of sequences, of a step and the next
+    truth: dict[str, Any] = field(default_factory=dict)  # parameters of the law, named as in its prior
     zero: Tensor | None = None  # what a measurement of 0 is in x, [D]; None: 0
     names: Sequence[str] = ()  # of all samples in the user's source, which `Split.row` counts: files, cells, ids
     fitted: dict[str, Any] = field(default_factory=dict)  # what was fitted to train; other data are read by the same
-    notes: tuple[str, ...] = ()  # what was decided on the user's files, in words for the log
+    notes: tuple[str, ...] = ()  # what was decided on the user's files, or is known of the data, in words for the log
 
     @property
     def splits(self) -> dict[str, Split]:

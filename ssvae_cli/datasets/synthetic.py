@@ -1,12 +1,14 @@
-"""What the generated data sets share: splits from one seed, and a random invertible network."""
+"""What the generated data sets share: splits from one seed, and latents of a law behind an invertible transform."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssvae_cli.datasets.base import UNLABELLED, Split
+from ssvae_cli.datasets.base import UNLABELLED, Data, Split
+from ssvae_cli.datasets.laws.base import Law
 from ssvae_cli.device import floats
 from ssvae_cli.errors import require, require_at_least
 
@@ -25,7 +27,8 @@ def make_splits(
     require_at_least(0, seed=seed)
     require_at_least(1, **counts)
     one = make(1, torch.Generator().manual_seed(seed))
-    size = sum(counts.values()) * (one.x.nbytes + one.factors.nbytes) / 2**30
+    parts = (one.x, one.factors, one.shared)
+    size = sum(counts.values()) * sum(part.nbytes for part in parts if part is not None) / 2**30
     excess = f"would take {size:.3g} GiB where memory_gb={memory_gb:g}"
     require(size <= memory_gb, f"generated data stay in memory, and these {excess}; lower train, or raise memory_gb")
     return {
@@ -37,6 +40,49 @@ def make_splits(
 def unlabelled(x: Tensor, factors: Tensor) -> Split:
     """A split without labels."""
     return Split(x, torch.full((len(x),), UNLABELLED), factors=factors)
+
+
+def observed(law: Law, transform: nn.Module, *, steps: int | None = None, **splits) -> Data:
+    """x = transform(z), x' = transform(z') for the law's z and z'; or the law's chains of `steps`, [N, T, D].
+
+    splits: counts, seed, memory_gb, as for `make_splits`. transform: one to one, so that I(x; x') = I(z; z').
+    Factors: z.
+    """
+    require(steps is None or steps >= 2, f"steps must be at least 2, or null for vectors, got {steps}")
+
+    def make(count: int, generator: torch.Generator) -> Split:
+        z, shared, label = law.sample(count, generator)
+        if steps is not None:
+            chain = [z]
+            for _ in range(steps - 1):
+                chain.append(law.partner(chain[-1], shared, generator))
+            z, shared = torch.stack(chain, 1), None
+        split = unlabelled(transform(z.flatten(0, -2)).view_as(z), z)
+        return replace(split, shared=shared, y=split.y if label is None else label)
+
+    nats, error = law.information() or (None, 0.0)
+    known = steps is None or (law.markov and law.stationary)
+    return Data(
+        **make_splits(make=make, **splits),
+        classes=tuple(map(str, range(law.classes))),
+        factors=law.factors(),
+        conditional=Partner(law, transform) if steps is None else None,
+        mi=nats if known else None,
+        truth=law.truth,
+        notes=(f"data/mi_true is a mean over samples, with a standard error of {error:.1g} nats",) if error else (),
+    )
+
+
+class Partner(nn.Module):
+    """P(x'|x): x' = transform(z') for a fresh z' given z."""
+
+    def __init__(self, law: Law, transform: nn.Module):
+        super().__init__()
+        self.law, self.transform = law, transform
+
+    def forward(self, batch: Split, generator: torch.Generator) -> Tensor:
+        """A fresh x' for every sample, [B, D]."""
+        return self.transform(self.law.partner(batch.factors, batch.shared, generator))
 
 
 class InvertibleNetwork(nn.Module):

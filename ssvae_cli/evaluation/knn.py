@@ -12,7 +12,8 @@ from ssvae_cli.tracking.missing import Missing
 
 @dataclass(frozen=True, kw_only=True)
 class KNN:
-    """`probe/knn`: accuracy of a vote of the k nearest training features; null where there are no labels."""
+    """`probe/knn`: accuracy of a vote of the k nearest training features; `probe/knn_z`, on test, of the nearest z.
+    None where there are no labels."""
 
     k: int
     temperature: float  # of the votes, exp(cos / temperature)
@@ -22,10 +23,15 @@ class KNN:
         require_above(0, temperature=self.temperature)
 
     def __call__(self, reading: Reading, split: str) -> dict[str, float | Missing | None]:
+        asked = {f"probe/knn/{split}": reading.features} | (
+            {"probe/knn_z/test": reading.codes} if split == "test" else {}
+        )
         if not reading.has_labels():
-            return {f"probe/knn/{split}": None}
-        rows = (f(part) for part in ("train", split) for f in (reading.features, reading.labels))
-        return {f"probe/knn/{split}": reading.too_few_classes(split) or self.accuracy(*rows)}
+            return dict.fromkeys(asked)
+        if fault := reading.too_few_classes(split):
+            return dict.fromkeys(asked, fault)
+        rows = lambda read: (f(part) for part in ("train", split) for f in (read, reading.labels))
+        return {name: self.accuracy(*rows(read)) for name, read in asked.items()}
 
     def accuracy(self, x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor) -> float:
         """Share of x_test, [M, F], whose neighbours in x, [N, F], vote for its label; labels below 0 are left out."""

@@ -1,6 +1,7 @@
 """The linear probe: a logistic regression to convergence, its penalty chosen on validation."""
 
 import logging
+import math
 from typing import NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ EXACT = 4_000_000  # numbers in the features up to which float64 is used, as it 
 CURVATURE = 0.1  # of the cross-entropy, about p (1 - p); affects the speed and not the result
 HISTORY = 20  # of L-BFGS
 MOST_NAMED = 5  # classes in a line of the log
+LARGEST_RAW = 8192  # numbers in one x up to which x itself is a baseline
 Labelled = tuple[Tensor, Tensor]  # features [N, F] and labels [N]; rows labelled below 0 are left out
 
 
@@ -30,10 +32,10 @@ class Fit(NamedTuple):
 class LinearProbe:
     """`probe/linear`: multinomial logistic regression on standardised features, an L2 penalty on the weights.
 
-    None where there are no labels. On test the baselines of the reading are probed too, `probe/linear/random_init` and
-    `probe/linear/pixels`. penalties: of mean cross-entropy + penalty / 2 |W|^2; the best on validation is used, and for
-    test the fit is repeated on train and validation together. max_iterations: of L-BFGS. tolerance: a fit ends when no
-    entry of the gradient is larger. compared: rows of train on which penalties are compared, at most.
+    None where there are no labels. On test z is probed too, `probe/linear_z`; and the untrained encoder, `random_init`,
+    and x itself, `probe/linear/pixels`. penalties: of mean cross-entropy + penalty / 2 |W|^2; the best on validation is
+    used, and for test the fit is repeated on train and validation together. max_iterations: of L-BFGS. tolerance: a fit
+    ends when no entry of the gradient is larger. compared: rows of train on which penalties are compared, at most.
     """
 
     def __init__(self, *, penalties: list[float], max_iterations: int, tolerance: float, compared: int):
@@ -44,22 +46,25 @@ class LinearProbe:
         self.compared = compared
 
     def __call__(self, reading: Reading, split: str) -> dict[str, float | Missing | None]:
-        baselines = dict(reading.baselines()) if split == "test" else {}
-        values = dict.fromkeys([f"probe/linear/{name}" for name in (split, *baselines)])
+        probed = {f"probe/linear/{split}": reading.features}
+        if split == "test":
+            probed["probe/linear_z/test"] = reading.codes
+        if split == "test" and reading.untrained is not None:
+            probed["probe/linear_z/random_init"] = reading.untrained.codes
+            probed["probe/linear/random_init"] = reading.untrained.features
+            probed["probe/linear/pixels"] = reading.raw if math.prod(reading.shape) <= LARGEST_RAW else None
+        values = dict.fromkeys(probed)
         if not reading.has_labels():
             return values
         if fault := reading.too_few_classes(split):
             return dict.fromkeys(values, fault)
         log_uncommon_classes(reading, split)
         parts = SPLITS if split == "test" else SPLITS[:2]
-        labelled = lambda features: [(features(part), reading.labels(part)) for part in parts]
-        rows = labelled(reading.features)
-        chosen, correct = reading.once((self, "choice"), lambda: self.choose(*rows[:2]))
-        values[f"probe/linear/{split}"] = self.test(*rows, chosen) if split == "test" else correct
-        for name, features in baselines.items():
-            if features is not None:
-                rows = labelled(features)
-                values[f"probe/linear/{name}"] = self.test(*rows, self.choose(*rows[:2])[0])
+        for name, read in probed.items():
+            if read is not None:
+                rows = [(read(part), reading.labels(part)) for part in parts]
+                chosen, correct = reading.once((self, read), lambda rows=rows: self.choose(*rows[:2]))
+                values[name] = self.test(*rows, chosen) if split == "test" else correct
         return values
 
     def choose(self, train: Labelled, validation: Labelled) -> tuple[Fit, float]:

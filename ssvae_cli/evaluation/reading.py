@@ -1,7 +1,7 @@
 """What metrics read of one objective on one data set; each result is computed once."""
 
 import math
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import torch
@@ -19,20 +19,21 @@ from ssvae_cli.tracking.missing import Missing
 SPLITS = ("train", "validation", "test")
 VIEWS_SEED = 0  # of evaluation's views, the same for runs of every seed
 CHUNK = 512
-LARGEST_RAW = 8192  # numbers in one x up to which x itself is a baseline of the probe
 
 
 class Reading:
     """Features, latents, labels and factors of every split, under the objective's current weights.
 
-    Views and samples have a fixed seed. untrained: the objective before training. estimates: of earlier metrics by key.
+    Views and samples have a fixed seed. untrained: that of the objective before training, None if unknown.
+    estimates: of earlier metrics by key.
     """
 
     def __init__(
         self, objective: Objective, pairs: Pairs, data: Data, *, fitting_pairs: int, untrained: Objective | None = None
     ):
-        self.objective, self.pairs, self.data, self.untrained = objective, pairs, data, untrained
-        self.fitting_pairs = fitting_pairs
+        self.objective, self.pairs, self.data, self.fitting_pairs = objective, pairs, data, fitting_pairs
+        same = {"pairs": pairs, "data": data, "fitting_pairs": fitting_pairs}
+        self.untrained = None if untrained is None else Reading(untrained.eval(), **same)
         self.shape, _ = pairs.shapes(data)
         self.device = next(objective.parameters()).device
         self.estimates: dict[str, Estimate | Missing] = {}
@@ -96,13 +97,9 @@ class Reading:
         views = max(1, self.fitting_pairs // len(self.data.train))
         return self.latents(split, views, self.fitting_pairs)
 
-    def baselines(self) -> Iterator[tuple[str, Callable[[str], Tensor] | None]]:
-        """The baselines of a probe by name, functions of a split like `features`; None where x is too large."""
-        if self.untrained is not None:
-            untrained = self.untrained.eval()
-            yield "random_init", lambda split: self._each(split, untrained.features, "feature")
-            small = math.prod(self.shape) <= LARGEST_RAW
-            yield "pixels", (lambda split: self._each(split, torch.nn.Flatten(), "pixel")) if small else None
+    def raw(self, split: str) -> Tensor:
+        """The clean x of a split themselves, [N, prod(shape)]: a baseline of the probe where they are small."""
+        return self._each(split, torch.nn.Flatten(), "pixel")
 
     @torch.no_grad()
     def _each(self, split: str, read: Callable[[Tensor], Tensor], what: str) -> Tensor:

@@ -146,7 +146,10 @@ def _make(value: Any, key: str, offered: dict[str, Any]) -> Any:
 
     def part(**more: Any) -> Any:
         known = parameters(target)
-        with setting_of(key.rpartition(".")[2], known):
+        own = [n for n in known if n not in more]
+        for name in (n for n in children if n in more):
+            raise UserError(f"unknown key {key}.{name}, which the program sets; {allowed(name, own)}")
+        with setting_of(key.rpartition(".")[2], own):
             return _call(target, key, settings | {n: v for n, v in more.items() if n in known or "**" in known})
 
     return part

@@ -1,4 +1,4 @@
-"""A window of a sequence and a later step (the first setting of CPC, van den Oord et al. 2018)."""
+"""A window of a sequence and a later step (the first setting of CPC, van den Oord et al. 2018), or a later window."""
 
 from dataclasses import replace
 
@@ -6,36 +6,44 @@ import torch
 
 from ssvae_cli.datasets.base import Data, Split
 from ssvae_cli.errors import require, require_at_least
-from ssvae_cli.pairs.base import Pairs, other_side
+from ssvae_cli.pairs.base import Identity, Pairs, other_side
 from ssvae_cli.pairs.chain import Chain
 from ssvae_cli.pairs.geometry import uniform
 
 
 class Context(Chain):
-    """x is `window` consecutive steps of a sequence, from a random start; x' the step `ahead` steps after the last.
+    """x is `window` consecutive steps of a sequence, from a random start; x' begins `ahead` steps after the last.
 
-    x: [B, window, ...], for a recurrent or causal g; x': [B, ...], for a frame encoder g'. Probes read g of the last
-    window of each sequence.
+    x: [B, window, ...], for a recurrent or causal g. x': one step, [B, ...], for a frame encoder g'; or `future` steps,
+    [B, future, ...], for g itself if that is `window`. Probes read g of the last window of each sequence.
     """
 
-    def __init__(self, *, window: int, ahead: int, then: Pairs):
+    def __init__(self, *, window: int, ahead: int, future: int | None, then: Pairs):
         super().__init__(then=then)
         require_at_least(1, window=window, ahead=ahead)
-        self.window, self.ahead = window, ahead
+        require(future is None or future >= 1, f"future must be at least 1, or null for a single step, got {future}")
+        self.window, self.ahead, self.future = window, ahead, future
+        self.steps = window + ahead + (future or 1) - 1  # of the sequence, from the first of x to the last of x'
 
     def check(self, data: Data) -> None:
-        wanted = "sequences, [T, D] or [T, C, H, W], as in dataset=balls and dataset=sequences"
+        wanted = "sequences, [T, D] or [T, C, H, W], as in dataset=balls, latents (with steps) and sequences"
         require(len(data.shape) in (2, 4), f"pairs=context needs {wanted}, and one x is {list(data.shape)} here")
-        steps, needed = data.shape[0], f"window={self.window} and ahead={self.ahead} together"
-        require(self.window + self.ahead <= steps, f"sequences of {steps} steps are shorter than {needed}")
+        steps, needed = data.shape[0], f"window={self.window} and ahead={self.ahead}"
+        needed += f" and future={self.future}" if self.future else ""
+        require(self.steps <= steps, f"sequences of {steps} steps are shorter than {needed} together")
+
+    def mi(self, data: Data) -> float | None:
+        # The steps are a stationary Markov chain where this is known: past and future share what two neighbours share.
+        return data.mi if self.ahead == 1 and isinstance(self.then, Identity) else None
 
     def make(self, batch: Split, generator: torch.Generator) -> Split:
-        starts = batch.x.shape[1] - self.window - self.ahead + 1
+        starts = batch.x.shape[1] - self.steps + 1
         start = uniform(len(batch), 0, starts, generator).long().clamp(max=starts - 1)
-        sample = torch.arange(len(batch), device=batch.x.device)
-        steps = start[:, None] + torch.arange(self.window, device=batch.x.device)
-        ahead = other_side(batch)[sample, start + self.window - 1 + self.ahead]
-        return replace(batch, x=batch.x[sample[:, None], steps], x_prime=ahead)
+        sample = torch.arange(len(batch), device=batch.x.device)[:, None]
+        window, future = (torch.arange(count, device=batch.x.device) for count in (self.window, self.future or 1))
+        x_prime = other_side(batch)[sample, start[:, None] + self.window - 1 + self.ahead + future]
+        x_prime = x_prime.squeeze(1) if self.future is None else x_prime
+        return replace(batch, x=batch.x[sample, start[:, None] + window], x_prime=x_prime)
 
     def still(self, batch: Split) -> Split:
         return replace(batch, x=batch.x[:, -self.window :])

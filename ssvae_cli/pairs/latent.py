@@ -14,8 +14,8 @@ class Latent(Chain):
     """x unchanged, and a fresh x' from P(x'|x): `Data.conditional`, which reads the factors of x."""
 
     def check(self, data: Data) -> None:
-        wanted = "data with their own conditional: dataset=gaussian, latents or sprites"
-        require(data.conditional is not None, f"pairs=latent needs {wanted}")
+        wanted = "data with their own conditional: dataset=gaussian, latents (without steps) or sprites"
+        require(data.conditional is not None, f"pairs=latent needs {wanted}; pairs=context is for sequences")
         self.conditional = data.conditional
 
     def mi(self, data: Data) -> float | None:
