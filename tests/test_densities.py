@@ -84,7 +84,7 @@ def exact_ratio(z, z_prime, rho):
     "readings, expected, error",
     [
         ((-1.0, -1.4, -2.2), 0.4, 0.4),  # gains fall by a half: as much again as the last
-        ((-1.0, -1.4, -1.4 - 0.4 / 0.6), 0.6, 0.4),
+        ((-1.0, -1.4, -1.4 - 0.4 / 0.55), 0.4 * 0.55 / 0.45, 0.4),
         ((-1.0, -1.4, -1.7), 0.8, math.inf),  # gains do not fall: nobody knows
         ((-1.0, -1.01, -1.0), 0.02, 0.03),  # but these are small
         ((-1.0, -0.9, -0.9), 0.0, 0.0),

@@ -155,7 +155,7 @@ class Delta(Linear):
     stochastic = False
 
     def forward(self, x):
-        return posteriors.Deterministic(self.a * x)
+        return posteriors.Delta(self.a * x)
 
 
 def test_the_elbo_of_a_stochastic_encoder_is_enclosed_by_its_posteriors():

@@ -18,7 +18,8 @@ SUMMARY = set(
     mi/fresh/test/high eq23/residual eq23/residual_in_errors
     mi/infonce/test mi/dv/test mi/nwj/test mi/infonce/ceiling/test mi/dv/ceiling/test mi/nwj/ceiling/test
     probe/linear/test probe/knn/test probe/linear/random_init probe/linear/pixels
-    geometry/alignment/test geometry/uniformity/test geometry/rank/test time/train_s throughput/images_per_s
+    geometry/alignment/test geometry/uniformity/test geometry/rank/test geometry/noise/test time/train_s
+    throughput/images_per_s
     data/log_n_test data/mi_true factors/r2/test factors/r2_z/test factors/mcc/test factors/accuracy/test
     seed device versions
     """.split()

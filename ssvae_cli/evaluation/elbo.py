@@ -23,13 +23,10 @@ BOUNDS = (InfoNCE(), DV(), NWJ())
 
 
 class Views(NamedTuple):
-    """Marginals: latents of fresh views of all sources."""
+    """Q(z) and Q(z') as samples, which a prior of scores averages over."""
 
-    sources: tuple[Tensor, ...]
-    own: Tensor
-
-    def log_prob(self, side: int, z: Tensor) -> Tensor:
-        raise NotImplementedError("a prior that needs a density of Q is read by `Explicit`")
+    sources: tuple[Tensor, ...]  # latents of fresh views of all sources
+    own: Tensor  # the rows of the anchors among them
 
 
 @dataclass(frozen=True, kw_only=True)

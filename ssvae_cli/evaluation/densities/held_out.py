@@ -13,7 +13,7 @@ from ssvae_cli.evaluation.samples import Pairs
 
 Latents = tuple[Tensor, ...]  # (z, z') or (z,), [views * N, D] each: every source once, then once more, ...
 SHARES = (1.0, 0.5, 0.25)  # of the sources of train that a density is fitted to
-SETTLES = 0.7  # factor by which the gain of a doubling falls with the next one, at most, where a fit settles
+SETTLES = 0.6  # factor by which the gain of a doubling falls with the next one, at most, where a fit settles
 SMALL = 0.1  # nats
 LEAST = 16  # sources of train, from which a quarter has a density
 
