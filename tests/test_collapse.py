@@ -62,7 +62,7 @@ def test_a_posterior_that_ignores_x_is_warned_of_and_one_that_reads_it_is_not(we
     objective = make_objective(config, *pairs.shapes(data)).eval()
     with torch.no_grad():
         objective.encoder.projector[-1].weight *= weight
-    explained = Reading(objective, pairs, data, fitting_pairs=100).explained("validation")
+    explained = Reading(objective, pairs, data, fitting_pairs=100, density=None).explained("validation")
     CollapseWatch(latent_dim=4, last_step=5).look(5, {}, explained)
     assert ["the posterior ignores x" in message for message in caplog.messages] == [True] * warned
 

@@ -10,9 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from ssvae_cli.distributions.spaces import SPACES
 from ssvae_cli.errors import UserError
-from ssvae_cli.evaluation.densities import RatioFit
 from ssvae_cli.evaluation.figures import curves
 from ssvae_cli.evaluation.geometry import alignment, effective_rank, uniformity
 from ssvae_cli.evaluation.knn import KNN
@@ -142,34 +140,6 @@ def test_effective_rank_counts_equal_directions_and_survives_a_collapse():
     z = torch.linalg.qr(z - z.mean(0)).Q @ torch.linalg.qr(torch.randn(10, 10)).Q[:3]
     assert effective_rank(z) == pytest.approx(3, abs=1e-3)
     assert effective_rank(torch.ones(20, 4)) == pytest.approx(1)
-
-
-FIT = RatioFit(hidden=[256, 256], steps=1500, batch_size=512, eval_every=50)  # as conf/metric/elbo.yaml has it
-
-
-@pytest.mark.parametrize("shape", ["normal", "banana", "sphere"])
-def test_a_fresh_density_reads_the_entropy_of_a_known_q(shape):
-    """-E log Q on held-out samples is H(Q), in closed form: the Jacobian of the banana's map is 1."""
-    normal = 2 * (0.5 * math.log(2 * math.pi * math.e)) + math.log(0.8 * 0.3)
-    if shape == "sphere":
-        space, entropy = SPACES["sphere"], math.log(4 * math.pi)
-        q = lambda n: space.sample(torch.empty(n, 3))
-    else:
-        space, entropy = SPACES["euclidean"], normal
-        bend = 0.5 if shape == "banana" else 0.0
-
-        def q(n):
-            z = torch.randn(n, 2) * torch.tensor([0.8, 0.3]) + 3
-            return torch.stack([z[:, 0], z[:, 1] + bend * (z[:, 0] - 3) ** 2], 1)
-
-    surprise = -FIT.density(q(20_000), q(5_000), space)(q(10_000))
-    assert abs(surprise.mean().item() - entropy) < 4 * surprise.std().item() / 100 + 0.02
-
-
-def test_evaluating_leaves_the_random_numbers_of_training_alone():
-    before = torch.get_rng_state()
-    FIT.density(torch.zeros(600, 2), torch.zeros(100, 2), SPACES["euclidean"])
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_bound_that_lies_below_the_picture_is_named_as_such():

@@ -40,9 +40,9 @@ ONE_STEP = [
     *"dataset.limit=48 trainer.batch_size=48 trainer.epochs=1 trainer.device=cpu trainer.compile=false".split(),
     *"evaluation.metrics.probe.penalties=[1.0] evaluation.metrics.probe.max_iterations=2".split(),
 ]
-FITS = ["elbo.density", "eq23.density", "eq23.classifier", "eq23.critic_fit"]
+FITS = ["metrics.eq23.classifier", "metrics.eq23.critic_fit", "density.training"]
 NO_FITS = ["evaluation.fitting_pairs=50", "evaluation.metrics.eq23.samples=50"]  # good numbers are not the question
-NO_FITS += [f"evaluation.metrics.{fit}.steps=1" for fit in FITS]
+NO_FITS += [f"evaluation.{fit}.steps=1" for fit in FITS]
 PLACED = [  # groups whose choices are put in another part, as they are typed
     *(f"metric@evaluation.metrics.{name}" for name in ("elbo", "eq23", "probe", "knn", "factors")),
     "encoder@encoder_prime",

@@ -16,13 +16,14 @@ from sklearn.feature_selection import mutual_info_regression
 
 from ssvae_cli.critics import MLP, Separable
 from ssvae_cli.estimators import NWJ, SMILE, InfoNCE
+from ssvae_cli.evaluation.densities.autoregressive import Autoregressive
 from ssvae_cli.evaluation.fit import Fit
 from ssvae_cli.evaluation.samples import Pairs, normal_scores
 from ssvae_cli.mi.by_critic import ByCritic
 from ssvae_cli.mi.classical import KSG, GaussianCopula, ksg
 from ssvae_cli.mi.components import components
 from ssvae_cli.mi.data import pose
-from ssvae_cli.mi.entropies import Density, Entropies
+from ssvae_cli.mi.entropies import Entropies
 from ssvae_cli.mi.splits import Blocks, Split
 from ssvae_cli.mi.tasks import Gaussian, Sample, Student
 
@@ -163,7 +164,7 @@ def test_a_coordinate_that_x_and_y_share_is_seen(noise, shared):
 @pytest.mark.parametrize("given, dim", [(0, 2), (3, 2), (2, 1)])
 def test_a_density_integrates_to_one_whatever_its_weights(given, dim):
     torch.manual_seed(0)
-    density = Density(torch.randn(50, given), torch.randn(50, dim), hidden=16, components=3, shrinkage=0.0)
+    density = Autoregressive(torch.randn(50, given), torch.randn(50, dim), hidden=16, components=3, shrinkage=0.0)
     for parameter in density.parameters():
         torch.nn.init.normal_(parameter, std=0.4)
     axis = torch.linspace(-12, 12, 481)
@@ -176,7 +177,7 @@ def test_a_density_integrates_to_one_whatever_its_weights(given, dim):
 def test_a_density_starts_as_the_gaussian_conditional():
     torch.manual_seed(0)
     z = torch.randn(5000, 4) @ torch.randn(4, 4)
-    density = Density(z[:, :2], z[:, 2:], hidden=16, components=4, shrinkage=0.0)
+    density = Autoregressive(z[:, :2], z[:, 2:], hidden=16, components=4, shrinkage=0.0)
     both, given = (torch.distributions.MultivariateNormal(v.mean(0), torch.cov(v.T)).log_prob(v) for v in (z, z[:, :2]))
     torch.testing.assert_close(density(z[:, :2], z[:, 2:]).mean(), (both - given).mean(), atol=0.01, rtol=0)
 

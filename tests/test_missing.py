@@ -109,13 +109,14 @@ def test_a_class_that_test_lacks_is_named(caplog):
 
 
 def test_a_number_of_ones_own_metric_that_is_not_finite_names_the_metric():
-    evaluation = Evaluation(metrics={"own": lambda reading, split: {f"own/{split}": math.nan}}, fitting_pairs=1)
+    metrics = {"own": lambda reading, split: {f"own/{split}": math.nan}}
+    evaluation = Evaluation(metrics=metrics, fitting_pairs=1, density=None)
     reading = SimpleNamespace(objective=torch.nn.Identity())
     assert evaluation(reading, "test") == {"own/test": Missing("evaluation.metrics.own gave nan")}
 
 
 def test_a_name_that_validation_and_test_would_share_is_refused():
-    evaluation = Evaluation(metrics={"own": lambda reading, split: {"own": 1.0}}, fitting_pairs=1)
+    evaluation = Evaluation(metrics={"own": lambda reading, split: {"own": 1.0}}, fitting_pairs=1, density=None)
     with pytest.raises(PartError, match="'own', a name that test would share"):
         evaluation(SimpleNamespace(objective=torch.nn.Identity()), "validation")
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 SpaceName = Literal["euclidean", "sphere", "box"]
 Map = Callable[[Tensor], tuple[Tensor, Tensor]]  # z, [B, D] -> (u, [B, D]; log |du/dz|, [B])
+EDGE = 1e-7  # from a wall of the box
 RIDGE = 1e-6  # times the mean variance; keeps results finite for fewer samples than dimensions and for dead units
 
 
@@ -34,6 +35,10 @@ class Space(Protocol):
     def standardiser(z: Tensor) -> Map: ...  # gives the samples z, [N, D], the reference's first moments
     @staticmethod
     def largest_entropy(z: Tensor) -> Tensor: ...  # that a variable with the moments of the samples can have, [], nats
+    @staticmethod
+    def unbounded(z: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]: ...  # (u, s): u is z
+
+    # in R^D, [N, D], and E [log q(u) + s], s: [N], is at most E log Q(z) for every density q, and equal for that of u
 
 
 class Euclidean:
@@ -69,6 +74,10 @@ class Euclidean:
         """1/2 log det(2 pi e Sigma), less the bias of the sample covariance on normal data."""
         _, log_jacobian = Euclidean.standardiser(z)(z[:1])
         return 0.5 * z.shape[1] * math.log(2 * math.pi * math.e) - log_jacobian.mean() - logdet_bias(*z.shape)
+
+    @staticmethod
+    def unbounded(z: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        return z, z.new_zeros(len(z))
 
 
 class Sphere:
@@ -110,6 +119,18 @@ class Sphere:
         """log of the surface area."""
         return z.new_tensor(log_area(z.shape[1]))
 
+    @staticmethod
+    def unbounded(z: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """u = r z, r independent of z and distributed as chi with D degrees of freedom: uniform z make u normal.
+        log Q(u) = log Q(z) + log chi_D(r) - (D - 1) log r."""
+        u = Euclidean.sample(z, generator).norm(dim=1, keepdim=True) * z
+        return u, Sphere.log_volume(u)
+
+    @staticmethod
+    def log_volume(u: Tensor) -> Tensor:
+        """(D - 1) log r - log chi_D(r) of r = |u|, [N, D] -> [N]: log of the area of the sphere over its density."""
+        return -log_area(u.shape[1]) - Euclidean.log_prob(u)
+
 
 class Box:
     """The unit box [0, 1]^D, with the uniform density."""
@@ -141,6 +162,12 @@ class Box:
     def largest_entropy(z: Tensor) -> Tensor:
         """0, of the uniform density."""
         return z.new_zeros(())
+
+    @staticmethod
+    def unbounded(z: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """The logit; latents at a wall are moved off it by what a float cannot tell apart."""
+        z = z.double().clamp(EDGE, 1 - EDGE)
+        return z.logit(), -(z.log() + (-z).log1p()).sum(1)
 
 
 SPACES = {space.name: space for space in (Euclidean, Sphere, Box)}

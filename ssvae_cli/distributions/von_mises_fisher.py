@@ -78,8 +78,20 @@ def _expansion(kappa: Tensor, order: float) -> Tensor:
     p = 1 / root
     # v (root + log(k/v) - log(1 + root)) - v log k, without loss of precision for a small kappa k
     exponent = order * (root - torch.log1p(root) - math.log(order))
-    series = sum(c * p**power / order**k for k, u in enumerate(_coefficients()) for power, c in u.items())
+    series = torch.zeros_like(p)
+    for coefficient in _polynomial(order):
+        series = series * p + coefficient
     return exponent - 0.5 * math.log(2 * math.pi * order) - 0.5 * root.log() + series.log()
+
+
+@functools.cache
+def _polynomial(order: float) -> list[float]:
+    """The coefficients of sum_k U_k(p) / order^k, of the highest power first."""
+    total = [0.0] * (3 * TERMS + 1)
+    for k, u in enumerate(_coefficients()):
+        for power, coefficient in u.items():
+            total[power] += coefficient / order**k
+    return total[::-1]
 
 
 @functools.cache

@@ -7,6 +7,8 @@ from ssvae_cli.distributions.spaces import RIDGE
 from ssvae_cli.encoders.posteriors import with_density
 from ssvae_cli.tracking.missing import Missing
 
+ATOM = 0.01  # share of latents that coincide, from which Q has an atom
+LEAST_EQUAL = 4  # latents that coincide, at least, as some of few may be of equal x
 ROUNDING = 1e-5  # of the largest coordinate: what batches of different sizes make of equal inputs in float32
 
 
@@ -30,8 +32,17 @@ def constant_latent(latents: tuple[Tensor, ...]) -> Missing | None:
     return None
 
 
+def atom(z: Tensor) -> str | None:
+    """That many z, [N, D], coincide, or many values of one coordinate: there Q has no density."""
+    for what, rows in (("z", z), *((f"coordinate {i}", column[:, None]) for i, column in enumerate(z.T))):
+        _, counts = rows.unique(dim=0, return_counts=True)
+        if (most := counts.max().item()) >= max(LEAST_EQUAL, ATOM * len(z)):
+            return f"{what} is the same for {most / len(z):.0%} of all x"
+    return None
+
+
 def infinite_entropy(objective, latents: tuple[Tensor, ...], inputs: int) -> Missing | None:
-    """That H(z) or H(z') is -inf: the latents of a deterministic encoder lie in fewer dimensions than D.
+    """That H(z) or H(z') is -inf: the latents of a deterministic encoder lie in fewer dimensions than D, or coincide.
 
     An estimate of it is finite only through numerical error, and so is the ELBO of a prior that contains it. latents:
     (z, z') or (z,), [N, D] each; inputs: the numbers in one x."""
@@ -49,4 +60,6 @@ def infinite_entropy(objective, latents: tuple[Tensor, ...], inputs: int) -> Mis
             units = f"; dead units: {', '.join(map(str, dead))}" if dead else ""
             fault = f"{name} has {dim} dimensions and its samples a numerical rank of {rank}{units}"
             return Missing(f"H({name}) = -inf: {fault}; try {remedy}")
+        if found := atom(z):
+            return Missing(f"H({name}) = -inf: {found.replace('z', name, 1)}; try {remedy}")
     return None

@@ -1,21 +1,25 @@
-"""Eq. 23, L = I(z; z') - KL(Q(z, z') || P(z, z')): I and KL, estimated independently of each other and of the ELBO."""
+"""Eq. 23, L = I(z; z') - KL(Q(z, z') || P(z, z')): I and KL, and a residual that shows where they disagree."""
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.errors import require_at_least
 from ssvae_cli.estimators import InfoNCE as KWay
+from ssvae_cli.estimators.classifier import cross_entropy
 from ssvae_cli.evaluation.degeneracy import constant_latent
-from ssvae_cli.evaluation.densities import RatioFit, draw_with_replacement
-from ssvae_cli.evaluation.estimate import Estimate
+from ssvae_cli.evaluation.densities import Latents
+from ssvae_cli.evaluation.densities.clusters import Clusters
+from ssvae_cli.evaluation.estimate import Z95, Enclosed, Estimate
+from ssvae_cli.evaluation.explicit import Explicit
 from ssvae_cli.evaluation.fit import Fit
 from ssvae_cli.evaluation.fresh_critics import fit_and_read, no_information
+from ssvae_cli.evaluation.ratio import LogRatio, RatioFit
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.evaluation.rows import evenly_spaced
 from ssvae_cli.evaluation.samples import Pairs, Parts, normalised
@@ -24,19 +28,30 @@ from ssvae_cli.tracking.missing import Missing
 
 log = logging.getLogger(__name__)
 WARN_ABOVE = 5  # standard errors between the two sides
-KEYS = ("mi/fresh/test", "kl/test", "kl/source", "eq23/residual", "eq23/residual_in_errors")
-Latents = tuple[Tensor, ...]  # (z, z') or (z,), [views * N, D] each: every source once, then once more, ...
+INTERVAL = ("", "/error", "/low", "/high")
+RESIDUAL = ("eq23/residual", "eq23/residual_in_errors")
+KEYS = (
+    *(f"{name}/test{end}" for name in ("mi/fresh", "kl") for end in INTERVAL),
+    "kl/marginal/test", "kl/conditional/test", "kl/source", *RESIDUAL,
+)  # fmt: skip
+Joined = Sequence[torch.Tensor]  # samples with their sides joined, for the fit and for validation, [N, F] each
+Start = Callable[[Joined, Joined], LogRatio | None]  # of Q, of P -> log Q/P
+Values = dict[str, float | str | Missing | None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Eq23:
-    """I by a fresh critic, the KL by a classifier, and the residual I - KL - ELBO, on test."""
+    """I, KL(Q || P) and their intervals, the KL of the marginal and of the conditional, and the residual, on test.
+
+    Under an explicit prior all three sides of Eq. 23 are read by `Explicit`, and the residual tests that densities of
+    the pair by both conditionals agree and that log P is the density of P's samples. Under a prior of scores I is a
+    fresh critic's lower bound, and the KL a classifier's.
+    """
 
     critic: Callable[..., nn.Module]  # for I, a lower bound
     critic_fit: Fit
-    scored: int  # test pairs, at most; I is at most the log of their number
-    classifier: RatioFit  # for the KL, between Q and P
-    density: RatioFit  # for log Q(z, z') in the KL, where the density of P is known
+    scored: int  # test pairs, at most; the critic's bound is at most the log of their number
+    classifier: RatioFit  # between Q and samples of P
     samples: int  # of P, at most
 
     def __post_init__(self):
@@ -45,105 +60,186 @@ class Eq23:
         with own_stream(0, torch.device("cpu")):
             self.critic(latent_dim=2)  # refuses its settings now, and not after training
 
-    def __call__(self, reading: Reading, split: str) -> dict[str, float | str | Missing | None]:
+    @torch.no_grad()
+    def __call__(self, reading: Reading, split: str) -> Values:
         if split != "test":
             return {}
         if reading.objective.decoder is not None:  # the ordinary VAE has another ELBO
             return dict.fromkeys(KEYS)
-        fitting = (reading.fitting_latents(part) for part in ("train", "validation"))
-        elbo = reading.estimates.get("elbo/test")
-        no_kl = reading.infinite_entropy()  # Q has no density, and P has one
-        return self.both_sides(reading.objective.prior, elbo, *fitting, reading.latents("test"), no_kl)
+        prior, elbo = reading.objective.prior, reading.estimates.get("elbo/test")
+        fitting = tuple(reading.fitting_latents(part) for part in ("train", "validation"))
+        bound = self.information(*fitting, reading.latents("test")) if len(fitting[0]) == 2 else None
+        if prior.needs_densities:
+            explicit = reading.explicit()
+            values, residual = self.of_explicit(explicit, elbo, bound, *reading.most_information())
+        else:
+            values, residual = self.of_scores(prior, elbo, bound, *fitting, reading.latents("test"))
+        return dict.fromkeys(KEYS) | values | told(values, elbo, residual)
 
-    def both_sides(
+    def of_explicit(
         self,
-        prior: Prior,
-        elbo: Estimate | Missing | None,
-        train: Latents,
-        validation: Latents,
-        test: Latents,
-        no_kl: Missing | None = None,
-    ) -> dict[str, float | str | Missing | None]:
-        """KEYS: I, the KL and its source, and I - KL - ELBO in nats and in standard errors; one log line.
-
-        A single latent has no partner: I is not reported, and the ELBO is -KL (Eq. 9). A prior without samples of P has
-        no KL and no residual. Where one of the three is Missing, so is the residual, for the same reason. no_kl: why
-        the KL is, if that is known.
-        """
-        values = dict.fromkeys(KEYS)
-        information = self.information(train, validation, test) if len(test) == 2 else None
-        values["mi/fresh/test"] = information.value if isinstance(information, Estimate) else information
-        try:
-            kl, values["kl/source"] = (no_kl, None) if no_kl else self.divergence(prior, train, validation, test)
-        except NoSamples:
-            return values
-        values["kl/test"] = kl.value if isinstance(kl, Estimate) else kl
-        faults = [term for term in (information, kl, elbo) if isinstance(term, Missing)]
-        if faults:
-            return values | dict.fromkeys(["eq23/residual", "eq23/residual_in_errors"], faults[0])
+        explicit: Explicit | Missing,
+        elbo: Enclosed | None,
+        bound: Estimate | Missing | None,
+        most: float,
+        why: str,
+    ) -> tuple[Values, Estimate | Missing | None]:
+        """All but the residual's keys, and the residual. bound: of I, by a critic; most: what I can be, and why."""
+        if isinstance(explicit, Missing):
+            return at_least(bound) | dict.fromkeys(KEYS[4:8], explicit), explicit
+        values = at_least(bound)
+        if bound is not None:
+            information = explicit.information().within(0.0, most, why)
+            values = raised(information, bound).named("mi/fresh/test")
+        kl = explicit.divergence().within(0.0, math.inf, "which no KL is")
+        values |= kl.named("kl/test") | {"kl/source": "densities" if explicit.mixture is None else "posteriors"}
+        marginal = explicit.marginal_divergence()
+        if len(explicit.latents) == 2 and marginal is not None:
+            values["kl/marginal/test"] = marginal.value
+            faults = [v for v in (kl.value, marginal.value) if isinstance(v, Missing)]
+            values["kl/conditional/test"] = faults[0] if faults else kl.value - marginal.value
         if elbo is None:
-            return values
-        sides = (information.value if information else 0.0) - kl.value
-        residual = sides - elbo.value
-        error = math.hypot(*(e.error for e in (information, kl, elbo) if e is not None))
-        known = math.isfinite(error) and error > 0
-        in_errors = residual / error if known else Missing("the standard error of the residual is unknown")
-        log.info(
-            "Eq. %d on test, nats: %s - KL %.3f (%s) = %.3f, ELBO %.3f: residual %.3f%s",
-            23 if information else 9,
-            f"I {information.value:.3f} (a fresh critic's lower bound)" if information else "0",
-            kl.value, values["kl/source"], sides, elbo.value, residual,
-            f", {in_errors:.1f} standard errors" if known else "",
-        )  # fmt: skip
-        if known and abs(in_errors) > WARN_ABOVE:
-            log.info("a residual this large means that one of the three was underfitted: see 'What the numbers mean'")
-        return values | {"eq23/residual": residual, "eq23/residual_in_errors": in_errors}
+            return values, None
+        if isinstance(elbo.value, Missing):
+            return values, elbo.value
+        try:
+            correction, doubt = self.correction(explicit)
+        except NoSamples:
+            return values, Missing("the prior has no samples, by which log P could be checked")
+        residual = explicit.residual(correction, elbo)
+        return values, residual._replace(error=math.hypot(residual.error, doubt))
+
+    def of_scores(
+        self, prior: Prior, elbo: Enclosed | None, information: Estimate | Missing, *latents: Latents
+    ) -> tuple[Values, Estimate | Missing | None]:
+        """The same under a prior of scores. latents: of train, validation and test."""
+        kl, source = self.divergence(prior, *latents)
+        both = (kl, kl) if isinstance(kl, Missing) else kl
+        values = at_least(information) | {"kl/test": both[0], "kl/test/error": both[1], "kl/source": source}
+        faults = [term for term in (information, kl, elbo and elbo.value) if isinstance(term, Missing)]
+        if faults or elbo is None:
+            return values, faults[0] if faults else None
+        error = math.hypot(information.error, kl.error, elbo.error)
+        return values, Estimate(information.value - kl.value - elbo.value, error)
 
     def information(self, train: Latents, validation: Latents, test: Latents) -> Estimate | Missing:
-        """I(z; z') by K-way InfoNCE with a fresh critic, K the number of test pairs scored: at most log K."""
+        """A lower bound of I(z; z') by K-way InfoNCE with a fresh critic, K the number of test pairs scored."""
         if fault := no_information(train, validation, test):
             return fault
         rows = evenly_spaced(len(test[0]), self.scored, test[0].device)  # the table of all pairs grows with the square
         parts = normalised(Parts(Pairs(*train), Pairs(*validation), Pairs(*(z[rows] for z in test))))
-        with own_stream(0, test[0].device):
+        with own_stream(0, test[0].device), torch.enable_grad():
             critic = self.critic(latent_dim=train[0].shape[1]).to(test[0].device)
             return fit_and_read(critic, KWay(), self.critic_fit, parts, torch.Generator().manual_seed(0))[0]
 
-    @torch.no_grad()
     def divergence(
         self, prior: Prior, train: Latents, validation: Latents, test: Latents
     ) -> tuple[Estimate, str] | tuple[Missing, None]:
         """KL(Q || P) and its source: the mean logit of a classifier between Q's latents and samples of P (Sec. 3.1).
 
-        The mean over the directions of the prior; 0 where P is Q. Too low where the classifier is too weak. In R^D
-        hardly any samples of P(z, z') fall where Q has mass; there log Q(z, z') is fitted, and log P is known exactly.
-        Missing where z or z' is constant: a classifier has nothing to tell apart.
+        The mean over the directions of the prior; 0 where P is Q. Too low where the classifier is too weak: its error
+        contains what it gains by a second half of train. Missing where z or z' is constant, and nothing is told apart.
         """
-        joined = [torch.cat(split, 1) for split in (train, validation, test)]
-        constant = constant_latent(train)
-        if (log_p := prior.log_joint(test)) is not None:
-            if constant:
-                return constant, None
-            log_ratio = self.density.density(*joined[:2], prior.space, seed=1)(joined[2]) - log_p
-        else:
-            directions = list(zip(*(prior.samplers(split) for split in (train, validation))))
-            if not directions:
-                return Estimate(0.0, 0.0), "exact: P is Q"
-            if constant:
-                return constant, None
-            start = prior.log_ratio_by_moments(train)
-            mean, std = joined[0].mean(0), joined[0].std(0)
-            std = std.clamp_min(1e-3 * std.max())
-            lift = lambda z: (z - mean) / std
-            log_ratio = torch.zeros_like(joined[2][:, 0])
-            for samplers in directions:
-                with own_stream(0, log_ratio.device):
-                    spread = lambda z: z[evenly_spaced(len(z), self.samples, z.device)]
-                    p, held_out = (sample(spread(like)) for sample, like in zip(samplers, joined))
-                draws = (lambda like, p=p: draw_with_replacement(p, len(like)), lambda like, p=held_out: p)
-                of_direction = self.classifier.log_ratio(*joined[:2], draws, seed=1, start=start, lift=lift)
-                log_ratio += of_direction(joined[2]) / len(directions)
-        kl = Estimate.of_mean(log_ratio)
-        if not math.isfinite(kl.value):
+        if not prior.samplers(train):
+            return Estimate(0.0, 0.0), "exact: P is Q"
+        if constant := constant_latent(train):
+            return constant, None
+        kl = self._log_ratio(prior, train, validation, normal_ratio)(torch.cat(test, 1))
+        doubt = self._doubt(prior, train, validation, test, kl)
+        mean = Estimate.of_mean(kl)
+        if not math.isfinite(mean.value):
             return Missing("the classifier's logits between Q and P are not finite"), None
-        return kl, "classifier" if kl.error else "classifier: found no difference"
+        found = "classifier" if mean.error else "classifier: found no difference"
+        return Estimate(mean.value, math.hypot(mean.error, doubt)), found
+
+    def correction(self, explicit: Explicit) -> tuple[torch.Tensor, float]:
+        """What a classifier between Q and samples of P adds to the densities' log Q/P of test pairs, [n]; its error."""
+        start = lambda joined: explicit.log_ratio(joined.chunk(len(explicit.latents), 1))
+        given = lambda of_q, of_p: start
+        prior, train, validation = explicit.prior, explicit.densities.train, explicit.densities.validation
+        joined = torch.cat(explicit.latents, 1)
+        log_ratio = self._log_ratio(prior, train, validation, given)(joined)
+        return log_ratio - start(joined), self._doubt(prior, train, validation, explicit.latents, log_ratio, given)
+
+    def _doubt(
+        self,
+        prior: Prior,
+        train: Latents,
+        validation: Latents,
+        test: Latents,
+        log_ratio: torch.Tensor,
+        start: Start | None = None,
+    ) -> float:
+        """The difference that another classifier makes, on half of train and other samples of P, nats."""
+        rows = torch.randperm(len(train[0]), generator=torch.Generator().manual_seed(0))[: -(-len(train[0]) // 2)]
+        half = tuple(z[rows.to(z.device)] for z in train)
+        other = self._log_ratio(prior, half, validation, start, seed=1)(torch.cat(test, 1))
+        return abs((log_ratio - other).mean().item())
+
+    def _log_ratio(
+        self, prior: Prior, train: Latents, validation: Latents, start: Start | None = None, seed: int = 0
+    ) -> LogRatio:
+        """log Q/P by a classifier, the mean over the prior's directions; start: where it begins, None for Q = P."""
+        joined, device = [torch.cat(split, 1) for split in (train, validation)], train[0].device
+        ratios = []
+        for samplers in zip(*(prior.samplers(split) for split in (train, validation))):
+            with own_stream(seed, device):
+                spread = lambda z: z[evenly_spaced(len(z), self.samples, device)]
+                of_p = tuple(sample(spread(like)) for sample, like in zip(samplers, joined))
+            begin = start and start(joined, of_p)
+            ratios.append(self.classifier.log_ratio(*joined, of_p, seed=seed, start=begin))
+        return lambda z: sum(ratio(z) for ratio in ratios) / len(ratios)
+
+
+def normal_ratio(of_q: Joined, of_p: Joined) -> LogRatio | None:
+    """log Q/P of normal densities of both, from samples for the fit and for validation; None where Q = P is better."""
+    if len(of_q[0]) <= 2 * of_q[0].shape[1]:
+        return None
+    alone = lambda z: Pairs(z[:, :0], z)
+    generator = torch.Generator().manual_seed(0)
+    q, p = (Clusters.fitted(*map(alone, side), components=1, generator=generator) for side in (of_q, of_p))
+    log_ratio = lambda z: q(*alone(z)) - p(*alone(z))
+    loss = cross_entropy(torch.neg, *(log_ratio(side[1]) for side in (of_p, of_q)))
+    return log_ratio if loss < 2 * math.log(2) else None
+
+
+def at_least(bound: Estimate | Missing | None) -> Values:
+    """The keys of I where a critic's lower bound is all there is."""
+    if not isinstance(bound, Estimate):
+        return dict.fromkeys(KEYS[:4], bound)
+    return dict(zip(KEYS[:4], (bound.value, bound.error, bound.value - Z95 * bound.error, None)))
+
+
+def raised(information: Enclosed, bound: Estimate | Missing) -> Enclosed:
+    """The estimate of I, its interval bounded by a critic; the bound itself where the estimate lies below it."""
+    if isinstance(bound, Missing):
+        return information
+    low = bound.value - Z95 * bound.error
+    if isinstance(information.low, float):
+        low = max(low, information.low)
+    if isinstance(information.value, Missing):
+        return information._replace(low=low)
+    below = bound.value - information.value
+    if below > Z95 * bound.error:
+        return information._replace(value=bound.value, error=math.hypot(bound.error, below), low=low)
+    return information._replace(low=low)
+
+
+def told(values: Values, elbo: Enclosed | None, residual: Estimate | Missing | None) -> Values:
+    """The residual's keys, and a line of the log that says what Eq. 23 reads."""
+    if not isinstance(residual, Estimate):
+        return dict.fromkeys(RESIDUAL, residual)
+    known = math.isfinite(residual.error) and residual.error > 0
+    in_errors = residual.value / residual.error if known else Missing("the standard error of the residual is unknown")
+    nats = lambda key: f"{values[key]:.3f}" if isinstance(values.get(key), float) else "unknown"
+    alone = values.get("mi/fresh/test") is None
+    log.info(
+        "Eq. %d on test, nats: I %s, KL %s (%s), ELBO %.3f: residual %.3f%s",
+        9 if alone else 23, "0" if alone else nats("mi/fresh/test"), nats("kl/test"), values["kl/source"], elbo.value,
+        residual.value, f", {in_errors:.1f} standard errors" if known else "",
+    )  # fmt: skip
+    if isinstance(values.get("kl/conditional/test"), float):
+        log.info("KL = %s of P(z) + %s of P(z'|z)", nats("kl/marginal/test"), nats("kl/conditional/test"))
+    if known and abs(in_errors) > WARN_ABOVE:
+        log.info("a residual this large means that one of the three was underfitted: see 'What the numbers mean'")
+    return dict(zip(RESIDUAL, (residual.value, in_errors)))

@@ -10,6 +10,7 @@ from torch import Tensor
 from ssvae_cli.tracking.missing import Missing
 
 BLOCKS = 10
+Z95 = 1.96  # standard errors to each side of an interval of 95%
 
 
 class Estimate(NamedTuple):
@@ -49,6 +50,34 @@ class Estimate(NamedTuple):
             return f"diverged: reads {self.value:.3g}, where I is at least 0"
         wide = self.error > max(1.0, abs(self.value) / 2)
         return f"diverged: standard error {self.error:.2g}" if wide else None
+
+
+class Enclosed(NamedTuple):
+    """An estimate, its standard error and the ends of an interval of 95%; Missing with the reason where there is none.
+
+    An end is certified: it comes from a bound, and not from the value and its error."""
+
+    value: float | Missing
+    error: float | Missing
+    low: float | Missing
+    high: float | Missing
+
+    def named(self, key: str) -> dict[str, float | Missing]:
+        """The four numbers as `key`, `key/error`, `key/low` and `key/high`."""
+        return dict(zip((key, f"{key}/error", f"{key}/low", f"{key}/high"), self))
+
+    def within(self, least: float, most: float, why: str) -> "Enclosed":
+        """Missing where it lies outside what is possible by 3 errors; why: what is exceeded, and by what."""
+        if isinstance(self.value, Missing):
+            return self
+        beyond = max(self.value - most, least - self.value)
+        if beyond <= 3 * self.error:
+            return self
+        fault = Missing(
+            f"it reads {self.value:.2f} nats, {'above the maximum of' if self.value > most else 'below'} "
+            f"{most if self.value > most else least:g} {why}"
+        )
+        return Enclosed(fault, fault, fault, fault)
 
 
 def too_few_pairs(sizes: dict[str, int], least: int = 2) -> Missing | None:

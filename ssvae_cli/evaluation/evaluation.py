@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Literal, Protocol
 
 from ssvae_cli.datasets.base import Data
-from ssvae_cli.errors import PartError, require_at_least
+from ssvae_cli.errors import PartError, require_above, require_at_least
+from ssvae_cli.evaluation.densities import DensityFit
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.base import Pairs
@@ -29,12 +30,17 @@ class Evaluation:
     """The metrics by name, in the order of computation, and the budget that they share.
 
     metrics: null leaves one out. fitting_pairs: about how many pairs of views densities and critics are fitted to;
-    several per image of small sets.
+    several per image of small sets. density: how densities of latents are fitted. noise: standard deviation of the
+    normal noise with which a deterministic encoder's latents are read; null for none.
     """
 
-    def __init__(self, *, metrics: dict[str, Metric | None], fitting_pairs: int):
+    def __init__(
+        self, *, metrics: dict[str, Metric | None], fitting_pairs: int, density: DensityFit, noise: float | None = None
+    ):
         require_at_least(1, fitting_pairs=fitting_pairs)
-        self.fitting_pairs = fitting_pairs
+        if noise is not None:
+            require_above(0, noise=noise)
+        self.settings = {"fitting_pairs": fitting_pairs, "density": density, "noise": noise}
         self.metrics = {name: metric for name, metric in metrics.items() if metric is not None}
         for name, metric in self.metrics.items():
             if not callable(metric):
@@ -42,7 +48,7 @@ class Evaluation:
 
     def reading(self, objective: Objective, pairs: Pairs, data: Data, untrained: Objective | None = None) -> Reading:
         """What the metrics read: the objective with its current weights, and data on its device."""
-        return Reading(objective, pairs, data, fitting_pairs=self.fitting_pairs, untrained=untrained)
+        return Reading(objective, pairs, data, untrained=untrained, **self.settings)
 
     def __call__(
         self, reading: Reading, split: Literal["validation", "test"], begin: Callable[[str], None] = lambda name: None

@@ -87,7 +87,9 @@ class Fit:
         generator: torch.Generator,
     ) -> Curve:
         """Maximise `objective` over batches of `train`, in the order that the generator draws."""
-        parameters = list(network.parameters())  # none for a cosine of fixed temperature: nothing to train
+        parameters = [
+            p for p in network.parameters() if p.requires_grad
+        ]  # none for a cosine of fixed temperature: nothing to train
         optimizer = torch.optim.Adam(parameters, lr=self.lr, fused=True) if parameters else None
         batches = self._batches(train, generator)
         limits = {"steps": self.steps if parameters else 0, "eval_every": self.eval_every, "patience": self.patience}

@@ -7,13 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssvae_cli.datasets.base import Data
+from ssvae_cli.datasets.base import Data, Split
+from ssvae_cli.distributions.spaces import SPACES
 from ssvae_cli.errors import require
 from ssvae_cli.evaluation.degeneracy import infinite_entropy
-from ssvae_cli.evaluation.estimate import Estimate, too_few_classes
+from ssvae_cli.evaluation.densities import LEAST, Densities, DensityFit
+from ssvae_cli.evaluation.estimate import Enclosed, Estimate, too_few_classes, too_few_pairs
+from ssvae_cli.evaluation.explicit import ANCHORS, Explicit
+from ssvae_cli.evaluation.posterior_mixture import PosteriorMixture
 from ssvae_cli.evaluation.rows import evenly_spaced
+from ssvae_cli.evaluation.smoothing import smoothed
 from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.base import Pairs
+from ssvae_cli.priors import Encoded
 from ssvae_cli.tracking.missing import Missing
 
 SPLITS = ("train", "validation", "test")
@@ -24,19 +30,32 @@ CHUNK = 512
 class Reading:
     """Features, latents, labels and factors of every split, under the objective's current weights.
 
-    Views and samples have a fixed seed. untrained: that of the objective before training, None if unknown.
-    estimates: of earlier metrics by key.
+    Views and samples have a fixed seed. untrained: that of the objective before training, None if unknown. density: how
+    densities of latents are fitted. noise: a standard deviation by which a deterministic encoder's z is smoothed, None
+    for none. estimates: of earlier metrics by key.
     """
 
     def __init__(
-        self, objective: Objective, pairs: Pairs, data: Data, *, fitting_pairs: int, untrained: Objective | None = None
+        self,
+        objective: Objective,
+        pairs: Pairs,
+        data: Data,
+        *,
+        fitting_pairs: int,
+        density: DensityFit,
+        noise: float | None = None,
+        untrained: Objective | None = None,
     ):
-        self.objective, self.pairs, self.data, self.fitting_pairs = objective, pairs, data, fitting_pairs
-        same = {"pairs": pairs, "data": data, "fitting_pairs": fitting_pairs}
+        self.objective, self.pairs, self.data = objective, pairs, data
+        self.fitting_pairs, self.density, self.noise = fitting_pairs, density, noise
+        same = {"pairs": pairs, "data": data, "fitting_pairs": fitting_pairs, "density": density}
         self.untrained = None if untrained is None else Reading(untrained.eval(), **same)
+        if noise is not None:
+            space = objective.prior.space
+            require(space is SPACES["euclidean"], f"evaluation.noise needs z in R^D, got a prior on the {space.name}")
         self.shape, _ = pairs.shapes(data)
         self.device = next(objective.parameters()).device
-        self.estimates: dict[str, Estimate | Missing] = {}
+        self.estimates: dict[str, Estimate | Enclosed | Missing] = {}
         self._answers: dict[Hashable, Any] = {}
 
     def once(self, key: Hashable, answer: Callable[[], Any]) -> Any:
@@ -79,10 +98,53 @@ class Reading:
         """(z, z') or (z,) of `views` pairs of views per x, [views * N, D] each; of `at_most` evenly spaced x."""
         return self.once(("latents", split, views, at_most), lambda: self._latents(split, views, at_most))
 
+    @torch.no_grad()
+    def encoded(self, data: Split, generator: torch.Generator) -> Iterator[tuple[Encoded, Tensor]]:
+        """One pair of views of every source, encoded, and the first view; in chunks of about equal size."""
+        for batch in data.batches(math.ceil(len(data) / math.ceil(len(data) / CHUNK))):
+            views = self.pairs(batch, generator)
+            encoded = self.objective.encode(*views, generator)
+            yield encoded if self.noise is None else smoothed(encoded, self.noise, generator), views[0]
+
+    def is_stochastic(self) -> bool:
+        """Whether Q(z|x) and Q(z'|x') are read as densities."""
+        objective, alone = self.objective, self.noise is not None
+        sides = (objective.encoder, objective.encoder_prime)[: len(self.latents("test"))]
+        return alone or all(encoder.stochastic for encoder in sides)
+
     def infinite_entropy(self) -> Missing | None:
         """Why the ELBO of a prior that contains H(z) and H(z') cannot be estimated, as train shows it."""
-        find = lambda: infinite_entropy(self.objective, self.fitting_latents("train"), math.prod(self.shape))
+        if self.noise is not None:
+            return None
+        latents = lambda: self.latents("train", 1, self.fitting_pairs)
+        find = lambda: infinite_entropy(self.objective, latents(), math.prod(self.shape))
         return self.once("infinite_entropy", find)
+
+    def most_information(self) -> tuple[float, str]:
+        """The most that I(z; z') can be, and what it is."""
+        known, sources = self.pairs.mi(self.data), sum(map(len, self.data.splits.values()))
+        if known is not None:
+            return known, "I(x; x') of the data"
+        return math.log(sources), f"log {sources}, all that so many x show"
+
+    def explicit(self) -> Explicit | Missing:
+        """What test says of an explicit prior: of log P, and of log Q by densities and by mixtures of posteriors."""
+        return self.once("explicit", self._explicit)
+
+    def _explicit(self) -> Explicit | Missing:
+        sizes = {name: len(split) for name, split in self.data.splits.items()}
+        least = {"train": LEAST, "validation": 2, "test": 2}
+        few = [too_few_pairs({name: size}, least[name]) for name, size in sizes.items()]
+        if fault := next(filter(None, few), None) or self.infinite_entropy():
+            return fault
+        encoded = [e for e, _ in self.encoded(self.data.test, self.generator())]
+        latents = tuple(_finite(torch.cat(side), "latent") for side in zip(*(e.latents for e in encoded)))
+        fitting = (self.fitting_latents(split) for split in ("train", "validation"))
+        sources = min(sizes["train"], self.fitting_pairs)
+        densities = Densities(self.density, self.objective.prior.space, *fitting, latents, sources)
+        anchors = evenly_spaced(sizes["test"], ANCHORS, self.device)
+        mixture = PosteriorMixture(encoded, anchors) if self.is_stochastic() else None
+        return Explicit(self.objective.prior, latents, densities, mixture)
 
     def explained(self, split: str) -> Tensor | None:
         """The share of each coordinate of z's variance that the posterior's mean has, [D]; the rest is noise. None for
@@ -113,8 +175,7 @@ class Reading:
         if at_most is not None and len(images) > at_most:
             images = images.rows(evenly_spaced(len(images), at_most, self.device))
         for _ in range(views):
-            for batch in images.batches(CHUNK):
-                rows.append(self.objective.encode(*self.pairs(batch, generator), generator).latents)
+            rows += [encoded.latents for encoded, _ in self.encoded(images, generator)]
         return tuple(_finite(torch.cat(side), "latent") for side in zip(*rows))
 
 

@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from ssvae_cli.scores.protocol import Scores
 Quantity = Literal["infonce", "mi", "energy", "entropy"]
 Sampler = Callable[[Tensor], Tensor]  # like: [B, F] -> B samples of P, their sides joined
 CONTRACT = Contract(
-    ("quantity", "space", "views", "elbo", "read"),
+    ("quantity", "space", "views", "elbo"),
     "a prior derives from ExplicitPrior or ScorePrior of ssvae_cli.priors; a ScorePrior also names its `quantity`, "
     "infonce, mi or energy, by which estimators are matched to it",
 )
@@ -46,16 +46,6 @@ class Encoded(NamedTuple):
         return (self.posterior,) if self.z_prime is None else (self.posterior, self.posterior_prime)
 
 
-class Marginals(Protocol):
-    """Q(z) and Q(z') in evaluation; a prior uses what its ELBO needs."""
-
-    sources: tuple[Tensor, ...]  # fresh latents of all n sources, [n, D] each
-    own: Tensor  # [B], the row of each anchor's own source
-
-    def log_prob(self, side: int, z: Tensor) -> Tensor:
-        """log Q of one side's latents, [B, D] -> [B], nats."""
-
-
 class HeldOut(NamedTuple):
     """The terms of the ELBO on held-out latents."""
 
@@ -76,22 +66,10 @@ class Prior(nn.Module, ABC):
     def elbo(self, estimator: Estimator, encoded: Encoded) -> Tensor:
         """The ELBO in nats up to log P_true(x) + log P_true(x'), []; its gradient is the estimator's."""
 
-    @abstractmethod
-    def read(self, latents: tuple[Tensor, ...], marginals: Marginals) -> HeldOut:
-        """The terms of the ELBO of held-out latents, [B, D] each."""
-
     def samplers(self, latents: tuple[Tensor, ...]) -> list[Sampler]:
         """Samplers of P: several if the ELBO is a mean over priors, none if P is Q. Raises NoSamples.
         latents: samples of Q, (z, z') or (z,), [N, D] each, from which a prior defined through Q is resampled."""
         raise NoSamples
-
-    def log_joint(self, latents: tuple[Tensor, ...]) -> Tensor | None:
-        """log P of the latents, [B], where (z, z') as one vector fills R^(2 D); None elsewhere."""
-        return None
-
-    def log_ratio_by_moments(self, latents: tuple[Tensor, ...]) -> Callable[[Tensor], Tensor] | None:
-        """A first guess of log Q / P from these latents' moments alone, for a classifier to start at; None for none."""
-        return None
 
     def score_table(self, latents: tuple[Tensor, ...]) -> Tensor | None:
         """log f of all combinations, [B, B]; None if P has no critic."""

@@ -9,9 +9,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ssvae_cli.distributed.collectives import all_gather_encoded
-from ssvae_cli.distributions.spaces import SPACES
 from ssvae_cli.errors import PartError
-from ssvae_cli.priors.base import HeldOut, NoSamples, Prior
+from ssvae_cli.priors.base import NoSamples, Prior
 
 Marginal = Literal["own", "encoder"]
 AT_ONCE = 2**26  # numbers of a table of pairs, over all coordinates, that are computed and kept at once
@@ -108,10 +107,6 @@ class ExplicitPrior(Prior):
             value = value + estimator(z, posterior=posterior, space=self.space, side=side, mixture=mixture)
         return value
 
-    def read(self, latents, marginals):
-        log_q = (marginals.log_prob(side, latents[side]) for side in self.estimated)
-        return HeldOut((self.log_density(latents) - sum(log_q))[None])
-
     def samplers(self, latents):
         dim = latents[0].shape[1]
         if self.marginal == "own":
@@ -122,20 +117,3 @@ class ExplicitPrior(Prior):
             return torch.cat([z, self.sample_conditional(z)], 1).to(like)
 
         return [sample]
-
-    def log_joint(self, latents):
-        return self.log_prob(*latents) if self.space is SPACES["euclidean"] and self.marginal == "own" else None
-
-    def log_ratio_by_moments(self, latents):
-        standardisers = [self.space.standardiser(z.double()) for z in latents]
-
-        def log_ratio(joined: Tensor) -> Tensor:
-            total = 0
-            for side, (standardise, z) in enumerate(zip(standardisers, joined.chunk(len(latents), 1))):
-                u, log_jacobian = standardise(z.double())
-                log_p = self.log_marginal(z, side)
-                log_p = self.space.log_prob(z) if log_p is None else log_p
-                total = total + (self.space.log_prob(u) + log_jacobian).to(z) - log_p
-            return total
-
-        return log_ratio

@@ -1,6 +1,7 @@
 """Priors that the scores log f(z, z') of a critic define."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -18,6 +19,13 @@ from ssvae_cli.scores.protocol import Scores
 RESAMPLED = 1024  # number of candidates from which a partner is drawn
 
 
+class Views(Protocol):
+    """Q(z) and Q(z') in evaluation, as samples."""
+
+    sources: tuple[Tensor, ...]  # fresh latents of all n sources, [n, D] each
+    own: Tensor  # [B], the row of each anchor's own source
+
+
 class ScorePrior(Prior):
     """A prior defined by the scores log f(z, z') of a critic, in one direction or in both.
     forward normalises over z' given z, backward over z given z'; `both`, the usual symmetric loss, is the mean of the
@@ -33,7 +41,8 @@ class ScorePrior(Prior):
         values = [estimator(scores) for scores in scored]
         return sum(values) / len(values)
 
-    def read(self, latents, marginals):
+    def read(self, latents: tuple[Tensor, ...], marginals: Views) -> HeldOut:
+        """The terms of the ELBO of held-out latents, [B, D] each."""
         z, z_prime = latents
         sources, sources_prime = marginals.sources
         positives = self.critic.paired(z, z_prime)

@@ -28,9 +28,6 @@ class Unstructured(ExplicitPrior):
     def log_marginal(self, z: Tensor, side: int = 0) -> Tensor:
         return self.log_prob(z)
 
-    def log_joint(self, latents):
-        return None  # samples of P(z) cover Q(z)
-
     def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor]:
         return (self.space.sample(torch.empty(count, dim), generator),)
 

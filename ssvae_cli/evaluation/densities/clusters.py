@@ -1,0 +1,101 @@
+"""Mixtures of normals, by expectation-maximisation."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ssvae_cli.evaluation.densities.autoregressive import RIDGE
+from ssvae_cli.evaluation.samples import Pairs
+
+ITERATIONS = 20
+MOST = 4096  # samples that clusters are fitted to
+RESTARTS = 4
+FIRMNESS = (1, 5, 25, 125)  # how many samples a coordinate the common covariance counts for
+
+
+class Clusters(nn.Module):
+    """log p(y | c) = log p(c, y) - log p(c), p(c, y) = sum_k pi_k N([c, y]; m_k, S_k). c: [B, dc], y: [B, dy].
+
+    weights: pi, [K]; means: [K, D]; lowers: Cholesky factors of the S_k, [K, D, D], D = dc + dy."""
+
+    def __init__(self, context_dim: int, weights: Tensor, means: Tensor, lowers: Tensor):
+        super().__init__()
+        self.context_dim = context_dim
+        self.register_buffer("log_weights", weights.log())
+        self.register_buffer("means", means)
+        self.register_buffer("lowers", lowers)
+
+    @classmethod
+    def fitted(cls, train: Pairs, validation: Pairs, *, components: int, generator: torch.Generator) -> "Clusters":
+        """By expectation-maximisation, from k-means in coordinates of covariance I.
+
+        Every S_k is shrunk towards their mean, by how much is chosen on validation. Source: Fraley & Raftery 2007.
+        """
+        both = torch.cat(train, 1).double()
+        both = both[torch.randperm(len(both), generator=generator)[:MOST].to(both.device)]
+        covariance = torch.cov(both.T).reshape(both.shape[1], -1)
+        ridge = RIDGE * covariance.diagonal().clamp_min(torch.finfo(covariance.dtype).tiny).diag()
+        mean, lower = both.mean(0), torch.linalg.cholesky(covariance + ridge)
+        white = torch.linalg.solve_triangular(lower, (both - mean).T, upper=False).T
+        shares = F.one_hot(k_means(white, components, generator), components).to(white)
+        for _ in range(ITERATIONS):
+            weights, means, covariances = _maximise(white, shares, FIRMNESS[1])
+            shares = (log_normals(white, means, torch.linalg.cholesky(covariances)) + weights.log()).softmax(1)
+
+        def of(firmness: float) -> Clusters:
+            weights, means, covariances = _maximise(white, shares, firmness)
+            lowers = torch.linalg.cholesky(lower @ covariances @ lower.T)
+            return cls(train.x.shape[1], weights, means @ lower.T + mean, lowers)
+
+        return max(map(of, FIRMNESS), key=lambda density: density(*validation).mean().nan_to_num(-math.inf).item())
+
+    def forward(self, context: Tensor, y: Tensor) -> Tensor:
+        """log p(y_i | c_i), [B]."""
+        both, dim = torch.cat([context, y], 1).double(), self.context_dim
+        log_p = (log_normals(both, self.means, self.lowers) + self.log_weights).logsumexp(1)
+        if dim:
+            of_context = log_normals(both[:, :dim], self.means[:, :dim], self.lowers[:, :dim, :dim])
+            log_p = log_p - (of_context + self.log_weights).logsumexp(1)
+        return log_p
+
+
+def _maximise(x: Tensor, shares: Tensor, firmness: float) -> tuple[Tensor, Tensor, Tensor]:
+    """(weights [K], means [K, D], covariances [K, D, D]) of samples [N, D] with shares [N, K] in the clusters."""
+    sizes, dim = shares.sum(0) + 1e-6, x.shape[1]
+    means = shares.T @ x / sizes[:, None]
+    scatter = torch.stack([(share[:, None] * (x - m)).T @ (x - m) for share, m in zip(shares.T, means)])
+    common = scatter.sum(0) / len(x) + 1e-6 * torch.eye(dim).to(x)
+    prior = firmness * dim
+    return sizes / sizes.sum(), means, (scatter + prior * common) / (sizes + prior)[:, None, None]
+
+
+def log_normals(x: Tensor, means: Tensor, lowers: Tensor) -> Tensor:
+    """log N(x_i; m_k, L_k L_k^T), [N, K]; x: [N, D], means: [K, D], lowers: [K, D, D]."""
+    columns = []
+    for mean, lower in zip(means, lowers):
+        white = torch.linalg.solve_triangular(lower, (x - mean).T, upper=False)
+        columns.append(-0.5 * white.square().sum(0) - lower.diagonal().log().sum())
+    return torch.stack(columns, 1) - 0.5 * x.shape[1] * math.log(2 * math.pi)
+
+
+def k_means(x: Tensor, components: int, generator: torch.Generator) -> Tensor:
+    """The cluster of each sample, int64 [N], in the best of some starts; x: [N, D].
+
+    First centres are drawn far apart, the best of several at each draw (Arthur & Vassilvitskii 2007)."""
+    results = []
+    for _ in range(RESTARTS if components > 1 else 1):
+        centres = x[torch.randint(len(x), (1,), generator=generator)]
+        nearest = torch.cdist(x, centres).square().squeeze(1)
+        while len(centres) < components:
+            drawn = torch.multinomial(nearest.cpu() + 1e-12, 4, generator=generator).to(x.device)
+            with_each = torch.cdist(x, x[drawn]).square().minimum(nearest[:, None])  # [N, 4]
+            best = with_each.sum(0).argmin()
+            centres, nearest = torch.cat([centres, x[drawn[best]][None]]), with_each[:, best]
+        for _ in range(10):
+            members = F.one_hot(torch.cdist(x, centres).argmin(1), components).to(x)
+            centres = members.T @ x / members.sum(0).clamp_min(1)[:, None]
+        distance, cluster = torch.cdist(x, centres).min(1)
+        results.append((distance.square().sum().item(), cluster))
+    return min(results, key=lambda result: result[0])[1]

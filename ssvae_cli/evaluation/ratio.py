@@ -1,0 +1,76 @@
+"""log Q / P by a fresh classifier, for reported numbers: fitted on train, chosen on validation."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ssvae_cli.distributions.seeding import own_stream
+from ssvae_cli.errors import require_at_least
+from ssvae_cli.estimators.classifier import cross_entropy
+from ssvae_cli.evaluation.fit import fit
+from ssvae_cli.layers import mlp, require_widths
+
+LogRatio = Callable[[Tensor], Tensor]  # [B, D] -> [B], nats
+
+
+@dataclass(frozen=True, kw_only=True)
+class RatioFit:
+    """Settings of a classifier between samples of two distributions."""
+
+    hidden: list[int]  # widths of its layers
+    steps: int  # of AdamW
+    batch_size: int  # samples of each distribution
+    eval_every: int  # steps between validations
+
+    def __post_init__(self):
+        require_widths("hidden", self.hidden)
+        require_at_least(1, steps=self.steps, batch_size=self.batch_size, eval_every=self.eval_every)
+
+    def log_ratio(
+        self,
+        train: Tensor,
+        validation: Tensor,
+        of_p: tuple[Tensor, Tensor],
+        *,
+        seed: int,
+        start: LogRatio | None = None,
+    ) -> LogRatio:
+        """z -> log Q(z) / P(z), [B, D] -> [B], nats, by a classifier between samples of Q and of P.
+
+        train, validation: samples of Q, [N, D]. of_p: samples of P, for each of the two. start: log Q / P to which the
+        network's output is added; None starts from Q = P. It is read at all samples once.
+        """
+        mean, std = train.mean(0), train.std(0)
+        std = std.clamp_min(1e-3 * std.max())
+        lift = lambda z: (z - mean) / std
+        begin = start or (lambda z: z.new_zeros(len(z)))
+        with own_stream(seed, train.device), torch.enable_grad():  # leaves the random numbers of training unchanged
+            network = mlp([train.shape[1], *self.hidden, 1]).to(train)
+            torch.nn.init.zeros_(network[-1].weight)
+            torch.nn.init.zeros_(network[-1].bias)
+            optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-4)
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
+            pools = [(lift(z), begin(z).detach().to(z)) for z in (of_p[0], train, of_p[1], validation)]
+
+            def objective() -> Tensor:
+                batches = []
+                for u, at_start in pools[:2]:
+                    rows = draw_with_replacement(torch.arange(len(u), device=u.device), self.batch_size)
+                    batches.append(network(u[rows]).squeeze(1) + at_start[rows])
+                return -cross_entropy(torch.neg, *batches)
+
+            def validate() -> float:
+                return -cross_entropy(
+                    torch.neg, *(network(u).squeeze(1) + at_start for u, at_start in pools[2:])
+                ).item()
+
+            limits = {"steps": self.steps, "eval_every": self.eval_every}
+            fit(network, objective, validate, optimizer, **limits, schedule=schedule)
+        return torch.no_grad()(lambda z: network(lift(z)).squeeze(1) + begin(z).to(z))
+
+
+def draw_with_replacement(rows: Tensor, count: int) -> Tensor:
+    """`count` of the rows, at most N, drawn independently: [N, D] -> [min(count, N), D]."""
+    return rows[torch.randint(len(rows), (min(count, len(rows)),), device=rows.device)]

@@ -1,0 +1,103 @@
+"""Normalised densities of latents: their cross-entropy on held-out samples is H(Q), and never far below it (nats)."""
+
+import math
+
+import pytest
+import torch
+
+from ssvae_cli.distributions.spaces import SPACES
+from ssvae_cli.distributions.von_mises_fisher import log_normaliser, sample
+from ssvae_cli.evaluation.densities import Densities, DensityFit
+from ssvae_cli.evaluation.densities.held_out import missing
+from ssvae_cli.evaluation.fit import Fit
+from ssvae_cli.evaluation.samples import Pairs
+
+FIT = DensityFit(
+    hidden=32, components=3, clusters=[3], training=Fit(steps=150, batch_size=256, lr=0.01, eval_every=25, patience=3)
+)
+KAPPA = torch.tensor(20.0, dtype=torch.float64)
+CENTRES = torch.tensor([[8.0, 0.0], [0.0, 8.0], [-8.0, -8.0]])
+
+
+def normal(count, generator):
+    """Thin: standard deviations 1 and 1e-3, along no axis."""
+    z = torch.randn(count, 2, generator=generator)
+    turn = torch.tensor([[0.8, -0.6], [0.6, 0.8]])
+    return (z * torch.tensor([1.0, 1e-3])) @ turn.T, -math.log(1e-3) + SPACES["euclidean"].log_prob(z)
+
+
+def clusters(count, generator):
+    k = torch.randint(3, (count,), generator=generator)
+    z = CENTRES[k] + torch.randn(count, 2, generator=generator)
+    return z, SPACES["euclidean"].log_prob(z[:, None] - CENTRES).logsumexp(1) - math.log(3)
+
+
+def box(count, generator):
+    s = torch.randn(count, 2, generator=generator)
+    z = s.sigmoid()
+    return z, SPACES["euclidean"].log_prob(s) - (z * (1 - z)).log().sum(1)
+
+
+def vmf(count, generator):
+    mean = torch.tensor([[0.0, 0.6, 0.8]]).expand(count, 3)
+    z = sample(mean, KAPPA, generator)
+    return z, log_normaliser(KAPPA, 3) + KAPPA * (z * mean).sum(1)
+
+
+SHAPES = {"normal": normal, "clusters": clusters, "box": box, "vmf": vmf}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_density_reads_the_entropy_of_a_known_q(name):
+    space = SPACES[{"box": "box", "vmf": "sphere"}.get(name, "euclidean")]
+    generator = torch.Generator().manual_seed(0)
+    (train, _), (validation, _), (test, exact) = (SHAPES[name](n, generator) for n in (1000, 500, 4000))
+    alone = lambda y: Pairs(y[:, :0], y)
+    log_q = FIT(alone(train), alone(validation), space)(*alone(test))
+    assert abs((log_q - exact).mean().item()) < 0.06
+    assert log_q.mean() < exact.mean() + 0.02, "an upper end of the entropy"
+
+
+def test_a_conditional_density_reads_i_and_what_it_misses_is_expected():
+    rho, count = 0.9, 1000
+    information = -math.log(1 - rho**2)  # of two coordinates
+    pairs = lambda n, seed: normal_pairs(n, rho, torch.Generator().manual_seed(seed))
+    densities = Densities(FIT, SPACES["euclidean"], pairs(count, 0), pairs(500, 1), test := pairs(4000, 2), count)
+    of_pair, of_marginal = densities.log_q(1, given=True), densities.log_q(1)
+    sampling = (of_pair.terms - of_marginal.terms - exact_ratio(*test, rho)).mean().item()
+    assert abs(sampling) < 0.03 < information
+    assert 0 <= of_pair.missing < 0.1 and of_pair.error < 0.1
+
+
+def normal_pairs(count, rho, generator):
+    z, e = torch.randn(2, count, 2, generator=generator)
+    return z, rho * z + math.sqrt(1 - rho**2) * e
+
+
+def exact_ratio(z, z_prime, rho):
+    normal = torch.distributions.Normal
+    conditional = normal(rho * z, math.sqrt(1 - rho**2)).log_prob(z_prime)
+    return (conditional - normal(0.0, 1.0).log_prob(z_prime)).sum(1)
+
+
+@pytest.mark.parametrize(
+    "readings, expected, error",
+    [
+        ((-1.0, -1.4, -2.2), 0.4, 0.4),  # gains fall by a half: as much again as the last
+        ((-1.0, -1.4, -1.4 - 0.4 / 0.55), 0.4 * 0.55 / 0.45, 0.4),
+        ((-1.0, -1.4, -1.7), 0.8, math.inf),  # gains do not fall: nobody knows
+        ((-1.0, -1.01, -1.0), 0.02, 0.03),  # but these are small
+        ((-1.0, -0.9, -0.9), 0.0, 0.0),
+    ],
+)
+def test_what_a_fit_misses_continues_the_gains_of_doublings(readings, expected, error):
+    assert missing(*readings) == (pytest.approx(expected), pytest.approx(error))
+
+
+def test_fitting_leaves_the_random_numbers_of_training_alone():
+    before = torch.get_rng_state()
+    FIT(Pairs(torch.zeros(90, 0), torch.randn(90, 2)), Pairs(torch.zeros(9, 0), torch.randn(9, 2)), SPACES["sphere"])
+    drawn = torch.get_rng_state()
+    torch.set_rng_state(before)
+    torch.randn(90, 2), torch.randn(9, 2)
+    assert torch.equal(torch.get_rng_state(), drawn)
