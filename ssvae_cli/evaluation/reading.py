@@ -1,7 +1,7 @@
 """What metrics read of one objective on one data set; each result is computed once."""
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import torch
