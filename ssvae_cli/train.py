@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 import torchvision
@@ -172,6 +173,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     summary = {
         **values,
         **law(objective),
+        **described("truth", data.truth),
         "time/train_s": state.train_s,
         "throughput/images_per_s": seen / state.train_s if state.train_s else None,
         "data/log_n_test": math.log(len(data.test)),
@@ -193,12 +195,19 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
 
 
 def law(objective: Objective) -> dict[str, float]:
-    """The parameters of an explicit prior, as prior/<name>; of several dimensions the mean and the extremes."""
+    """The parameters of an explicit prior, as prior/<name>."""
+    return described("prior", objective.prior.described())
+
+
+def described(group: str, parameters: dict[str, Any]) -> dict[str, float]:
+    """Parameters of a law as <group>/<name>, numbers or lists of them; of several the mean and the extremes."""
     found = {}
-    for name, values in objective.prior.described().items():
-        found[f"prior/{name}"] = values.mean().item()
-        if values.ndim:
-            found |= {f"prior/{name}/least": values.min().item(), f"prior/{name}/largest": values.max().item()}
+    for name, values in parameters.items():
+        values = torch.as_tensor(values).double()
+        if values.ndim < 2:
+            found[f"{group}/{name}"] = values.mean().item()
+        if values.ndim == 1:
+            found |= {f"{group}/{name}/least": values.min().item(), f"{group}/{name}/largest": values.max().item()}
     return found
 
 
