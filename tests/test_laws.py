@@ -30,6 +30,7 @@ from ssvae_cli.instantiate.build import build
 from ssvae_cli.pairs.base import Identity
 from ssvae_cli.pairs.context import Context
 from ssvae_cli.priors import conditional, gaussian, linear_dynamics, mixture, shared_latent, vmf
+from ssvae_cli.train import described
 
 DIM = 3
 PLAIN = {"dim": DIM, "df": 3.0, "content": 0, "dependence": 0.0, "seed": 0}
@@ -267,6 +268,14 @@ def test_the_truth_is_named_as_the_priors_parameters_are():
     dynamics = data("linear_dynamics", "law.persistence=0.9").truth
     assert np.abs(np.linalg.eigvals(dynamics["transition"])) == pytest.approx([0.9] * 3)
     assert dynamics["spectral_radius"] == pytest.approx(0.9)
+
+
+def test_the_truth_is_summarised_as_what_a_prior_learned_is():
+    law = {"concentration": 10, "scale": [0.5, 1.0, 3.0], "transition": [[0.9, 0.0], [0.0, 0.9]]}
+    learned = {name: torch.tensor(values) for name, values in law.items()}
+    truth, prior = described("truth", law), described("prior", learned)
+    assert truth == {"truth/concentration": 10, "truth/scale": 1.5, "truth/scale/least": 0.5, "truth/scale/largest": 3}
+    assert {name.replace("prior", "truth"): value for name, value in prior.items()} == truth
 
 
 def test_an_estimated_i_comes_with_its_error():

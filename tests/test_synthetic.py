@@ -182,6 +182,7 @@ def test_a_run_on_known_truth_reports_it_and_what_has_no_labels_has_no_probe(tmp
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["data/mi_true"] == pytest.approx(VMF(dim=5, concentration=10.0).information()[0], abs=1e-9)
     assert 0.5 < summary["factors/r2/test"] <= 1 and 0 < summary["factors/mcc/test"] <= 1
+    assert summary["truth/concentration"] == 10.0
     assert summary["factors/accuracy/test"] is None and summary["probe/linear/test"] is None
 
 

@@ -23,9 +23,9 @@ class KNN:
         require_above(0, temperature=self.temperature)
 
     def __call__(self, reading: Reading, split: str) -> dict[str, float | Missing | None]:
-        asked = {f"probe/knn/{split}": reading.features} | (
-            {"probe/knn_z/test": reading.codes} if split == "test" else {}
-        )
+        asked = {f"probe/knn/{split}": reading.features}
+        if split == "test":
+            asked["probe/knn_z/test"] = reading.codes
         if not reading.has_labels():
             return dict.fromkeys(asked)
         if fault := reading.too_few_classes(split):

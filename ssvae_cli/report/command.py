@@ -32,6 +32,8 @@ COLUMNS = (
     ("kl/test",),
     ("probe/linear/test", "probe/linear/validation"),
     ("probe/knn/test", "probe/knn/validation"),
+    ("factors/r2_z/test",),
+    ("factors/mcc/test",),
     ("time/train_s",),
 )
 MAIN = ("elbo", "probe")  # groups of metrics that are drawn
