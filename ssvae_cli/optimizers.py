@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn
@@ -21,11 +22,12 @@ class Optimization(ABC):
     weight_decay: float
     warmup: float
     clip: float | None
-    prior_lr: float = 1.0  # of the prior's own parameters, a multiple of lr
+    prior_lr: float | Literal["auto"] = "auto"  # of the prior's own parameters, a multiple of lr
 
     def __post_init__(self):
         require_above(0, lr=self.lr)
-        require_at_least(0, prior_lr=self.prior_lr)
+        if self.prior_lr != "auto":
+            require_at_least(0, prior_lr=self.prior_lr)
         require_at_least(0, weight_decay=self.weight_decay)
         require(0 <= self.warmup < 1, f"warmup must be a fraction of all steps, in [0, 1), got {self.warmup}")
         require(self.clip is None or self.clip > 0, f"clip must be above 0 or null, got {self.clip}")
@@ -35,18 +37,23 @@ class Optimization(ABC):
         """The torch optimizer over parameter groups."""
 
     def attach(
-        self, modules: Iterable[nn.Module], total_steps: int, *, of_prior: Iterable[nn.Parameter] = ()
+        self,
+        modules: Iterable[nn.Module],
+        total_steps: int,
+        *,
+        of_prior: Iterable[nn.Parameter] = (),
+        suits: float = 1.0,
     ) -> "Optimization":
         """Take the parameters of `modules`; biases, norms and scalars are not decayed, nor are those `of_prior`, which
-        learn at prior_lr times the rate. Raises UserError for none."""
+        learn at prior_lr times the rate, or `suits` times where that is auto. Raises UserError for none."""
         self.parameters = list(dict.fromkeys(p for m in modules for p in m.parameters() if p.requires_grad))
         require(len(self.parameters) > 0, "nothing to train: neither encoder, prior nor estimator has parameters")
-        apart = set(of_prior)
+        apart, times = set(of_prior), suits if self.prior_lr == "auto" else self.prior_lr
         shared = [p for p in self.parameters if p not in apart]
         groups = [
             {"params": [p for p in shared if p.ndim > 1], "weight_decay": self.weight_decay, "times": 1.0},
             {"params": [p for p in shared if p.ndim <= 1], "weight_decay": 0.0, "times": 1.0},
-            {"params": [p for p in self.parameters if p in apart], "weight_decay": 0.0, "times": self.prior_lr},
+            {"params": [p for p in self.parameters if p in apart], "weight_decay": 0.0, "times": times},
         ]
         self.optimizer = self.optimizer_of([g for g in groups if g["params"]])
         self.total_steps = total_steps

@@ -67,7 +67,10 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     objective.prior.require_memory(batch_size, device)
     steps_per_epoch = len(data.train) // batch_size
     optimization = build(cfg.optimizer, "optimizer").attach(
-        [objective], trainer.epochs * steps_per_epoch, of_prior=objective.prior.own_parameters()
+        [objective],
+        trainer.epochs * steps_per_epoch,
+        of_prior=objective.prior.own_parameters(),
+        suits=getattr(objective.estimator, "prior_lr", 1.0),
     )
     untrained = copy.deepcopy(objective)
     nan_guard = NanGuard(objective, device)
@@ -148,7 +151,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
             if not is_rank_zero():
                 continue  # rank zero evaluates, logs and saves
             values["optimizer/lr"] = optimization.rate((epoch + 1) * steps_per_epoch - 1)
-            values |= law("prior", objective.prior.described())
+            values |= described("prior", objective.prior.described())
             exploitation.look(values["elbo/train"])
             if (epoch + 1) % trainer.eval_every == 0 or epoch + 1 == trainer.epochs:
                 reading = evaluation.reading(objective, pairs, data, untrained)
@@ -172,8 +175,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     versions = f"ssvae {ssvae_cli.__version__}, torch {torch.__version__}, torchvision {torchvision.__version__}"
     summary = {
         **values,
-        **law("prior", objective.prior.described()),
-        **law("truth", data.truth),
+        **described("prior", objective.prior.described()),
+        **described("truth", data.truth),
         "time/train_s": state.train_s,
         "throughput/images_per_s": seen / state.train_s if state.train_s else None,
         "data/log_n_test": math.log(len(data.test)),
@@ -194,7 +197,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     return summary
 
 
-def law(of: str, parameters: dict[str, Tensor | float | list]) -> dict[str, float]:
+def described(of: str, parameters: dict[str, Tensor | float | list]) -> dict[str, float]:
     """The parameters of a law by name, numbers or one for each dimension: <of>/<name>, of several the mean and the
     extremes. Matrices are left out."""
     found = {}

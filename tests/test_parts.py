@@ -11,20 +11,20 @@ from helpers import composed
 from ssvae_cli import critics
 from ssvae_cli.decoders import ConvDecoder
 from ssvae_cli.distributions.spaces import SPACES
-from ssvae_cli.encoders import ConvNet
-from ssvae_cli.encoders.posteriors import Gaussian, LogitNormal
+from ssvae_cli.encoders import ConvNet, posteriors
 from ssvae_cli.encoders.torchvision_models import TorchvisionModel
 from ssvae_cli.errors import UserError
 from ssvae_cli.estimators import Classifier
 from ssvae_cli.estimators.classifier import cross_entropy
+from ssvae_cli.estimators.entropies import Conditionals
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.objective import make_objective
 from ssvae_cli.optimizers import AdamW
-from ssvae_cli.priors import Encoded, UnstructuredNormal
+from ssvae_cli.priors import Encoded, Gaussian, UnstructuredNormal
 
 
 def gaussian(parameters):
-    return Gaussian(least_std=0.0025, largest_std=7.5)(parameters, SPACES["euclidean"])
+    return posteriors.Gaussian(least_std=0.0025, largest_std=7.5)(parameters, SPACES["euclidean"])
 
 
 def test_a_stride_of_2_halves_the_image_before_all_else():
@@ -77,13 +77,13 @@ def test_images_too_small_for_a_model_are_refused_in_a_line():
 
 def test_a_posterior_in_the_box_is_a_density_there_and_its_samples_come_from_it():
     parameters = torch.tensor([[0.5, -1.0, 0.3, -0.5]], dtype=torch.float64)
-    posterior = LogitNormal(least_std=0.1, largest_std=2.0)(parameters, SPACES["box"])
+    posterior = posteriors.LogitNormal(least_std=0.1, largest_std=2.0)(parameters, SPACES["box"])
     side = (torch.arange(400, dtype=torch.float64) + 0.5) / 400
     grid = torch.cartesian_prod(side, side)
     density = posterior.log_prob(grid).exp()
     assert abs(density.mean().item() - 1) < 1e-4
     assert torch.equal(posterior.log_prob_table(grid[:5])[:, 0], posterior.log_prob(grid[:5]))
-    many = LogitNormal(least_std=0.1, largest_std=2.0)(parameters.expand(200_000, -1), SPACES["box"])
+    many = posteriors.LogitNormal(least_std=0.1, largest_std=2.0)(parameters.expand(200_000, -1), SPACES["box"])
     z = many.sample(torch.Generator().manual_seed(0))
     expected = (density[:, None] * grid).mean(0)
     assert torch.allclose(z.mean(0), expected, atol=4 * z.std(0).max().item() / math.sqrt(len(z)))
@@ -91,7 +91,7 @@ def test_a_posterior_in_the_box_is_a_density_there_and_its_samples_come_from_it(
 
 def test_a_posteriors_noise_stays_within_its_bounds():
     raw = torch.tensor([[0.0, 0.0, -1e4, 1e4]])
-    log_std = Gaussian(least_std=0.05, largest_std=2.0)(raw, SPACES["euclidean"]).log_std
+    log_std = posteriors.Gaussian(least_std=0.05, largest_std=2.0)(raw, SPACES["euclidean"]).log_std
     assert torch.allclose(log_std.exp(), torch.tensor([[0.05, 2.0]]))
 
 
@@ -237,3 +237,19 @@ def test_the_rate_warms_up_and_ends_near_zero():
     assert rates[0] < rates[5] < rates[10] and max(rates) <= 1.0 and rates[-1] < 0.01
     assert [len(g["params"]) for g in optimization.optimizer.param_groups] == [1, 1]
     assert [g["weight_decay"] for g in optimization.optimizer.param_groups] == [0.1, 0.0]
+
+
+@pytest.mark.parametrize(("given", "times"), [("auto", 5.0), (2.0, 2.0), (0.0, 0.0)])
+def test_the_priors_parameters_learn_at_a_rate_of_their_own(given, times):
+    prior = Gaussian(latent_dim=2, correlation=0.5, learn=True, covariance="correlation")
+    layer, before = torch.nn.Linear(2, 2), prior.raw.clone()
+    optimization = AdamW(lr=0.01, weight_decay=0.1, warmup=0.0, clip=None, prior_lr=given)
+    suits = Conditionals().prior_lr
+    optimization.attach([layer, prior], total_steps=10, of_prior=prior.own_parameters(), suits=suits)
+    (prior.raw.sum() + layer.weight.sum()).backward()
+    weight = layer.weight.clone()
+    optimization.step(0)
+    assert torch.allclose(
+        before - prior.raw, torch.full((2,), 0.01 * times), atol=1e-6
+    )  # Adam's first step is its rate
+    assert torch.allclose(weight * (1 - 0.001) - layer.weight, torch.full((2, 2), 0.01), atol=1e-6)

@@ -56,6 +56,7 @@ class EntropyEstimator(Estimator):
     """H(z) of a batch, for the ELBO of Eq. 17. A subclass's docstring states its bias."""
 
     estimates = frozenset({"entropy"})
+    prior_lr = 1.0  # times the learning rate: how fast the prior's parameters may follow the encoder
 
     @abstractmethod
     def forward(

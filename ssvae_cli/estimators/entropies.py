@@ -53,6 +53,7 @@ class Conditionals(EntropyEstimator):
 
     name = "conditionals"
     needs_partner = True  # z' of the same pair
+    prior_lr = 5.0
 
     def forward(self, z, *, posterior, space, side, mixture=None):
         return torch.minimum(-mixture().mean(), space.largest_entropy(z))
