@@ -65,3 +65,16 @@ def test_on_the_sphere_full_rank_is_full():
 def test_z_is_constant_up_to_the_rounding_of_float32(scale, constant):
     z = 3.0 + scale * torch.randn(50, 4)
     assert (constant_latent((latents(6), z)) is not None) == constant
+
+
+@pytest.mark.parametrize("what", ["z", "coordinate 3"])
+def test_latents_that_coincide_have_no_density(what):
+    """As behind a ReLU that is dead for a third of all x: the rank is full."""
+    z = latents(6)
+    if what == "z":
+        z[:170] = z[0].clone()
+    else:
+        z[:170, 3] = 0.0
+    reason = infinite_entropy(objective(gaussian()), (z, latents(6)), 64).reason
+    assert "H(z) = -inf" in reason and f"{what} is the same for 34% of all x" in reason
+    assert infinite_entropy(objective(gaussian(), stochastic=True), (z, z), 64) is None
