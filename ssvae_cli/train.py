@@ -65,6 +65,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     objective = synchronise_batch_norm(make_objective(cfg, *pairs.shapes(data)).to(device), device)
     batch_size = trainer.distinct_batch_of(len(data.train), world_size())
     objective.prior.require_memory(batch_size, device)
+    evaluation.require_served(objective)
     steps_per_epoch = len(data.train) // batch_size
     optimization = build(cfg.optimizer, "optimizer").attach(
         [objective],

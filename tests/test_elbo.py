@@ -9,6 +9,7 @@
 """
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,12 +20,14 @@ from torch.distributions import Normal, kl_divergence
 from ssvae_cli.critics import Bilinear
 from ssvae_cli.datasets import Data, Split
 from ssvae_cli.encoders import posteriors
+from ssvae_cli.errors import UserError
 from ssvae_cli.estimators import InfoNCE, LogDet
+from ssvae_cli.evaluation import Evaluation
 from ssvae_cli.evaluation.elbo import ELBO
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.base import Identity
-from ssvae_cli.priors import Gaussian, UnstructuredNormal
+from ssvae_cli.priors import VMF, Gaussian, UnstructuredNormal
 from ssvae_cli.priors import InfoNCE as InfoNCEPrior
 
 A, S, NOISE, RHO, PAIRS = 0.6, 0.8, 0.7, 0.7, 400
@@ -177,3 +180,9 @@ def test_the_elbo_of_a_deterministic_encoder_has_one_end_and_that_of_a_smoothed_
     assert delta["elbo/test"] < delta["elbo/test/high"]
     smooth = measured(prior, samples=1, density=density(math.hypot(A, S)), encoder=Delta(), noise=S)
     assert smooth["elbo/test/low"] < smooth["elbo/test"] < smooth["elbo/test/high"]
+
+
+def test_noise_on_a_sphere_is_refused():
+    evaluation = Evaluation(metrics={}, fitting_pairs=1, density=None, noise=0.1)
+    with pytest.raises(UserError, match="evaluation.noise needs z in R\\^D, got a prior on the sphere"):
+        evaluation.require_served(SimpleNamespace(prior=VMF(latent_dim=3, concentration=1.0, learn=False)))

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Literal, Protocol
 
 from ssvae_cli.datasets.base import Data
-from ssvae_cli.errors import PartError, require_above, require_at_least
+from ssvae_cli.distributions.spaces import SPACES
+from ssvae_cli.errors import PartError, require, require_above, require_at_least
 from ssvae_cli.evaluation.densities import DensityFit
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.objective import Objective
@@ -45,6 +46,12 @@ class Evaluation:
         for name, metric in self.metrics.items():
             if not callable(metric):
                 raise PartError(f"metrics.{name}: {type(metric).__name__} is no metric; {CONTRACT}")
+
+    def require_served(self, objective: Objective) -> None:
+        """Raise UserError for an objective whose latents cannot be read with these settings."""
+        space, noise = objective.prior.space, self.settings["noise"]
+        fits = noise is None or space is SPACES["euclidean"]
+        require(fits, f"evaluation.noise needs z in R^D, got a prior on the {space.name}; give evaluation.noise=null")
 
     def reading(self, objective: Objective, pairs: Pairs, data: Data, untrained: Objective | None = None) -> Reading:
         """What the metrics read: the objective with its current weights, and data on its device."""

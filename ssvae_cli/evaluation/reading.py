@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, Split
-from ssvae_cli.distributions.spaces import SPACES
 from ssvae_cli.errors import require
 from ssvae_cli.evaluation.degeneracy import infinite_entropy
 from ssvae_cli.evaluation.densities import LEAST, Densities, DensityFit
@@ -50,9 +49,6 @@ class Reading:
         self.fitting_pairs, self.density, self.noise = fitting_pairs, density, noise
         same = {"pairs": pairs, "data": data, "fitting_pairs": fitting_pairs, "density": density}
         self.untrained = None if untrained is None else Reading(untrained.eval(), **same)
-        if noise is not None:
-            space = objective.prior.space
-            require(space is SPACES["euclidean"], f"evaluation.noise needs z in R^D, got a prior on the {space.name}")
         self.shape, _ = pairs.shapes(data)
         self.device = next(objective.parameters()).device
         self.estimates: dict[str, Estimate | Enclosed | Missing] = {}
