@@ -3,10 +3,12 @@
 The floats are torch's default dtype, float32 unless a run asks for float64: parameters are built in it, so that none is
 a rounded float32, and data are read in it."""
 
+import contextlib
 import ctypes
 import os
 import resource
 import sys
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -59,6 +61,17 @@ def device_of(name: str) -> torch.device:
 def set_precision(precision: Precision) -> None:
     """Make float64, or for any other choice float32, the floats of this process; bf16 is for encoders alone."""
     torch.set_default_dtype(torch.float64 if precision == "float64" else torch.float32)
+
+
+@contextlib.contextmanager
+def in_precision(precision: Precision) -> Iterator[None]:
+    """Inside, the floats of this process are those of `set_precision`; afterwards what they were."""
+    before = torch.get_default_dtype()
+    set_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def floats(x: Tensor) -> Tensor:

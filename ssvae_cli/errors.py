@@ -12,6 +12,10 @@ class UserError(Exception):
     """A mistake in what was asked for. The command shows its message alone and exits with code 2."""
 
 
+class InputError(UserError, ValueError):
+    """A mistake in what Python code gave: a ValueError too, as scikit-learn and its users expect."""
+
+
 class PartError(UserError):
     """A user's own class or file broke its contract or raised; its traceback belongs in the run's log."""
 
@@ -92,6 +96,17 @@ def allowed(word: str, choices: Iterable[str]) -> str:
     """The end of an error line: what is allowed, and the closest spelling to `word` if one is close."""
     choices = sorted(map(str, choices))
     return f"allowed: {', '.join(choices) or 'none'}{did_you_mean(word, choices)}"
+
+
+@contextlib.contextmanager
+def as_input_error() -> Iterator[None]:
+    """Inside, a UserError is raised as an InputError; one of a user's own part stays what it is."""
+    try:
+        yield
+    except (InputError, PartError):
+        raise
+    except UserError as error:
+        raise InputError(str(error)) from error.__cause__
 
 
 @contextlib.contextmanager

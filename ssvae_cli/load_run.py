@@ -3,12 +3,13 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
 from ssvae_cli.datasets.base import CONTRACT as DATA
-from ssvae_cli.datasets.base import Data
+from ssvae_cli.datasets.base import Data, Shape
 from ssvae_cli.device import device_of, set_precision
 from ssvae_cli.errors import require
 from ssvae_cli.instantiate.build import build
@@ -33,12 +34,29 @@ class Loaded:
     objective: Objective
 
 
-def load_run(folder: str, *, device: str, trust: bool, dataset: DictConfig | None = None) -> Loaded:
-    """The run in `folder`, on its own data or, where `dataset` is a configuration, on other data of the same shape.
+@dataclass(frozen=True)
+class Stored:
+    """A run's last checkpoint."""
 
-    trust: whether parts that are not ssvae's own may be built. Raises UserError where the folder holds no run, where it
-    names parts that are not trusted, and where the data are of another shape than those it was trained on.
-    """
+    run: Path
+    config: DictConfig
+    state: dict[str, Any]
+
+    @property
+    def shapes(self) -> tuple[Shape, Shape]:
+        """Of one x and of one x', as the encoders get them."""
+        return tuple(tuple(shape) for shape in self.state["shapes"])
+
+    def objective(self, device: torch.device) -> Objective:
+        """As it was trained, in evaluation mode; it is built in the process's floats."""
+        objective = make_objective(self.config, *self.shapes).to(device)
+        objective.load_state_dict(self.state["objective"])
+        return objective.eval()
+
+
+def stored_run(folder: str, *, trust: bool) -> Stored:
+    """The last checkpoint in `folder`, without its data. Raises UserError where there is none, and where it names parts
+    that are not trusted."""
     run = Path(expanded(folder, "run"))
     require(run.is_dir(), f"run={run}: no such folder; give the folder of a run")
     state = checkpoint.load(run, key="run")
@@ -46,20 +64,27 @@ def load_run(folder: str, *, device: str, trust: bool, dataset: DictConfig | Non
     refuse_untrusted(config, run, trust=trust)
     if state["epoch"] < config.trainer.epochs:
         log.warning("%s is unfinished: after epoch %d of %d", run, state["epoch"], config.trainer.epochs)
-    place = device_of(device)
+    return Stored(run, config, state)
+
+
+def load_run(folder: str, *, device: str, trust: bool, dataset: DictConfig | None = None) -> Loaded:
+    """The run in `folder`, on its own data or, where `dataset` is a configuration, on other data of the same shape.
+
+    trust: whether parts that are not ssvae's own may be built. Raises UserError where the folder holds no run, where it
+    names parts that are not trusted, and where the data are of another shape than those it was trained on.
+    """
+    stored = stored_run(folder, trust=trust)
+    config, place = stored.config, device_of(device)
     set_precision(config.trainer.precision)
-    fitted = state.get("fitted", {})
+    fitted = stored.state.get("fitted", {})
     data = build(config.dataset if dataset is None else dataset, "dataset", DATA, fitted=fitted).to(place)
     for note in data.notes:
         log.info("%s", note)
     pairs = make_pairs(config.pairs, data) if dataset is None else build(config.pairs, "pairs", PAIRS)
-    shapes = tuple(tuple(shape) for shape in state["shapes"])
-    got, trained = pairs.shapes(data)[0], shapes[0]
+    got, trained = pairs.shapes(data)[0], stored.shapes[0]
     require(
         got == trained,
         f"dataset: one x is {list(got)}, and the run was trained on {list(trained)}; give data of that shape",
     )
     torch.manual_seed(config.seed)
-    objective = make_objective(config, *shapes).to(place)
-    objective.load_state_dict(state["objective"])
-    return Loaded(config, data, pairs, objective.eval())
+    return Loaded(config, data, pairs, stored.objective(place))

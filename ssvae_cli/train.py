@@ -77,6 +77,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     nan_guard = NanGuard(objective, device)
     stored = {
         "config": resolved_yaml(cfg),
+        "sample": data.sample(),
         "shapes": pairs.shapes(data),
         "data": data.fingerprint(),
         "fitted": data.fitted,
@@ -187,8 +188,9 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         "versions": versions,
     }
     step = trainer.epochs * steps_per_epoch
-    for name, figure in [*pictures(reading), ("curves", curves(tracker.history(), summary))]:
-        tracker.figure(name, figure, step)
+    if evaluation.metrics:
+        for name, figure in [*pictures(reading), ("curves", curves(tracker.history(), summary))]:
+            tracker.figure(name, figure, step)
     weights = {k: v.contiguous() for k, v in objective.encoder.state_dict().items()}
     atomic_write(run / "encoder.safetensors", lambda path: path.write_bytes(to_safetensors(weights)))
     tracker.summary(summary, hyperparameters(cfg, choices, batch_size), step)

@@ -44,6 +44,11 @@ class Split:
         return tuple(self.x.shape[1:])
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Of x."""
+        return self.x.dtype
+
+    @property
     def shape_prime(self) -> Shape | None:
         """Of one x', None if the data have none."""
         return None if self.x_prime is None else tuple(self.x_prime.shape[1:])
@@ -118,6 +123,10 @@ class Data:
         if not self.names:
             return {}
         return {name: [self.names[i] for i in split.row.tolist()] for name, split in self.splits.items()}
+
+    def sample(self) -> dict[str, Any]:
+        """What one x is, before `pairs`: its shape, and whether it is bytes (of images) or floats."""
+        return {"shape": list(self.shape), "bytes": self.train.dtype == torch.uint8}
 
     def fingerprint(self) -> dict[str, Any]:
         """What shows that data are those of another time: their sizes and names."""

@@ -1,5 +1,6 @@
 """The config groups of the package, as folders of its configuration."""
 
+import functools
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +13,7 @@ def conf() -> Path:
     return Path(str(files("ssvae_cli.conf")))
 
 
+@functools.cache
 def known_groups() -> list[str]:
     """The names of all groups: dataset, encoder, encoder/frame, ...; without Hydra's own."""
     folders = {p.parent.relative_to(conf()).as_posix() for p in conf().rglob("*.yaml")} - {".", BASES}

@@ -36,7 +36,7 @@ def fits(value: Any, hint: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
     if hint in PLAIN_NAMES:
         return isinstance(value, hint)
-    if origin is Callable:
+    if origin is Callable or getattr(hint, "_is_protocol", False):
         return False  # a part, and those have a _target_
     return isinstance(value, hint) if inspect.isclass(hint) and hint is not Any else True
 

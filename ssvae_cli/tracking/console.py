@@ -1,9 +1,11 @@
 """What a command shows while it runs and at its end: bars, plain lines, the closing table."""
 
+import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -18,6 +20,19 @@ LINE_EVERY = 60.0  # seconds between two lines where there is no terminal
 NARROW = 60  # columns below which the bar itself is left out
 
 
+_silent = ContextVar("silent", default=False)
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Inside, neither bars nor tables are shown; warnings are."""
+    token = _silent.set(True)
+    try:
+        yield
+    finally:
+        _silent.reset(token)
+
+
 class Bar:
     """How far a command is: a bar with a note on a terminal, plain lines elsewhere."""
 
@@ -25,7 +40,7 @@ class Bar:
         """what: what is counted. ticking: a thread redraws the bar; it would disturb a benchmark."""
         console = Console(file=sys.stderr)
         self._what, self._total, self._bar = what, total, None
-        if console.is_terminal and not is_worker():
+        if console.is_terminal and not is_worker() and not _silent.get():
             text, note = "{task.fields[what]} {task.completed:.0f}/{task.total:.0f}", "{task.fields[note]}"
             wide = [TextColumn(text), BarColumn(20), TextColumn(note)]
             columns = wide if console.width >= NARROW else [TextColumn(f"{text} {note}")]  # one text, cut at its end
@@ -137,5 +152,7 @@ class Stages(Bar):
 
 def closing_table(values: dict) -> None:
     """The summary's numbers as a table on standard output, a dash for those that are missing."""
+    if _silent.get():
+        return
     shown = {k: v for k, v in values.items() if "/" in k and isinstance(v, (int, float, Missing))}
     tables.show(("", "value", "unit"), [(k, tables.number(v), unit(k)) for k, v in shown.items()], text=("unit",))

@@ -99,14 +99,25 @@ def read_image(file: Path | Encoded, size: tuple[int, int] | None, channels: Lit
             if size is not None:
                 image.draft(None, (2 * size[0], 2 * size[1]))  # decode a JPEG no larger than needed
             ImageOps.exif_transpose(image, in_place=True)
-            image = as_shown(image, stored, MODES[channels])
-            image.load()
-        if size is not None and image.size != size:
-            image = ImageOps.fit(image, size, Image.Resampling.BICUBIC)
+            return _as_pixels(image, stored, size, channels)
     except Exception as error:  # Pillow's decoders raise nearly anything on a bad file
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         reason = reason.replace(f" '{file}'", "").replace(f" {str(file)!r}", "")
         raise Unreadable(f"{file}: cannot be read as an image ({reason})") from error
+
+
+def pixels_of(image: Image.Image, size: tuple[int, int] | None, channels: Literal[1, 3]) -> np.ndarray:
+    """As `read_image`, of an image that is open, and stays as it is. Raises ValueError for pixels without a range."""
+    stored, turned = stored_mode(image), ImageOps.exif_transpose(image)
+    turned.format, turned.tag_v2 = image.format, getattr(image, "tag_v2", {})  # what Pillow's copy leaves out
+    return _as_pixels(turned, stored, size, channels)
+
+
+def _as_pixels(image: Image.Image, stored: str, size: tuple[int, int] | None, channels: Literal[1, 3]) -> np.ndarray:
+    image = as_shown(image, stored, MODES[channels])
+    image.load()
+    if size is not None and image.size != size:
+        image = ImageOps.fit(image, size, Image.Resampling.BICUBIC)
     if channels == 1:
         return np.asarray(image)[None]
     lines = np.frombuffer(image.tobytes("raw", "RGB;L"), np.uint8)  # each line's reds, greens, blues

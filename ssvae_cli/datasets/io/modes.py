@@ -33,7 +33,8 @@ def as_shown(image: Image.Image, stored: str, mode: str) -> Image.Image:
 
 def stored_mode(image: Image.Image) -> str:
     """How a file stores its pixels, in Pillow's words, as long as it is not decoded: 'RGB;16B'."""
-    arguments = image.tile[0].args if image.tile else ""
+    tile = getattr(image, "tile", ())  # an image that was made in memory has none
+    arguments = tile[0].args if tile else ""
     return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
 
 

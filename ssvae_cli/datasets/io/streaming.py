@@ -62,6 +62,10 @@ class Streamed:
         return self.source.shape
 
     @property
+    def dtype(self) -> torch.dtype:
+        return torch.from_numpy(np.empty(0, self.source.dtype)).dtype
+
+    @property
     def shape_prime(self) -> Shape | None:
         return None if self.source_prime is None else self.source_prime.shape
 

@@ -1,0 +1,154 @@
+"""Raw samples, as Python code has them, made into what a run's data gave in training; anything else is refused."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ssvae_cli.datasets.base import Shape
+from ssvae_cli.datasets.io.images import pixels_of
+from ssvae_cli.datasets.measurements import Measured, Scaling
+from ssvae_cli.device import floats
+from ssvae_cli.errors import require
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What an encoder takes.
+
+    shape: of one sample. is_bytes: uint8, as images are, and not numbers. resize: images of another size are resized
+    as the run's files were. scaling: of a table's columns, fitted in training.
+    """
+
+    shape: Shape
+    is_bytes: bool
+    resize: bool = False
+    scaling: Scaling | None = None
+
+    def __str__(self) -> str:
+        """'uint8 [N, 1, 8, 8], or [N, 8, 8], or PIL images'."""
+        kind = "uint8" if self.is_bytes else "numbers"
+        shapes = [["N", *self.shape]] + ([["N", *self._short]] if self._short else [])
+        words = [f"{kind} {_listed(shape)}" if i == 0 else _listed(shape) for i, shape in enumerate(shapes)]
+        if self._takes_images:
+            words.append("PIL images")
+        if self.scaling:
+            words.append("a DataFrame with the run's columns")
+        return ", or ".join(words)
+
+    def __call__(self, x: Any) -> Tensor:
+        """[N, *shape] on the CPU, or on the device of a tensor: uint8, or the process's floats. Raises UserError."""
+        if isinstance(x, Image.Image):
+            x = [x]
+        if isinstance(x, (list, tuple)) and any(isinstance(image, Image.Image) for image in x):
+            x = self._images(x)
+        if self.scaling:
+            return self._scaled(x)
+        x = self._fitting(as_tensor(x))
+        return x if self.is_bytes else finite_floats(x)
+
+    @property
+    def _short(self) -> Shape | None:
+        """The shape of a sample without its axis of length 1: grey images, series of one number a step."""
+        if self._takes_images and self.shape[0] == 1:
+            return self.shape[1:]
+        return self.shape[:-1] if len(self.shape) == 2 and self.shape[1] == 1 else None
+
+    @property
+    def _takes_images(self) -> bool:
+        return self.is_bytes and len(self.shape) == 3 and self.shape[0] in (1, 3)
+
+    def _images(self, images: Sequence[Any]) -> np.ndarray:
+        """PIL images -> uint8 [N, C, H, W], as the run's files were read."""
+        require(self._takes_images, f"x is a PIL image; this encoder takes {self}")
+        channels, height, width = self.shape
+        pixels = []
+        for i, image in enumerate(images):
+            wrong = f"x[{i}] is a {type(image).__name__}, and others are PIL images; give a list of one kind"
+            require(isinstance(image, Image.Image), wrong)
+            fits = self.resize or image.size == (width, height)
+            sizes = f"x[{i}] is {image.width}x{image.height} pixels; this encoder takes {width}x{height}"
+            require(fits, f"{sizes}, as its run resized no images; resize them first")
+            try:
+                pixels.append(pixels_of(image, (width, height), channels))
+            except (OSError, ValueError, SyntaxError) as error:  # Pillow's, of a file that it had only opened
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                require(False, f"x[{i}] cannot be read as an image ({reason})")
+        return np.stack(pixels)
+
+    def _fitting(self, x: Tensor) -> Tensor:
+        """x of the right type, with all its axes."""
+        taken = f"this encoder takes {self}"
+        require(x.numel() > 0, f"x is empty, {_listed(x.shape)}; {taken}")
+        hint = "; pixels in [0, 1] are given as (x * 255).round(), in uint8" if x.is_floating_point() else ""
+        got = str(x.dtype).removeprefix("torch.")
+        require(x.dtype == torch.uint8 or not self.is_bytes, f"x is {got}; {taken}{hint}")
+        if self._short and tuple(x.shape[1:]) == self._short and x.ndim > 0:
+            x = x.reshape(len(x), *self.shape)
+        shape = tuple(x.shape)
+        hint = "; one sample is given as x[None]" if shape in (self.shape, self._short) else ""
+        if x.ndim == 4 and len(self.shape) == 3 and (shape[3], *shape[1:3]) == self.shape:
+            hint = "; channels come first: transpose (0, 3, 1, 2)"
+        require(shape[1:] == self.shape and x.ndim > 0, f"x is {_listed(shape)}; {taken}{hint}")
+        return x
+
+    def _scaled(self, x: Any) -> Tensor:
+        """The run's columns of a table, scaled as in training."""
+        columns = self.scaling.columns
+        named = hasattr(x, "columns") and hasattr(x, "to_numpy")
+        if named:
+            columns, x = list(map(str, x.columns)), x.to_numpy()
+        else:
+            all_count = self.scaling.total is not None
+            require(not all_count, "x has no names of columns: the run divides by the sum of all; give a DataFrame")
+        device = x.device if isinstance(x, Tensor) else None
+        tensor = as_tensor(x) if named else self._fitting(as_tensor(x))
+        require(len(tensor) > 0, f"x is empty, {_listed(tensor.shape)}; this encoder takes {self}")
+        values = finite_floats(tensor.double()).cpu().numpy()
+        return self.scaling(Measured("x", values, columns), np.arange(len(values))).to(device)
+
+
+def as_tensor(x: Any, name: str = "x") -> Tensor:
+    """Numbers as a tensor. Raises UserError for anything else."""
+    if isinstance(x, Tensor):
+        require(not x.is_complex(), f"{name} is {x.dtype}; numbers are taken. Complex data not supported")
+        require(x.layout is torch.strided, f"{name} is a sparse tensor; give {name}.to_dense()")
+        return x.detach()
+    return torch.from_numpy(as_array(x, name))
+
+
+def as_array(x: Any, name: str) -> np.ndarray:
+    """Numbers as an array of integers, floats, or true and false. Raises UserError for anything else."""
+    if isinstance(x, Tensor):
+        x = x.detach().cpu()
+        x = x.float() if x.dtype == torch.bfloat16 else x
+    require(not hasattr(x, "toarray"), f"{name} is sparse, {type(x).__name__}; give {name}.toarray()")
+    require(not np.ma.is_masked(x), f"{name} has masked values; leave these samples out, or fill the values")
+    try:
+        array = np.asarray(x)
+        array = array.astype(np.float64) if array.dtype.kind == "O" else array
+    except (TypeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        require(False, f"{name} is no array of numbers ({reason})")
+    require(array.ndim > 0 and array.dtype.kind not in "SU", f"{name} is a {type(x).__name__}; numbers are taken")
+    complex_ = ". Complex data not supported" if array.dtype.kind == "c" else ""
+    require(array.dtype.kind in "fiub", f"{name} is {array.dtype}; numbers are taken{complex_}")
+    native = np.float64 if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
+    return np.ascontiguousarray(array, native)
+
+
+def finite_floats(x: Tensor) -> Tensor:
+    """x in the process's floats. Raises UserError for NaN, infinity and what these cannot hold."""
+    bad = int((~x.isfinite()).sum())
+    require(bad == 0, f"x has {bad} values that are NaN or infinite")
+    beyond = int((~floats(x).isfinite()).sum())
+    require(beyond == 0, f"x has {beyond} values beyond the run's floats, {torch.get_default_dtype()}; rescale them")
+    return floats(x)
+
+
+def _listed(shape: Sequence[Any]) -> str:
+    return f"[{', '.join(map(str, shape))}]"

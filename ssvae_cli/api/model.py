@@ -1,0 +1,236 @@
+"""`SSVAE`: training on arrays in scikit-learn's way, by the same configuration and the same loop as `ssvae train`."""
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from ssvae_cli.api.compose import composed
+from ssvae_cli.api.encoder import Array, TrainedEncoder, inputs_of
+from ssvae_cli.api.inputs import as_array
+from ssvae_cli.cli.claim import Claim, claim_new
+from ssvae_cli.cli.job import records
+from ssvae_cli.cli.overrides import override_name, override_value, quoted
+from ssvae_cli.datasets.base import UNLABELLED, Split
+from ssvae_cli.datasets.io.arrays import images_or_vectors
+from ssvae_cli.datasets.io.rows import Rows
+from ssvae_cli.datasets.sequences import steps
+from ssvae_cli.device import in_precision
+from ssvae_cli.errors import UserError, as_input_error, require
+from ssvae_cli.instantiate.build import build
+from ssvae_cli.instantiate.groups import conf
+from ssvae_cli.load_run import Loaded, load_run
+from ssvae_cli.pairs.base import Pairs
+from ssvae_cli.paths import literal
+from ssvae_cli.tracking.console import silence
+from ssvae_cli.tracking.missing import Missing
+from ssvae_cli.train import train
+from ssvae_cli.training.signals import Stopped
+
+DATA = "data.npz"  # in the run's folder: the arrays
+LEAST = 4  # samples: two to train on, one for validation, one for test
+
+
+class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """A self-supervised VAE on arrays: `fit` trains it, `transform` gives z, `elbo` the held-out ELBO in nats.
+
+    The data are images, [N, C, H, W] or [N, H, W], integers of 0 to 255 or floats in [0, 1], or vectors, [N, D]; with
+    the override dataset=sequences also series, [N, T, D], and videos. A tenth is held out for validation.
+
+    prior, encoder, pairs: choices as on the command line; None: what suits the data. latent_dim: the dimension of z,
+    None: the encoder's own. overrides: any others, such as "optimizer.lr=0.01" or "prior/critic=bilinear". device:
+    auto, cpu, cuda. folder: a new or empty folder for the run, which the commands read; None: nothing is kept on disk.
+    verbose: a bar while it trains. A metric is read in training only if an override names it, or evaluation.
+
+    After `fit`: `encoder_`, a TrainedEncoder (for `encoder_.features`), and `history_`, the numbers of each epoch. A
+    mistake is an InputError, a ValueError in one line. A Pipeline's labels, [N], are not used.
+    """
+
+    def __init__(
+        self,
+        *,
+        prior: str = "infonce",
+        latent_dim: int | None = None,
+        encoder: str | None = None,
+        pairs: str | None = None,
+        epochs: int = 30,
+        seed: int = 0,
+        device: str = "auto",
+        overrides: Sequence[str] = (),
+        folder: str | PathLike | None = None,
+        verbose: bool = False,
+    ):
+        self.prior, self.latent_dim, self.encoder, self.pairs = prior, latent_dim, encoder, pairs
+        self.epochs, self.seed, self.device, self.overrides = epochs, seed, device, overrides
+        self.folder, self.verbose = folder, verbose
+
+    def fit(self, X: Any, y: Any = None) -> "SSVAE":
+        """Train on X, [N, ...], whose views are made by `pairs`; or on the pairs of X and y, x', [N, ...]."""
+        with as_input_error(), contextlib.ExitStack() as stack:
+            x = self._read(X, "X")
+            x_prime = self._read_prime(y, len(x))
+            require(len(x) >= LEAST, f"X has n_samples = {len(x)}; at least {LEAST} are needed")
+            folder = self.folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="ssvae-"))
+            claim = claim_new(Path(folder).expanduser(), "folder")
+            stack.callback(claim.end)
+            sides = {"x": x} if x_prime is None else {"x": x, "x2": x_prime}
+            try:
+                self._train(claim, sides)
+            except UserError:
+                claim.withdraw()
+                raise
+            run = claim.folder
+            with in_precision("float32"), _same_random_state():
+                self.run_: Loaded = load_run(str(run), device=self.device, trust=True)
+            self.history_ = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        loaded, name = self.run_, f"SSVAE({self.prior})" if self.folder is None else str(run)
+        inputs = inputs_of(loaded.data.sample(), {})
+        self.encoder_ = TrainedEncoder(loaded.objective, loaded.pairs, loaded.config, inputs, name=name)
+        self.given_pairs_ = x_prime is not None
+        self.kinds_ = {"X": x.dtype.kind, "y": (x_prime if self.given_pairs_ else x).dtype.kind}
+        self._n_features_out = self.encoder_.latent_dim
+        if x.ndim == 2:
+            self.n_features_in_ = x.shape[1]
+        return self
+
+    def transform(self, X: Any) -> Array:
+        """z, the mean of Q(z|x), [N, latent_dim]; a tensor where X is one."""
+        check_is_fitted(self)
+        with as_input_error(), in_precision(self.run_.config.trainer.precision):
+            z = self.encoder_.z(self._as_in_training(self._read(X, "X"), "X"))
+        return z.to(X.device) if isinstance(X, Tensor) else z.numpy()
+
+    def elbo(self, X: Any, y: Any = None) -> float:
+        """The ELBO of held-out samples in nats, as `elbo/test` is read: of views of X, or of the pairs of X and y."""
+        check_is_fitted(self)
+        loaded, device = self.run_, self.encoder_.device
+        with as_input_error(), in_precision(loaded.config.trainer.precision), _same_random_state():
+            x = self._as_in_training(self._read(X, "X"), "X").to(device)
+            x_prime = self._read_prime(y, len(x))
+            require(x_prime is not None or not self.given_pairs_, "elbo needs y, x' of each pair, as fit was given it")
+            if x_prime is not None:
+                x_prime = self._as_in_training(x_prime, "y").to(device)
+            held_out = Split(x, torch.full((len(x),), UNLABELLED, device=device), x_prime)
+            pairs = loaded.pairs if self.given_pairs_ or x_prime is None else GivenPairs(loaded.pairs)
+            evaluation = build(loaded.config.evaluation, "evaluation")
+            reading = evaluation.reading(loaded.objective, pairs, replace(loaded.data, test=held_out))
+            metric = evaluation.metrics.get("elbo") or build(composed(())[0].evaluation.metrics.elbo, "elbo")
+            value = metric(reading, "test")["elbo/test"]
+            require(not isinstance(value, Missing), f"the ELBO cannot be estimated: {value}")
+        return value
+
+    def _train(self, claim: Claim, sides: dict[str, np.ndarray]) -> None:
+        """Train on the arrays, in the folder that is claimed."""
+        claim.will_make(DATA)
+        np.savez(claim.folder / DATA, **sides)
+        config, hydra = composed(self._overrides(claim.folder / DATA, paired="x2" in sides))
+        claim.store(records(config, hydra))
+        quiet = contextlib.nullcontext() if self.verbose else silence()
+        with in_precision(config.trainer.precision), _same_random_state(), quiet:
+            try:
+                train(config, claim.folder, dict(hydra.runtime.choices))
+            except Stopped:
+                raise KeyboardInterrupt from None
+
+    def _overrides(self, path: Path, *, paired: bool) -> list[str]:
+        """The parameters as overrides; those that the user gave come last, and win."""
+        dataset = "paired" if paired else self._dataset
+        kept = {"path": quoted(literal(str(path))), "test": 1, "memory_gb": 1e6}  # the one of test is never read
+        keys = {
+            "dataset": dataset,
+            **{f"dataset.{key}": value for key, value in kept.items()},
+            "prior": self.prior,
+            "encoder": self.encoder,
+            "pairs": self.pairs,
+            "encoder.latent_dim": self.latent_dim,
+            "trainer.epochs": self.epochs,
+            "trainer.device": self.device,
+            "seed": self.seed,
+        }
+        given = [*self.overrides]
+        named = {override_name(str(override)) for override in given}
+        for metric in [] if "evaluation" in named else _metrics():
+            key = f"evaluation.metrics.{metric}"
+            if not any(name.startswith(key) for name in named):
+                keys[key] = "null"
+        return [*(f"{key}={value}" for key, value in keys.items() if value is not None and key not in named), *given]
+
+    @property
+    def _dataset(self) -> str:
+        return override_value("dataset", [*map(str, self.overrides)]) or "npz"
+
+    def _read(self, x: Any, name: str) -> np.ndarray:
+        """Any array that the data set takes. Raises UserError."""
+        array = as_array(x, name)
+        require(array.ndim != 1, f"{name} is {list(array.shape)}. Reshape your data: one row is one sample, [N, D]")
+        empty = "0 sample(s)" if len(array) == 0 else "0 feature(s)"
+        require(array.size > 0, f"{name} is empty: {empty} (shape={array.shape}) while a minimum of 1 is required.")
+        self._rows(array, name)
+        return array
+
+    def _read_prime(self, y: Any, count: int) -> np.ndarray | None:
+        """x' of each pair; None for labels, which a Pipeline passes."""
+        if y is None or (y.ndim if hasattr(y, "ndim") else np.asarray(y).ndim) < 2:
+            return None
+        x_prime = self._read(y, "y")
+        require(len(x_prime) == count, f"X has {count} samples and y, x' of each pair, has {len(x_prime)}")
+        return x_prime
+
+    def _rows(self, array: np.ndarray, name: str) -> Rows:
+        """The array as the data set reads it. Raises UserError."""
+        return (steps if self._dataset == "sequences" else images_or_vectors)(name, array)
+
+    def _as_in_training(self, array: np.ndarray, name: Literal["X", "y"]) -> Tensor:
+        """An array like that of `fit`, as the data set gives it. Raises UserError for one of another shape or type."""
+        rows, data = self._rows(array, name), self.run_.data
+        known = data.shape_prime if name == "y" and self.given_pairs_ else data.shape
+        shapes = f"one sample of {name} is {list(rows.shape)}, and fit was given {list(known)}"
+        if len(rows.shape) == len(known) == 1:
+            shapes = f"{name} has {rows.shape[0]} features, but SSVAE is expecting {known[0]} features as input"
+        require(rows.shape == known, shapes)
+        kinds = {"f": "floats", "u": "integers", "i": "integers", "b": "true and false"}
+        got, fitted = kinds[array.dtype.kind], kinds[self.kinds_[name]]
+        of_pixels = rows.dtype == np.uint8
+        require(got == fitted or not of_pixels, f"{name} is {array.dtype}, and fit was given pixels as {fitted}")
+        values = np.empty((len(rows), *rows.shape), rows.dtype)
+        rows.read(range(len(rows)), values)
+        return torch.from_numpy(values)
+
+
+class GivenPairs:
+    """A run's pairs, for samples that have an x' of their own these two, without augmentation."""
+
+    def __init__(self, pairs: Pairs):
+        self.of_run = pairs
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.of_run, name)
+
+    def __call__(self, batch: Split, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        if batch.x_prime is None:
+            return self.of_run(batch, generator)
+        return tuple(self.of_run.clean(replace(batch, x=x, x_prime=None)) for x in (batch.x, batch.x_prime))
+
+
+@contextlib.contextmanager
+def _same_random_state() -> Iterator[None]:
+    """torch's random generators are afterwards as they were."""
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
+        yield
+
+
+def _metrics() -> list[str]:
+    """The names of the metrics that `ssvae train` reads by default."""
+    listed = OmegaConf.load(conf() / "evaluation" / "full.yaml").defaults
+    return [str(key).rpartition(".")[2] for entry in listed if not isinstance(entry, str) for key in entry]

@@ -1,0 +1,212 @@
+"""`ssvae.SSVAE`: scikit-learn's habits over the program's own configuration and training loop."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.utils import estimator_checks
+
+import ssvae_cli as ssvae
+from helpers import SHORT_FITS
+from helpers import ssvae as command
+from ssvae_cli.report.runs import find_runs
+
+TINY = ["encoder.backbone.hidden=[8]", "encoder.projector=[]"]
+X = np.random.default_rng(0).normal(size=(60, 4))
+X2 = X + 0.3 * np.random.default_rng(1).normal(size=(60, 4))
+
+
+def tiny(**settings) -> ssvae.SSVAE:
+    """An estimator of vectors that trains in a moment."""
+    overrides = [*TINY, *settings.pop("overrides", [])]
+    return ssvae.SSVAE(**{"epochs": 1, "latent_dim": 3, "device": "cpu"} | settings, overrides=overrides)
+
+
+@pytest.fixture(scope="module")
+def paired():
+    return tiny(epochs=2).fit(X, X2)
+
+
+# The checks of what scikit-learn's tools rely on. Left out are those of what does not apply (targets, weights, classes,
+# outliers, sparse data, array API), and those that repeat a fit on data of another layout or memory, which as_array
+# makes alike.
+CHECKS = [
+    "check_complex_data",
+    "check_do_not_raise_errors_in_init_or_set_params",
+    "check_estimator_cloneable",
+    "check_estimator_sparse_array",
+    "check_estimators_empty_data_messages",
+    "check_estimators_nan_inf",
+    "check_estimators_unfitted",
+    "check_fit1d",
+    "check_fit2d_1sample",
+    "check_get_params_invariance",
+    "check_methods_subset_invariance",
+    "check_mixin_order",
+    "check_no_attributes_set_in_init",
+    "check_parameters_default_constructible",
+    "check_set_params",
+    "check_transformer_general",
+    "check_transformer_get_feature_names_out",
+]
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_scikit_learns_own_checks_pass(name):
+    getattr(estimator_checks, name)("SSVAE", tiny(overrides=["trainer.precision=float64"]))
+
+
+def test_elbo_of_pairs_is_the_priors_formula_over_all_of_them(paired):
+    x, x_prime = (torch.from_numpy(side[:20]).float() for side in (X, X2))
+    objective, n = paired.run_.objective, 20
+    with torch.no_grad():
+        z, z_prime = objective.encoder(x).mean, objective.encoder_prime(x_prime).mean
+        table = objective.prior.critic(z, z_prime)
+        partitions = [(t.logsumexp(1) - np.log(n)).mean() for t in (table, table.T)]
+        expected = table.diagonal().mean() - sum(partitions) / 2  # Eq. 30, the mean of both directions
+    assert paired.elbo(X[:20], X2[:20]) == pytest.approx(expected.item(), abs=1e-5)
+    assert paired.elbo(X[:20], X2[:20]) > paired.elbo(X[:20], X2[19::-1])
+
+
+def test_elbo_after_a_fit_on_x_alone_reads_views_of_x_or_the_views_that_it_is_given():
+    model = tiny(epochs=5).fit(X)
+    assert model.elbo(X[:30]) == model.elbo(X[:30]) <= np.log(30)
+    assert model.elbo(X[:30], X[:30]) > model.elbo(X[:30]) > model.elbo(X[:30], X[29::-1])
+
+
+def test_a_prior_whose_elbo_contains_an_entropy_has_one_too():
+    short = [override for override in SHORT_FITS if "eq23" not in override]
+    value = tiny(prior="unstructured_normal", overrides=short).fit(X).elbo(X[:30])
+    assert isinstance(value, float) and np.isfinite(value)
+
+
+def test_the_settings_are_those_of_the_command_line_and_reach_the_run():
+    more = ["optimizer.lr=0.003", "prior/critic=bilinear", "trainer.batch_size=20"]
+    config = tiny(epochs=2, seed=5, pairs="noise", overrides=more).fit(X).run_.config
+    assert (config.encoder.latent_dim, config.trainer.epochs, config.seed) == (3, 2, 5)
+    assert (config.optimizer.lr, config.prior.critic._target_.rpartition(".")[2]) == (0.003, "Bilinear")
+    assert config.pairs._target_ == "ssvae_cli.pairs.noise.Noise" and config.dataset._target_.endswith(".npz")
+
+
+def test_a_seed_gives_the_same_fit_twice_in_one_process_and_another_seed_another():
+    model = tiny(seed=3)
+    z = model.fit(X).transform(X)
+    np.testing.assert_array_equal(model.fit(X).transform(X), z)
+    assert not np.array_equal(clone(model).set_params(seed=4).fit(X).transform(X), z)
+
+
+def test_it_takes_its_place_in_a_pipeline_and_does_not_see_the_labels():
+    labels = (X[:, 0] > 0).astype(int)
+    pipeline = make_pipeline(PCA(4), tiny(), LogisticRegression()).fit(X, labels)
+    assert pipeline.score(X, labels) > 0.5
+    other = make_pipeline(PCA(4), tiny(), LogisticRegression()).fit(X, 1 - labels)
+    np.testing.assert_array_equal(pipeline[1].transform(X), other[1].transform(X))
+    assert not pipeline[1].given_pairs_
+    assert list(pipeline[1].get_feature_names_out()) == ["ssvae0", "ssvae1", "ssvae2"]
+
+
+def test_images_are_taken_as_fit_took_them():
+    pixels = np.random.default_rng(0).random((30, 8, 8))
+    model = ssvae.SSVAE(epochs=1, latent_dim=2, device="cpu", overrides=["encoder.backbone.width=4"]).fit(pixels)
+    bytes_ = np.rint(pixels * 255).astype(np.uint8)
+    np.testing.assert_array_equal(model.transform(pixels), model.encoder_.z(bytes_))
+    assert isinstance(model.transform(torch.from_numpy(pixels)), torch.Tensor)
+    with pytest.raises(ssvae.UserError, match="X is uint8, and fit was given pixels as floats"):
+        model.transform(bytes_)
+
+
+def test_series_are_a_data_set_of_the_overrides():
+    series = np.random.default_rng(0).normal(size=(20, 12, 2))
+    model = ssvae.SSVAE(epochs=1, latent_dim=2, device="cpu", overrides=["dataset=sequences"]).fit(series)
+    assert model.transform(series[:3]).shape == (3, 2) and model.encoder_.shape == (12, 2)
+    with pytest.raises(ssvae.UserError, match=r"one sample of X is \[11, 2\], and fit was given \[12, 2\]"):
+        model.transform(series[:, 1:])
+
+
+def test_fit_leaves_hydra_torch_and_standard_output_as_they_were(capfd):
+    GlobalHydra.instance().clear()
+    tiny().fit(X)
+    assert not GlobalHydra.instance().is_initialized()
+    with initialize_config_module("ssvae_cli.conf", version_base="1.2"):
+        of_user, random = GlobalHydra.instance().hydra, torch.get_rng_state()
+        tiny(overrides=["trainer.precision=float64"]).fit(X)
+        assert GlobalHydra.instance().hydra is of_user
+        assert compose("verify") is not None
+    assert torch.equal(torch.get_rng_state(), random) and torch.get_default_dtype() == torch.float32
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_folder_keeps_a_run_that_the_commands_read(tmp_path):
+    model = tiny(folder=tmp_path / "a run").fit(X)
+    np.testing.assert_array_equal(ssvae.load(tmp_path / "a run", device="cpu").z(X), model.transform(X))
+    assert command("train", f"resume={tmp_path / 'a run'}", "trainer.epochs=2") == 0
+    (run,), _ = find_runs([tmp_path])
+    assert run.choices["dataset"] == "npz" and len(run.history) == 2 and "encoder.latent_dim=3" in run.overrides
+    with pytest.raises(ssvae.UserError, match="folder=.* is not empty"):
+        tiny(folder=tmp_path / "a run").fit(X)
+
+
+@pytest.mark.parametrize("wrong", [{"prior": "infnce"}, {"epochs": "many"}])
+def test_a_mistake_leaves_no_folder(wrong, tmp_path):
+    with pytest.raises(ssvae.UserError):
+        tiny(folder=tmp_path / "new" / "run", **wrong).fit(X)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_fitted_estimator_is_pickled_with_its_elbo(paired):
+    again = pickle.loads(pickle.dumps(paired))
+    np.testing.assert_array_equal(again.transform(X), paired.transform(X))
+    assert again.elbo(X, X2) == paired.elbo(X, X2)
+
+
+def test_before_fit_it_says_so_as_scikit_learn_does():
+    for call in (lambda: tiny().transform(X), lambda: tiny().elbo(X, X2)):
+        with pytest.raises(NotFittedError):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("settings", "data", "said"),
+    [
+        ({"prior": "infnce"}, (X,), "did you mean 'infonce'"),
+        ({"seed": -1}, (X,), "seed must be an integer of at least 0"),
+        ({"epochs": "many"}, (X,), "trainer.epochs must be an integer"),
+        ({"latent_dim": 0}, (X,), "latent_dim"),
+        ({"overrides": ["optimizer.lrr=1"]}, (X,), "did you mean 'optimizer.lr'"),
+        ({"overrides": ["-m"]}, (X,), "is no setting"),
+        ({"overrides": ["hydra.run.dir=here"]}, (X,), "is for the command line"),
+        ({"overrides": [3]}, (X,), "overrides are words"),
+        ({}, (X[:3],), "n_samples = 3"),
+        ({}, (X, X2[:5]), "X has 60 samples and y, x' of each pair, has 5"),
+        ({}, (np.full((9, 3), np.nan),), "X has 27 values that are NaN or infinite"),
+        ({}, (X.reshape(60, 2, 2) - 9,), "floats must lie in [0, 1]"),
+        ({}, (["a", "b"],), "numbers are taken"),
+    ],
+)
+def test_a_mistake_is_a_value_error_in_one_line(settings, data, said):
+    with pytest.raises(ssvae.UserError) as refused:
+        tiny(**settings).fit(*data)
+    assert said in str(refused.value) and "\n" not in str(refused.value) and isinstance(refused.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ((X[:5],), "elbo needs y"),
+        ((X[:5], X2[:5, :2]), "y has 2 features, but SSVAE is expecting 4"),
+        ((X[:5, :3], X2[:5]), "X has 3 features, but SSVAE is expecting 4 features as input"),
+        ((X[:1], X2[:1]), "the ELBO cannot be estimated"),
+    ],
+)
+def test_elbo_refuses_what_are_no_pairs_of_its_fit(data, said, paired):
+    with pytest.raises(ssvae.UserError) as refused:
+        paired.elbo(*data)
+    assert said in str(refused.value)
