@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.critics import Critic
+from ssvae_cli.distributions.spaces import Euclidean
 from ssvae_cli.estimators import DV, JS, MINE, NWJ, SMILE, TUBA, EntropyEstimator, Eq3, Interpolated, LeaveOneOut
 from ssvae_cli.estimators import InfoNCE as KWay
 from ssvae_cli.estimators.entropies import Conditionals
@@ -42,8 +43,18 @@ class Letters(Critic):
         return self.log_f[z[:, 0].long(), z_prime[:, 0].long()]
 
 
+class LetterSpace(Euclidean):
+    """Letters have no covariance that bounds their entropy."""
+
+    @staticmethod
+    def largest_entropy(z: Tensor) -> Tensor:
+        return z.new_tensor(math.inf)
+
+
 class LetterPrior(ExplicitPrior):
     """A random P over letters, or over pairs of them."""
+
+    space = LetterSpace
 
     def __init__(self, log_p: Tensor, **common):
         super().__init__(**common)
