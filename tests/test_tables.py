@@ -9,7 +9,9 @@ from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.mi import report as mi_report
 from ssvae_cli.mi.problem import Reading
 from ssvae_cli.mi.recommend import Line, Recommended
-from ssvae_cli.report import Group, Run, rows_of
+from ssvae_cli.report.comparison import estimate
+from ssvae_cli.report.tables import Cell, Column
+from ssvae_cli.report.terminal import cell_text
 from ssvae_cli.tracking import tables
 from ssvae_cli.tracking.console import Display, closing_table, duration
 from ssvae_cli.tracking.missing import Missing
@@ -23,14 +25,15 @@ def of_mi() -> None:
 
 
 def of_report() -> None:
-    group = Group("prior=infonce encoder=resnet18", [Run(None, {}, (), {"elbo/test": 1.2345}, [], {})])
-    tables.show(("setting", "runs", "elbo/test"), rows_of([group], ["elbo/test"]))
+    cell = Cell(estimate([1.2345, 1.2365]), runs=2, is_best=True)
+    text = cell_text(Column("elbo/test", (cell,), "deviation", None), cell)
+    tables.show(("setting", "seeds", "elbo/test"), [("prior=infonce encoder=resnet18", "2", text)])
 
 
 TABLES = {
     "train": (lambda: closing_table({"mi/infonce/ceiling/test": 5.9814, "kl/test": Missing("why")}), ["5.9814", "–"]),
     "mi": (of_mi, ["1.234", "0.567", "0.891", "0.123", "2.345", "4.321"]),
-    "report": (of_report, ["1.2345"]),
+    "report": (of_report, ["1.2355", "0.0014"]),
     "verify": (lambda: verify.print_table([Check("(23) (30)", "I - KL is the limit", 0.7654, 0.7655)]), ["0.7654"]),
 }
 

@@ -46,8 +46,7 @@ class Clusters(nn.Module):
 
         def of(firmness: float) -> Clusters:
             weights, means, covariances = _maximise(white, shares, firmness)
-            lowers = torch.linalg.cholesky(lower @ covariances @ lower.T)
-            return cls(train.x.shape[1], weights, means @ lower.T + mean, lowers)
+            return cls(train.x.shape[1], weights, means @ lower.T + mean, lower @ torch.linalg.cholesky(covariances))
 
         return max(map(of, FIRMNESS), key=lambda density: density(*validation).mean().nan_to_num(-math.inf).item())
 
