@@ -1,6 +1,7 @@
 """Symmetric laws of one variable at scale 1, from which sources, steps and noise are made."""
 
 import math
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import numpy as np
@@ -14,19 +15,22 @@ LEAST = 1e-12  # of a probability whose quantile is asked for
 TABLE = 2**14  # cells in which Student's distribution function is linear
 
 
-class Univariate(nn.Module):
-    """Subclasses give, elementwise and in float64: log_density, cdf, and its inverse `quantile`."""
+class Univariate(nn.Module, ABC):
+    """Elementwise and in float64."""
 
     entropy: float  # nats
 
+    @abstractmethod
     def log_density(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Nats."""
 
+    @abstractmethod
     def cdf(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+        """The distribution function."""
 
+    @abstractmethod
     def quantile(self, u: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Its inverse."""
 
 
 class Normal(Univariate):
