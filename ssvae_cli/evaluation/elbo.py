@@ -62,7 +62,7 @@ class ELBO:
         values = {f"{key}/{split}": values.get(key) for key in keys}
         if split != "test":
             return {f"elbo/{split}": elbo.value if isinstance(elbo, Enclosed) else elbo} | values
-        elbo = Enclosed(elbo, elbo, elbo, elbo) if isinstance(elbo, Missing) else elbo
+        elbo = Enclosed.lacking(elbo) if isinstance(elbo, Missing) else elbo
         reading.estimates["elbo/test"] = elbo
         return elbo.named("elbo/test") | values
 

@@ -86,7 +86,7 @@ class Eq23:
     ) -> tuple[Values, Estimate | Missing | None]:
         """All but the residual's keys, and the residual. bound: of I, by a critic; most: what I can be, and why."""
         if isinstance(explicit, Missing):
-            return at_least(bound) | dict.fromkeys(KEYS[4:8], explicit), explicit
+            return at_least(bound) | Enclosed.lacking(explicit).named("kl/test"), explicit
         values = at_least(bound)
         if bound is not None:
             information = explicit.information().within(0.0, most, why)
@@ -205,9 +205,10 @@ def normal_ratio(of_q: Joined, of_p: Joined) -> LogRatio | None:
 
 def at_least(bound: Estimate | Missing | None) -> Values:
     """The keys of I where a critic's lower bound is all there is."""
-    if not isinstance(bound, Estimate):
-        return dict.fromkeys(KEYS[:4], bound)
-    return dict(zip(KEYS[:4], (bound.value, bound.error, bound.value - Z95 * bound.error, None)))
+    information = Enclosed.lacking(bound)
+    if isinstance(bound, Estimate):
+        information = Enclosed(*bound, bound.value - Z95 * bound.error, None)
+    return information.named("mi/fresh/test")
 
 
 def raised(information: Enclosed, bound: Estimate | Missing) -> Enclosed:

@@ -53,16 +53,22 @@ class Estimate(NamedTuple):
 
 
 class Enclosed(NamedTuple):
-    """An estimate, its standard error and the ends of an interval of 95%; Missing with the reason where there is none.
+    """An estimate, its standard error and the ends of an interval of 95%; Missing with the reason where there is none,
+    None where it does not apply.
 
     An end is certified: it comes from a bound, and not from the value and its error."""
 
-    value: float | Missing
-    error: float | Missing
-    low: float | Missing
-    high: float | Missing
+    value: float | Missing | None
+    error: float | Missing | None
+    low: float | Missing | None
+    high: float | Missing | None
 
-    def named(self, key: str) -> dict[str, float | Missing]:
+    @classmethod
+    def lacking(cls, why: Missing | None) -> "Enclosed":
+        """None of the four."""
+        return cls(why, why, why, why)
+
+    def named(self, key: str) -> dict[str, float | Missing | None]:
         """The four numbers as `key`, `key/error`, `key/low` and `key/high`."""
         return dict(zip((key, f"{key}/error", f"{key}/low", f"{key}/high"), self))
 
@@ -77,7 +83,7 @@ class Enclosed(NamedTuple):
             f"it reads {self.value:.2f} nats, {'above the maximum of' if self.value > most else 'below'} "
             f"{most if self.value > most else least:g} {why}"
         )
-        return Enclosed(fault, fault, fault, fault)
+        return Enclosed.lacking(fault)
 
 
 def too_few_pairs(sizes: dict[str, int], least: int = 2) -> Missing | None:

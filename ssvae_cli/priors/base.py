@@ -1,8 +1,8 @@
-"""What a prior answers: its latent space, what has to be estimated, its ELBO in training and on held-out latents."""
+"""What a prior answers: its latent space, what has to be estimated, its ELBO in training, its samples."""
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
 import torch
@@ -12,7 +12,6 @@ from ssvae_cli.distributions.posterior import Posterior
 from ssvae_cli.distributions.spaces import SPACES, Space
 from ssvae_cli.estimators.base import Estimator
 from ssvae_cli.instantiate.build import Contract
-from ssvae_cli.scores.protocol import Scores
 
 Quantity = Literal["infonce", "mi", "energy", "entropy"]
 Sampler = Callable[[Tensor], Tensor]  # like: [B, F] -> B samples of P, their sides joined
@@ -44,13 +43,6 @@ class Encoded(NamedTuple):
     def posteriors(self) -> tuple[Posterior, ...]:
         """The posterior of each of the latents."""
         return (self.posterior,) if self.z_prime is None else (self.posterior, self.posterior_prime)
-
-
-class HeldOut(NamedTuple):
-    """The terms of the ELBO on held-out latents."""
-
-    log_ratio: Tensor  # log P(z, z') / (Q(z) Q(z')), [directions, B]; its mean is the ELBO (Eqs. 17, 20, 30)
-    scores: Sequence[Scores] = ()  # for bounds on I; empty if P has no critic
 
 
 class Prior(nn.Module, ABC):

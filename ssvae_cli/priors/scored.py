@@ -1,7 +1,7 @@
 """Priors that the scores log f(z, z') of a critic define."""
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from ssvae_cli.device import capacity
 from ssvae_cli.distributions.spaces import SPACES, SpaceName
 from ssvae_cli.errors import require
 from ssvae_cli.instantiate.types import choice_of
-from ssvae_cli.priors.base import HeldOut, Prior
+from ssvae_cli.priors.base import Prior
 from ssvae_cli.scores.fresh import FreshScores
 from ssvae_cli.scores.in_batch import Direction, by_direction, in_batch_scores
 from ssvae_cli.scores.protocol import Scores
@@ -24,6 +24,13 @@ class Views(Protocol):
 
     sources: tuple[Tensor, ...]  # fresh latents of all n sources, [n, D] each
     own: Tensor  # [B], the row of each anchor's own source
+
+
+class HeldOut(NamedTuple):
+    """The terms of the ELBO on held-out latents."""
+
+    log_ratio: Tensor  # log P(z, z') / (Q(z) Q(z')), [directions, B]; its mean is the ELBO (Eqs. 17, 20, 30)
+    scores: Sequence[Scores]  # for bounds on I
 
 
 class ScorePrior(Prior):
