@@ -6,6 +6,7 @@
 3. The whole configuration is compared; a few keys may change.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -19,6 +20,8 @@ from ssvae_cli.evaluation.evaluation import Evaluation
 from ssvae_cli.optimizers import Optimization
 from ssvae_cli.tracking.tracker import Tracker
 from ssvae_cli.training import checkpoint
+from ssvae_cli.training.collapse import CollapseWatch
+from ssvae_cli.training.signals import Stopped
 
 SMALL = ["trainer.epochs=3", "trainer.eval_every=3"]  # of 3 steps each
 STATEFUL = {
@@ -108,6 +111,19 @@ def test_a_signal_saves_and_leaves_with_its_exit_code(number, code, tmp_path, mo
     assert checkpoint.load(tmp_path / "run")["step"] == 2
     said = f"ssvae: stopped by {number.name}; ssvae train resume={tmp_path}/run goes on"
     assert capfd.readouterr().err.splitlines()[-1] == said
+
+
+@pytest.mark.parametrize("lost", [ImportError("initialization failed"), None], ids=["another error", "swallowed"])
+def test_sigterm_inside_an_extensions_import_stops_the_command_all_the_same(lost, tmp_path, monkeypatch, capfd):
+    def initialise(*given):
+        with contextlib.suppress(Stopped):  # as C code may
+            os.kill(os.getpid(), signal.SIGTERM)
+        if lost:
+            raise lost
+
+    monkeypatch.setattr(CollapseWatch, "__init__", initialise)
+    assert ssvae("train", *SMALL, "trainer.device=cpu", f"hydra.run.dir={tmp_path}/run") == 143
+    assert capfd.readouterr().err.splitlines()[-1].startswith("ssvae: stopped by SIGTERM")
 
 
 def test_a_longer_run_goes_on_from_the_shorter_and_can_itself_be_resumed(run):

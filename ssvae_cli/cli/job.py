@@ -21,7 +21,7 @@ from ssvae_cli.errors import PartError, UserError, cause_of, require, require_se
 from ssvae_cli.instantiate.trust import refuse_untrusted
 from ssvae_cli.paths import shell_command, typed
 from ssvae_cli.run_folder import CHECKPOINT, Job, has_ended, is_finished
-from ssvae_cli.training.signals import Stopped
+from ssvae_cli.training.signals import Stopped, leave
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,11 @@ def call(target: str, config: DictConfig, folder: Path, hydra: DictConfig, resum
 
     resume: what resumes it once it is stopped, or None."""
     try:
-        pkgutil.resolve_name(target)(config, folder, dict(hydra.runtime.choices))
+        try:
+            pkgutil.resolve_name(target)(config, folder, dict(hydra.runtime.choices))
+        except Exception:
+            leave.again()
+            raise
     except (Stopped, KeyboardInterrupt) as stopped:
         number = stopped.number if isinstance(stopped, Stopped) else signal.SIGINT
         again = resume()

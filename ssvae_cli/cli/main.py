@@ -59,6 +59,9 @@ def main() -> None:
     try:
         try:
             run(sys.argv[1:])
+        except Exception:
+            leave.again()
+            raise
         finally:
             sys.stdout.flush()  # here, where a reader that has gone is noticed
     except BrokenPipeError:
@@ -76,6 +79,7 @@ def main() -> None:
         sys.exit(2)
     finally:
         signal.signal(signal.SIGTERM, before)
+        leave.asked = None
 
 
 def run(arguments: list[str]) -> None:

@@ -17,9 +17,26 @@ class Stopped(BaseException):
         self.number, self.exit_code = number, 128 + number
 
 
-def leave(number: int, frame=None) -> None:
-    """A signal handler for when there is nothing to save."""
-    raise Stopped(number)
+class Leave:
+    """The handler for when there is nothing to save: it stops at once.
+
+    What a handler raises inside C code can be lost there, or come out as another error: an extension that was being
+    imported then "failed to initialise". So the number is kept in `asked`, and `again` raises anew."""
+
+    def __init__(self):
+        self.asked: int | None = None
+
+    def __call__(self, number: int, frame=None) -> None:
+        self.asked = number
+        raise Stopped(number)
+
+    def again(self) -> None:
+        """Raise Stopped if a signal has come."""
+        if self.asked is not None:
+            raise Stopped(self.asked) from None
+
+
+leave = Leave()
 
 
 class SafePoint:
@@ -29,6 +46,7 @@ class SafePoint:
         self.asked: int | None = None
 
     def __enter__(self) -> "SafePoint":
+        leave.again()
         here = threading.current_thread() is threading.main_thread()  # Python delivers signals to no other
         self._before = {number: signal.signal(number, self._note) for number in SIGNALS if here}
         return self
