@@ -22,6 +22,7 @@ from ssvae_cli.files import write_json
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.objective import make_objective
 from ssvae_cli.pairs.base import make_pairs
+from ssvae_cli.threads import described as threads
 from ssvae_cli.tracking.console import Stages
 from ssvae_cli.tracking.tables import output
 from ssvae_cli.tracking.tables import show as show_table
@@ -91,7 +92,7 @@ def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         "memory/peak_gib": peak(device) / 2**30,
         "matrix_rate/share": share_of_matrix_rate(limit, medians["limit"], device) if on_gpu else None,
         "batch_size": batch_size,
-        "device": torch.cuda.get_device_name(device) if on_gpu else f"cpu, {torch.get_num_threads()} threads",
+        "device": torch.cuda.get_device_name(device) if on_gpu else f"cpu, {threads(torch.get_num_threads())}",
         "torch": torch.__version__,
     }
     write_json(run / "bench.json", values)

@@ -35,6 +35,7 @@ from ssvae_cli.objective import Objective, make_objective
 from ssvae_cli.pairs.base import make_pairs
 from ssvae_cli.paths import shell_command, typed
 from ssvae_cli.run_folder import CHECKPOINT, SPLIT, flatten
+from ssvae_cli.threads import described as threads
 from ssvae_cli.tracking.console import Display, Stages, closing_table
 from ssvae_cli.tracking.tracker import Tracker
 from ssvae_cli.training.checkpoint import resolved_yaml
@@ -81,6 +82,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         "shapes": pairs.shapes(data),
         "data": data.fingerprint(),
         "fitted": data.fitted,
+        "threads": torch.get_num_threads(),
     }
     state = TrainState(run, objective=objective, optimization=optimization, seed=cfg.seed, device=device, stored=stored)
     forward = Forward(objective, pairs, state.noise, compile=trainer.compile)
@@ -98,8 +100,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         sizes = ", ".join(f"{len(split)} {name}" for name, split in data.splits.items())
         count = sum(p.numel() for p in objective.parameters())
         log.info("run: %s", run)
-        start = (device_name(device), sizes, f"{count:,}", steps_per_epoch)
-        log.info("%s; samples: %s; %s parameters; %d steps an epoch", *start)
+        start = (device_name(device), threads(torch.get_num_threads()), sizes, f"{count:,}", steps_per_epoch)
+        log.info("%s, %s; samples: %s; %s parameters; %d steps an epoch", *start)
         log.info("%s", shell_command("tensorboard", "--logdir", typed(run)))
 
     def check_finite() -> None:

@@ -2,10 +2,11 @@ import json
 import os
 import shutil
 
-# Parallel tests have a thread each. Set before torch counts its threads; subprocesses inherit it.
-os.environ["OMP_NUM_THREADS"] = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
+from ssvae_cli.threads import usable_cores
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the core to the other tests
+# Parallel tests share the cores. Set before torch is loaded; subprocesses inherit it.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores() // int(os.getenv("PYTEST_XDIST_WORKER_COUNT", "1")) or 1))
 
 import pytest
 import torch

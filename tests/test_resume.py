@@ -194,3 +194,13 @@ def test_a_checkpoint_of_another_kind_of_model_is_refused_with_a_line(run, capfd
     state["objective"].popitem()
     checkpoint.save(run, state)
     assert "does not fit" in refused(capfd, "train", f"resume={run}", "trainer.epochs=2")
+
+
+def test_a_run_that_goes_on_with_another_number_of_threads_says_so(run):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(before + 1)
+        assert ssvae("train", f"resume={run}", "trainer.epochs=2") == 0
+    finally:
+        torch.set_num_threads(before)
+    assert f"begun with {before} threads, goes on with {before + 1}" in (run / "train.log").read_text()

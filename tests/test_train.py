@@ -5,11 +5,13 @@ import json
 import math
 
 import pytest
+import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from helpers import ssvae, train
 from ssvae_cli import train as module
+from ssvae_cli.threads import described
 
 SUMMARY = set(
     """
@@ -137,7 +139,8 @@ def test_the_hparams_table_is_left_to_tensorboard_which_joins_the_keys_of_all_ru
 
 def test_a_run_begins_with_a_line_of_what_it_is(run):
     log = (run / "train.log").read_text()
-    assert "cpu; samples: 1200 train, 200 validation, 397 test; 67,880 parameters; 3 steps an epoch" in log
+    assert f"cpu, {described(torch.get_num_threads())}; samples: 1200 train, 200 validation, 397 test; " in log
+    assert "; 67,880 parameters; 3 steps an epoch" in log
     assert f"tensorboard --logdir {run}" in log and "reading test 1/6  elbo" in log
 
 

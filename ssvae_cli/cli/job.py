@@ -21,6 +21,7 @@ from ssvae_cli.errors import PartError, UserError, cause_of, require, require_se
 from ssvae_cli.instantiate.trust import refuse_untrusted
 from ssvae_cli.paths import shell_command, typed
 from ssvae_cli.run_folder import CHECKPOINT, Job, has_ended, is_finished
+from ssvae_cli.threads import set_count, set_wait
 from ssvae_cli.training.signals import Stopped, leave
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ def start(command: str, target: str, config: DictConfig) -> float | None:
 
     No Exception leaves it: Hydra would print it in its own way, and end the sweep."""
     hydra = HydraConfig.get()
+    set_wait()
+    set_count(allotted=hydra.launcher.get("cpus_per_task"))
     if hydra.mode is RunMode.MULTIRUN:
         return start_job(command, target, config, hydra)
     folder = Path(hydra.runtime.output_dir)

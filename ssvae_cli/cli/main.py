@@ -11,13 +11,14 @@ from collections.abc import Callable
 from ssvae_cli import __version__
 from ssvae_cli.cli.help import groups, keys
 from ssvae_cli.cli.hydra_errors import one_line
-from ssvae_cli.cli.overrides import overrides_of, plain_path
+from ssvae_cli.cli.overrides import override_value, overrides_of, plain_path
 from ssvae_cli.cli.resume import resume_overrides, sweep_overrides
 from ssvae_cli.cli.streams import open_streams
 from ssvae_cli.cli.suggestions import refuse_unknown_options
 from ssvae_cli.cli.suiting import suiting_overrides
 from ssvae_cli.distributed.launch import wait_for_rank_zero, worker_overrides
 from ssvae_cli.errors import PartError, UserError, allowed, cause_of, require
+from ssvae_cli.threads import set_count, set_wait
 from ssvae_cli.training.signals import Stopped, leave
 
 # A command: its configuration is conf/<name>.yaml, its job a function of (config, folder, choices).
@@ -112,6 +113,9 @@ def hydra_main(command: str, words: list[str]) -> None:
 
     refuse_unknown_options(command, words)
     overrides = overrides_of(command, words)
+    set_wait()
+    if not ({"-m", "--multirun"} & set(overrides) or override_value("sweep.resume", overrides)):
+        set_count()  # of a sweep each job sets its own: a launcher's processes share the cores
     for resolver in (groups, keys):  # of hydra.help
         OmegaConf.register_new_resolver(f"ssvae.{resolver.__name__}", resolver, replace=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that exceptions come here instead of being printed there

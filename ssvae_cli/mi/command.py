@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 import numpy as np
+import torch
 from omegaconf import DictConfig
 
 from ssvae_cli.errors import allowed, require
@@ -25,6 +26,7 @@ from ssvae_cli.mi.problem import Method, Problem
 from ssvae_cli.mi.recommend import Line, Recommended, conditional, recommend
 from ssvae_cli.mi.splits import Split
 from ssvae_cli.mi.tasks import Sample
+from ssvae_cli.threads import described as threads
 from ssvae_cli.tracking.console import Stages
 from ssvae_cli.tracking.missing import plain
 
@@ -70,7 +72,8 @@ def introduce(sample: Sample, source: str) -> None:
     known = "" if sample.exact is None else f", I is {sample.exact:.3f} nats"
     given = "" if sample.z is None else f", given z {list(sample.z.shape[1:])}"
     shapes = f"x {list(sample.x.shape[1:])}, y {list(sample.y.shape[1:])}{given}"
-    log.info("%s%s: %d pairs, %s", source, known, len(sample.x), shapes)
+    start = (source, known, len(sample.x), shapes, threads(torch.get_num_threads()))
+    log.info("%s%s: %d pairs, %s; %s", *start)
 
 
 def estimate(

@@ -1,5 +1,6 @@
 """How far a run has come, and all that it takes to go on from there to the same numbers."""
 
+import logging
 from pathlib import Path
 
 import torch
@@ -8,6 +9,8 @@ from torch import Tensor
 from ssvae_cli.objective import Objective
 from ssvae_cli.optimizers import Optimization
 from ssvae_cli.training import checkpoint
+
+log = logging.getLogger(__name__)
 
 
 class TrainState:
@@ -74,6 +77,9 @@ class TrainState:
         one that does not fit."""
         state = checkpoint.load(run)
         checkpoint.refuse_other_data(run, state.get("data"), self.stored["data"])
+        before, now = state.get("threads"), self.stored["threads"]
+        if self.device.type == "cpu" and before != now:
+            log.info("begun with %s threads, goes on with %s: sums round differently from here on", before, now)
         with checkpoint.fitting(run):
             self.objective.load_state_dict(state["objective"])
             self.optimization.optimizer.load_state_dict(state["optimizer"])
