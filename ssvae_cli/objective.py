@@ -86,6 +86,21 @@ class Objective(nn.Module):
         """The ELBO of a batch of pairs in nats, []; the loss is its negative."""
         return self.elbo(self.encode(x, x_prime, generator), unit)
 
+    def after_step(self, done: float) -> None:
+        """What follows a step of the optimizer: a target encoder moves. done: the share of all steps that are done."""
+        if hasattr(self.encoder_prime, "follow"):
+            self.encoder_prime.follow(done)
+
+    @property
+    def estimates_elbo(self) -> bool:
+        """Whether what training maximises estimates the ELBO."""
+        return self.estimator is None or self.estimator.estimates_elbo
+
+    def notes(self) -> list[str]:
+        """What the log says of it at the start."""
+        what = f"estimator={getattr(self.estimator, 'name', '')} estimates no ELBO in training, which maximises"
+        return [] if self.estimates_elbo else [f"{what} objective/train; elbo/test is read afterwards"]
+
     @property
     def is_stochastic(self) -> bool:
         """Whether Q(z|x) or Q(z'|x') is a density and not a delta."""
@@ -117,6 +132,9 @@ def require_match(encoders: dict[str, nn.Module], prior: Prior, estimator: Estim
     fault = f"estimator={name} needs a stochastic posterior, and that of {delta} is a delta"
     remedy = ", ".join(f"posterior={name}" for name in with_density(prior.space)) or "none on this space"
     require(delta is None or not estimator.needs_density, f"{fault}; allowed: {remedy}")
+    target = getattr(encoders["encoder_prime"], "is_target", False)
+    fault = f"estimator={name} needs a g' without a gradient, or a constant z is the maximum"
+    require(target or not estimator.needs_target, f"{fault}; allowed: encoder_prime=ema, encoder_prime=detached")
 
 
 def serves(prior: Prior, estimator: type[Estimator]) -> bool:
@@ -156,7 +174,7 @@ def make_objective(cfg: DictConfig, shape: Shape, shape_prime: Shape) -> Objecti
     if prime is not None:
         if isinstance(prime, DictConfig):
             prime = OmegaConf.masked_copy(prime, [key for key in prime if key != "latent_dim"])
-        prime = build(prime, "encoder_prime", ENCODER, shape=shape_prime, latent_dim=dim, **of_z)
+        prime = build(prime, "encoder_prime", ENCODER, shape=shape_prime, latent_dim=dim, online=encoder, **of_z)
     return Objective(
         encoder=encoder,
         encoder_prime=prime,

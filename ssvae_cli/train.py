@@ -91,7 +91,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         state.load(Path(cfg.resume))
         log.info("resumed %s after epoch %d and %d steps of the next", run, state.epoch, state.step)
     exploitation = ExploitationWatch(objective, samples=len(data.train), information=pairs.mi(data))
-    for note in (*data.notes, *trainer.notes(batch_size), *exploitation.notes):
+    for note in (*data.notes, *trainer.notes(batch_size), *objective.notes(), *exploitation.notes):
         log.info("%s", note)
     kept_bytes = state.metrics_bytes if is_rank_zero() else 0  # the others begin a folder of their own
     tracker = Tracker(run, kept_bytes=kept_bytes, meanings=meanings(objective))
@@ -118,7 +118,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         save()  # from here on the run can be resumed
     collapse = CollapseWatch(cfg.encoder.latent_dim, trainer.epochs * steps_per_epoch)
     done = state.epoch * steps_per_epoch + state.step
-    display = Display(trainer.epochs, steps_per_epoch, done=done, batch_size=batch_size)
+    maximised = "elbo/train" if objective.estimates_elbo else "objective/train"
+    display = Display(trainer.epochs, steps_per_epoch, done=done, batch_size=batch_size, maximised=maximised)
     with SafePoint() as safe, display:
         for epoch in range(state.epoch, trainer.epochs):
             began = time.perf_counter()
@@ -139,6 +140,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
                     (-elbo).backward()
                     average_gradients(optimization.parameters)
                     norm = optimization.step(step)
+                    objective.after_step((step + 1) / (trainer.epochs * steps_per_epoch))
 
                     nan_guard.gradient(norm)
                     if (epoch, state.step) == started:
@@ -149,14 +151,15 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
                         display.step((state.total / state.step).item())
                     else:
                         display.step()
-            values = {"elbo/train": (state.total / steps_per_epoch).item(), "gradient/norm": norm.item()}
+            values = {"elbo/train": None, maximised: (state.total / steps_per_epoch).item()}
+            values["gradient/norm"] = norm.item()
             state.train_s += time.perf_counter() - began
             state.end_epoch()
             if not is_rank_zero():
                 continue  # rank zero evaluates, logs and saves
             values["optimizer/lr"] = optimization.rate((epoch + 1) * steps_per_epoch - 1)
             values |= described("prior", objective.prior.described())
-            exploitation.look(values["elbo/train"])
+            exploitation.look(values[maximised])
             if (epoch + 1) % trainer.eval_every == 0 or epoch + 1 == trainer.epochs:
                 reading = evaluation.reading(objective, pairs, data, untrained)
                 values |= evaluation(reading, "validation")
@@ -226,7 +229,9 @@ def meanings(objective: Objective) -> dict[str, str]:
     of_bounds = {f"mi/{b.name}/{split}": meaning(b) for b in BOUNDS for split in splits}
     of_rank = {f"geometry/rank/{split}": "effective rank of centred z (Roy & Vetterli 2007)" for split in splits}
     estimator = objective.estimator
-    return of_bounds | of_rank | ({"elbo/train": f"{estimator.name}: {meaning(estimator)}"} if estimator else {})
+    return of_bounds | of_rank | (
+        {f"{of}/train": f"{estimator.name}: {meaning(estimator)}" for of in ("elbo", "objective")} if estimator else {}
+    )
 
 
 def hyperparameters(cfg: DictConfig, choices: dict[str, str], batch_size: int) -> dict:

@@ -120,6 +120,14 @@ class Sphere:
         return z.new_tensor(log_area(z.shape[1]))
 
     @staticmethod
+    def entropy_of_moments(z: Tensor) -> Tensor:
+        """log area + 1/2 log det(D M), M = E z z^T of the samples, less its bias if they are uniform: that of D - 1
+        normal dimensions about a known mean, to first order in 1/N. No variable of these moments has a larger one."""
+        count, dim = z.shape
+        _, log_volume = _factor(z.T @ z * (dim / count))
+        return log_area(dim) + log_volume - logdet_bias(count + 1, dim - 1)
+
+    @staticmethod
     def unbounded(z: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """u = r z, r independent of z and distributed as chi with D degrees of freedom: uniform z make u normal.
         log Q(u) = log Q(z) + log chi_D(r) - (D - 1) log r."""

@@ -3,12 +3,14 @@
 from ssvae_cli.estimators.base import EntropyEstimator, Estimator, ScoreEstimator
 from ssvae_cli.estimators.classifier import Classifier, Telescoping
 from ssvae_cli.estimators.donsker_varadhan import DV, MINE, SMILE
-from ssvae_cli.estimators.entropies import KDE, KNN, Aggregate, LogDet
+from ssvae_cli.estimators.entropies import KNN, Aggregate, Conditionals, LogDet
 from ssvae_cli.estimators.infonce import Eq3, InfoNCE, LeaveOneOut, Queue
+from ssvae_cli.estimators.kernel_density import KDE
 from ssvae_cli.estimators.nwj import JS, NWJ, TUBA, Interpolated
+from ssvae_cli.estimators.regularisers import Hinges, Sliced, StopGrad
 
 __all__ = [
-    "Aggregate", "Classifier", "DV", "EntropyEstimator", "Eq3", "Estimator", "InfoNCE",
-    "Interpolated", "JS", "KDE", "KNN", "LeaveOneOut", "LogDet", "MINE", "NWJ", "Queue", "SMILE",
-    "ScoreEstimator", "TUBA", "Telescoping",
+    "Aggregate", "Classifier", "Conditionals", "DV", "EntropyEstimator", "Eq3", "Estimator", "Hinges",
+    "InfoNCE", "Interpolated", "JS", "KDE", "KNN", "LeaveOneOut", "LogDet", "MINE", "NWJ", "Queue",
+    "SMILE", "ScoreEstimator", "Sliced", "StopGrad", "TUBA", "Telescoping",
 ]  # fmt: skip

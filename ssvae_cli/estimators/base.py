@@ -26,6 +26,8 @@ class Estimator(nn.Module, ABC):
     spaces = frozenset(SPACES)  # of latents that it can serve
     needs_density = False  # whether a posterior without a density, a delta, is refused
     needs_partner = False  # whether a prior of a single latent is refused
+    needs_target = False  # whether a g' through which gradients flow is refused
+    estimates_elbo = True  # whether the value that training reports is an estimate of an ELBO
 
 
 class ScoreEstimator(Estimator):

@@ -6,22 +6,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssvae_cli.distributions.spaces import Euclidean, log_area
-from ssvae_cli.distributions.von_mises_fisher import log_normaliser
+from ssvae_cli.distributions.spaces import Euclidean, Sphere, log_area
 from ssvae_cli.errors import require, require_at_least
 from ssvae_cli.estimators.base import EntropyEstimator
 
 
 class LogDet(EntropyEstimator):
-    """H(z) = 1/2 log det(2 pi e Sigma), Sigma the batch's covariance, less the known bias on normal data.
-    Relation to I: none. Relation to the ELBO: biased up (a normal has the largest entropy of its covariance), exact if
-    z is normal. No ceiling; low variance if B >> D. Source: Cover & Thomas, thm 8.6.5; Ahmed & Gokhale 1989 (bias)."""
+    """H(z) = 1/2 log det(2 pi e Sigma), Sigma the batch's covariance, less the known bias on normal data; on the sphere
+    log area + 1/2 log det(D M), M = E z z^T, less the bias on uniform data.
+
+    Relation to I: none. Relation to the ELBO: biased up (a normal has the largest entropy of its covariance; on the
+    sphere by Jensen, an angular central Gaussian of second moments M has a cross-entropy with z of at most this), exact
+    if z is normal, or uniform on the sphere. Ceiling: none; log area on the sphere. Low variance if B >> D.
+    Source: Cover & Thomas, thm 8.6.5; Ahmed & Gokhale 1989 (bias); Tyler 1987 (the density on the sphere).
+    """
 
     name = "logdet"
-    spaces = frozenset({"euclidean"})
+    spaces = frozenset({"euclidean", "sphere"})
 
     def forward(self, z, *, posterior, space, side, mixture=None):
-        return Euclidean.largest_entropy(z)
+        return Euclidean.largest_entropy(z) if space.name == "euclidean" else Sphere.entropy_of_moments(z)
 
 
 class Aggregate(EntropyEstimator):
@@ -59,65 +63,42 @@ class Conditionals(EntropyEstimator):
         return torch.minimum(-mixture().mean(), space.largest_entropy(z))
 
 
-class KDE(EntropyEstimator):
-    """H(z) = -E log 1/(B-1) sum_{j != i} k(z_i, z_j), each sample left out of its own density.
-
-    k: a normal kernel of variance B^(-2/(D+4)) in coordinates of covariance I (Scott 1992); on the sphere a von
-    Mises-Fisher kernel of that width relative to the samples' own. Relation to I: none. Relation to the ELBO: biased
-    up, by much in many dimensions, where the kernel is too wide for the data. No ceiling; moderate variance.
-    Source: Joe 1989 (the resubstitution estimate, leaving one out).
-    """
-
-    name = "kde"
-
-    def forward(self, z, *, posterior, space, side, mixture=None):
-        count, dim = z.shape
-        if space.name == "sphere":  # Scott's factor times the samples' variance along each of the D - 1 tangents
-            variance = (1 - z.detach().mean(0).square().sum()).clamp_min(1e-6) / (dim - 1)
-            kappa = count ** (2 / (dim + 3)) / variance
-            return -_leave_one_out(kappa * z @ z.T + log_normaliser(kappa, dim))
-        u, log_jacobian = Euclidean.standardiser(z)(z)
-        variance = count ** (-2 / (dim + 4))
-        kernel = -0.5 * torch.cdist(u, u).square() / variance - 0.5 * dim * math.log(2 * math.pi * variance)
-        return -_leave_one_out(kernel) - log_jacobian.mean()
-
-
-def _leave_one_out(kernel: Tensor) -> Tensor:
-    """E log 1/(B-1) sum_{j != i} k_ij, []."""
-    itself = torch.eye(len(kernel), dtype=torch.bool, device=kernel.device)
-    return kernel.masked_fill(itself, -math.inf).logsumexp(1).mean() - math.log(len(kernel) - 1)
-
-
 class KNN(EntropyEstimator):
     """H(z) = digamma(B) - digamma(k) + E log volume of the ball that reaches the k-th neighbour of z_i.
 
-    In coordinates of covariance I; on the sphere the ball is a cap. Relation to I: none. Relation to the ELBO: an
-    estimate, unbiased if the density is constant within the ball; biased up in many dimensions, where the k-th
-    neighbour is far. No ceiling; variance falls as k grows. Source: Kozachenko & Leonenko 1987.
+    In coordinates of covariance I; on the sphere the ball is a cap. tail: the share of the samples, those whose k-th
+    neighbour is farthest, that E leaves out. Relation to I: none. Relation to the ELBO: an estimate, unbiased if the
+    density is constant within the ball; biased up in many dimensions, where the k-th neighbour is far; down with a
+    tail, by the mean of all log volumes less that of those kept. No ceiling; variance falls as k and tail grow.
+    Source: Kozachenko & Leonenko 1987.
     """
 
     name = "knn"
 
-    def __init__(self, *, k: int):
+    def __init__(self, *, k: int, tail: float = 0.0):
         super().__init__()
         require_at_least(1, k=k)
-        self.k = k
+        require(0 <= tail < 1, f"tail must be a share in [0, 1), got {tail}")
+        self.k, self.tail = k, tail
 
     def forward(self, z, *, posterior, space, side, mixture=None):
         count, dim = z.shape
         require(self.k < count, f"k must be below the batch's {count} samples, got {self.k}")
         uniform = (torch.digamma(z.new_tensor(float(count))) - torch.digamma(z.new_tensor(float(self.k)))).item()
         if space.name == "sphere":
-            return uniform + _log_cap(2 * torch.asin((self._distance(z) / 2).clamp_max(1 - 1e-6)), dim).mean()
+            return uniform + _log_cap(2 * torch.asin((self._distances(z) / 2).clamp_max(1 - 1e-6)), dim).mean()
         u, log_jacobian = Euclidean.standardiser(z)(z)
         log_unit_ball = 0.5 * dim * math.log(math.pi) - math.lgamma(0.5 * dim + 1)
-        return uniform + log_unit_ball + dim * self._distance(u).log().mean() - log_jacobian.mean()
+        return uniform + log_unit_ball + dim * self._distances(u).log().mean() - log_jacobian.mean()
 
-    def _distance(self, u: Tensor) -> Tensor:
-        """From each sample to its k-th neighbour, [B]; differentiable, and above 0 even for equal samples."""
+    def _distances(self, u: Tensor) -> Tensor:
+        """From each sample to its k-th neighbour, without the largest, [B - tail B]; differentiable, and above 0 even
+        for equal samples."""
         with torch.no_grad():
             nearest = torch.cdist(u, u).fill_diagonal_(math.inf).kthvalue(self.k, dim=1).indices
-        return ((u - u[nearest]).square().sum(1) + 1e-12).sqrt()
+        distances = ((u - u[nearest]).square().sum(1) + 1e-12).sqrt()
+        kept = len(u) - math.floor(self.tail * len(u))
+        return distances if kept == len(u) else distances.sort().values[:kept]
 
 
 def _log_cap(angle: Tensor, dim: int) -> Tensor:

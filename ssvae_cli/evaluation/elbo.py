@@ -68,6 +68,8 @@ class ELBO:
 
     def _of_estimator(self, reading: Reading, split: str) -> float | Missing:
         """The ELBO of the training estimator, a chunk at a time; Missing where the estimator refuses so few rows."""
+        if not reading.objective.estimates_elbo:
+            return Missing(f"estimator={reading.objective.estimator.name} estimates no ELBO")
         data = reading.data.splits[split]
         chunks = [encoded for encoded, _ in reading.encoded(data, reading.generator())]
         try:

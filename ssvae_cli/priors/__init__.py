@@ -1,7 +1,7 @@
 """Priors P(z, z'): the scientific choice. One family per file; `base` says what a prior must answer."""
 
 from ssvae_cli.priors.base import Encoded, NoSamples, Prior
-from ssvae_cli.priors.conditional import Laplace, Student
+from ssvae_cli.priors.conditional import Laplace, Normal, Student
 from ssvae_cli.priors.energy import Energy
 from ssvae_cli.priors.explicit import ExplicitPrior
 from ssvae_cli.priors.gaussian import Gaussian
@@ -16,6 +16,6 @@ from ssvae_cli.priors.vmf import VMF
 
 __all__ = [
     "Encoded", "Energy", "ExplicitPrior", "Gaussian", "InfoNCE", "Laplace",
-    "LinearDynamics", "MI", "Mixture", "NoSamples", "Prior", "ScorePrior", "SharedLatent",
+    "LinearDynamics", "MI", "Mixture", "NoSamples", "Normal", "Prior", "ScorePrior", "SharedLatent",
     "Student", "UnstructuredLaplace", "UnstructuredNormal", "UnstructuredSphere", "VMF",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Priors that centre z' at z, each dimension apart: Laplace and Student steps, in R^D or in the unit box."""
+"""Priors that centre z' at z, each dimension apart: normal, Laplace and Student steps, in R^D or in the unit box."""
 
 import math
 from typing import Literal
@@ -58,6 +58,19 @@ class Conditional(ExplicitPrior):
         while self.space.name == "box" and (outside := (z_prime < 0) | (z_prime > 1)).any():
             z_prime = torch.where(outside, z + self.scale * self.draw(z, generator), z_prime)
         return z_prime
+
+
+class Normal(Conditional):
+    """P(z'|z) = N(z, diag(scale)^2): slow features, and the squared distance of a pair (Bardes et al. 2022)."""
+
+    def log_step(self, step):
+        return -0.5 * step**2 - 0.5 * math.log(2 * math.pi)
+
+    def log_mass(self, below, above):
+        return torch.log(0.5 * (torch.erf(below / math.sqrt(2)) + torch.erf(above / math.sqrt(2))))
+
+    def draw(self, like, generator):
+        return SPACES["euclidean"].sample(like, generator)
 
 
 class Laplace(Conditional):

@@ -101,7 +101,7 @@ class ExplicitPrior(Prior):
     def elbo(self, estimator, encoded):
         encoded = all_gather_encoded(encoded)
         value = self.log_density(encoded.latents).mean()
-        for side in self.estimated:
+        for side in self.estimated if estimator.estimates_elbo else range(self.views):
             mixture = lambda side=side: self.log_mixture(encoded.latents, side)
             z, posterior = encoded.latents[side], encoded.posteriors[side]
             value = value + estimator(z, posterior=posterior, space=self.space, side=side, mixture=mixture)

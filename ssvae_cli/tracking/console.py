@@ -64,7 +64,7 @@ class Bar:
 
 
 class Display(Bar):
-    """Training steps, with the ELBO, images per second and the time left; without a terminal a line a minute."""
+    """Training steps, with what is maximised, images per second and the time left; without a terminal a line a minute."""
 
     def __init__(
         self,
@@ -73,14 +73,15 @@ class Display(Bar):
         *,
         done: int,
         batch_size: int,
+        maximised: str = "elbo/train",
         clock: Callable[[], float] = time.monotonic,
     ):
-        """done: steps, of an earlier process. clock: seconds."""
+        """done: steps, of an earlier process. maximised: the name of the number that is. clock: seconds."""
         super().__init__("step", epochs * steps_per_epoch, done)
         self._epochs, self._steps, self._batch_size, self._clock = epochs, max(1, steps_per_epoch), batch_size, clock
         self._done = self._before = done
         self._began = self._told = clock()
-        self._elbo: float | None = None
+        self._maximised, self._value = maximised, None
         self._values: dict[str, float] = {}
 
     def first_step(self, seconds: float, *, compiled: bool) -> None:
@@ -89,15 +90,15 @@ class Display(Bar):
             log.info("first step after %.1f s, compilation included", seconds)
         self._began, self._before = self._clock(), self._done
 
-    def step(self, elbo: float | None = None) -> None:
-        """A step is done; elbo: the mean of the epoch so far, where it was read from the device."""
+    def step(self, value: float | None = None) -> None:
+        """A step is done; value: the mean of the epoch so far, where it was read from the device."""
         self._done += 1
-        self._elbo = self._elbo if elbo is None else elbo
+        self._value = self._value if value is None else value
         self._show()
 
     def epoch(self, values: dict[str, float | Missing | None]) -> None:
         """An epoch is done, with these numbers."""
-        self._elbo = values["elbo/train"]
+        self._value = values[self._maximised]
         names = ("elbo/validation", "probe/linear/validation")
         self._values |= {name: values[name] for name in names if isinstance(values.get(name), float)}
         self._show(last=self._done >= self._total)
@@ -111,8 +112,8 @@ class Display(Bar):
             self._line(self._done, self._note(now))
 
     def _note(self, now: float) -> str:
-        """The epoch, the ELBO, the speed and the time left, the most wanted first."""
-        parts = [] if self._elbo is None else [f"elbo {self._elbo:.3f}"]
+        """The epoch, what is maximised, the speed and the time left, the most wanted first."""
+        parts = [] if self._value is None else [f"{self._maximised.split('/')[0]} {self._value:.3f}"]
         took, steps = now - self._began, self._done - self._before
         if steps > 0 and took > 0:
             if self._done < self._total:

@@ -21,7 +21,7 @@ DPI = 150  # of pictures
 RGBA = 4  # channels of their pixels
 
 LAYOUT = {
-    "ELBO": {"nats": ["Multiline", ["elbo/train", "elbo/validation"]]},
+    "ELBO": {"nats": ["Multiline", ["elbo/train", "elbo/validation", "objective/train"]]},
     "Mutual information on validation": {
         bound: ["Multiline", [f"mi/{bound}/validation"]] for bound in ("infonce", "dv", "nwj")
     },

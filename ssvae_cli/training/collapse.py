@@ -41,7 +41,7 @@ class CollapseWatch:
         if most is not None and most <= EXPLAINED:
             found.append(f"the posterior ignores x, which explains at most {most:.3%} of a coordinate of z")
         bound, ceiling = (values.get(f"mi/infonce{end}/validation") for end in ("", "/ceiling"))
-        overfitted = values.get("elbo/train", 0.0) > 10 * CHANCE  # or too few steps for batch norm's averages
+        overfitted = (values.get("elbo/train") or 0.0) > 10 * CHANCE  # or too few steps for batch norm's averages
         if isinstance(bound, float) and isinstance(ceiling, float) and abs(bound) <= CHANCE and not overfitted:
             found.append(f"mi/infonce is 0 of at most log K = {ceiling:.2f}: the encoder tells no pair from another")
         rank = values.get("geometry/rank/validation")
