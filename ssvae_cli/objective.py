@@ -98,8 +98,9 @@ class Objective(nn.Module):
 
     def notes(self) -> list[str]:
         """What the log says of it at the start."""
-        what = f"estimator={getattr(self.estimator, 'name', '')} estimates no ELBO in training, which maximises"
-        return [] if self.estimates_elbo else [f"{what} objective/train; elbo/test is read afterwards"]
+        what = f"estimator={getattr(self.estimator, 'name', '')} estimates no ELBO: training maximises objective/train"
+        read = self.prior.no_elbo or "elbo/test is read afterwards"
+        return [] if self.estimates_elbo else [f"{what}; {read}"]
 
     @property
     def is_stochastic(self) -> bool:

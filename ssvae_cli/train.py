@@ -229,8 +229,14 @@ def meanings(objective: Objective) -> dict[str, str]:
     of_bounds = {f"mi/{b.name}/{split}": meaning(b) for b in BOUNDS for split in splits}
     of_rank = {f"geometry/rank/{split}": "effective rank of centred z (Roy & Vetterli 2007)" for split in splits}
     estimator = objective.estimator
-    return of_bounds | of_rank | (
-        {f"{of}/train": f"{estimator.name}: {meaning(estimator)}" for of in ("elbo", "objective")} if estimator else {}
+    return (
+        of_bounds
+        | of_rank
+        | (
+            {f"{of}/train": f"{estimator.name}: {meaning(estimator)}" for of in ("elbo", "objective")}
+            if estimator
+            else {}
+        )
     )
 
 

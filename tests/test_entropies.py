@@ -14,7 +14,7 @@ from ssvae_cli.distributions.von_mises_fisher import log_normaliser, mean_cosine
 from ssvae_cli.distributions.von_mises_fisher import sample as vmf_sample
 from ssvae_cli.encoders.posteriors import Gaussian, PowerSpherical
 from ssvae_cli.errors import UserError
-from ssvae_cli.estimators import KDE, KNN, Aggregate, Classifier, LogDet, Telescoping
+from ssvae_cli.estimators import KDE, KNN, Aggregate, Classifier, LogDet, Sliced, Telescoping
 
 EUCLIDEAN, SPHERE, BOX = SPACES.values()
 SKEW = torch.tensor([[2.0, 0, 0], [1, 0.5, 0], [0, 1, 1]], dtype=torch.float64)
@@ -112,6 +112,84 @@ def test_kernel_densities_overstate_the_entropy_and_little_in_few_dimensions():
     pole = torch.eye(1, 3, dtype=torch.float64).expand(256 * 40, 3)
     value, error = read(KDE(), vmf_sample(pole, torch.tensor(4.0)), SPHERE)
     assert -4 * error < value - truth < 0.3
+
+
+def points(space, count=40):
+    """Two clusters, in R^3 or on the sphere."""
+    z = normal(count) - 7 + 3 * torch.arange(count)[:, None].remainder(2)
+    return space.project(z)
+
+
+def log_kernel(space, z, bandwidth):
+    """log k(z_i, z_j) and the mean log Jacobian, a pair at a time."""
+    log_jacobian = 0.0
+    if space is EUCLIDEAN:
+        factor = torch.linalg.cholesky(torch.cov(z.T))
+        z, log_jacobian = (z - z.mean(0)) @ torch.linalg.inv(factor).T, -factor.diagonal().log().sum()
+        of_pair = torch.distributions.Normal(0.0, bandwidth).log_prob
+        return torch.stack([torch.stack([of_pair(a - b).sum() for b in z]) for a in z]), log_jacobian
+    kappa = torch.tensor(bandwidth**-2, dtype=torch.float64)
+    return kappa * z @ z.T + log_normaliser(kappa, 3), log_jacobian
+
+
+@pytest.mark.parametrize("space", [EUCLIDEAN, SPHERE], ids=["plane", "sphere"])
+def test_a_kernel_density_of_a_fixed_bandwidth_is_the_sum_over_all_others(space):
+    z, others = points(space), ~torch.eye(40, dtype=torch.bool)
+    log_k, log_jacobian = log_kernel(space, z, 0.4)
+    densities = (log_k.exp() * others).sum(1) / 39
+    assert torch.allclose(of(KDE(bandwidth=0.4), z, space), -densities.log().mean() - log_jacobian, atol=1e-5)
+    assert torch.allclose(of(KDE(bandwidth=0.4, order=2), z, space), -densities.mean().log() - log_jacobian, atol=1e-5)
+
+
+@pytest.mark.parametrize("space", [EUCLIDEAN, SPHERE], ids=["plane", "sphere"])
+def test_the_likeliest_bandwidth_is_that_of_a_grid_and_a_learned_one_ends_there(space):
+    z = points(space)
+    grid = min(of(KDE(bandwidth=h), z, space).item() for h in torch.logspace(-1.5, 0.5, 200).tolist())
+    chosen, learned = of(KDE(bandwidth="leave_one_out"), z, space).item(), KDE(bandwidth="learned")
+    assert grid - 1e-3 < chosen < grid + 1e-3 < of(KDE(), z, space).item() - 0.01
+    optimizer = torch.optim.Adam(learned.parameters(), lr=0.1)
+    for _ in range(60):  # as in training: the loss is minus an ELBO that contains + H
+        optimizer.zero_grad()
+        (-of(learned, z, space)).backward()
+        optimizer.step()
+    assert of(learned, z, space).item() == pytest.approx(chosen, abs=1e-3)
+
+
+@pytest.mark.parametrize("space", [EUCLIDEAN, SPHERE], ids=["plane", "sphere"])
+def test_a_cut_tail_leaves_out_the_farthest_and_biases_down(space):
+    z = points(space)
+    whole, cut = of(KNN(k=2), z, space), of(KNN(k=2, tail=0.25), z, space)
+    u, dim = (EUCLIDEAN.standardiser(z)(z)[0], 3) if space is EUCLIDEAN else (z, 2)
+    distances = torch.cdist(u, u).sort(1).values[:, 2].sort().values
+    if space is SPHERE:
+        distances = torch.sin(torch.asin(distances / 2))  # the area of a cap in three dimensions is 4 pi sin^2(angle/2)
+    expected = dim * (distances.log().mean() - distances[:30].log().mean())
+    assert torch.allclose(whole - cut, expected, atol=1e-5) and expected > 0.1
+    with pytest.raises(UserError, match=r"tail must be a share in \[0, 1\), got 1"):
+        KNN(k=2, tail=1.0)
+
+
+def test_moments_on_the_sphere_are_exact_on_uniform_samples_and_an_upper_end_elsewhere():
+    for dim in (3, 8):
+        uniform = SPHERE.sample(torch.empty(256 * 60, dim, dtype=torch.float64), torch.Generator().manual_seed(0))
+        value, error = read(LogDet(), uniform, SPHERE)
+        assert abs(value - log_area(dim)) < 4 * error + 1e-3 < 0.02
+    kappa = torch.tensor(20.0, dtype=torch.float64)
+    truth = (-log_normaliser(kappa, 3) - kappa * mean_cosine(kappa, 3)).item()
+    pole = torch.eye(1, 3, dtype=torch.float64).expand(256 * 20, 3)
+    value, error = read(LogDet(), vmf_sample(pole, kappa, torch.Generator().manual_seed(0)), SPHERE)
+    assert truth < value - 4 * error and value < log_area(3) - 1
+
+
+def test_sliced_tests_read_the_normal_entropy_less_the_same_penalty_at_every_size():
+    torch.manual_seed(0)
+    h, expected = 1.5 * math.log(2 * math.pi * math.e), 1.0526  # int (1 - e^(-t^2)) e^(-t^2/2) dt from -3 to 3
+    estimator = Sliced(slices=64, weight=0.5)
+    for count in (50, 400):
+        values = torch.stack([of(estimator, torch.randn(count, 3, dtype=torch.float64), EUCLIDEAN) for _ in range(200)])
+        penalty, error = (h - values.mean().item()) / 1.5, values.std().item() / math.sqrt(len(values)) / 1.5
+        assert abs(penalty - expected) < 4 * error < 0.1
+    assert of(estimator, 3 * torch.randn(400, 3), EUCLIDEAN) < h - 30
 
 
 def test_the_mixture_of_posteriors_understates_and_stops_at_its_ceiling():

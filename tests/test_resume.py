@@ -30,6 +30,7 @@ STATEFUL = {
     "moving average": ["prior=mi", "estimator=mine"],
     "classifier": ["prior=unstructured_normal", "estimator=classifier"],
     "momentum": ["optimizer=sgd", "encoder_prime=separate"],
+    "target": ["experiment=methods/lejepa", "encoder_prime=ema"],
 }
 CLOCKS = {"time/train_s", "throughput/images_per_s", "train_s", "resume", "config"}
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
+from ssvae_cli.instantiate.groups import IN_FOLDERS
+
 WIDTH = 100
 LINE = re.compile(r"(?P<indent> *)(?P<key>\w+):(?P<value>.*?)(?: +# (?P<meaning>.*))?$")
 
@@ -16,6 +18,7 @@ def groups() -> str:
     """A paragraph for each group of the configuration at hand, as it is typed: its choices, the chosen one first."""
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.hydra_config import HydraConfig
+    from hydra.core.object_type import ObjectType
 
     loader, chosen = GlobalHydra.instance().config_loader(), {}
     for key, choice in HydraConfig.get().runtime.choices.items():
@@ -25,6 +28,8 @@ def groups() -> str:
     listed = {}
     for group, packages in chosen.items():
         options = loader.get_group_options(group)
+        folders = loader.get_group_options(group, ObjectType.GROUP) if group == IN_FOLDERS else ()
+        options += [f"{folder}/{name}" for folder in folders for name in loader.get_group_options(f"{group}/{folder}")]
         if len(packages) > 2:  # as metric@evaluation.metrics.NAME
             prefix = os.path.commonprefix(list(packages))
             packages = {f"{prefix}NAME": ", ".join(packages.values())} if prefix else packages

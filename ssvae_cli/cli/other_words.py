@@ -2,10 +2,23 @@
 
 import re
 
-METHODS = {  # what it is here: what it is called elsewhere; docs/methods.md says more
-    "SimCLR is near prior=infonce prior.direction=both pairs=simclr": "simclr ntxent nt_xent",
-    "a bank of past latents, as in MoCo, is prior=infonce estimator=queue": "moco mocov2 mocov3 moco_v2 moco_v3",
-    "CPC is dataset=sequences prior=infonce": "cpc",
+PRESETS = {  # experiment=...: what the method is called elsewhere; docs/methods.md says how near each is
+    "methods/simclr": "simclr ntxent nt_xent",
+    "methods/clip": "clip",
+    "methods/cpc": "cpc",
+    "methods/moco": "moco mocov2 mocov3 moco_v2 moco_v3",
+    "methods/alignment_uniformity": "alignment_uniformity align_uniform uniformity",
+    "methods/vicreg": "vicreg",
+    "methods/barlow_twins": "barlow barlow_twins barlowtwins",
+    "methods/w_mse": "w_mse wmse",
+    "methods/byol": "byol",
+    "methods/simsiam": "simsiam",
+    "methods/lejepa": "lejepa sigreg",
+    "methods/cebra": "cebra",
+    "methods/dcl": "dcl dynamics_contrastive_learning",
+    "methods/ssl_hsic": "ssl_hsic",
+}
+METHODS = {  # what it is here: what it is called elsewhere
     "Deep InfoMax is near prior=mi estimator=js": "dim infomax deep_infomax",
     "pairs of one class, as in SupCon, are pairs=supervised": "supcon supervised_contrastive",
     "the ordinary VAE is decoder=conv": "vae beta_vae autoencoder",
@@ -21,9 +34,7 @@ DATA = {
     "data sets of Hugging Face are dataset=huggingface dataset.path=FOLDER": "hf datasets load_from_disk arrow",
     "videos and series are dataset=sequences dataset.path=FILE.npz": "video videos series time_series timeseries",
 }
-NOT_OFFERED = (
-    "barlow barlow_twins barlowtwins byol data2vec deepcluster dino dinov2 ijepa mae msn nnclr simsiam swav vicreg"
-)
+NOT_OFFERED = "data2vec deepcluster dino dinov2 ijepa mae msn nnclr"
 KEYS = {
     "trainer.epochs": "max_epochs num_epochs n_epochs epoch",
     "trainer.batch_size": "batch bs batchsize",
@@ -50,7 +61,8 @@ def by_word(table: dict[str, str]) -> dict[str, str]:
 
 KEY_OF = by_word(KEYS)
 HINT_OF = by_word(METHODS | DATA)
-HINT_OF |= {word: f"{word} has no prior P(z, z') and is not offered: docs/methods.md" for word in NOT_OFFERED.split()}
+HINT_OF |= {word: f"that method is experiment={preset}" for word, preset in by_word(PRESETS).items()}
+HINT_OF |= {word: f"{word} is not offered: docs/methods.md" for word in NOT_OFFERED.split()}
 
 
 def hint_of(choice: str) -> str | None:

@@ -1,6 +1,7 @@
 """Estimators: how the ELBO under a prior is estimated from a batch. A file holds a family."""
 
-from ssvae_cli.estimators.base import EntropyEstimator, Estimator, ScoreEstimator
+from ssvae_cli.estimators.base import EntropyEstimator, Estimator, PairEstimator, ScoreEstimator
+from ssvae_cli.estimators.baselines import HSIC, CrossCorrelation, Whitening
 from ssvae_cli.estimators.classifier import Classifier, Telescoping
 from ssvae_cli.estimators.donsker_varadhan import DV, MINE, SMILE
 from ssvae_cli.estimators.entropies import KNN, Aggregate, Conditionals, LogDet
@@ -10,7 +11,8 @@ from ssvae_cli.estimators.nwj import JS, NWJ, TUBA, Interpolated
 from ssvae_cli.estimators.regularisers import Hinges, Sliced, StopGrad
 
 __all__ = [
-    "Aggregate", "Classifier", "Conditionals", "DV", "EntropyEstimator", "Eq3", "Estimator", "Hinges",
-    "InfoNCE", "Interpolated", "JS", "KDE", "KNN", "LeaveOneOut", "LogDet", "MINE", "NWJ", "Queue",
-    "SMILE", "ScoreEstimator", "Sliced", "StopGrad", "TUBA", "Telescoping",
+    "Aggregate", "Classifier", "Conditionals", "CrossCorrelation", "DV", "EntropyEstimator", "Eq3",
+    "Estimator", "HSIC", "Hinges", "InfoNCE", "Interpolated", "JS", "KDE", "KNN", "LeaveOneOut",
+    "LogDet", "MINE", "NWJ", "PairEstimator", "Queue", "SMILE", "ScoreEstimator", "Sliced", "StopGrad",
+    "TUBA", "Telescoping", "Whitening",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What estimators share: what they estimate, and one signature for scores and one for entropies."""
+"""What estimators share: what they estimate, and a signature for scores, for entropies and for baselines."""
 
 import inspect
 import math
@@ -14,7 +14,7 @@ from ssvae_cli.scores.protocol import Scores
 
 CONTRACT = Contract(
     ("name", "estimates"),
-    "an estimator derives from ScoreEstimator or EntropyEstimator of ssvae_cli.estimators, and has a `name`",
+    "an estimator derives from ScoreEstimator, EntropyEstimator or PairEstimator of ssvae_cli.estimators, and has a `name`",
 )
 
 
@@ -73,6 +73,17 @@ class EntropyEstimator(Estimator):
         """H(z) in nats, [], of the marginal Q from samples z, [B, D].
         posterior: the batch's Q(z|x), from which z were sampled. space: where z lives. side: 0 for z, 1 for z'.
         mixture: gives log 1/B sum_j P(z_i|z'_j), [B], by the prior's conditionals; None where z has no partner."""
+
+
+class PairEstimator(Estimator):
+    """The loss of a method without a prior, negated: a baseline. A subclass's docstring says so."""
+
+    estimates = frozenset({"baseline"})
+    estimates_elbo = False
+
+    @abstractmethod
+    def forward(self, z: Tensor, z_prime: Tensor) -> Tensor:
+        """z, z': [B, D] each, of the whole batch -> []."""
 
 
 def straight_through(value: Tensor, surrogate: Tensor) -> Tensor:

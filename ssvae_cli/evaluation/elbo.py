@@ -47,7 +47,8 @@ class ELBO:
     @torch.no_grad()
     def __call__(self, reading: Reading, split: str) -> dict[str, float | Missing | None]:
         prior, decoder = reading.objective.prior, reading.objective.decoder
-        alone = too_few_pairs({split: len(reading.data.splits[split])})
+        none = Missing(prior.no_elbo) if prior.no_elbo else None
+        alone = none or too_few_pairs({split: len(reading.data.splits[split])})
         if decoder is not None:
             elbo, values = self._of_decoder(reading, split)
         elif not prior.needs_densities:

@@ -140,6 +140,8 @@ class Eq23:
         The mean over the directions of the prior; 0 where P is Q. Too low where the classifier is too weak: its error
         contains what it gains by a second half of train. Missing where z or z' is constant, and nothing is told apart.
         """
+        if prior.no_elbo:
+            return Missing(prior.no_elbo), None
         if not prior.samplers(train):
             return Estimate(0.0, 0.0), "exact: P is Q"
         if constant := constant_latent(train):

@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 BASES = "bases"  # a folder of files that choices build on; no group
+IN_FOLDERS = "experiment"  # the group whose choices lie in folders too: experiment=methods/simclr
 
 
 def conf() -> Path:
@@ -17,12 +18,14 @@ def conf() -> Path:
 def known_groups() -> list[str]:
     """The names of all groups: dataset, encoder, encoder/frame, ...; without Hydra's own."""
     folders = {p.parent.relative_to(conf()).as_posix() for p in conf().rglob("*.yaml")} - {".", BASES}
-    return sorted(folder for folder in folders if not folder.startswith("hydra/"))
+    return sorted(folder for folder in folders if not folder.startswith(("hydra/", f"{IN_FOLDERS}/")))
 
 
 def choices(group: str) -> list[str]:
     """The choices of a group; none of what is no group."""
-    return sorted(path.stem for path in (conf() / group).glob("*.yaml")) if group in known_groups() else []
+    paths = (conf() / group).glob("**/*.yaml" if group == IN_FOLDERS else "*.yaml")
+    names = (path.relative_to(conf() / group).with_suffix("").as_posix() for path in paths)
+    return sorted(names) if group in known_groups() else []
 
 
 def override_for(key: str, value: object, kind: str = "") -> str | None:

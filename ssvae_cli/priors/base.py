@@ -13,7 +13,7 @@ from ssvae_cli.distributions.spaces import SPACES, Space
 from ssvae_cli.estimators.base import Estimator
 from ssvae_cli.instantiate.build import Contract
 
-Quantity = Literal["infonce", "mi", "energy", "entropy"]
+Quantity = Literal["infonce", "mi", "energy", "entropy", "baseline"]
 Sampler = Callable[[Tensor], Tensor]  # like: [B, F] -> B samples of P, their sides joined
 CONTRACT = Contract(
     ("quantity", "space", "views", "elbo"),
@@ -53,6 +53,7 @@ class Prior(nn.Module, ABC):
     space: type[Space] = SPACES["euclidean"]
     needs_densities = False  # whether the ELBO contains the entropies of Q(z) and Q(z')
     largest_elbo = math.inf  # nats, an upper bound that holds for any data
+    no_elbo: str | None = None  # why there is none to be read
 
     @abstractmethod
     def elbo(self, estimator: Estimator, encoded: Encoded) -> Tensor:

@@ -22,7 +22,9 @@ class VMF(ExplicitPrior):
     space = SPACES["sphere"]
     law = ("concentration",)
 
-    def __init__(self, *, latent_dim: int, concentration: float, learn: bool, predictor: list[int] | None = None, **common):
+    def __init__(
+        self, *, latent_dim: int, concentration: float, learn: bool, predictor: list[int] | None = None, **common
+    ):
         super().__init__(**common)
         require(latent_dim >= 2, f"a sphere needs encoder.latent_dim of at least 2, got {latent_dim}")
         require_above(0, concentration=concentration)

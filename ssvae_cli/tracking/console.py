@@ -64,7 +64,7 @@ class Bar:
 
 
 class Display(Bar):
-    """Training steps, with what is maximised, images per second and the time left; without a terminal a line a minute."""
+    """Training steps, what is maximised, images per second and the time left; without a terminal a line a minute."""
 
     def __init__(
         self,

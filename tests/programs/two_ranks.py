@@ -15,13 +15,13 @@ from ssvae_cli.datasets import Split
 from ssvae_cli.distributed.batch_norm import synchronise_batch_norm
 from ssvae_cli.distributed.collectives import average_gradients, init_process_group, is_rank_zero, sharded, world_size
 from ssvae_cli.encoders import ConvNet, Encoder, posteriors
-from ssvae_cli.estimators import DV, JS, MINE, NWJ, TUBA, Aggregate, Classifier, InfoNCE, LeaveOneOut, Queue
-from ssvae_cli.estimators.entropies import Conditionals
+from ssvae_cli.estimators import DV, HSIC, JS, KDE, KNN, MINE, NWJ, TUBA, Aggregate, Classifier, Conditionals
+from ssvae_cli.estimators import CrossCorrelation, Hinges, InfoNCE, LeaveOneOut, Queue, Sliced
 from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.augment import Augment
 from ssvae_cli.pairs.colour import Jitter, Noise
 from ssvae_cli.pairs.geometry import Crop
-from ssvae_cli.priors import MI, Energy, Gaussian
+from ssvae_cli.priors import MI, Energy, Gaussian, NoPrior, Normal
 from ssvae_cli.priors import InfoNCE as InfoNCEPrior
 from ssvae_cli.scores import in_batch
 
@@ -34,6 +34,10 @@ def scored(prior, estimator, critic=None, posterior="deterministic"):
 
 def gaussian(covariance):
     return Gaussian(latent_dim=LATENT, correlation=0.5, learn=True, covariance=covariance)
+
+
+def stepping(marginal):
+    return Normal(latent_dim=LATENT, scale=0.5, learn=True, space="euclidean", marginal=marginal)
 
 
 CLASSIFIER = partial(Classifier, hidden=[8], lr=0.01, steps=2, replay=1)
@@ -51,6 +55,12 @@ CASES = {
     "gaussian prior": lambda: (gaussian("correlation"), CLASSIFIER(latent_dim=LATENT), "deterministic"),
     "gaussian prior, conditionals": lambda: (gaussian("full"), Conditionals(), "deterministic"),
     "gaussian prior, aggregate": lambda: (gaussian("full"), Aggregate(), "gaussian"),
+    "normal prior, kde": lambda: (stepping("own"), KDE(bandwidth="learned"), "deterministic"),
+    "normal prior, knn": lambda: (stepping("own"), KNN(k=2, tail=0.2), "deterministic"),
+    "normal prior, sliced": lambda: (stepping("encoder"), Sliced(slices=8, weight=0.1), "deterministic"),
+    "normal prior, hinges": lambda: (stepping("encoder"), Hinges(std=1, variance=1, covariance=1), "deterministic"),
+    "no prior, cross_correlation": lambda: (NoPrior(), CrossCorrelation(weight=0.1), "deterministic"),
+    "no prior, hsic": lambda: (NoPrior(space="sphere"), HSIC(scale=1, penalty=3), "deterministic"),
 }
 
 
