@@ -148,7 +148,7 @@ def dcl(z, z_prime, prior, estimator):
 
 
 def ssl_hsic(z, z_prime, prior, estimator):
-    """Li et al. 2021, Eqs. 2 and 6: HSIC(Z, Y) as in their appendix, HSIC(Z, Z) by centring matrices; the IMQ kernel."""
+    """Li et al. 2021: HSIC(Z, Y) for one-hot Y up to a factor, HSIC(Z, Z) by centring matrices; the IMQ kernel."""
     both = torch.cat([z, z_prime])
     k = 1 / (1 + torch.stack([(both - row).pow(2).sum(1) for row in both])).sqrt()
     h = torch.eye(2 * B, dtype=torch.float64) - 1 / (2 * B)

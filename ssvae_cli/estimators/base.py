@@ -14,7 +14,8 @@ from ssvae_cli.scores.protocol import Scores
 
 CONTRACT = Contract(
     ("name", "estimates"),
-    "an estimator derives from ScoreEstimator, EntropyEstimator or PairEstimator of ssvae_cli.estimators, and has a `name`",
+    "an estimator derives from ScoreEstimator, EntropyEstimator or PairEstimator of ssvae_cli.estimators, and has a "
+    "`name`",
 )
 
 

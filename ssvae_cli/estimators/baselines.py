@@ -1,4 +1,4 @@
-"""Losses of methods that have no prior P(z, z'), as baselines: what training maximises is minus the loss, and no ELBO."""
+"""Losses of methods without a prior P(z, z'), as baselines: training maximises minus the loss, which is no ELBO."""
 
 import torch
 from torch.nn import functional as F

@@ -15,8 +15,25 @@ from ssvae_cli.datasets import Split
 from ssvae_cli.distributed.batch_norm import synchronise_batch_norm
 from ssvae_cli.distributed.collectives import average_gradients, init_process_group, is_rank_zero, sharded, world_size
 from ssvae_cli.encoders import ConvNet, Encoder, posteriors
-from ssvae_cli.estimators import DV, HSIC, JS, KDE, KNN, MINE, NWJ, TUBA, Aggregate, Classifier, Conditionals
-from ssvae_cli.estimators import CrossCorrelation, Hinges, InfoNCE, LeaveOneOut, Queue, Sliced
+from ssvae_cli.estimators import (
+    DV,
+    HSIC,
+    JS,
+    KDE,
+    KNN,
+    MINE,
+    NWJ,
+    TUBA,
+    Aggregate,
+    Classifier,
+    Conditionals,
+    CrossCorrelation,
+    Hinges,
+    InfoNCE,
+    LeaveOneOut,
+    Queue,
+    Sliced,
+)
 from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.augment import Augment
 from ssvae_cli.pairs.colour import Jitter, Noise
