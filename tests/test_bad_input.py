@@ -181,7 +181,7 @@ CASES = {
         "posterior=gaussian",
         "sphere); allowed: deterministic, power_spherical",
     ),
-    "logdet on the sphere": ("train prior=vmf estimator=logdet", "logdet", "prior=vmf", "classifier"),
+    "logdet in the box": ("train prior=laplace prior.space=box estimator=logdet", "logdet", "prior=laplace", "kde"),
     "a mixture of deltas": ("train prior=gaussian estimator=aggregate", "aggregate", "allowed: posterior=gaussian"),
     "a posterior that vanishes": ("train posterior=gaussian posterior.least_std=0", "posterior.least_std", "above 0"),
     "conditionals of one latent": (

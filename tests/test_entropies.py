@@ -188,7 +188,7 @@ def test_sliced_tests_read_the_normal_entropy_less_the_same_penalty_at_every_siz
     for count in (50, 400):
         values = torch.stack([of(estimator, torch.randn(count, 3, dtype=torch.float64), EUCLIDEAN) for _ in range(200)])
         penalty, error = (h - values.mean().item()) / 1.5, values.std().item() / math.sqrt(len(values)) / 1.5
-        assert abs(penalty - expected) < 4 * error < 0.1
+        assert abs(penalty - expected) < 4 * error < 0.2
     assert of(estimator, 3 * torch.randn(400, 3), EUCLIDEAN) < h - 30
 
 

@@ -18,7 +18,7 @@ from ssvae_cli.distributions.von_mises_fisher import log_normaliser, mean_cosine
 from ssvae_cli.errors import UserError
 from ssvae_cli.estimators import InfoNCE
 from ssvae_cli.estimators.entropies import Conditionals
-from ssvae_cli.priors import VMF, Encoded, Gaussian, Laplace, LinearDynamics, Mixture, SharedLatent, Student
+from ssvae_cli.priors import VMF, Encoded, Gaussian, Laplace, LinearDynamics, Mixture, Normal, SharedLatent, Student
 from ssvae_cli.priors.unstructured import UnstructuredLaplace, UnstructuredNormal, UnstructuredSphere
 from ssvae_cli.scores import DenseScores
 
@@ -41,6 +41,9 @@ PRIORS = {
     "gaussian": lambda dim: Gaussian(latent_dim=dim, correlation=0.7, learn=True, covariance="correlation"),
     "gaussian full": lambda dim: Gaussian(latent_dim=dim, correlation=0.5, learn=True, covariance="full"),
     "vmf": lambda dim: VMF(latent_dim=dim, concentration=3.0, learn=True),
+    "vmf predictor": lambda dim: VMF(latent_dim=dim, concentration=3.0, learn=True, predictor=[8]),
+    "normal": conditional(Normal, "euclidean"),
+    "normal box": conditional(Normal, "box"),
     "laplace": conditional(Laplace, "euclidean"),
     "laplace box": conditional(Laplace, "box"),
     "student": conditional(Student, "euclidean", df=2.5),
