@@ -17,6 +17,7 @@ PRESETS = {  # experiment=...: what the method is called elsewhere; docs/methods
     "methods/cebra": "cebra",
     "methods/dcl": "dcl dynamics_contrastive_learning",
     "methods/ssl_hsic": "ssl_hsic",
+    "methods/swav": "swav sela",
 }
 METHODS = {  # what it is here: what it is called elsewhere
     "Deep InfoMax is near prior=mi estimator=js": "dim infomax deep_infomax",

@@ -178,6 +178,18 @@ class Box:
         return z.logit(), -(z.log() + (-z).log1p()).sum(1)
 
 
+class Simplex:
+    """Probabilities of K categories, [..., K]. What is linear in them is an exact expectation over the categories; no
+    density and no reference: their entropies are sums, so it is not among the SPACES."""
+
+    name = "simplex"
+
+    @staticmethod
+    def project(parameters: Tensor) -> Tensor:
+        """By a softmax."""
+        return parameters.softmax(-1)
+
+
 SPACES = {space.name: space for space in (Euclidean, Sphere, Box)}
 
 

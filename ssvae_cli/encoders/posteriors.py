@@ -1,4 +1,4 @@
-"""Posteriors Q(z|x): a delta on any space, or a density that is sampled by reparametrisation.
+"""Posteriors Q(z|x): a delta, probabilities of categories, or a density that is sampled by reparametrisation.
 
 A family, which the configuration chooses, turns the encoder's output, [B, width(D)], into the Q(z|x) of a batch."""
 
@@ -52,6 +52,13 @@ class Deterministic(Family):
 
     def __call__(self, parameters, space):
         return Delta(space.project(full_precision(parameters)))
+
+
+class Categorical(Deterministic):
+    """Q(c|x) over K = D categories, by a softmax. z is these probabilities: expectations over c are exact sums, and
+    nothing is sampled."""
+
+    spaces = ("simplex",)
 
 
 class Gaussian(Family):

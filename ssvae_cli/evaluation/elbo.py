@@ -55,6 +55,8 @@ class ELBO:
             bounds = [f"mi/{bound.name}" for bound in BOUNDS]
             scored = lambda: self._of_scores(reading, split)
             elbo, values = (alone, dict.fromkeys(["evidence", *bounds], alone)) if alone else scored()
+        elif split == "test" and (categories := reading.categories()):
+            elbo, values = categories.elbo(), {"evidence": categories.evidence()}
         elif split == "test":
             elbo, values = self._of_explicit(reading)
         else:

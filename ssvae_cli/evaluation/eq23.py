@@ -12,6 +12,7 @@ from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.errors import require_at_least
 from ssvae_cli.estimators import InfoNCE as KWay
 from ssvae_cli.estimators.classifier import cross_entropy
+from ssvae_cli.evaluation.categories import Categories
 from ssvae_cli.evaluation.degeneracy import constant_latent
 from ssvae_cli.evaluation.densities import Latents
 from ssvae_cli.evaluation.densities.clusters import Clusters
@@ -67,6 +68,8 @@ class Eq23:
         if reading.objective.decoder is not None:  # the ordinary VAE has another ELBO
             return dict.fromkeys(KEYS)
         prior, elbo = reading.objective.prior, reading.estimates.get("elbo/test")
+        if categories := reading.categories():
+            return dict.fromkeys(KEYS) | of_categories(categories, elbo)
         fitting = tuple(reading.fitting_latents(part) for part in ("train", "validation"))
         bound = self.information(*fitting, reading.latents("test")) if len(fitting[0]) == 2 else None
         if prior.needs_densities:
@@ -203,6 +206,15 @@ def normal_ratio(of_q: Joined, of_p: Joined) -> LogRatio | None:
     log_ratio = lambda z: q(*alone(z)) - p(*alone(z))
     loss = cross_entropy(torch.neg, *(log_ratio(side[1]) for side in (of_p, of_q)))
     return log_ratio if loss < 2 * math.log(2) else None
+
+
+def of_categories(categories: Categories, elbo: Enclosed | None) -> Values:
+    """All keys, by exact sums; the residual is rounding."""
+    information, kl, marginal = categories.information(), categories.divergence(), categories.marginal_divergence()
+    values = information.named("mi/fresh/test") | kl.named("kl/test") | {"kl/source": "exact sums"}
+    values |= {"kl/marginal/test": marginal.value, "kl/conditional/test": kl.value - marginal.value}
+    residual = None if elbo is None else Estimate(information.value - kl.value - elbo.value, 0.0)
+    return values | told(values, elbo, residual)
 
 
 def at_least(bound: Estimate | Missing | None) -> Values:

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, Split
+from ssvae_cli.distributions.spaces import Simplex
 from ssvae_cli.errors import require
+from ssvae_cli.evaluation.categories import Categories
 from ssvae_cli.evaluation.degeneracy import infinite_entropy
 from ssvae_cli.evaluation.densities import LEAST, Densities, DensityFit
 from ssvae_cli.evaluation.estimate import Enclosed, Estimate, too_few_classes, too_few_pairs
@@ -122,6 +124,12 @@ class Reading:
         if known is not None:
             return known, "I(x; x') of the data"
         return math.log(sources), f"log {sources}, all that so many x show"
+
+    def categories(self) -> Categories | None:
+        """What test says of a prior of categories; None for another."""
+        prior = self.objective.prior
+        read = lambda: Categories(prior, self.latents("test"))
+        return self.once("categories", read) if prior.space is Simplex else None
 
     def explicit(self) -> Explicit | Missing:
         """What test says of an explicit prior: of log P, and of log Q by densities and by mixtures of posteriors."""

@@ -1,6 +1,7 @@
 """Priors P(z, z'): the scientific choice. One family per file; `base` says what a prior must answer."""
 
 from ssvae_cli.priors.base import Encoded, NoSamples, Prior
+from ssvae_cli.priors.categorical import Categorical
 from ssvae_cli.priors.conditional import Laplace, Normal, Student
 from ssvae_cli.priors.energy import Energy
 from ssvae_cli.priors.explicit import ExplicitPrior
@@ -16,7 +17,7 @@ from ssvae_cli.priors.unstructured import UnstructuredLaplace, UnstructuredNorma
 from ssvae_cli.priors.vmf import VMF
 
 __all__ = [
-    "Encoded", "Energy", "ExplicitPrior", "Gaussian", "InfoNCE", "Laplace",
+    "Categorical", "Encoded", "Energy", "ExplicitPrior", "Gaussian", "InfoNCE", "Laplace",
     "LinearDynamics", "MI", "Mixture", "NoPrior", "NoSamples", "Normal", "Prior", "ScorePrior", "SharedLatent",
     "Student", "UnstructuredLaplace", "UnstructuredNormal", "UnstructuredSphere", "VMF",
 ]  # fmt: skip

@@ -68,6 +68,10 @@ class Prior(nn.Module, ABC):
         """log f of all combinations, [B, B]; None if P has no critic."""
         return None
 
+    def clusters(self, z: Tensor) -> Tensor | None:
+        """The most probable cluster of each z under P, int64: [B, D] -> [B]; None if P has no clusters."""
+        return None
+
     def own_parameters(self) -> Iterable[nn.Parameter]:
         """The parameters of P's law, which learn at a rate of their own; a critic is a network like any other."""
         return ()

@@ -46,6 +46,9 @@ class Mixture(ExplicitPrior):
     def log_marginal(self, z: Tensor, side: int = 0) -> Tensor:
         return (self.logits.log_softmax(0) + self.log_within(z, side)).logsumexp(-1)
 
+    def clusters(self, z: Tensor) -> Tensor:
+        return (self.logits + self.log_within(z, 0)).argmax(-1)
+
     def log_given(self, latents, side):
         """log sum_k P(k|z'_j) N(z_i; m_k, D_k), by one matrix product over k."""
         own = self.log_within(latents[side], side)

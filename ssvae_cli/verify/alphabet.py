@@ -15,9 +15,9 @@ from ssvae_cli.critics import Critic
 from ssvae_cli.distributions.spaces import Euclidean
 from ssvae_cli.estimators import DV, JS, MINE, NWJ, SMILE, TUBA, EntropyEstimator, Eq3, Interpolated, LeaveOneOut
 from ssvae_cli.estimators import InfoNCE as KWay
-from ssvae_cli.estimators.entropies import Conditionals
+from ssvae_cli.estimators.entropies import Conditionals, Frequencies
 from ssvae_cli.evaluation.elbo import Views
-from ssvae_cli.priors import Encoded, ExplicitPrior
+from ssvae_cli.priors import Categorical, Encoded, ExplicitPrior
 from ssvae_cli.priors.energy import Energy
 from ssvae_cli.priors.infonce import InfoNCE
 from ssvae_cli.priors.mi import MI
@@ -167,6 +167,20 @@ def _of_table(generator: torch.Generator):
     yield Check("(26)", "and so at most I", i, contrast, relation="<=")
     alone = LetterPrior(log_p1).elbo(LetterEntropy(), Encoded(z, None, None, None)).item()
     yield Check("(9)", "unstructured: the ELBO is -KL(Q(z) || P(z))", -kl(q[:, 0], log_p1.exp()), alone)
+
+    # (17), (23): categories c of letters x by a random Q(c|x); every expectation over them is exact.
+    of_x = torch.randn(max(SHAPE), 4, dtype=torch.float64, generator=generator).softmax(1)
+    q_of_c = of_x.T @ joint @ of_x
+    soft_pairs = Encoded(of_x[z[:, 0].long()], of_x[z_prime[:, 0].long()], None, None)
+    i_of_c = kl(q_of_c, q_of_c.sum(1, keepdim=True) * q_of_c.sum(0))
+    for uniform in (True, False):
+        table = Categorical(latent_dim=4, agreement=0.6, uniform=uniform, learn=False).double()
+        table.logits.data += torch.randn(4, 4, dtype=torch.float64, generator=generator)
+        claim = f"categories, {'uniform P(c)' if uniform else 'any table'}: E log P + H(c) + H(c') is I - KL"
+        expected = i_of_c - kl(q_of_c, table.log_table.exp())
+        yield Check("(17) (23)", claim, expected, table.elbo(Frequencies(), soft_pairs).item())
+    table.logits.data = q_of_c.log()
+    yield Check("(25)", "categories, P = Q: the ELBO is I", i_of_c, table.elbo(Frequencies(), soft_pairs).item())
 
     # (14), (19): here the table's letters are x and x'; z = g(x), or z is drawn from Q(z|x).
     delta = torch.eye(4, dtype=torch.float64)[torch.arange(SHAPE[0]) % 4]

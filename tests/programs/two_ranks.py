@@ -28,6 +28,7 @@ from ssvae_cli.estimators import (
     Classifier,
     Conditionals,
     CrossCorrelation,
+    Frequencies,
     Hinges,
     InfoNCE,
     LeaveOneOut,
@@ -38,7 +39,7 @@ from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.augment import Augment
 from ssvae_cli.pairs.colour import Jitter, Noise
 from ssvae_cli.pairs.geometry import Crop
-from ssvae_cli.priors import MI, Energy, Gaussian, NoPrior, Normal
+from ssvae_cli.priors import MI, Categorical, Energy, Gaussian, NoPrior, Normal
 from ssvae_cli.priors import InfoNCE as InfoNCEPrior
 from ssvae_cli.scores import in_batch
 
@@ -55,6 +56,10 @@ def gaussian(covariance):
 
 def stepping(marginal):
     return Normal(latent_dim=LATENT, scale=0.5, learn=True, space="euclidean", marginal=marginal)
+
+
+def categories():
+    return Categorical(latent_dim=LATENT, agreement=0.6, uniform=True, learn=True)
 
 
 CLASSIFIER = partial(Classifier, hidden=[8], lr=0.01, steps=2, replay=1)
@@ -77,12 +82,14 @@ CASES = {
     "normal prior, sliced": lambda: (stepping("encoder"), Sliced(slices=8, weight=0.1), "deterministic"),
     "normal prior, hinges": lambda: (stepping("encoder"), Hinges(std=1, variance=1, covariance=1), "deterministic"),
     "no prior, cross_correlation": lambda: (NoPrior(), CrossCorrelation(weight=0.1), "deterministic"),
+    "categories": lambda: (categories(), Frequencies(), "categorical"),
     "no prior, hsic": lambda: (NoPrior(space="sphere"), HSIC(scale=1, penalty=3), "deterministic"),
 }
 
 
 POSTERIORS = {
     "deterministic": posteriors.Deterministic(),
+    "categorical": posteriors.Categorical(),
     "gaussian": posteriors.Gaussian(least_std=0.01, largest_std=5.0),
 }
 
@@ -93,7 +100,8 @@ def step(name: str) -> dict[str, torch.Tensor]:
     prior, estimator, posterior = CASES[name]()
     shape = (3, 8, 8)
     backbone = partial(ConvNet, width=4, stages=2, stride=1)
-    encoder = Encoder(shape=shape, backbone=backbone, latent_dim=LATENT, projector=[8], posterior=POSTERIORS[posterior])
+    of_z = {"latent_dim": LATENT, "posterior": POSTERIORS[posterior], "space": prior.space}
+    encoder = Encoder(shape=shape, backbone=backbone, projector=[8], **of_z)
     objective = Objective(encoder=encoder, encoder_prime=None, prior=prior, estimator=estimator).double()
     objective = synchronise_batch_norm(objective, torch.device("cpu")).train()
     jitter = Jitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, probability=0.8)

@@ -1,0 +1,140 @@
+"""Categories: a table P(c, c'), exact expectations, exact entropies.
+
+1. The training objective, and what test says, are sums over all pairs of categories, written out here.
+2. The table is a distribution with the marginals that it claims, and its samples are of it.
+3. Supervised pairs of digits bring the classes back.
+"""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from helpers import composed
+from ssvae_cli.datasets.base import CONTRACT
+from ssvae_cli.errors import UserError
+from ssvae_cli.estimators import Frequencies
+from ssvae_cli.evaluation.categories import Categories
+from ssvae_cli.evaluation.cluster_accuracy import matched_accuracy
+from ssvae_cli.evaluation.eq23 import of_categories
+from ssvae_cli.instantiate.build import build
+from ssvae_cli.objective import make_objective
+from ssvae_cli.optimizers import AdamW
+from ssvae_cli.pairs.base import make_pairs
+from ssvae_cli.priors import Categorical, Encoded
+
+K, N = 4, 30
+
+
+def prior_of(uniform: bool, **options) -> Categorical:
+    prior = Categorical(latent_dim=K, agreement=0.7, uniform=uniform, learn=True, **options).double()
+    torch.manual_seed(1)
+    prior.logits.data += torch.randn(K, K, dtype=torch.float64)
+    return prior
+
+
+def probabilities() -> tuple[torch.Tensor, torch.Tensor]:
+    logits = torch.randn(2, N, K, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    return tuple(logits.mul(2).softmax(2).unbind())
+
+
+def enumerated(prior: Categorical, z: torch.Tensor, z_prime: torch.Tensor) -> dict[str, float]:
+    """Eq. 23 by loops over pairs of categories."""
+    p = prior.log_table.exp().detach()
+    q = torch.zeros(K, K, dtype=torch.float64)
+    for row, row_prime in zip(z, z_prime):
+        q += torch.outer(row, row_prime) / N
+    q_of_c, q_of_c_prime = q.sum(1), q.sum(0)
+    if prior.marginal == "encoder":
+        p = q_of_c[:, None] * p / p.sum(1, keepdim=True)
+    of = dict.fromkeys(("elbo", "information", "kl", "marginal"), 0.0)
+    for c, c_prime in itertools.product(range(K), range(K)):
+        independent = q_of_c[c] * q_of_c_prime[c_prime]
+        of["elbo"] += (q[c, c_prime] * (p[c, c_prime] / independent).log()).item()
+        of["information"] += (q[c, c_prime] * (q[c, c_prime] / independent).log()).item()
+        of["kl"] += (q[c, c_prime] * (q[c, c_prime] / p[c, c_prime]).log()).item()
+    of["marginal"] = (q_of_c * (q_of_c / p.sum(1)).log()).sum().item()
+    return of
+
+
+@pytest.mark.parametrize("marginal", ["own", "encoder"])
+@pytest.mark.parametrize("uniform", [True, False])
+def test_training_and_test_read_the_sums_over_all_pairs_of_categories(uniform, marginal):
+    prior, both = prior_of(uniform, marginal=marginal), probabilities()
+    expected, read = enumerated(prior, *both), Categories(prior, both)
+    value = prior.elbo(Frequencies(), Encoded(*both, None, None)).item()
+    assert value == pytest.approx(expected["elbo"], abs=1e-9)
+    found = {"elbo": read.elbo(), "information": read.information(), "kl": read.divergence()}
+    found["marginal"] = read.marginal_divergence()
+    assert {name: e.value for name, e in found.items()} == pytest.approx(expected, abs=1e-9)
+    assert expected["elbo"] == pytest.approx(expected["information"] - expected["kl"], abs=1e-9)
+    assert read.evidence() > expected["elbo"]  # Jensen, strictly for soft categories
+    values = of_categories(read, read.elbo())
+    assert values["eq23/residual"] == pytest.approx(0.0, abs=1e-9) and values["kl/source"] == "exact sums"
+    assert values["kl/marginal/test"] + values["kl/conditional/test"] == pytest.approx(values["kl/test"], abs=1e-9)
+
+
+def test_the_error_of_the_elbo_is_that_of_other_pairs():
+    """The spread of the ELBO over independent sets of pairs is the stated error."""
+    prior, g = prior_of(False), torch.Generator().manual_seed(0)
+    values, errors = [], []
+    for _ in range(200):
+        logits = torch.randn(400, K, dtype=torch.float64, generator=g)
+        pair = (logits.mul(2).softmax(1), (logits + torch.randn(400, K, generator=g)).mul(2).softmax(1))
+        elbo = Categories(prior, pair).elbo()
+        values.append(elbo.value), errors.append(elbo.error)
+    assert torch.tensor(values).std().item() == pytest.approx(sum(errors) / 200, rel=0.2)
+
+
+@pytest.mark.parametrize("uniform", [True, False])
+def test_the_table_is_a_distribution_and_its_samples_are_of_it(uniform):
+    prior = prior_of(uniform)
+    table = prior.log_table.exp()
+    assert table.sum().item() == pytest.approx(1.0)
+    assert torch.allclose(table.sum(1), torch.full((K,), 1 / K, dtype=torch.float64)) == uniform
+    z, z_prime = prior.sample(40_000, K, torch.Generator().manual_seed(0))
+    assert torch.allclose(z.T @ z_prime / 40_000, table, atol=4 * 0.5 / math.sqrt(40_000))
+    fresh = Categorical(latent_dim=K, agreement=0.7, uniform=uniform, learn=False)
+    assert fresh.agreement.item() == pytest.approx(0.7) and prior.largest_elbo == math.log(K)
+
+
+def test_hungarian_accuracy_is_the_best_of_all_permutations():
+    g = torch.Generator().manual_seed(0)
+    found, labels = torch.randint(5, (60,), generator=g), torch.randint(-1, 4, (60,), generator=g)
+    known = labels >= 0
+    best = max(
+        sum(labels[known] == torch.tensor(order)[found[known]]) for order in itertools.permutations([0, 1, 2, 3, 9])
+    )
+    assert matched_accuracy(found, labels) == pytest.approx(best.item() / known.sum().item())
+
+
+@pytest.mark.parametrize(
+    "overrides, said",
+    [
+        (["posterior=deterministic"], "no density on the prior's space .simplex.; allowed: categorical"),
+        (["estimator=kde"], "estimator=kde cannot serve prior=categorical; allowed: .*frequencies"),
+        (["encoder.latent_dim=1"], "encoder.latent_dim, their number, of at least 2, got 1"),
+        (["prior.agreement=1.0"], "prior.agreement must lie between 0 and 1"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_a_line(overrides, said):
+    with pytest.raises(UserError, match=said):
+        make_objective(composed("prior=categorical", *overrides), (1, 8, 8), (1, 8, 8))
+
+
+def test_supervised_pairs_bring_the_classes_back():
+    small = ["encoder=mlp", "encoder.backbone.hidden=[64]", "encoder.projector=[]", "encoder.latent_dim=10"]
+    config = composed("prior=categorical", "pairs=supervised", *small)
+    data = build(config.dataset, "dataset", CONTRACT, fitted={})
+    pairs = make_pairs(config.pairs, data)
+    torch.manual_seed(0)
+    objective = make_objective(config, *pairs.shapes(data))
+    optimization = AdamW(lr=0.003, weight_decay=0.0, warmup=0.0, clip=5.0).attach([objective], total_steps=60)
+    noise = torch.Generator().manual_seed(0)
+    (train,), (test,) = (split.batches(len(split)) for split in (data.train, data.test))
+    for step in range(60):
+        (-objective(*pairs(train, noise), generator=noise)).backward()
+        optimization.step(step)
+    found = objective.eval().prior.clusters(objective.encoder(pairs.clean(test)).mean)
+    assert matched_accuracy(found, test.y) > 0.85
