@@ -48,9 +48,9 @@ class Stored:
         return tuple(tuple(shape) for shape in self.state["shapes"])
 
     def objective(self, device: torch.device) -> Objective:
-        """As it was trained, in evaluation mode; it is built in the process's floats."""
+        """As it was trained, or the average of its weights, in evaluation mode; it is built in the process's floats."""
         objective = make_objective(self.config, *self.shapes).to(device)
-        objective.load_state_dict(self.state["objective"])
+        objective.load_state_dict(self.state["average"] or self.state["objective"])
         return objective.eval()
 
 

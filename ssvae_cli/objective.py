@@ -86,8 +86,8 @@ class Objective(nn.Module):
         """The ELBO of a batch of pairs in nats, []; the loss is its negative."""
         return self.elbo(self.encode(x, x_prime, generator), unit)
 
-    def after_step(self, done: float) -> None:
-        """What follows a step of the optimizer: a target encoder moves. done: the share of all steps that are done."""
+    def after_update(self, done: float) -> None:
+        """What follows an update: a target encoder moves. done: the share of all steps that are done."""
         if hasattr(self.encoder_prime, "follow"):
             self.encoder_prime.follow(done)
 

@@ -3,7 +3,8 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Literal
 
 import torch
@@ -16,13 +17,17 @@ from ssvae_cli.errors import require, require_above, require_at_least
 class Optimization(ABC):
     """An optimizer, its schedule and gradient clipping, as one `step`.
 
-    The update is torch's fused kernel, one for all parameters: what a compiler would make of it."""
+    The update is torch's fused kernel, one for all parameters: what a compiler would make of it. groups: multiples of
+    lr by the names of parameters, as encoder.backbone.*, the first that fits; accumulate: steps whose gradients are
+    averaged before each update, so that it climbs the mean of the ELBOs of so many batches."""
 
     lr: float
     weight_decay: float
     warmup: float
     clip: float | None
     prior_lr: float | Literal["auto"] = "auto"  # of the prior's own parameters, a multiple of lr
+    groups: dict[str, float] = field(default_factory=dict)
+    accumulate: int = 1
 
     def __post_init__(self):
         require_above(0, lr=self.lr)
@@ -31,6 +36,11 @@ class Optimization(ABC):
         require_at_least(0, weight_decay=self.weight_decay)
         require(0 <= self.warmup < 1, f"warmup must be a fraction of all steps, in [0, 1), got {self.warmup}")
         require(self.clip is None or self.clip > 0, f"clip must be above 0 or null, got {self.clip}")
+        require_at_least(1, accumulate=self.accumulate)
+        for pattern, times in self.groups.items():
+            valid = isinstance(times, (int, float)) and times >= 0
+            require(valid, f"groups must give a multiple of lr, at least 0, for {pattern}, got {times!r}")
+        self.updated = False  # whether the last step ended in an update
 
     @abstractmethod
     def optimizer_of(self, groups: list[dict]) -> torch.optim.Optimizer:
@@ -45,17 +55,24 @@ class Optimization(ABC):
         suits: float = 1.0,
     ) -> "Optimization":
         """Take the parameters of `modules`; biases, norms and scalars are not decayed, nor are those `of_prior`, which
-        learn at prior_lr times the rate, or `suits` times where that is auto. Raises UserError for none."""
-        self.parameters = list(dict.fromkeys(p for m in modules for p in m.parameters() if p.requires_grad))
-        require(len(self.parameters) > 0, "nothing to train: neither encoder, prior nor estimator has parameters")
-        apart, times = set(of_prior), suits if self.prior_lr == "auto" else self.prior_lr
-        shared = [p for p in self.parameters if p not in apart]
-        groups = [
-            {"params": [p for p in shared if p.ndim > 1], "weight_decay": self.weight_decay, "times": 1.0},
-            {"params": [p for p in shared if p.ndim <= 1], "weight_decay": 0.0, "times": 1.0},
-            {"params": [p for p in self.parameters if p in apart], "weight_decay": 0.0, "times": times},
-        ]
-        self.optimizer = self.optimizer_of([g for g in groups if g["params"]])
+        learn at prior_lr times the rate, or `suits` times where that is auto. Raises UserError for none, and for a name
+        in `groups` that no parameter has."""
+        named = {p: name for m in modules for name, p in m.named_parameters() if p.requires_grad}
+        require(len(named) > 0, "nothing to train: neither encoder, prior nor estimator has parameters")
+        for pattern in self.groups:
+            starts = sorted({".".join(name.split(".")[:2]) for name in named.values()})
+            fits = any(fnmatchcase(name, pattern) for name in named.values())
+            require(fits, f"groups: no parameter is called {pattern}; their names begin with {', '.join(starts)}")
+        prior, times_of_prior = set(of_prior), suits if self.prior_lr == "auto" else self.prior_lr
+        groups: dict[tuple, dict] = {}
+        for p, name in named.items():
+            usual = times_of_prior if p in prior else 1.0
+            times = next((times for pattern, times in self.groups.items() if fnmatchcase(name, pattern)), usual)
+            matrix = p.ndim > 1 and p not in prior
+            kind = {"weight_decay": self.weight_decay if matrix else 0.0, "times": times, "matrix": matrix}
+            groups.setdefault(tuple(kind.values()), {"params": [], **kind})["params"].append(p)
+        self.parameters = list(named)
+        self.optimizer = self.optimizer_of(list(groups.values()))
         self.total_steps = total_steps
         return self
 
@@ -68,13 +85,28 @@ class Optimization(ABC):
         return self.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
     def step(self, step: int) -> torch.Tensor:
-        """Clip, update, clear. Returns the gradient's norm before clipping, []."""
+        """Clip, update, clear, after every `accumulate` steps. Returns the gradient's norm before clipping, []."""
+        self.updated = (step + 1) % self.accumulate == 0
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        if not self.updated:
+            return nn.utils.get_total_norm(gradients)
+        if self.accumulate > 1:
+            torch._foreach_div_(gradients, self.accumulate)
         norm = nn.utils.clip_grad_norm_(self.parameters, math.inf if self.clip is None else self.clip)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(step) * group["times"]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return norm
+
+    def state_dict(self) -> dict:
+        """The optimizer's state, and the gradients that wait for an update."""
+        return {"optimizer": self.optimizer.state_dict(), "gradients": [p.grad for p in self.parameters]}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])
+        for p, gradient in zip(self.parameters, state["gradients"], strict=True):
+            p.grad = None if gradient is None else gradient.to(p)
 
 
 @dataclass(kw_only=True)
@@ -103,3 +135,40 @@ class SGD(Optimization):
 
     def optimizer_of(self, groups):
         return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.momentum > 0, fused=True)
+
+
+@dataclass(kw_only=True)
+class LARS(Optimization):
+    """Layerwise adaptive rates (You et al. 2017), as in SimCLR and BYOL: each matrix or filter bank moves by a share
+    `trust` of its norm; biases, norms and scalars follow plain SGD with momentum."""
+
+    momentum: float = 0.9
+    trust: float = 0.001
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(0 <= self.momentum < 1, f"momentum must lie in [0, 1), got {self.momentum}")
+        require_above(0, trust=self.trust)
+
+    def optimizer_of(self, groups):
+        return LayerwiseSGD(groups, lr=self.lr, momentum=self.momentum, trust=self.trust)
+
+
+class LayerwiseSGD(torch.optim.Optimizer):
+    """v <- momentum v + r (g + weight_decay w), w <- w - lr v; r = trust |w| / |g + weight_decay w| in groups with
+    `matrix`, 1 in others and where a norm is 0."""
+
+    def __init__(self, groups: list[dict], *, lr: float, momentum: float, trust: float):
+        super().__init__(groups, {"lr": lr, "momentum": momentum, "trust": trust})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            for p in (p for p in group["params"] if p.grad is not None):
+                update = p.grad + group["weight_decay"] * p
+                if group["matrix"]:
+                    size, pull = p.norm(), update.norm()
+                    update *= torch.where((size > 0) & (pull > 0), group["trust"] * size / pull, 1.0)
+                velocity = self.state[p].setdefault("velocity", torch.zeros_like(p))
+                velocity.mul_(group["momentum"]).add_(update)
+                p.sub_(group["lr"] * velocity)

@@ -38,6 +38,7 @@ from ssvae_cli.run_folder import CHECKPOINT, SPLIT, flatten
 from ssvae_cli.threads import described as threads
 from ssvae_cli.tracking.console import Display, Stages, closing_table
 from ssvae_cli.tracking.tracker import Tracker
+from ssvae_cli.training.average import WeightAverage
 from ssvae_cli.training.checkpoint import resolved_yaml
 from ssvae_cli.training.collapse import CollapseWatch
 from ssvae_cli.training.exploitation import ExploitationWatch
@@ -75,6 +76,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         suits=getattr(objective.estimator, "prior_lr", 1.0),
     )
     untrained = copy.deepcopy(objective)
+    average = None if trainer.ema is None else WeightAverage(objective, trainer.ema)
     nan_guard = NanGuard(objective, device)
     stored = {
         "config": resolved_yaml(cfg),
@@ -84,7 +86,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         "fitted": data.fitted,
         "threads": torch.get_num_threads(),
     }
-    state = TrainState(run, objective=objective, optimization=optimization, seed=cfg.seed, device=device, stored=stored)
+    of_state = {"objective": objective, "optimization": optimization, "average": average, "stored": stored}
+    state = TrainState(run, seed=cfg.seed, device=device, **of_state)
     forward = Forward(objective, pairs, state.noise, compile=trainer.compile)
 
     if cfg.resume is not None:
@@ -140,7 +143,10 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
                     (-elbo).backward()
                     average_gradients(optimization.parameters)
                     norm = optimization.step(step)
-                    objective.after_step((step + 1) / (trainer.epochs * steps_per_epoch))
+                    if optimization.updated:
+                        objective.after_update((step + 1) / (trainer.epochs * steps_per_epoch))
+                        if average:
+                            average.follow(objective, (step + 1) // optimization.accumulate)
 
                     nan_guard.gradient(norm)
                     if (epoch, state.step) == started:
@@ -158,10 +164,10 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
             if not is_rank_zero():
                 continue  # rank zero evaluates, logs and saves
             values["optimizer/lr"] = optimization.rate((epoch + 1) * steps_per_epoch - 1)
-            values |= described("prior", objective.prior.described())
+            values |= described("prior", state.evaluated.prior.described())
             exploitation.look(values[maximised])
             if (epoch + 1) % trainer.eval_every == 0 or epoch + 1 == trainer.epochs:
-                reading = evaluation.reading(objective, pairs, data, untrained)
+                reading = evaluation.reading(state.evaluated, pairs, data, untrained)
                 values |= evaluation(reading, "validation")
                 collapse.look((epoch + 1) * steps_per_epoch, values, reading.explained("validation"))
                 exploitation.look_at_noise(values.get("geometry/noise/validation"))
@@ -175,14 +181,14 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         return {}
 
     # The last epoch's numbers: test is read here, once.
-    reading = reading or evaluation.reading(objective, pairs, data, untrained)
+    reading = reading or evaluation.reading(state.evaluated, pairs, data, untrained)
     seen = trainer.epochs * steps_per_epoch * batch_size
     with Stages("reading test", len(evaluation.metrics)) as stages:
         values = evaluation(reading, "test", stages.begin)
     versions = f"ssvae {ssvae_cli.__version__}, torch {torch.__version__}, torchvision {torchvision.__version__}"
     summary = {
         **values,
-        **described("prior", objective.prior.described()),
+        **described("prior", state.evaluated.prior.described()),
         **described("truth", data.truth),
         "time/train_s": state.train_s,
         "throughput/images_per_s": seen / state.train_s if state.train_s else None,
@@ -196,7 +202,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     if evaluation.metrics:
         for name, figure in [*pictures(reading), ("curves", curves(tracker.history(), summary))]:
             tracker.figure(name, figure, step)
-    weights = {k: v.contiguous() for k, v in objective.encoder.state_dict().items()}
+    weights = {k: v.contiguous() for k, v in state.evaluated.encoder.state_dict().items()}
     atomic_write(run / "encoder.safetensors", lambda path: path.write_bytes(to_safetensors(weights)))
     tracker.summary(summary, hyperparameters(cfg, choices, batch_size), step)
     tracker.close()

@@ -20,6 +20,7 @@ class Trainer:
     device: str
     precision: Precision
     compile: bool | Literal["reduce-overhead"]
+    ema: float | None = None
 
     def __post_init__(self):
         require_at_least(0, epochs=self.epochs)
@@ -29,6 +30,8 @@ class Trainer:
         whole = self.microbatch is None
         require(whole or self.microbatch >= 2, f"microbatch must be at least 2 or null, got {self.microbatch}")
         require_at_least(1, eval_every=self.eval_every)
+        valid = self.ema is None or 0 <= self.ema < 1
+        require(valid, f"ema, the decay of an average of the weights, must lie in [0, 1) or be null, got {self.ema}")
         self.device = device_of(self.device)
 
     def batch_of(self, samples: int) -> int:

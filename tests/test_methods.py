@@ -254,7 +254,7 @@ def test_every_preset_trains_for_two_steps(name):
         value = objective(*pairs(batch, noise), generator=noise)
         (-value).backward()
         optimization.step(step)
-        objective.after_step((step + 1) / 2)
+        objective.after_update((step + 1) / 2)
         assert value.isfinite()
     moved = [not torch.equal(p, old) for p, old in zip(objective.encoder.parameters(), before)]
     assert any(moved)

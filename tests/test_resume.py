@@ -31,6 +31,7 @@ STATEFUL = {
     "classifier": ["prior=unstructured_normal", "estimator=classifier"],
     "momentum": ["optimizer=sgd", "encoder_prime=separate"],
     "target": ["experiment=methods/lejepa", "encoder_prime=ema"],
+    "average": ["optimizer=lars", "optimizer.accumulate=3", "trainer.ema=0.9"],
 }
 CLOCKS = {"time/train_s", "throughput/images_per_s", "train_s", "resume", "config"}
 

@@ -28,7 +28,7 @@ def test_the_target_is_the_average_of_past_weights_and_has_no_gradient(last_deca
         x, x_prime = torch.randn(2, 16, 1, 8, 8)
         (-objective(x, x_prime)).backward()
         optimization.step(step)
-        objective.after_step((step + 1) / 2)
+        objective.after_update((step + 1) / 2)
         average = [decay * a + (1 - decay) * p.detach() for a, p in zip(average, objective.encoder.parameters())]
     target = dict(objective.encoder_prime.named_parameters())
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(average, target.values()))

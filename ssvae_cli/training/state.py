@@ -9,6 +9,7 @@ from torch import Tensor
 from ssvae_cli.objective import Objective
 from ssvae_cli.optimizers import Optimization
 from ssvae_cli.training import checkpoint
+from ssvae_cli.training.average import WeightAverage
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +17,8 @@ log = logging.getLogger(__name__)
 class TrainState:
     """`epoch` epochs are done, and `step` steps of the next, whose ELBOs sum to `total`, in `train_s` seconds.
 
-    noise: the generator of views and posterior samples, on the device. stored: what else a checkpoint holds."""
+    noise: the generator of views and posterior samples, on the device. average: of the weights, None for none. stored:
+    what else a checkpoint holds."""
 
     def __init__(
         self,
@@ -27,8 +29,9 @@ class TrainState:
         seed: int,
         device: torch.device,
         stored: dict,
+        average: WeightAverage | None = None,
     ):
-        self.run, self.objective, self.optimization = run, objective, optimization
+        self.run, self.objective, self.optimization, self.average = run, objective, optimization, average
         self.seed, self.device, self.stored = seed, device, stored
         self._order = torch.Generator().manual_seed(seed)
         self.noise = torch.Generator(device).manual_seed(seed)
@@ -52,6 +55,11 @@ class TrainState:
         self.total = torch.zeros((), device=self.device)
         self._before_shuffle = self._order.get_state()
 
+    @property
+    def evaluated(self) -> Objective:
+        """With the weights that metrics are read of: the average, if there is one, or the last."""
+        return self.average.objective if self.average else self.objective
+
     def save(self, metrics_bytes: int) -> None:
         """Replace the run's last checkpoint; metrics_bytes: how much of metrics.jsonl belongs to it."""
         checkpoint.save(
@@ -59,7 +67,8 @@ class TrainState:
             {
                 **self.stored,
                 "objective": self.objective.state_dict(),
-                "optimizer": self.optimization.optimizer.state_dict(),
+                "average": self.average and self.average.objective.state_dict(),
+                "optimizer": self.optimization.state_dict(),
                 "order": self._before_shuffle,
                 "noise": self.noise.get_state(),
                 "random": checkpoint.random_state(self.device),
@@ -82,7 +91,9 @@ class TrainState:
             log.info("begun with %s threads, goes on with %s: sums round differently from here on", before, now)
         with checkpoint.fitting(run):
             self.objective.load_state_dict(state["objective"])
-            self.optimization.optimizer.load_state_dict(state["optimizer"])
+            if self.average:
+                self.average.objective.load_state_dict(state["average"])
+            self.optimization.load_state_dict(state["optimizer"])
             self._order.set_state(state["order"])
             checkpoint.set_random_state(state["random"], self.device)
             self.epoch, self.step, self.total = state["epoch"], state["step"], state["total"].to(self.device)

@@ -1,0 +1,135 @@
+"""Optimizers: the update is the published one, rates go by names, and accumulated gradients are the mean of batches'.
+
+What resumes: tests/test_resume.py."""
+
+import copy
+
+import pytest
+import torch
+
+from ssvae_cli.errors import UserError
+from ssvae_cli.optimizers import LARS, SGD, AdamW
+from ssvae_cli.training.average import WeightAverage
+
+FLAT = {"lr": 0.1, "weight_decay": 0.1, "warmup": 0.0, "clip": None}
+
+
+class Nested(torch.nn.Module):
+    """Parameters called encoder.weight, encoder.bias, prior.weight and prior.bias."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder, self.prior, self.estimator = torch.nn.Linear(3, 2), torch.nn.Linear(2, 2), None
+
+    def forward(self, x):
+        return self.prior(self.encoder(x).tanh()).square().mean()
+
+
+def stepped(optimization, module, batches, at=0):
+    """A step on each batch; the module."""
+    for i, x in enumerate(batches):
+        module(x).backward()
+        optimization.step(at + i)
+    return module
+
+
+def test_lars_scales_each_matrix_by_its_norm_and_leaves_biases_to_momentum():
+    module, rate = Nested(), LARS(**FLAT, momentum=0.9, trust=0.01).attach([Nested()], 10).rate
+    expected = {name: p.detach().clone() for name, p in module.named_parameters()}
+    velocity = {name: torch.zeros_like(p) for name, p in expected.items()}
+    optimization = LARS(**FLAT, momentum=0.9, trust=0.01).attach([module], total_steps=10)
+    for step in range(3):
+        x = torch.randn(5, 3)
+        module(x).backward()
+        for name, w in expected.items():  # the two formulas of You et al. 2017, one parameter at a time
+            g = dict(module.named_parameters())[name].grad.clone()
+            if name.endswith("weight"):
+                g += 0.1 * w
+                g *= 0.01 * w.norm() / g.norm()
+            velocity[name] = 0.9 * velocity[name] + g
+            expected[name] = w - rate(step) * velocity[name]
+        optimization.step(step)
+        for name, p in module.named_parameters():
+            assert torch.allclose(p, expected[name], atol=1e-6), name
+
+
+def test_lars_moves_weights_that_are_zero():
+    module = Nested()
+    module.prior.weight.data.zero_()
+    stepped(LARS(**FLAT).attach([module], total_steps=4), module, torch.randn(2, 5, 3))
+    assert module.prior.weight.isfinite().all() and module.prior.weight.abs().max() > 0
+
+
+def test_the_first_pattern_that_fits_a_name_sets_its_rate():
+    module = Nested()
+    rates = {"encoder.bias": 0.0, "encoder.*": 0.5, "prior.weight": 3.0}
+    optimization = SGD(**FLAT | {"weight_decay": 0.0}, momentum=0.0, groups=rates)
+    optimization.attach([module], 4, of_prior=module.prior.parameters(), suits=2.0)
+    before = {name: p.detach().clone() for name, p in module.named_parameters()}
+    module(torch.randn(5, 3)).backward()
+    gradients = {name: p.grad.clone() for name, p in module.named_parameters()}
+    optimization.step(0)
+    times = {"encoder.weight": 0.5, "encoder.bias": 0.0, "prior.weight": 3.0, "prior.bias": 2.0}
+    for name, p in module.named_parameters():
+        assert torch.allclose(before[name] - p, 0.1 * times[name] * gradients[name], atol=1e-7), name
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({"groups": {"decoder.*": 1.0}}, "no parameter is called decoder.*; their names begin with encoder.bias"),
+        ({"groups": {"encoder.*": -1.0}}, "groups must give a multiple of lr, at least 0, for encoder.*, got -1.0"),
+        ({"groups": {"encoder.*": "x"}}, "at least 0, for encoder.*, got 'x'"),
+        ({"accumulate": 0}, "accumulate must be at least 1, got 0"),
+    ],
+)
+def test_rates_that_make_no_sense_are_refused_in_a_line(options, said):
+    with pytest.raises(UserError) as refused:
+        AdamW(**FLAT, **options).attach([Nested()], total_steps=1)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("clip", [None, 0.01])
+def test_accumulated_gradients_are_those_of_the_mean_of_the_batches(clip):
+    x = torch.randn(6, 5, 3)
+    whole, parts, options = Nested(), Nested(), FLAT | {"clip": clip}
+    accumulating = AdamW(**options, accumulate=3).attach([parts], total_steps=6)
+    stepped(accumulating, parts, x)
+    plain = AdamW(**options).attach([whole], total_steps=6)
+    for at in (0, 3):
+        (sum(whole(batch) for batch in x[at : at + 3]) / 3).backward()
+        plain.step(at + 2)  # at the rate of the last of them
+    for p, q in zip(whole.parameters(), parts.parameters()):
+        assert torch.allclose(p, q, atol=1e-6)
+    assert accumulating.updated
+    stepped(accumulating, parts, x[:1], at=6)
+    assert not accumulating.updated
+
+
+def test_gradients_that_wait_for_an_update_are_part_of_the_state():
+    x, options = torch.randn(4, 5, 3), {**FLAT, "accumulate": 2}
+    whole = Nested()
+    stepped(AdamW(**options).attach([whole], total_steps=4), whole, x)
+    first = Nested()
+    optimization = AdamW(**options).attach([first], total_steps=4)
+    stepped(optimization, first, x[:3])
+    second = copy.deepcopy(first)
+    resumed = AdamW(**options).attach([second], total_steps=4)
+    resumed.load_state_dict(copy.deepcopy(optimization.state_dict()))
+    stepped(resumed, second, x[3:], at=3)
+    assert all(torch.equal(p, q) for p, q in zip(whole.parameters(), second.parameters()))
+
+
+def test_the_average_of_weights_follows_its_formula():
+    module = Nested()
+    average = WeightAverage(module, decay=0.3)
+    expected = [p.detach().clone() for p in module.parameters()]
+    for updates in range(1, 5):
+        for p in module.parameters():
+            p.data += torch.randn_like(p)
+        average.follow(module, updates)
+        decay = min(0.3, (1 + updates) / (10 + updates))
+        expected = [decay * a + (1 - decay) * p.detach() for a, p in zip(expected, module.parameters())]
+    for p, a in zip(average.objective.parameters(), expected):
+        assert torch.allclose(p, a, atol=1e-6)
