@@ -11,7 +11,7 @@ Latents = tuple[Tensor, Tensor]
 
 class Categories:
     """What Eqs. 17 and 23 say of the categories of test: Q(c, c') is the mean of Q(c|x) Q(c'|x'), and every number the
-    mean over Q of a table. Its error is that of sampling pairs, as a change of Q changes the logarithms by 0 on average.
+    mean over Q of a table. Its error is that of sampling pairs: to first order, log Q itself adds nothing to it.
 
     latents: the probabilities (z, z') of n pairs, [n, K] each."""
 
