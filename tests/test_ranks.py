@@ -42,7 +42,7 @@ def test_two_ranks_give_the_elbo_the_gradients_and_the_buffers_of_one(case, step
     assert one.keys() == two.keys() and len(one) > 20
     for name, expected in one.items():
         difference = (two[name].double() - expected.double()).norm()
-        assert difference <= 1e-6 * expected.double().norm(), name
+        assert difference <= 1e-6 * expected.double().norm() + 1e-12, name
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
 """A run that was stopped ends where it would have ended.
 
 1. Stopped between two steps of an epoch and resumed, it has the bits of a run never stopped: weights, optimizer,
-   learning rate, generators, data order, the bank of a queue, MINE's average, the classifier of a ratio, and the logs.
+   learning rate, generators, data order, the bank of a queue, targets and averages of weights, gradients that wait,
+   MINE's average, the classifier of a ratio, and the logs.
 2. SIGTERM and SIGINT save and leave with 143 and 130.
 3. The whole configuration is compared; a few keys may change.
 """
@@ -26,12 +27,11 @@ from ssvae_cli.training.signals import Stopped
 SMALL = ["trainer.epochs=3", "trainer.eval_every=3"]  # of 3 steps each
 STATEFUL = {
     "generators": ["posterior=gaussian", "estimator=leave_one_out"],
-    "bank": ["estimator=queue", "estimator.size=500"],
+    "bank and target": ["experiment=methods/moco", "estimator.size=500"],
     "moving average": ["prior=mi", "estimator=mine"],
     "classifier": ["prior=unstructured_normal", "estimator=classifier"],
     "momentum": ["optimizer=sgd", "encoder_prime=separate"],
-    "target": ["experiment=methods/lejepa", "encoder_prime=ema"],
-    "average": ["optimizer=lars", "optimizer.accumulate=3", "trainer.ema=0.9"],
+    "average of weights, gradients that wait": ["optimizer=lars", "optimizer.accumulate=3", "trainer.ema=0.9"],
 }
 CLOCKS = {"time/train_s", "throughput/images_per_s", "train_s", "resume", "config"}
 
@@ -96,7 +96,9 @@ def test_a_run_stopped_between_two_steps_ends_in_the_bits_of_one_never_stopped(p
     assert (whole / "encoder.safetensors").read_bytes() == (stopped / "encoder.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("part, moved", [("bank", "estimator.bank"), ("moving average", "estimator.log_average")])
+@pytest.mark.parametrize(
+    "part, moved", [("bank and target", "estimator.bank"), ("moving average", "estimator.log_average")]
+)
 def test_what_an_estimator_remembers_is_in_the_checkpoint(part, moved, tmp_path):
     train(tmp_path / "run", "trainer.epochs=1", *STATEFUL[part])
     value = checkpoint.load(tmp_path / "run")["objective"][moved]
