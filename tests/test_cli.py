@@ -150,5 +150,5 @@ def test_every_choice_composes_and_every_part_of_it_is_buildable(choice):
     for key in PARTS[command]:
         part = OmegaConf.select(config, key)
         if part not in (None, "separate"):
-            offered = {"shape", "space"} if key.startswith("encoder") else {"shape", "latent_dim"}
+            offered = {"shape", "space", "online"} if key.startswith("encoder") else {"shape", "latent_dim"}
             check(OmegaConf.to_container(part, resolve=True), key, offered)

@@ -10,14 +10,14 @@ from ssvae_cli.priors.infonce import InfoNCE
 from ssvae_cli.priors.linear_dynamics import LinearDynamics
 from ssvae_cli.priors.mi import MI
 from ssvae_cli.priors.mixture import Mixture
-from ssvae_cli.priors.none import NoPrior
 from ssvae_cli.priors.scored import ScorePrior
 from ssvae_cli.priors.shared_latent import SharedLatent
+from ssvae_cli.priors.unspecified import Unspecified
 from ssvae_cli.priors.unstructured import UnstructuredLaplace, UnstructuredNormal, UnstructuredSphere
 from ssvae_cli.priors.vmf import VMF
 
 __all__ = [
     "Categorical", "Encoded", "Energy", "ExplicitPrior", "Gaussian", "InfoNCE", "Laplace",
-    "LinearDynamics", "MI", "Mixture", "NoPrior", "NoSamples", "Normal", "Prior", "ScorePrior", "SharedLatent",
+    "LinearDynamics", "MI", "Mixture", "Unspecified", "NoSamples", "Normal", "Prior", "ScorePrior", "SharedLatent",
     "Student", "UnstructuredLaplace", "UnstructuredNormal", "UnstructuredSphere", "VMF",
 ]  # fmt: skip

@@ -39,7 +39,7 @@ from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.augment import Augment
 from ssvae_cli.pairs.colour import Jitter, Noise
 from ssvae_cli.pairs.geometry import Crop
-from ssvae_cli.priors import MI, Categorical, Energy, Gaussian, NoPrior, Normal
+from ssvae_cli.priors import MI, Categorical, Energy, Gaussian, Normal, Unspecified
 from ssvae_cli.priors import InfoNCE as InfoNCEPrior
 from ssvae_cli.scores import in_batch
 
@@ -81,9 +81,9 @@ CASES = {
     "normal prior, knn": lambda: (stepping("own"), KNN(k=2, tail=0.2), "deterministic"),
     "normal prior, sliced": lambda: (stepping("encoder"), Sliced(slices=8, weight=0.1), "deterministic"),
     "normal prior, hinges": lambda: (stepping("encoder"), Hinges(std=1, variance=1, covariance=1), "deterministic"),
-    "no prior, cross_correlation": lambda: (NoPrior(), CrossCorrelation(weight=0.1), "deterministic"),
+    "no prior, cross_correlation": lambda: (Unspecified(), CrossCorrelation(weight=0.1), "deterministic"),
     "categories": lambda: (categories(), Frequencies(), "categorical"),
-    "no prior, hsic": lambda: (NoPrior(space="sphere"), HSIC(scale=1, penalty=3), "deterministic"),
+    "no prior, hsic": lambda: (Unspecified(space="sphere"), HSIC(scale=1, penalty=3), "deterministic"),
 }
 
 

@@ -1,11 +1,11 @@
-"""No prior: baselines whose loss is no ELBO."""
+"""No prior: for baselines, whose loss is no ELBO."""
 
 from ssvae_cli.distributed.collectives import all_gather_encoded
 from ssvae_cli.distributions.spaces import SPACES, SpaceName
 from ssvae_cli.priors.base import Prior
 
 
-class NoPrior(Prior):
+class Unspecified(Prior):
     """P(z, z') is left open: an estimator's loss of the pairs is the objective. space: where z lives."""
 
     quantity = "baseline"
