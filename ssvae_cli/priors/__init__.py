@@ -18,6 +18,6 @@ from ssvae_cli.priors.vmf import VMF
 
 __all__ = [
     "Categorical", "Encoded", "Energy", "ExplicitPrior", "Gaussian", "InfoNCE", "Laplace",
-    "LinearDynamics", "MI", "Mixture", "Unspecified", "NoSamples", "Normal", "Prior", "ScorePrior", "SharedLatent",
-    "Student", "UnstructuredLaplace", "UnstructuredNormal", "UnstructuredSphere", "VMF",
+    "LinearDynamics", "MI", "Mixture", "NoSamples", "Normal", "Prior", "ScorePrior", "SharedLatent",
+    "Student", "Unspecified", "UnstructuredLaplace", "UnstructuredNormal", "UnstructuredSphere", "VMF",
 ]  # fmt: skip
