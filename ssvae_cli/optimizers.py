@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -26,7 +26,7 @@ class Optimization(ABC):
     warmup: float
     clip: float | None
     prior_lr: float | Literal["auto"] = "auto"  # of the prior's own parameters, a multiple of lr
-    groups: dict[str, float] = field(default_factory=dict)
+    groups: dict[str, float] | None = None
     accumulate: int = 1
 
     def __post_init__(self):
@@ -37,9 +37,9 @@ class Optimization(ABC):
         require(0 <= self.warmup < 1, f"warmup must be a fraction of all steps, in [0, 1), got {self.warmup}")
         require(self.clip is None or self.clip > 0, f"clip must be above 0 or null, got {self.clip}")
         require_at_least(1, accumulate=self.accumulate)
+        self.groups = self.groups or {}
         for pattern, times in self.groups.items():
-            valid = isinstance(times, (int, float)) and times >= 0
-            require(valid, f"groups must give a multiple of lr, at least 0, for {pattern}, got {times!r}")
+            require(times >= 0, f"groups must give a multiple of lr, at least 0, for {pattern}, got {times}")
         self.updated = False  # whether the last step ended in an update
 
     @abstractmethod
