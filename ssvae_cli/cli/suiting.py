@@ -5,31 +5,53 @@ A data set's YAML file brings the choices that always suit it. Where only the fi
 """
 
 import pkgutil
+from types import ModuleType
 
 from ssvae_cli.cli.overrides import override_name, override_value
 from ssvae_cli.instantiate.groups import conf
 
+PRIME = "encoder@encoder_prime"  # g' of another kind than g
+
 
 def suiting_overrides(command: str, overrides: list[str]) -> list[str]:
     """The overrides, and those that suit the file of the data set; of groups that the user chose, none."""
-    dataset = override_value("dataset", overrides)
-    file = conf() / "dataset" / f"{dataset}.yaml"
-    if command not in ("train", "bench") or dataset is None or "/" in dataset or not file.is_file():
+    dataset = module_of("dataset", overrides)
+    if command not in ("train", "bench") or dataset is None:
         return overrides
     paths = paths_of(overrides)
-    if not paths:
-        return overrides
-    from omegaconf import OmegaConf
-
-    module = pkgutil.resolve_name(OmegaConf.load(file)["_target_"].rpartition(".")[0])
-    suits = getattr(module, "suits", None)
+    suits = getattr(dataset, "suits", None)
     wanted = [suits(path) for path in paths] if suits else []
-    if not wanted or any(choices != wanted[0] for choices in wanted):  # of a sweep over unlike files
+    if any(choices != wanted[0] for choices in wanted):  # of a sweep over unlike files
         return overrides
+    choices: dict[str, str | None] = wanted[0] if wanted else {}
+    if getattr(module_of("pairs", overrides), "encodes_steps", False):
+        brought = step_encoder(overrides, choices)
+        choices = {"encoder": brought, PRIME: None} if brought else {"encoder": "mlp"}
     chosen = {override_name(override) for override in overrides}
     concerned = lambda group: {group, group.split("/")[0], group.split("@")[-1]}  # encoder/frame, encoder@encoder_prime
-    missing = {group: choice for group, choice in wanted[0].items() if not concerned(group) & chosen}
-    return [*overrides, *(f"{group}={choice}" for group, choice in missing.items())]
+    missing = {group: choice for group, choice in choices.items() if not concerned(group) & chosen}
+    words = (f"{group}={choice}" if choice else f"~{group}" for group, choice in missing.items())
+    return [*overrides, *words]
+
+
+def module_of(group: str, overrides: list[str]) -> ModuleType | None:
+    """The module of the class that a group's override chooses; None where there is no such choice here."""
+    choice = override_value(group, overrides)
+    file = conf() / group / f"{choice}.yaml"
+    if choice is None or "/" in choice or not file.is_file():
+        return None
+    from omegaconf import OmegaConf
+
+    return pkgutil.resolve_name(OmegaConf.load(file)["_target_"].rpartition(".")[0])
+
+
+def step_encoder(overrides: list[str], wanted: dict[str, str]) -> str | None:
+    """The encoder of a single step that the data set's file, or its YAML, brings for g'; None for none."""
+    from omegaconf import OmegaConf
+
+    defaults = OmegaConf.load(conf() / "dataset" / f"{override_value('dataset', overrides)}.yaml").get("defaults", [])
+    brought = [line.get("override /encoder@_global_.encoder_prime") for line in defaults if OmegaConf.is_dict(line)]
+    return wanted.get(PRIME) or next(filter(None, brought), None)
 
 
 def paths_of(overrides: list[str]) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssvae_cli.distributions.spaces import Euclidean, Sphere, log_area
+from ssvae_cli.distributions.spaces import Euclidean, Sphere, log_area, spheres_of
 from ssvae_cli.errors import require, require_at_least
 from ssvae_cli.estimators.base import EntropyEstimator
 
@@ -80,11 +80,11 @@ class Frequencies(EntropyEstimator):
 class KNN(EntropyEstimator):
     """H(z) = digamma(B) - digamma(k) + E log volume of the ball that reaches the k-th neighbour of z_i.
 
-    In coordinates of covariance I; on the sphere the ball is a cap. tail: the share of the samples, those whose k-th
-    neighbour is farthest, that E leaves out. Relation to I: none. Relation to the ELBO: an estimate, unbiased if the
-    density is constant within the ball; biased up in many dimensions, where the k-th neighbour is far; down with a
-    tail, by the mean of all log volumes less that of those kept. No ceiling; variance falls as k and tail grow.
-    Source: Kozachenko & Leonenko 1987.
+    In coordinates of covariance I; on the sphere the ball is a cap, on several a product of equal caps. tail: the share
+    of the samples, those whose k-th neighbour is farthest, that E leaves out. Relation to I: none. Relation to the
+    ELBO: an estimate, unbiased if the density is constant within the ball; biased up in many dimensions, where the k-th
+    neighbour is far; down with a tail, by the mean of all log volumes less that of those kept. No ceiling; variance
+    falls as k and tail grow. Source: Kozachenko & Leonenko 1987.
     """
 
     name = "knn"
@@ -99,20 +99,22 @@ class KNN(EntropyEstimator):
         count, dim = z.shape
         require(self.k < count, f"k must be below the batch's {count} samples, got {self.k}")
         uniform = (torch.digamma(z.new_tensor(float(count))) - torch.digamma(z.new_tensor(float(self.k)))).item()
-        if space.name == "sphere":
-            return uniform + _log_cap(2 * torch.asin((self._distances(z) / 2).clamp_max(1 - 1e-6)), dim).mean()
+        if spheres := spheres_of(space, z):
+            angle = 2 * torch.asin((self._distances(*spheres) / 2).clamp_max(1 - 1e-6))
+            return uniform + sum(_log_cap(angle, part.shape[1]) for part in spheres).mean()
         u, log_jacobian = Euclidean.standardiser(z)(z)
         log_unit_ball = 0.5 * dim * math.log(math.pi) - math.lgamma(0.5 * dim + 1)
         return uniform + log_unit_ball + dim * self._distances(u).log().mean() - log_jacobian.mean()
 
-    def _distances(self, u: Tensor) -> Tensor:
-        """From each sample to its k-th neighbour, without the largest, [B - tail B]; differentiable, and above 0 even
-        for equal samples."""
+    def _distances(self, *parts: Tensor) -> Tensor:
+        """From each sample to its k-th neighbour, without the largest, [B - tail B]: the largest of the distances in
+        each part of the coordinates; differentiable, and above 0 even for equal samples."""
         with torch.no_grad():
-            nearest = torch.cdist(u, u).fill_diagonal_(math.inf).kthvalue(self.k, dim=1).indices
-        distances = ((u - u[nearest]).square().sum(1) + 1e-12).sqrt()
-        kept = len(u) - math.floor(self.tail * len(u))
-        return distances if kept == len(u) else distances.sort().values[:kept]
+            table = torch.stack([torch.cdist(u, u) for u in parts]).amax(0)
+            nearest = table.fill_diagonal_(math.inf).kthvalue(self.k, dim=1).indices
+        distances = torch.stack([((u - u[nearest]).square().sum(1) + 1e-12).sqrt() for u in parts]).amax(0)
+        kept = len(distances) - math.floor(self.tail * len(distances))
+        return distances if kept == len(distances) else distances.sort().values[:kept]
 
 
 def _log_cap(angle: Tensor, dim: int) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ssvae_cli.distributions.spaces import Euclidean
+from ssvae_cli.distributions.spaces import Euclidean, spheres_of
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser
 from ssvae_cli.errors import require, require_above
 from ssvae_cli.estimators.base import EntropyEstimator
@@ -20,12 +20,13 @@ GOLDEN = (math.sqrt(5) - 1) / 2
 class KDE(EntropyEstimator):
     """H(z) = -E log 1/(B-1) sum_{j != i} k(z_i, z_j), each sample left out of its own density.
 
-    k: a normal kernel in coordinates of covariance I, or on the sphere a von Mises-Fisher kernel of concentration
-    1 / h^2. bandwidth: h, a number; `scott`, h^2 = B^(-2/(D+4)), on the sphere B^(-2/(D+3)) times the samples' variance
-    along each of the D - 1 tangents (Scott 1992); `leave_one_out`, where the likelihood of the samples left out is
-    largest, within 8 times Scott's (Duin 1976); `learned`, a multiple of Scott's that follows this likelihood by
-    gradient, while the encoder follows the ELBO. order: 1, Shannon's entropy; 2, Renyi's, -log E_{i != j} k, at most
-    Shannon's: on a sphere uniformity (Wang & Isola 2020) up to a constant, t = 1 / (2 h^2).
+    k: a normal kernel in coordinates of covariance I, or on the sphere a von Mises-Fisher kernel of concentration 1 /
+    h^2, on several spheres a product of such. bandwidth: h, a number; `scott`, h^2 = B^(-2/(D+4)), on the sphere
+    B^(-2/(D+3)) times the samples' variance along each of the D - 1 tangents (Scott 1992); `leave_one_out`, where the
+    likelihood of the samples left out is largest, within 8 times Scott's (Duin 1976); `learned`, a multiple of Scott's
+    that follows this likelihood by gradient, while the encoder follows the ELBO. order: 1, Shannon's entropy; 2,
+    Renyi's, -log E_{i != j} k, at most Shannon's: on a sphere uniformity (Wang & Isola 2020) up to a constant, t = 1 /
+    (2 h^2).
 
     Relation to I: none. Relation to the ELBO: biased up, by much in many dimensions, where the kernel is too wide for
     the data; of order 2 also down, by what Renyi's entropy lies below Shannon's. No ceiling; moderate variance.
@@ -46,11 +47,12 @@ class KDE(EntropyEstimator):
     def forward(self, z, *, posterior, space, side, mixture=None):
         require(len(z) > 1, f"estimator=kde needs at least 2 samples, got {len(z)}")
         count, dim = z.shape
-        if space.name == "sphere":
-            spread = (1 - z.detach().mean(0).square().sum()).clamp_min(1e-6) / (dim - 1)
-            scott = count ** (-1 / (dim + 3)) * spread.sqrt()
-            cosine, log_jacobian = z @ z.T, z.new_zeros(())
-            kernel = lambda h: h**-2 * cosine + log_normaliser(h**-2, dim)
+        if spheres := spheres_of(space, z):
+            dim, parts = spheres[0].shape[1], len(spheres)
+            apart = torch.stack([1 - part.detach().mean(0).square().sum() for part in spheres]).mean()
+            scott = count ** (-1 / (parts * (dim - 1) + 4)) * (apart.clamp_min(1e-6) / (dim - 1)).sqrt()
+            cosine, log_jacobian = sum(part @ part.T for part in spheres), z.new_zeros(())
+            kernel = lambda h: h**-2 * cosine + parts * log_normaliser(h**-2, dim)
         else:
             u, log_jacobian = Euclidean.standardiser(z)(z)
             scott = z.new_tensor(count ** (-1 / (dim + 4)))
