@@ -17,8 +17,8 @@ from ssvae_cli.cli.streams import open_streams
 from ssvae_cli.cli.suggestions import refuse_unknown_options
 from ssvae_cli.cli.suiting import suiting_overrides
 from ssvae_cli.distributed.launch import wait_for_rank_zero, worker_overrides
+from ssvae_cli.distributed.threads import set_count, set_wait
 from ssvae_cli.errors import PartError, UserError, allowed, cause_of, require
-from ssvae_cli.threads import set_count, set_wait
 from ssvae_cli.training.signals import Stopped, leave
 
 # A command: its configuration is conf/<name>.yaml, its job a function of (config, folder, choices).

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ssvae_cli.compiler import marked, unmarked
 from ssvae_cli.distributions.spaces import logdet_bias
 from ssvae_cli.errors import require_above, require_at_least
 from ssvae_cli.estimators.base import EntropyEstimator
@@ -35,7 +36,7 @@ class Classifier(EntropyEstimator):
         self.steps, self.replay = steps, replay
         self.networks = nn.ModuleList(mlp([latent_dim, *hidden, outputs]) for _ in range(2))
         self.requires_grad_(False)  # the run's optimizer leaves them alone
-        self.optimizers = [torch.optim.AdamW(network.parameters(), lr=lr) for network in self.networks]
+        self.optimizers = [unmarked(torch.optim.AdamW)(network.parameters(), lr=lr) for network in self.networks]
         self.past: list[list[Tensor]] = [[], []]  # standardised samples of the last batches, a list for each side
 
     def forward(self, z, *, posterior, space, side, mixture=None):
@@ -48,7 +49,7 @@ class Classifier(EntropyEstimator):
             of_reference = of_reference - logdet_bias(*z.shape)
         return of_reference + log_ratio.clamp_max(0)
 
-    @torch.compiler.disable
+    @marked("disable")
     def learn(self, u: Tensor, space, side: int) -> None:
         """The classifier's own steps between samples of R and the samples u of Q, [B, D]."""
         network, optimizer, past = self.networks[side], self.optimizers[side], self.past[side]
