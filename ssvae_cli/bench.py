@@ -15,18 +15,19 @@ import torch
 from omegaconf import DictConfig
 from torch.utils.flop_counter import FlopCounterMode
 
+from ssvae_cli.compiler import compiled
 from ssvae_cli.datasets.base import CONTRACT as DATA
 from ssvae_cli.device import keep_freed, peak, set_precision
+from ssvae_cli.distributed.threads import described as threads
 from ssvae_cli.errors import require_above
 from ssvae_cli.files import write_json
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.objective import make_objective
 from ssvae_cli.pairs.base import make_pairs
-from ssvae_cli.threads import described as threads
 from ssvae_cli.tracking.console import Stages
 from ssvae_cli.tracking.tables import output
 from ssvae_cli.tracking.tables import show as show_table
-from ssvae_cli.training.step import Forward, compiled
+from ssvae_cli.training.step import Forward
 
 log = logging.getLogger(__name__)
 

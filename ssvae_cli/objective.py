@@ -7,6 +7,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
+from ssvae_cli.compiler import marked
 from ssvae_cli.datasets.base import Shape
 from ssvae_cli.decoders import ConvDecoder, ImplicitJoint
 from ssvae_cli.device import Precision, full_precision
@@ -175,7 +176,7 @@ def classes(group: str) -> dict[str, type]:
     return {name: pkgutil.resolve_name(target) for name, target in targets.items() if target}
 
 
-@torch.compiler.assume_constant_result
+@marked("assume_constant_result")
 def supports_bf16(device: torch.device) -> bool:
     """Whether the device has instructions for products of bfloat16: GPUs from Ampere on, CPUs with AVX-512 bf16 or AMX.
     Others emulate them, at a fraction of float32's speed."""

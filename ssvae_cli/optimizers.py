@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from ssvae_cli.compiler import unmarked
 from ssvae_cli.errors import require, require_above, require_at_least
 
 
@@ -120,7 +121,7 @@ class AdamW(Optimization):
         require(all(0 <= b < 1 for b in self.betas), f"betas must lie in [0, 1), got {list(self.betas)}")
 
     def optimizer_of(self, groups):
-        return torch.optim.AdamW(groups, lr=self.lr, betas=tuple(self.betas), fused=True)
+        return unmarked(torch.optim.AdamW)(groups, lr=self.lr, betas=tuple(self.betas), fused=True)
 
 
 @dataclass(kw_only=True)
@@ -134,7 +135,9 @@ class SGD(Optimization):
         require(0 <= self.momentum < 1, f"momentum must lie in [0, 1), got {self.momentum}")
 
     def optimizer_of(self, groups):
-        return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.momentum > 0, fused=True)
+        return unmarked(torch.optim.SGD)(
+            groups, lr=self.lr, momentum=self.momentum, nesterov=self.momentum > 0, fused=True
+        )
 
 
 @dataclass(kw_only=True)

@@ -6,10 +6,10 @@ import copy
 import logging
 import math
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
-import torchvision
 from omegaconf import DictConfig
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
@@ -26,6 +26,7 @@ from ssvae_cli.distributed.collectives import (
     sharded,
     world_size,
 )
+from ssvae_cli.distributed.threads import described as threads
 from ssvae_cli.estimators.base import meaning
 from ssvae_cli.evaluation.elbo import BOUNDS
 from ssvae_cli.evaluation.figures import curves, pictures
@@ -35,7 +36,6 @@ from ssvae_cli.objective import Objective, make_objective
 from ssvae_cli.pairs.base import make_pairs
 from ssvae_cli.paths import shell_command, typed
 from ssvae_cli.run_folder import CHECKPOINT, SPLIT, flatten
-from ssvae_cli.threads import described as threads
 from ssvae_cli.tracking.console import Display, Stages, closing_table
 from ssvae_cli.tracking.tracker import Tracker
 from ssvae_cli.training.average import WeightAverage
@@ -185,7 +185,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     seen = trainer.epochs * steps_per_epoch * batch_size
     with Stages("reading test", len(evaluation.metrics)) as stages:
         values = evaluation(reading, "test", stages.begin)
-    versions = f"ssvae {ssvae_cli.__version__}, torch {torch.__version__}, torchvision {torchvision.__version__}"
+    versions = f"ssvae {ssvae_cli.__version__}, torch {torch.__version__}, torchvision {version('torchvision')}"
     summary = {
         **values,
         **described("prior", state.evaluated.prior.described()),

@@ -2,7 +2,7 @@ import json
 import os
 import shutil
 
-from ssvae_cli.threads import usable_cores
+from ssvae_cli.distributed.threads import usable_cores
 
 # Parallel tests share the cores. Set before torch is loaded; subprocesses inherit it.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -152,3 +152,19 @@ def test_every_choice_composes_and_every_part_of_it_is_buildable(choice):
         if part not in (None, "separate"):
             offered = {"shape", "space", "online"} if key.startswith("encoder") else {"shape", "latent_dim"}
             check(OmegaConf.to_container(part, resolve=True), key, offered)
+
+
+@pytest.mark.parametrize("words, composed", [([], 1), (["hydra.mode=RUN"], 2), (["--config-dir=."], 2)])
+def test_hydra_composes_a_run_once_unless_something_may_set_its_mode(words, composed, monkeypatch, tmp_path):
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+    calls, original = [], ConfigLoaderImpl.load_configuration
+
+    def counted(self, *arguments, **named):
+        calls.append(arguments)
+        return original(self, *arguments, **named)
+
+    monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", counted)
+    monkeypatch.chdir(tmp_path)
+    assert ssvae("report", "runs=nowhere", *words) in (1, 2)
+    assert len(calls) == composed

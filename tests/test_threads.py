@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ssvae_cli import threads
+from ssvae_cli.distributed import threads
 
 ALL = (*threads.COUNT, *threads.WAIT, "LOCAL_WORLD_SIZE")
 
@@ -93,7 +93,7 @@ def test_cores_are_those_that_affinity_and_cgroups_leave(files, cores, tmp_path,
 PROGRAM = """
 import json, os, sys
 from ssvae_cli.cli import main
-from ssvae_cli import threads
+from ssvae_cli.distributed import threads
 class Loaded(Exception): pass
 class Watch:
     def find_spec(self, name, path=None, target=None):

@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from helpers import ssvae, train
 from ssvae_cli import train as module
-from ssvae_cli.threads import described
+from ssvae_cli.distributed.threads import described
 
 SUMMARY = set(
     """

@@ -17,11 +17,12 @@ from omegaconf.errors import OmegaConfBaseException
 from ssvae_cli.cli.guard import invocation
 from ssvae_cli.cli.hydra_errors import one_line, refuse_added_keys
 from ssvae_cli.cli.sweeps import KILLED, assign_gpu, claim_job, clear_memory, metric_of
+from ssvae_cli.distributed.threads import set_count, set_wait
 from ssvae_cli.errors import PartError, UserError, cause_of, require, require_seed
+from ssvae_cli.instantiate.signatures import check_plain
 from ssvae_cli.instantiate.trust import refuse_untrusted
-from ssvae_cli.paths import shell_command, typed
+from ssvae_cli.paths import expanded, shell_command, typed
 from ssvae_cli.run_folder import CHECKPOINT, Job, has_ended, is_finished
-from ssvae_cli.threads import set_count, set_wait
 from ssvae_cli.training.signals import Stopped, leave
 
 log = logging.getLogger(__name__)
@@ -106,6 +107,13 @@ def check(config: DictConfig, hydra: DictConfig) -> None:
     require(isinstance(trust, bool), f"trust must be true or false, got {trust}")
     if "seed" in config:
         require_seed(config.seed)
+    for key, is_there, missing in (
+        ("run", Path.is_dir, "folder; give the folder of a run"),
+        ("data", Path.is_file, "file"),
+    ):
+        if isinstance(path := config.get(key), str):
+            require(is_there(Path(expanded(path, key))), f"{key}={path}: no such {missing}")
+    check_plain(OmegaConf.to_container(config))
 
 
 def call(target: str, config: DictConfig, folder: Path, hydra: DictConfig, resume) -> None:

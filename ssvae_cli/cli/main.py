@@ -1,12 +1,13 @@
 """The command `ssvae`: a subcommand, then Hydra's overrides. Imports nothing heavy until a job begins."""
 
+import contextlib
 import functools
 import logging
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ssvae_cli import __version__
 from ssvae_cli.cli.help import groups, keys
@@ -17,8 +18,8 @@ from ssvae_cli.cli.streams import open_streams
 from ssvae_cli.cli.suggestions import refuse_unknown_options
 from ssvae_cli.cli.suiting import suiting_overrides
 from ssvae_cli.distributed.launch import wait_for_rank_zero, worker_overrides
+from ssvae_cli.distributed.threads import set_count, set_wait
 from ssvae_cli.errors import PartError, UserError, allowed, cause_of, require
-from ssvae_cli.threads import set_count, set_wait
 from ssvae_cli.training.signals import Stopped, leave
 
 # A command: its configuration is conf/<name>.yaml, its job a function of (config, folder, choices).
@@ -31,6 +32,8 @@ COMMANDS = {
     "mi": ("ssvae_cli.mi.command:mi", "mutual information of your own arrays x and y, by several estimators"),
     "bench": ("ssvae_cli.bench:bench", "time a training step, compared with the limit of this machine"),
 }
+
+MAY_SET_MODE = re.compile(r"\+*hydra\.(mode|searchpath)|-(?!m$|-multirun$)")  # a file of the user's own among them
 
 USAGE = f"""ssvae {__version__}: self-supervised variational autoencoders, where the prior P(z, z') is a free choice
 
@@ -135,7 +138,8 @@ def hydra_main(command: str, words: list[str]) -> None:
     invocation.begin(command)
     decorate = hydra.main(version_base="1.3", config_path="pkg://ssvae_cli.conf", config_name=command)
     try:
-        run_hydra(decorate(functools.partial(start, command, COMMANDS[command][0])), command, overrides)
+        with composing_once(sys.argv[1:]):
+            run_hydra(decorate(functools.partial(start, command, COMMANDS[command][0])), command, overrides)
         if error := invocation.error:
             raise cause_of(error) or error
         if sweep := invocation.sweep:
@@ -150,6 +154,20 @@ def hydra_main(command: str, words: list[str]) -> None:
         raise
     finally:
         invocation.end()
+
+
+@contextlib.contextmanager
+def composing_once(words: list[str]) -> Iterator[None]:
+    """Inside, Hydra does not compose the configuration beforehand to read hydra.mode, unless something may set it."""
+    from hydra._internal.hydra import Hydra
+
+    before = Hydra.get_mode
+    if not any(MAY_SET_MODE.match(word) for word in words):
+        Hydra.get_mode = lambda *arguments, **named: None
+    try:
+        yield
+    finally:
+        Hydra.get_mode = before
 
 
 def run_hydra(entry: Callable[[], None], command: str, overrides: list[str]) -> None:

@@ -18,6 +18,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from ssvae_cli.compiler import marked
+
 PATIENCE = timedelta(hours=2)  # for ranks that wait while rank zero evaluates; torchrun handles a rank that dies
 
 
@@ -96,7 +98,7 @@ def all_reduce_mean(values: Tensor) -> Tensor:
     return values.mean() if _shard is None else all_reduce_sum(values.sum()) / _shard.total
 
 
-@torch.compiler.disable  # collectives run between the compiled graphs
+@marked("disable")  # collectives run between the compiled graphs
 def all_gather(x: Tensor) -> Tensor:
     """The rows of every rank in the order of the batch, [b, ...] -> [B, ...]; differentiable."""
     return x if _shard is None else _Gather.apply(x, _shard)
@@ -122,13 +124,13 @@ def all_gather_encoded(encoded):
     return encoded._replace(**{name: tuple(map(whole, parts)) for name, parts in encoded._asdict().items()})
 
 
-@torch.compiler.disable
+@marked("disable")
 def all_reduce_sum(x: Tensor) -> Tensor:
     """The sum over ranks of equally shaped x; its gradient is the sum of theirs."""
     return x if _shard is None else _Sum.apply(x)
 
 
-@torch.compiler.disable
+@marked("disable")
 def all_reduce_max(x: Tensor) -> Tensor:
     """The elementwise maximum over ranks, without gradient."""
     x = x.detach().clone()

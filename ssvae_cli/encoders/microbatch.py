@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ssvae_cli.compiler import marked
 from ssvae_cli.distributed.collectives import current_shard
 
 
-@torch.compiler.disable
+@marked("disable")
 def in_microbatches(module: nn.Module, function: Callable[[Tensor], Tensor], x: Tensor, rows: int) -> Tensor:
     """function(x), [B, ...] -> [B, E], at most `rows` rows at a time; the batch norms of `module` count a row once."""
     shard = current_shard()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ssvae_cli.compiler import marked, unmarked
 from ssvae_cli.distributions.spaces import logdet_bias, spheres_of
 from ssvae_cli.errors import require_above, require_at_least
 from ssvae_cli.estimators.base import EntropyEstimator
@@ -36,7 +37,7 @@ class Classifier(EntropyEstimator):
         self.steps, self.replay = steps, replay
         self.networks = nn.ModuleList(mlp([dim, *hidden, outputs]) for dim in dims)
         self.requires_grad_(False)  # the run's optimizer leaves them alone
-        self.optimizers = [torch.optim.AdamW(network.parameters(), lr=lr) for network in self.networks]
+        self.optimizers = [unmarked(torch.optim.AdamW)(network.parameters(), lr=lr) for network in self.networks]
         self.past: list[list[Tensor]] = [[] for _ in dims]  # standardised samples of the last batches, by side
 
     def forward(self, z, *, posterior, space, side, mixture=None):
@@ -49,7 +50,7 @@ class Classifier(EntropyEstimator):
             of_reference = of_reference - sum(logdet_bias(*part.shape) for part in spheres_of(space, z) or (z,))
         return of_reference + log_ratio.clamp_max(0)
 
-    @torch.compiler.disable
+    @marked("disable")
     def learn(self, u: Tensor, space, side: int) -> None:
         """The classifier's own steps between samples of R and the samples u of Q, [B, D]."""
         network, optimizer, past = self.networks[side], self.optimizers[side], self.past[side]

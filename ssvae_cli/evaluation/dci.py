@@ -5,8 +5,6 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import lasso_path
 
 from ssvae_cli.tracking.missing import Missing
 
@@ -63,6 +61,9 @@ def concentration(importance: np.ndarray) -> np.ndarray:
 
 def lasso(x: dict[str, np.ndarray], y: dict[str, np.ndarray]) -> tuple[np.ndarray, float]:
     """(|weights| [D, k] on standardised x and y, R^2 on test) of a lasso for each column of y, [N, k] by split."""
+    from sklearn.exceptions import ConvergenceWarning  # slow to import, and needed only here
+    from sklearn.linear_model import lasso_path
+
     standard = {name: standardised(side) for name, side in (("x", x), ("y", y))}
     (x, _), (y, scale) = standard["x"], standard["y"]
     gram, cross = x["train"].T @ x["train"], x["train"].T @ y["train"]

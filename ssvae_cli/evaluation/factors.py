@@ -6,11 +6,6 @@ from statistics import fmean
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
-from sklearn.linear_model import RidgeCV
-from sklearn.metrics import r2_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from ssvae_cli.datasets.base import Factor
@@ -123,6 +118,11 @@ def fault_of(known: dict[str, Tensor], i: int, factor: Factor) -> Missing | None
 
 def linear_r2(x: Tensor, factors: Tensor, x_test: Tensor, factors_test: Tensor) -> np.ndarray:
     """R^2 on test of each of the factors [N, F] by ridge regression from standardised x [N, D]; 0 predicts the mean."""
+    from sklearn.linear_model import RidgeCV  # slow to import, and needed only here
+    from sklearn.metrics import r2_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     x, factors, x_test, factors_test = (t.double().cpu().numpy() for t in (x, factors, x_test, factors_test))
     fit = make_pipeline(StandardScaler(), RidgeCV(ALPHAS)).fit(x, factors)
     return r2_score(factors_test, fit.predict(x_test).reshape(factors_test.shape), multioutput="raw_values")
@@ -133,6 +133,8 @@ def matched_correlations(z: Tensor, factors: Tensor) -> list[float]:
 
     Their mean is MCC. z: [N, D], factors: [N, F]; a factor without a latent (D < F) counts 0. Source: Hyvarinen &
     Morioka 2016."""
+    from scipy.optimize import linear_sum_assignment
+
     both = torch.cat([z, factors.to(z)], 1).double()
     both = both - both.mean(0)
     norms = both.norm(dim=0)

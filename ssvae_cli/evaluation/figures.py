@@ -2,16 +2,18 @@
 
 import itertools
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.tracking.line_styles import draw, nested_widths, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MOST_NAMED = 20  # classes in a legend
 SHOWN_PAIRS = 16
@@ -19,8 +21,15 @@ SHOWN_SCORES = 64
 LEVELS = ((0, (6, 3)), (0, (2, 2)), (0, (8, 2, 1.5, 2)), (0, (1, 1)))  # dashes of horizontal lines, in turn
 
 
+def blank(figsize: tuple[float, float]) -> "Figure":
+    """An empty figure, in inches. A run imports matplotlib here, at its end."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=figsize, layout="constrained")
+
+
 @torch.no_grad()
-def pictures(reading: Reading) -> Iterator[tuple[str, Figure]]:
+def pictures(reading: Reading) -> Iterator[tuple[str, "Figure"]]:
     """A grid of validation pairs; their scores, if the prior has a critic; the latents of test."""
     objective, generator = reading.objective.eval(), reading.generator()
     views = reading.pairs(next(reading.data.validation.batches(SHOWN_SCORES)), generator)
@@ -31,14 +40,14 @@ def pictures(reading: Reading) -> Iterator[tuple[str, Figure]]:
     yield "latents", latents(reading.latents("test")[0].cpu(), reading.labels("test").cpu(), reading.data.classes)
 
 
-def pair_grid(*views: Tensor) -> Figure:
+def pair_grid(*views: Tensor) -> "Figure":
     """Views x above their partners x', or n views from top to bottom, [B, ...] each: images in [0, 1]; videos from top
     to bottom; else line plots."""
     stack_frames = lambda views: views.transpose(1, 2).flatten(2, 3) if views.ndim == 5 else views  # [B, C, T * H, W]
     names = ["x", "x'"] if len(views) == 2 else [f"x{i + 1}" for i in range(len(views))]
     x, sides = views[0], dict(zip(names, map(stack_frames, views)))
     heights = [views.shape[2] / views.shape[3] if views.ndim == 4 else 1.0 for views in sides.values()]
-    figure = Figure(figsize=(0.6 * len(x), 0.58 * sum(heights) + 0.15), layout="constrained")
+    figure = blank(figsize=(0.6 * len(x), 0.58 * sum(heights) + 0.15))
     grid = figure.add_gridspec(len(sides), len(x), height_ratios=heights)
     for row, (name, views) in enumerate(sides.items()):
         if views.ndim == 4:  # one axis for all images: one axis per image would take a second to draw
@@ -63,9 +72,9 @@ def _side_by_side(views: Tensor) -> np.ndarray:
     return framed.permute(2, 0, 3, 1).flatten(1, 2).squeeze(-1).numpy()
 
 
-def score_matrix(scores: Tensor) -> Figure:
+def score_matrix(scores: Tensor) -> "Figure":
     """log f(z_i, z'_j) of a batch, [B, B], nats: the positive pairs are on the diagonal."""
-    figure = Figure(figsize=(5, 4.2), layout="constrained")
+    figure = blank(figsize=(5, 4.2))
     axis = figure.subplots()
     image = axis.imshow(scores.numpy(), cmap="viridis")
     axis.set(xlabel="j, of z' in the batch", ylabel="i, of z in the batch", title="log f(z_i, z'_j)")
@@ -73,9 +82,9 @@ def score_matrix(scores: Tensor) -> Figure:
     return figure
 
 
-def latents(z: Tensor, y: Tensor, classes: tuple[str, ...]) -> Figure:
+def latents(z: Tensor, y: Tensor, classes: tuple[str, ...]) -> "Figure":
     """z, [N, D], on its first two principal axes, coloured by label, and the spectrum of its covariance."""
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    figure = blank(figsize=(9, 3.8))
     plane, spectrum = figure.subplots(1, 2)
     centred = (z - z.mean(0)).double()
     axes, values, _ = torch.linalg.svd(centred.T, full_matrices=False)
@@ -95,11 +104,13 @@ def latents(z: Tensor, y: Tensor, classes: tuple[str, ...]) -> Figure:
     return figure
 
 
-def curves(history: list[dict], summary: dict) -> Figure:
+def curves(history: list[dict], summary: dict) -> "Figure":
     """Left the ELBO and the bounds of I, right the probes, over the epochs of metrics.jsonl. Where lines coincide, each
     shows as a rim of the next. Horizontal lines are dashed: the ceiling of a bound, the true I, what a probe compares
     with."""
-    figure = Figure(figsize=(9, 4.4), layout="constrained")
+    from matplotlib.ticker import MaxNLocator
+
+    figure = blank(figsize=(9, 4.4))
     nats, accuracy = figure.subplots(1, 2)
     names = sorted({key for line in history for key in line if key.split("/")[-1] in ("train", "validation")})
     of = lambda name: [(line["epoch"], line[name]) for line in history if line.get(name) is not None]
@@ -135,7 +146,7 @@ def curves(history: list[dict], summary: dict) -> Figure:
     return figure
 
 
-def _levels(axis: Axes, levels: dict[str, float]) -> None:
+def _levels(axis: "Axes", levels: dict[str, float]) -> None:
     """Dashed horizontal lines, with their values in the legend, where they cannot cover each other."""
     for (name, value), dashes in zip(levels.items(), itertools.cycle(LEVELS)):
         axis.axhline(value, ls=dashes, lw=1.2, color="0.25", label=f"{name} {value:.3f}")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ssvae_cli.compiler import unmarked
 from ssvae_cli.errors import require, require_above, require_at_least
 from ssvae_cli.evaluation.samples import Pairs
 
@@ -90,7 +91,7 @@ class Fit:
         parameters = [
             p for p in network.parameters() if p.requires_grad
         ]  # none for a cosine of fixed temperature: nothing to train
-        optimizer = torch.optim.Adam(parameters, lr=self.lr, fused=True) if parameters else None
+        optimizer = unmarked(torch.optim.Adam)(parameters, lr=self.lr, fused=True) if parameters else None
         batches = self._batches(train, generator)
         limits = {"steps": self.steps if parameters else 0, "eval_every": self.eval_every, "patience": self.patience}
         return fit(network, lambda: objective(next(batches)), validate, optimizer, **limits)

@@ -4,6 +4,7 @@ import logging
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -112,25 +113,34 @@ class LinearProbe:
         return fits
 
     def _minimise(self, x: Tensor, y: Tensor, penalty: float, scale: Tensor, w: Tensor, b: Tensor):
-        """(w, [classes, F], and b, [classes]) by L-BFGS on w / scale."""
-        v, b = (w / scale).requires_grad_(), b.clone().requires_grad_()
-        tolerances = {"tolerance_grad": self.tolerance * scale.min().item(), "tolerance_change": 0}
-        options = {"max_iter": self.max_iterations, "history_size": HISTORY, "line_search_fn": "strong_wolfe"}
-        lbfgs = torch.optim.LBFGS([v, b], **options, **tolerances)
+        """(w, [classes, F], and b, [classes]) by L-BFGS on w / scale, with the gradient written out."""
+        from scipy.optimize import minimize  # slow to import, and needed only here
 
-        def loss():
-            lbfgs.zero_grad()
-            w = scale * v
-            value = F.cross_entropy(F.linear(x, w, b), y) + 0.5 * penalty * (w**2).sum()
-            value.backward()
-            return value
+        target = F.one_hot(y, len(b)).T.double() / len(y)  # [classes, N], as softmax is fast over the first dimension
+        largest = math.inf
 
-        with torch.enable_grad():
-            lbfgs.step(loss)
-        largest = max((v.grad / scale).abs().max().item(), b.grad.abs().max().item())
+        def unpack(point: np.ndarray) -> tuple[Tensor, Tensor]:
+            v, bias = torch.from_numpy(point).to(x.device).split([w.numel(), len(b)])
+            return scale * v.view_as(w), bias
+
+        def loss(point: np.ndarray) -> tuple[float, np.ndarray]:
+            nonlocal largest
+            w, b = unpack(point)
+            log_p = torch.addmm(b.to(x)[:, None], w.to(x), x.T).double().log_softmax(0)
+            value = 0.5 * penalty * (w**2).sum() - (target * log_p).sum()
+            error = log_p.exp() / len(y) - target
+            of_w, of_b = (error.to(x) @ x).double() + penalty * w, error.sum(1)
+            largest = max(of_w.abs().max().item(), of_b.abs().max().item())
+            return value.item(), torch.cat([(scale * of_w).flatten(), of_b]).cpu().numpy()
+
+        start = torch.cat([(w / scale).flatten(), b]).double().cpu().numpy()
+        options = {"maxiter": self.max_iterations, "maxfun": 2 * self.max_iterations + 20, "maxcor": HISTORY}
+        options |= {"gtol": self.tolerance * scale.min().item(), "ftol": 0}
+        found = minimize(loss, start, method="L-BFGS-B", jac=True, options=options)
+        loss(found.x)  # at its end, for the largest entry of the gradient
         if largest > 10 * self.tolerance:
             log.warning("the linear probe did not converge: gradient %.1e, tolerance %.1e", largest, self.tolerance)
-        return (scale * v).detach(), b.detach()
+        return tuple(side.to(x) for side in unpack(found.x))
 
 
 def log_uncommon_classes(reading: Reading, split: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ssvae_cli.compiler import unmarked
 from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.errors import require_at_least
 from ssvae_cli.estimators.classifier import cross_entropy
@@ -50,7 +51,7 @@ class RatioFit:
             network = mlp([train.shape[1], *self.hidden, 1]).to(train)
             torch.nn.init.zeros_(network[-1].weight)
             torch.nn.init.zeros_(network[-1].bias)
-            optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-4)
+            optimizer = unmarked(torch.optim.AdamW)(network.parameters(), lr=2e-3, weight_decay=1e-4)
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
             pools = [(lift(z), begin(z).detach().to(z)) for z in (of_p[0], train, of_p[1], validation)]
 

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.special import ndtri
 from torch import Tensor
 
 from ssvae_cli.device import floats
@@ -34,6 +33,8 @@ def normal_scores(values: np.ndarray, train: np.ndarray) -> Tensor:
     A strictly increasing map of one coordinate leaves I unchanged, and removes cubes and heavy tails. The map is linear
     between the training values and constant beyond them; equal values share one score.
     """
+    from scipy.special import ndtri  # slow to import
+
     columns = []
     for column in values.T:
         distinct, counts = np.unique(column[train], return_counts=True)

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ssvae_cli.errors import PartError, UserError, allowed, machine_error, require, setting_of
 from ssvae_cli.instantiate.groups import override_for
-from ssvae_cli.instantiate.types import describe, fits, hint, in_yaml
+from ssvae_cli.instantiate.types import require_fits
 
 HYDRA_KEYS = {"_target_", "_partial_"}  # Hydra's other keys are for programs and configure no part
 
@@ -88,8 +88,7 @@ def _check_value(value: Any, annotation: Any, key: str, offered: set[str]) -> No
         for name, child in value.items() if isinstance(value, dict) else enumerate(value):
             _check_value(child, Any, f"{key}.{name}", offered)
     else:
-        wrong = f"{key} must be {describe(annotation)}, got {in_yaml(value)}{hint(value, annotation, key)}"
-        require(fits(value, annotation), wrong)
+        require_fits(value, annotation, key)
 
 
 def parameters(target: Callable) -> dict[str, inspect.Parameter]:

@@ -7,10 +7,16 @@ import types
 from collections.abc import Callable
 from typing import Any, Literal, Union, get_args, get_origin
 
-from ssvae_cli.errors import did_you_mean
+from ssvae_cli.errors import did_you_mean, require
 from ssvae_cli.instantiate.groups import override_for
 
 PLAIN_NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a word", type(None): "null"}
+
+
+def require_fits(value: Any, annotation: Any, key: str) -> None:
+    """Raise UserError unless a plain config value is of the annotated type."""
+    wrong = f"{key} must be {describe(annotation)}, got {in_yaml(value)}{hint(value, annotation, key)}"
+    require(fits(value, annotation), wrong)
 
 
 def fits(value: Any, hint: Any) -> bool:

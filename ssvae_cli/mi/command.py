@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
+from ssvae_cli.distributed.threads import described as threads
 from ssvae_cli.errors import allowed, require
 from ssvae_cli.estimators.base import CONTRACT as ESTIMATOR
 from ssvae_cli.evaluation.fresh_critics import require_information
@@ -26,7 +27,6 @@ from ssvae_cli.mi.problem import Method, Problem
 from ssvae_cli.mi.recommend import Line, Recommended, conditional, recommend
 from ssvae_cli.mi.splits import Split
 from ssvae_cli.mi.tasks import Sample
-from ssvae_cli.threads import described as threads
 from ssvae_cli.tracking.console import Stages
 from ssvae_cli.tracking.missing import plain
 

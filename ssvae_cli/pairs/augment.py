@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from ssvae_cli.compiler import compiled
 from ssvae_cli.datasets.base import Data, Shape, Split
 from ssvae_cli.device import floats
 from ssvae_cli.errors import require, require_above, require_at_least, setting_of
@@ -61,7 +62,7 @@ class Augment(Pairs):
         return tuple((shape[0], *self.resample.out(shape[1:])) for shape in shapes)
 
     def compile(self) -> None:
-        self.apply = torch.compile(self.apply)
+        self.apply = compiled(self.apply, True)
 
     @torch.no_grad()
     def __call__(self, batch: Split, generator: torch.Generator) -> tuple[Tensor, ...]:

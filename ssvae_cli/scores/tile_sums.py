@@ -10,17 +10,19 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from ssvae_cli.compiler import marked
+
 SIDE = {"cpu": 1024, "cuda": 8192}  # of a tile: fits a CPU's cache; enough work for a GPU
 
 
-@torch.compiler.disable  # a compiler would unroll this loop of thousands of tiles
+@marked("disable")  # a compiler would unroll this loop of thousands of tiles
 def log_sums(a: Tensor, b: Tensor, across: Callable, *, rows: bool, columns: bool) -> tuple[Tensor, Tensor]:
     """(log sum_j e^t[i, j], [B]; log sum_i e^t[i, j], [M]), a: [B, E], b: [M, E]; -inf for a side not asked for."""
     with torch.autocast(a.device.type, enabled=False):
         return _LogSums.apply(a, b, across, rows, columns)
 
 
-@torch.compiler.disable
+@marked("disable")
 def softplus_sum(a: Tensor, b: Tensor, across: Callable) -> Tensor:
     """sum_ij softplus(t[i, j]), [], a: [B, E], b: [M, E]."""
     with torch.autocast(a.device.type, enabled=False):

@@ -1,7 +1,10 @@
 """Lines that are told apart in any number, by colour, marker and dashes, and by readers who see colours differently."""
 
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 # Okabe & Ito (2008), without their yellow, which is faint on white; black last.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -20,7 +23,7 @@ def style(number: int) -> dict:
     }
 
 
-def draw(axis: Axes, x, y, *, number: int, of: int, label: str, width: float = 1.4) -> Line2D:
+def draw(axis: "Axes", x, y, *, number: int, of: int, label: str, width: float = 1.4) -> "Line2D":
     """A line in its own style; its markers stand between those of the `of` others where they have many points."""
     step = max(1, len(x) // MARKERS_A_LINE)
     first = number * step // max(1, of) % step

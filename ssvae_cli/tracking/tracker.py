@@ -1,14 +1,11 @@
 """Where a run's numbers go: metrics.jsonl, TensorBoard, summary.json."""
 
+import functools
 import io
 import json
 import logging
 import os
 from pathlib import Path
-
-from tensorboard.compat.proto.summary_pb2 import Summary
-from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams, scalar
 
 from ssvae_cli.errors import require
 from ssvae_cli.files import atomic_write, write_json
@@ -52,10 +49,17 @@ class Tracker:
         self._metrics.truncate(kept_bytes)
         for old in [*run.glob(f"events.out.tfevents.*{SUFFIX}"), run / "summary.json", run / REASONS]:
             old.unlink(missing_ok=True)
-        self._writer = SummaryWriter(run, filename_suffix=SUFFIX)
-        self._writer.add_custom_scalars(LAYOUT)
+
+    @functools.cached_property
+    def _writer(self):
+        """TensorBoard's, with the lines that are there; imported when the first epoch has ended."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        writer = self._writer = SummaryWriter(self.run, filename_suffix=SUFFIX)
+        writer.add_custom_scalars(LAYOUT)
         for line in self.history():
             self._scalars(line["step"], {k: v for k, v in line.items() if "/" in k})
+        return writer
 
     @property
     def bytes_written(self) -> int:
@@ -67,6 +71,7 @@ class Tracker:
     def scalars(self, step: int, epoch: int, values: dict[str, float | Missing | None]) -> None:
         """One line of metrics.jsonl, and a TensorBoard scalar each; why one is missing goes to the log, once."""
         numbers = {k: plain(v) for k, v in sorted(values.items())}
+        self._writer.flush()  # it begins with the lines before this one
         self._metrics.write(json.dumps({"epoch": epoch, "step": step} | numbers).encode() + b"\n")
         self._metrics.flush()
         self._scalars(step, numbers)
@@ -82,6 +87,8 @@ class Tracker:
         self._writer.flush()
 
     def _scalar(self, name: str, value: float, step: int) -> None:
+        from torch.utils.tensorboard.summary import scalar
+
         event = scalar(name, value)
         event.value[0].metadata.plugin_data.plugin_name = "scalars"  # readers warn of a description without one
         event.value[0].metadata.summary_description = self._meanings.get(name, "")
@@ -93,6 +100,8 @@ class Tracker:
 
     def figure(self, name: str, figure, step: int) -> None:
         """A matplotlib figure to figures/<name>.png and to TensorBoard; drawn once, as drawing is what takes time."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
         drawn = io.BytesIO()
         figure.savefig(drawn, dpi=DPI, format="png")
         png = drawn.getvalue()
@@ -109,6 +118,8 @@ class Tracker:
         The first of hparams' three summaries describes a whole experiment, and is left out: TensorBoard would take the
         columns of its table from the first that it meets. Without, they are the union over all runs, those that vary
         first."""
+        from torch.utils.tensorboard.summary import hparams
+
         _, *session = hparams(choices, {})
         for event in session:
             self._writer.file_writer.add_summary(event)

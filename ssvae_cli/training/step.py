@@ -1,10 +1,9 @@
 """The forward pass of one training step: a batch to its ELBO; nothing in it waits for the device."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
+from ssvae_cli.compiler import compiled
 from ssvae_cli.datasets.base import Split
 from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.base import Pairs
@@ -24,8 +23,3 @@ class Forward:
         with torch.no_grad():
             views = self.pairs(batch, self.noise)
         return self.objective(*views, unit=self.pairs.to_unit(views[0]), generator=self.noise)
-
-
-def compiled(part: Callable, compile: bool | str) -> Callable:
-    """`part` through torch.compile, in its mode `compile` or, where that is true, its default; false: as it is."""
-    return torch.compile(part, mode="default" if compile is True else compile) if compile else part

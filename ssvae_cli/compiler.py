@@ -1,0 +1,50 @@
+"""torch.compile, and the marks that it reads; torch's compiler, 2 s to import, is imported when something is compiled.
+
+torch imports it for a mark on a function, and for the first update of an optimizer, whose step is marked."""
+
+import functools
+import inspect
+from collections.abc import Callable
+
+import torch
+from torch.optim import Optimizer
+
+MARKED = ("add_param_group", "load_state_dict", "state_dict", "step", "zero_grad")  # of torch's optimizers
+
+_marks: list[Callable[[], None]] = []
+
+
+def marked(mark: str) -> Callable[[Callable], Callable]:
+    """The decorator torch.compiler.<mark>, applied when something is first compiled."""
+
+    def decorator(function: Callable) -> Callable:
+        call = function
+
+        def apply() -> None:
+            nonlocal call
+            call = getattr(torch.compiler, mark)(function)
+
+        @functools.wraps(function)
+        def either(*args, **kwargs):
+            return call(*args, **kwargs)
+
+        _marks.append(apply)
+        return either
+
+    return decorator
+
+
+def compiled(part: Callable, compile: bool | str) -> Callable:
+    """`part` through torch.compile, in its mode `compile` or, where that is true, its default; false: as it is."""
+    if not compile:
+        return part
+    while _marks:
+        _marks.pop()()
+    return torch.compile(part, mode="default" if compile is True else compile)
+
+
+@functools.cache
+def unmarked(kind: type[Optimizer]) -> type[Optimizer]:
+    """A kind of optimizer without marks: nothing here compiles an update."""
+    plain = {name: inspect.unwrap(getattr(kind, name)) for name in MARKED}
+    return type(kind.__name__, (kind,), plain | {"step": torch.no_grad()(plain["step"])})

@@ -1,0 +1,94 @@
+"""What a command imports: nothing slow before it is needed."""
+
+import json
+import pkgutil
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from ssvae_cli.instantiate.build import parameters
+from ssvae_cli.instantiate.groups import conf
+from ssvae_cli.instantiate.signatures import annotation_of
+
+SLOW = ["torch", "torchvision", "sklearn", "scipy", "pandas", "matplotlib", "tensorboard"]
+
+REFUSED = """
+import json, os, sys
+from hydra.core.global_hydra import GlobalHydra
+from ssvae_cli.cli import main as cli
+loaded = {}
+for line in sys.argv[1:]:
+    GlobalHydra.instance().clear()
+    sys.argv = ["ssvae", *line.split()]
+    try:
+        cli.main()
+    except SystemExit as stop:
+        loaded[line] = [stop.code, "torch" in sys.modules]
+print(json.dumps(loaded))
+"""
+
+MISTAKES = [
+    "nope", "train --nope", "train prior=nope", "train prior.nope=1", "train prior/critic=nope", "train +nope=1",
+    "train -m prior=mi,nope", "train seed=-1", "train dataset=npz", "train resume=nope", "train sweep.resume=nope",
+    "eval", "eval nope", "embed nope", "mi nope.npz", "mi task=nope", "report runs=nope", "verify nope=1",
+    "bench bench.nope=1", "train trainer.epochs=x", "train optimizer.lr=fast", "train trainer.precision=fp8",
+    "train prior.direction=sideways", "train encoder.latent_dim=1.5", "eval run=nope", "embed run=nope",
+    "mi data=nope.npz",
+]  # fmt: skip
+
+PART = re.compile(r"ssvae_cli|Callable|Any|'laplace'")  # not plain: a part, or a literal of the keys of a dictionary
+
+FIRST_STEP = """
+import json, sys
+from ssvae_cli.cli import main as cli
+from ssvae_cli.optimizers import Optimization
+original = Optimization.step
+def step(self, at):
+    original(self, at)
+    names = ["torch._dynamo", *%s]
+    print(json.dumps([name for name in names if name in sys.modules]))
+    sys.exit(0)
+Optimization.step = step
+cli.run(sys.argv[1:])
+"""
+
+
+def said(program: str, *arguments: str, folder) -> object:
+    """What a program prints as its last line, in JSON."""
+    command = [sys.executable, "-c", program, *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+    assert ended.stdout, ended.stderr
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def test_a_mistake_that_shows_without_torch_is_refused_without_it(tmp_path):
+    assert said(REFUSED, *MISTAKES, folder=tmp_path) == {line: [2, False] for line in MISTAKES}
+
+
+@pytest.mark.parametrize("overrides", [["optimizer=adamw"], ["optimizer=sgd", "prior=gaussian"]], ids=" ".join)
+def test_the_first_step_is_taken_before_what_it_does_not_need_is_imported(overrides, tmp_path):
+    words = ["train", *overrides, f"hydra.run.dir={tmp_path}/run"]
+    assert said(FIRST_STEP % SLOW, *words, folder=tmp_path) == ["torch"]
+
+
+def parts(config: dict) -> Iterator[dict]:
+    """Every node with a _target_."""
+    if "_target_" in config:
+        yield config
+    for value in config.values():
+        if isinstance(value, dict):
+            yield from parts(value)
+
+
+@pytest.mark.parametrize("file", sorted(conf().rglob("*.yaml")), ids=lambda file: file.relative_to(conf()).as_posix())
+def test_an_annotation_read_from_source_is_the_one_that_python_reads(file):
+    for node in parts(OmegaConf.to_container(OmegaConf.load(file))):
+        known = parameters(pkgutil.resolve_name(node["_target_"]))
+        for name in known.keys() & node.keys() - {"defaults"}:
+            read, annotation = annotation_of(node["_target_"], name), known[name].annotation
+            assert read == annotation or read is Any and PART.search(str(annotation)), name
