@@ -51,18 +51,18 @@ def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     draw_pairs = torch.no_grad()(lambda: pairs(next(iter(data.train.batches(batch_size, rows))), noise))
     views = draw_pairs()
     with torch.no_grad():
-        latents = objective.encode(*views, noise)
+        latents = objective.encode(*views, generator=noise)
     slopes = [torch.randn_like(z) / z.numel() for z in latents.latents]  # for the limit, a gradient of typical size
     encode = compiled(objective.encode, trainer.compile)
 
     def limit() -> None:
-        encoded = encode(*views, noise)
+        encoded = encode(*views, generator=noise)
         sum((z * slope).sum() for z, slope in zip(encoded.latents, slopes)).backward()
         optimization.step(0)
 
     def only_objective() -> None:
-        leaves = (z.detach().requires_grad_() for z in latents.latents)
-        (-objective.elbo(latents._replace(**dict(zip(("z", "z_prime"), leaves))))).backward()
+        leaves = tuple(z.detach().requires_grad_() for z in latents.latents)
+        (-objective.elbo(latents._replace(latents=leaves))).backward()
         optimization.optimizer.zero_grad(set_to_none=True)
 
     def step() -> None:

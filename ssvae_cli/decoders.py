@@ -1,6 +1,7 @@
-"""Explicit decoders P(x|z), for the ordinary VAE of Eq. 1.
+"""Decoders P(x|z): the explicit one of the ordinary VAE (Eq. 1), and the implicit one of all views together.
 
-The SSVAE has none: its decoder is implied by the encoder and the unknown P_true(x), so it cannot generate x."""
+An implicit decoder is implied by the encoder and the unknown P_true(x), so it cannot generate x. Where nothing else is
+chosen, each view has its own: P(x|z) = Q(z|x) P_true(x) / Q(z)."""
 
 import math
 from typing import Literal
@@ -12,6 +13,12 @@ from torch.nn import functional as F
 from ssvae_cli.datasets.base import Shape, require_images
 from ssvae_cli.device import full_precision
 from ssvae_cli.errors import require_at_least
+
+
+class ImplicitJoint:
+    """P(x, x'|z, z') = Q(z, z'|x, x') P_true(x, x') / Q(z, z'), one implicit decoder of all views.
+
+    The ELBO is -KL(Q(z, z') || P(z, z')), at most 0, up to log P_true(x, x') (Eq. 9 with the views as one x)."""
 
 
 class ConvDecoder(nn.Module):

@@ -1,5 +1,6 @@
 """The objective: the ELBO in nats, from encoders, prior, estimator and decoder."""
 
+import math
 import pkgutil
 
 import torch
@@ -7,17 +8,18 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from ssvae_cli.datasets.base import Shape
-from ssvae_cli.decoders import ConvDecoder
+from ssvae_cli.decoders import ConvDecoder, ImplicitJoint
 from ssvae_cli.device import Precision, full_precision
 from ssvae_cli.distributed.collectives import all_reduce_mean
 from ssvae_cli.distributions.posterior import Posterior
+from ssvae_cli.distributions.spaces import power
 from ssvae_cli.encoders.base import CONTRACT as ENCODER
 from ssvae_cli.encoders.posteriors import CONTRACT as POSTERIOR
 from ssvae_cli.encoders.posteriors import with_density
 from ssvae_cli.errors import UserError, allowed, require
 from ssvae_cli.estimators.base import CONTRACT as ESTIMATOR
 from ssvae_cli.estimators.base import Estimator
-from ssvae_cli.instantiate.build import build
+from ssvae_cli.instantiate.build import build, parameters
 from ssvae_cli.instantiate.groups import conf
 from ssvae_cli.instantiate.types import choice_of
 from ssvae_cli.priors.base import CONTRACT as PRIOR
@@ -27,8 +29,10 @@ VAE = "decoder=conv is the ordinary VAE"
 
 
 class Objective(nn.Module):
-    """L = E_Q [log P(z, z') - log Q(z) - log Q(z')], up to log P_true(x) + log P_true(x') (Eqs. 17, 20).
+    """L = E_Q [log P(z, z') - log Q(z) - log Q(z')], up to log P_true(x) + log P_true(x') (Eqs. 17, 20); of n views,
+    L = E_Q [log P(z_1..z_n) - sum_i log Q(z_i)].
 
+    joint: one implicit decoder of all views, L = E_Q [log P(z_1..z_n) - log Q(z_1..z_n)] = -KL(Q || P).
     With an explicit decoder it is the ordinary VAE's ELBO (Eq. 1), E log P(x|z) - KL(Q(z|x) || P(z)), with log P(x)
     included, the KL in closed form and no estimator; the two kinds of ELBO are never compared.
     precision: of the encoders; auto is bf16 where the hardware supports it, else float32. Scores are never bf16.
@@ -43,6 +47,7 @@ class Objective(nn.Module):
         prior: Prior,
         estimator: Estimator | None,
         decoder: ConvDecoder | None = None,
+        joint: bool = False,
         precision: Precision = "float32",
         microbatch: int | None = None,
     ):
@@ -52,18 +57,26 @@ class Objective(nn.Module):
         if decoder is not None:
             require_vae(encoder, prior, estimator)
         else:
-            require_match({"encoder": encoder, "encoder_prime": self.encoder_prime}, prior, estimator)
+            require_match({"encoder": encoder, "encoder_prime": self.encoder_prime}, prior, estimator, joint)
         self.encoder.microbatch = self.encoder_prime.microbatch = microbatch
-        self.prior, self.estimator, self.decoder, self.precision = prior, estimator, decoder, precision
+        self.prior, self.estimator, self.precision = prior, estimator, precision
+        self.decoder, self.joint = decoder, joint
 
-    def encode(self, x: Tensor, x_prime: Tensor, generator: torch.Generator | None = None) -> Encoded:
-        """One sample of Q(z|x) and of Q(z'|x'); an unstructured prior uses x alone. x, x': [B, ...]."""
-        with self._autocast(x):
-            posterior = self.encoder(x)
-            posterior_prime = self.encoder_prime(x_prime) if self.prior.views == 2 else None
-        z = posterior.sample(generator)
-        z_prime = None if posterior_prime is None else posterior_prime.sample(generator)
-        return Encoded(z, z_prime, posterior, posterior_prime)
+    @property
+    def encoders(self) -> tuple[nn.Module, ...]:
+        """Of each view that the prior sees: g of the first, g' of the others."""
+        return self.encoder, *[self.encoder_prime] * (self.prior.views - 1)
+
+    @property
+    def largest_elbo(self) -> float:
+        """Nats, an upper bound that holds for any data."""
+        return min(self.prior.largest_elbo, 0.0 if self.joint else math.inf)
+
+    def encode(self, *views: Tensor, generator: torch.Generator | None = None) -> Encoded:
+        """One sample of Q(z|x) of each view, [B, ...]; an unstructured prior uses the first alone."""
+        with self._autocast(views[0]):
+            posteriors = tuple(encoder(x) for encoder, x in zip(self.encoders, views))
+        return Encoded(tuple(posterior.sample(generator) for posterior in posteriors), posteriors)
 
     def posterior(self, x: Tensor) -> Posterior:
         """x, [B, ...] -> Q(z|x) of [B, D]."""
@@ -78,13 +91,13 @@ class Objective(nn.Module):
     def elbo(self, encoded: Encoded, unit: Tensor | None = None) -> Tensor:
         """The ELBO of an encoded batch in nats, []; unit: x in [0, 1], [B, C, H, W], for an explicit decoder."""
         if self.decoder is None:
-            return self.prior.elbo(self.estimator, encoded)
-        kl = all_reduce_mean(self.prior.posterior_kl(encoded.posterior))
-        return all_reduce_mean(self.decoder.log_likelihood(unit, encoded.z)) - kl
+            return self.prior.elbo(self.estimator, encoded, **({"joint": True} if self.joint else {}))
+        kl = all_reduce_mean(self.prior.posterior_kl(encoded.posteriors[0]))
+        return all_reduce_mean(self.decoder.log_likelihood(unit, encoded.latents[0])) - kl
 
-    def forward(self, x: Tensor, x_prime: Tensor, unit: Tensor | None = None, generator=None) -> Tensor:
-        """The ELBO of a batch of pairs in nats, []; the loss is its negative."""
-        return self.elbo(self.encode(x, x_prime, generator), unit)
+    def forward(self, *views: Tensor, unit: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
+        """The ELBO of a batch of pairs, or of n views each, in nats, []; the loss is its negative."""
+        return self.elbo(self.encode(*views, generator=generator), unit)
 
     @property
     def is_stochastic(self) -> bool:
@@ -107,28 +120,40 @@ def require_vae(encoder: nn.Module, prior: Prior, estimator: Estimator | None) -
     require(encoder.stochastic, f"{VAE} and needs posterior=gaussian, got deterministic")
 
 
-def require_match(encoders: dict[str, nn.Module], prior: Prior, estimator: Estimator | None) -> None:
+def require_match(
+    encoders: dict[str, nn.Module], prior: Prior, estimator: Estimator | None, joint: bool = False
+) -> None:
     """Raise UserError unless the estimator estimates what the prior needs, for the latents of these encoders."""
+    chosen = f"prior={choice_of(type(prior))}"
+    if joint and prior.no_joint:
+        explicit = ", ".join(f"prior={name}" for name, cls in classes("prior").items() if not cls.no_joint)
+        raise UserError(f"decoder=implicit_joint with {chosen}: {prior.no_joint}; allowed: {explicit}")
     name = "analytic" if estimator is None else estimator.name
-    if estimator is None or not serves(prior, type(estimator)):
-        fault = f"estimator={name} cannot serve prior={choice_of(type(prior))}"
-        raise UserError(f"{fault}; {allowed(name, serving_choices(prior))}")
+    if estimator is None or not serves(prior, type(estimator), joint):
+        fault = f"estimator={name} cannot serve {chosen}{' with decoder=implicit_joint' if joint else ''}"
+        raise UserError(f"{fault}; {allowed(name, serving_choices(prior, joint))}")
     delta = next((key for key, encoder in encoders.items() if not encoder.stochastic), None)
     fault = f"estimator={name} needs a stochastic posterior, and that of {delta} is a delta"
     remedy = ", ".join(f"posterior={name}" for name in with_density(prior.space)) or "none on this space"
     require(delta is None or not estimator.needs_density, f"{fault}; allowed: {remedy}")
 
 
-def serves(prior: Prior, estimator: type[Estimator]) -> bool:
-    """Whether a class of estimators estimates the prior's quantity in the prior's space."""
-    fits = prior.quantity in estimator.estimates and prior.space.name in estimator.spaces
-    return fits and not (estimator.needs_partner and prior.views == 1)
+def serves(prior: Prior, estimator: type[Estimator], joint: bool = False) -> bool:
+    """Whether a class of estimators estimates the prior's quantity in the prior's space; joint: of all views joined."""
+    space = power(prior.space, prior.views if joint else 1)
+    fits = prior.quantity in estimator.estimates and space.name in estimator.spaces
+    return fits and not (estimator.needs_partner and (joint or prior.views == 1))
 
 
-def serving_choices(prior: Prior) -> list[str]:
+def serving_choices(prior: Prior, joint: bool = False) -> list[str]:
     """The choices of estimator=... that serve a prior."""
-    targets = {path.stem: OmegaConf.load(path).get("_target_") for path in (conf() / "estimator").glob("*.yaml")}
-    return [name for name, target in targets.items() if target and serves(prior, pkgutil.resolve_name(target))]
+    return [name for name, estimator in classes("estimator").items() if serves(prior, estimator, joint)]
+
+
+def classes(group: str) -> dict[str, type]:
+    """The class of each choice in a group that has one."""
+    targets = {path.stem: OmegaConf.load(path).get("_target_") for path in sorted((conf() / group).glob("*.yaml"))}
+    return {name: pkgutil.resolve_name(target) for name, target in targets.items() if target}
 
 
 @torch.compiler.assume_constant_result
@@ -140,13 +165,18 @@ def supports_bf16(device: torch.device) -> bool:
     return torch.cpu._is_avx512_bf16_supported()  # true of every CPU with AMX
 
 
-def make_objective(cfg: DictConfig, shape: Shape, shape_prime: Shape) -> Objective:
-    """The objective that a composed configuration describes, for one x and one x' of these shapes."""
+def make_objective(cfg: DictConfig, shape: Shape, *shapes: Shape) -> Objective:
+    """The objective that a composed configuration describes, for views of these shapes: one x, one x' and so on."""
+    shape_prime, views = shapes[0], 1 + len(shapes)
     dim = cfg.encoder.get("latent_dim")
     prime = cfg.encoder if cfg.encoder_prime == "separate" else cfg.encoder_prime
     valid = isinstance(dim, int) and not isinstance(dim, bool) and 1 <= dim < 2**63
     require(valid, f"encoder.latent_dim, the dimension of z, must be an integer of at least 1, got {dim!r}")
-    prior = build(cfg.prior, "prior", PRIOR, latent_dim=dim)
+    prior = build(cfg.prior, "prior", PRIOR, latent_dim=dim, views=views)
+    if prior.views not in (1, views):
+        several = ", ".join(f"prior={name}" for name, cls in classes("prior").items() if "views" in parameters(cls))
+        fault = f"prior={choice_of(type(prior))} is of {prior.views} latents, and the pairs have {views} views"
+        raise UserError(f"{fault}; allowed for any number: {several}")
     fault = f"g' cannot share g's weights, as one x is {list(shape)} and one x' {list(shape_prime)}"
     remedy = "give encoder_prime=separate, or an encoder of another kind by encoder@encoder_prime=..."
     fits = prime is not None or prior.views == 1 or shape == shape_prime
@@ -157,12 +187,16 @@ def make_objective(cfg: DictConfig, shape: Shape, shape_prime: Shape) -> Objecti
         if isinstance(prime, DictConfig):
             prime = OmegaConf.masked_copy(prime, [key for key in prime if key != "latent_dim"])
         prime = build(prime, "encoder_prime", ENCODER, shape=shape_prime, latent_dim=dim, **of_z)
+    decoder = None if cfg.decoder is None else build(cfg.decoder, "decoder", shape=shape, latent_dim=dim)
+    joint = isinstance(decoder, ImplicitJoint)
+    sizes = {"latent_dim": dim, "views": views, "dims": [views * dim, dim] if joint else [dim] * views}
     return Objective(
         encoder=encoder,
         encoder_prime=prime,
         prior=prior,
-        estimator=None if cfg.estimator is None else build(cfg.estimator, "estimator", ESTIMATOR, latent_dim=dim),
-        decoder=None if cfg.decoder is None else build(cfg.decoder, "decoder", shape=shape, latent_dim=dim),
+        estimator=None if cfg.estimator is None else build(cfg.estimator, "estimator", ESTIMATOR, **sizes),
+        decoder=None if joint else decoder,
+        joint=joint,
         precision=cfg.trainer.precision,
         microbatch=cfg.trainer.microbatch,
     )

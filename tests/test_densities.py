@@ -63,7 +63,7 @@ def test_a_conditional_density_reads_i_and_what_it_misses_is_expected():
     information = -math.log(1 - rho**2)  # of two coordinates
     pairs = lambda n, seed: normal_pairs(n, rho, torch.Generator().manual_seed(seed))
     densities = Densities(FIT, SPACES["euclidean"], pairs(count, 0), pairs(500, 1), test := pairs(4000, 2), count)
-    of_pair, of_marginal = densities.log_q(1, given=True), densities.log_q(1)
+    of_pair, of_marginal = densities.log_q(1, (0,)), densities.log_q(1)
     sampling = (of_pair.terms - of_marginal.terms - exact_ratio(*test, rho)).mean().item()
     assert abs(sampling) < 0.03 < information
     assert 0 <= of_pair.missing < 0.1 and of_pair.error < 0.1

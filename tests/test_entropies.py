@@ -145,7 +145,7 @@ def test_a_trained_classifier_reads_an_entropy_that_moments_do_not_show(space, m
         z = 2 * sign + 0.5 * torch.randn(count, 2)
         return torch.nn.functional.normalize(z.abs() * sign[:, :1]) if space.name == "sphere" else z
 
-    estimator = make(latent_dim=2, hidden=[64, 64], lr=3e-3, steps=1, replay=1)
+    estimator = make(dims=[2, 2], hidden=[64, 64], lr=3e-3, steps=1, replay=1)
     start = torch.stack([of(estimator.eval(), clusters(256), space) for _ in range(20)]).mean().item()
     estimator.train()
     for _ in range(400):

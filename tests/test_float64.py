@@ -57,7 +57,7 @@ def test_parameters_buffers_views_and_elbo_are_float64(overrides):
     objective = make_objective(config, *pairs.shapes(data))
     batch, generator = data.train.rows(slice(0, 32)), torch.Generator().manual_seed(0)
     views = pairs(batch, generator)
-    elbo = objective(*views, pairs.to_unit(views[0]), generator)
+    elbo = objective(*views, unit=pairs.to_unit(views[0]), generator=generator)
     clean = pairs.clean(batch)
     everything = [*objective.parameters(), *objective.buffers(), *views, clean, objective.features(clean), elbo]
     assert float_types(*everything) == {torch.float64}

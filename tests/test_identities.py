@@ -160,13 +160,13 @@ def test_the_gaussian_prior_agrees_with_its_closed_form(r, covariance):
 def test_the_gaussian_prior_learns_the_correlation_of_its_data_and_its_elbo_is_the_information():
     """Through the classifier estimator: on normal data the entropies' ratio is 0 and the best r is rho."""
     prior = Gaussian(latent_dim=2, correlation=0.0, learn=True, covariance="correlation").double()
-    estimator = Classifier(latent_dim=2, hidden=[32], lr=0.02, steps=1, replay=0).double()
+    estimator = Classifier(dims=[2, 2], hidden=[32], lr=0.02, steps=1, replay=0).double()
     optimizer = torch.optim.Adam(prior.parameters(), lr=0.02)
     g, values = torch.Generator().manual_seed(0), []
     torch.manual_seed(0)
     for _ in range(600):
         z, z_prime = normal_pairs(1000, 2, RHO, g)
-        value = prior.elbo(estimator, Encoded(z, z_prime, None, None))
+        value = prior.elbo(estimator, Encoded((z, z_prime), (None, None)))
         optimizer.zero_grad()
         (-value).backward()
         optimizer.step()

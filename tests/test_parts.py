@@ -186,7 +186,7 @@ def test_rbf_distances_far_from_the_origin_keep_their_digits():
 
 def test_the_encoder_sees_the_classifier_frozen_and_the_classifier_the_latents_frozen():
     """The encoder sees E log P(z) + H(z); D takes its own steps on its cross-entropy, and no gradient of the ELBO."""
-    estimator, prior = Classifier(latent_dim=3, hidden=[8], lr=0.1, steps=2, replay=1), UnstructuredNormal()
+    estimator, prior = Classifier(dims=[3, 3], hidden=[8], lr=0.1, steps=2, replay=1), UnstructuredNormal()
     z = torch.randn(16, 3, requires_grad=True)
     before = [p.clone() for p in estimator.networks[0].parameters()]
     prior.elbo(estimator, Encoded(z, None, None, None)).backward()
@@ -214,7 +214,7 @@ def test_a_classifier_goes_on_from_its_checkpoint_to_the_same_bits():
             estimator.learn(torch.randn(8, 2), SPACES["euclidean"], 0)
         return estimator
 
-    make = lambda: Classifier(latent_dim=2, hidden=[4], lr=0.1, steps=2, replay=2)
+    make = lambda: Classifier(dims=[2, 2], hidden=[4], lr=0.1, steps=2, replay=2)
     torch.manual_seed(9)
     first = learnt(3, make())
     resumed = make()

@@ -189,7 +189,7 @@ def test_with_the_encoders_marginal_the_elbo_is_k_way_infonce_with_the_condition
     prior.marginal = "encoder"
     z, z_prime = (side.double() for side in prior.sample(64, 2, torch.Generator().manual_seed(0)))
     scores = DenseScores(prior.log_given((z, z_prime), 1))  # every z' with all z for candidates
-    elbo = prior.elbo(Conditionals(), Encoded(z, z_prime, None, None))
+    elbo = prior.elbo(Conditionals(), Encoded((z, z_prime), (None, None)))
     most = prior.log_conditional(z, z_prime).mean() + prior.space.largest_entropy(z_prime)
     assert abs(elbo.item() - min(InfoNCE()(scores).item(), most.item())) < 1e-9 and elbo < math.log(64)
 

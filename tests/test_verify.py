@@ -18,9 +18,10 @@ from ssvae_cli.verify.figure import identities
 
 def minus_the_entropies(self, estimator, encoded):
     value = self.log_density(encoded.latents).mean()
-    for side in self.estimated:
+    for (side,), sign in self.entropies(joint=False).items():
         mixture = lambda side=side: self.log_mixture(encoded.latents, side)
-        value = value - estimator(encoded.latents[side], posterior=None, space=self.space, side=side, mixture=mixture)
+        of_side = estimator(encoded.latents[side], posterior=None, space=self.space, side=side, mixture=mixture)
+        value = value - sign * of_side
     return value
 
 

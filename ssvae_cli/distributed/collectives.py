@@ -119,7 +119,7 @@ def all_gather_encoded(encoded):
         vars(gathered).update({k: all_gather(v) for k, v in vars(part).items() if isinstance(v, Tensor)})
         return gathered
 
-    return encoded._replace(**{k: whole(v) for k, v in encoded._asdict().items() if v is not None})
+    return encoded._replace(**{name: tuple(map(whole, parts)) for name, parts in encoded._asdict().items()})
 
 
 @torch.compiler.disable

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ssvae_cli.errors import require
+
 SpaceName = Literal["euclidean", "sphere", "box"]
 Map = Callable[[Tensor], tuple[Tensor, Tensor]]  # z, [B, D] -> (u, [B, D]; log |du/dz|, [B])
 EDGE = 1e-7  # from a wall of the box
@@ -171,6 +173,64 @@ class Box:
 
 
 SPACES = {space.name: space for space in (Euclidean, Sphere, Box)}
+
+
+class Spheres:
+    """The product of `count` unit spheres in R^D: latents of as many views joined, [B, count D]; a Space."""
+
+    name = "spheres"
+
+    def __init__(self, count: int):
+        self.count = count
+
+    def parts(self, z: Tensor) -> tuple[Tensor, ...]:
+        """The latents of each view, [..., D]."""
+        return z.chunk(self.count, -1)
+
+    def project(self, parameters: Tensor) -> Tensor:
+        return torch.cat([Sphere.project(part) for part in self.parts(parameters)], -1)
+
+    def sample(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return torch.cat([Sphere.sample(part, generator) for part in self.parts(like)], -1)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return sum(map(Sphere.log_prob, self.parts(z)))
+
+    def mix(self, reference: Tensor, z: Tensor, share: float) -> Tensor:
+        pairs = zip(self.parts(reference), self.parts(z))
+        return torch.cat([Sphere.mix(*pair, share) for pair in pairs], -1)
+
+    def standardiser(self, z: Tensor) -> Map:
+        """That of each sphere."""
+        maps = [Sphere.standardiser(part) for part in self.parts(z)]
+
+        def to_reference(z):
+            parts, log_jacobians = zip(*(of_part(part) for of_part, part in zip(maps, self.parts(z))))
+            return torch.cat(parts, -1), sum(log_jacobians)
+
+        return to_reference
+
+    def largest_entropy(self, z: Tensor) -> Tensor:
+        return sum(map(Sphere.largest_entropy, self.parts(z)))
+
+    def unbounded(self, z: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        parts, log_volumes = zip(*(Sphere.unbounded(part, generator) for part in self.parts(z)))
+        return torch.cat(parts, -1), sum(log_volumes)
+
+
+def power(space: type[Space], count: int) -> type[Space] | Spheres:
+    """The space of `count` latents joined: R^D and the box keep their kind. Raises UserError where there is none."""
+    if count == 1 or space.name in ("euclidean", "box"):
+        return space
+    require(space.name == "sphere", f"latents on the {space.name} cannot be joined for a joint decoder")
+    return Spheres(count)
+
+
+def spheres_of(space: type[Space] | Spheres, z: Tensor) -> tuple[Tensor, ...]:
+    """The latents on each sphere, [B, D] each; none where z live in R^D or in the box."""
+    if space.name == "spheres":
+        return space.parts(z)
+    return (z,) if space.name == "sphere" else ()
 
 
 def log_area(dim: int) -> float:

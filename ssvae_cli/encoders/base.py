@@ -44,7 +44,7 @@ class Encoder(nn.Module):
         require_widths("projector", projector, at_least=0)
         self.backbone = backbone(shape=shape)
         BACKBONE.require(self.backbone, "backbone")
-        self.posterior, self.space, self.shape = posterior or Deterministic(), space, tuple(shape)
+        self.posterior, self.space, self.shape = (posterior or Deterministic()).on(space), space, tuple(shape)
         fault = f"posterior={choice_of(type(self.posterior))} has no density on the prior's space ({space.name})"
         require(space.name in self.posterior.spaces, f"{fault}; allowed: {', '.join(fitting(space))}")
         self.microbatch: int | None = None  # rows at a time, set by the objective

@@ -36,6 +36,10 @@ class Family(ABC):
     def width(self, latent_dim: int) -> int:
         """How many numbers the encoder has to give."""
 
+    def on(self, space: type[Space]) -> "Family":
+        """The family that serves a space: this one, unless it chooses by the space."""
+        return self
+
     @abstractmethod
     def __call__(self, parameters: Tensor, space: type[Space]) -> Posterior:
         """The encoder's output, [B, width(D)], and the prior's space -> Q(z|x) of the batch."""
@@ -101,6 +105,22 @@ class PowerSpherical(Family):
         parameters = full_precision(parameters)
         mean = space.project(parameters[:, :-1])
         return Spherical(mean, mean.shape[1] * torch.exp(3 * torch.tanh(parameters[:, -1] / 3)))
+
+
+class Stochastic(Gaussian):
+    """The density that suits the prior's space: normal in R^D, power spherical on the sphere, logit-normal in the
+    box."""
+
+    spaces = ("euclidean", "sphere", "box")
+
+    def __init__(self, *, least_std: float, largest_std: float):
+        super().__init__(least_std=least_std, largest_std=largest_std)
+        limits = {"least_std": least_std, "largest_std": largest_std}
+        families = Gaussian(**limits), LogitNormal(**limits), PowerSpherical()
+        self.families = {family.spaces[0]: family for family in families}
+
+    def on(self, space):
+        return self.families.get(space.name, self)
 
 
 class Delta:

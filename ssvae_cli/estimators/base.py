@@ -8,7 +8,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from ssvae_cli.distributions.posterior import Posterior
-from ssvae_cli.distributions.spaces import SPACES, Space
+from ssvae_cli.distributions.spaces import SPACES, Space, Spheres
 from ssvae_cli.instantiate.build import Contract
 from ssvae_cli.scores.protocol import Scores
 
@@ -23,9 +23,9 @@ class Estimator(nn.Module, ABC):
 
     name: str  # for logs and tables
     estimates: frozenset[str]  # the quantities of priors that it serves
-    spaces = frozenset(SPACES)  # of latents that it can serve
+    spaces = frozenset({*SPACES, Spheres.name})  # of latents that it can serve; spheres: those of several views joined
     needs_density = False  # whether a posterior without a density, a delta, is refused
-    needs_partner = False  # whether a prior of a single latent is refused
+    needs_partner = False  # whether H of one latent given another is used: not of one view, nor with a joint decoder
 
 
 class ScoreEstimator(Estimator):
@@ -39,8 +39,8 @@ class ScoreEstimator(Estimator):
     def forward(self, scores: Scores) -> Tensor:
         """Nats, []."""
 
-    def past(self) -> tuple[Tensor, Tensor] | None:
-        """(z, z') of earlier batches, [M, D] each, as further candidates; None for none."""
+    def past(self) -> tuple[Tensor, ...] | None:
+        """The latents of earlier batches, [M, D] for each view, as further candidates; None for none."""
         return None
 
     def remember(self, encoded) -> None:
@@ -64,12 +64,13 @@ class EntropyEstimator(Estimator):
         z: Tensor,
         *,
         posterior: Posterior,
-        space: type[Space],
+        space: type[Space] | Spheres,
         side: int,
         mixture: Callable[[], Tensor] | None = None,
     ) -> Tensor:
         """H(z) in nats, [], of the marginal Q from samples z, [B, D].
-        posterior: the batch's Q(z|x), from which z were sampled. space: where z lives. side: 0 for z, 1 for z'.
+        posterior: the batch's Q(z|x), from which z were sampled. space: where z lives. side: 0 for z, 1 for z' and so
+        on; with a joint decoder 0 for all latents joined, 1 for z alone.
         mixture: gives log 1/B sum_j P(z_i|z'_j), [B], by the prior's conditionals; None where z has no partner."""
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssvae_cli.distributions.spaces import logdet_bias
+from ssvae_cli.distributions.spaces import logdet_bias, spheres_of
 from ssvae_cli.errors import require_above, require_at_least
 from ssvae_cli.estimators.base import EntropyEstimator
 from ssvae_cli.layers import mlp, require_widths
@@ -19,24 +19,25 @@ class Classifier(EntropyEstimator):
     move away from R faster than the classifier learns: this is logdet's entropy less KL(Q || R) as the classifier sees
     it. If R is P(z) this is Sec. 3.1 of the paper as printed. The classifier has an optimizer of its own, `steps` of it
     for one of the encoder's, each on the batch and as many standardised samples of the last `replay` batches. That KL
-    is at least 0, so the value is at most that of R. Relation to I: none. Relation to the ELBO: an estimate, biased up
+    is at least 0, so the value is at most that of R. dims: the dimension of each variable whose entropy it estimates.
+    Relation to I: none. Relation to the ELBO: an estimate, biased up
     where the classifier is too weak or too slow, and an encoder in training finds where: for reading, and for one
     latent (Sec. 3.1); train pairs with `conditionals` or `aggregate`. No ceiling; low variance.
     """
 
     name = "classifier"
 
-    def __init__(self, *, latent_dim: int, hidden: list[int], lr: float, steps: int, replay: int, outputs: int = 1):
+    def __init__(self, *, dims: list[int], hidden: list[int], lr: float, steps: int, replay: int, outputs: int = 1):
         super().__init__()
         require_widths("hidden", hidden)
         require_above(0, lr=lr)
         require_at_least(1, steps=steps)
         require_at_least(0, replay=replay)
         self.steps, self.replay = steps, replay
-        self.networks = nn.ModuleList(mlp([latent_dim, *hidden, outputs]) for _ in range(2))
+        self.networks = nn.ModuleList(mlp([dim, *hidden, outputs]) for dim in dims)
         self.requires_grad_(False)  # the run's optimizer leaves them alone
         self.optimizers = [torch.optim.AdamW(network.parameters(), lr=lr) for network in self.networks]
-        self.past: list[list[Tensor]] = [[], []]  # standardised samples of the last batches, a list for each side
+        self.past: list[list[Tensor]] = [[] for _ in dims]  # standardised samples of the last batches, by side
 
     def forward(self, z, *, posterior, space, side, mixture=None):
         u, log_jacobian = space.standardiser(z)(z)
@@ -45,7 +46,7 @@ class Classifier(EntropyEstimator):
         log_ratio = self.networks[side](u).sum(1).mean()
         of_reference = -(space.log_prob(u) + log_jacobian).mean()
         if space.name != "box":
-            of_reference = of_reference - logdet_bias(*z.shape)
+            of_reference = of_reference - sum(logdet_bias(*part.shape) for part in spheres_of(space, z) or (z,))
         return of_reference + log_ratio.clamp_max(0)
 
     @torch.compiler.disable

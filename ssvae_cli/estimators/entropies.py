@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssvae_cli.distributions.spaces import Euclidean, log_area
+from ssvae_cli.distributions.spaces import Euclidean, log_area, spheres_of
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser
 from ssvae_cli.errors import require, require_at_least
 from ssvae_cli.estimators.base import EntropyEstimator
@@ -72,14 +72,22 @@ class KDE(EntropyEstimator):
 
     def forward(self, z, *, posterior, space, side, mixture=None):
         count, dim = z.shape
-        if space.name == "sphere":  # Scott's factor times the samples' variance along each of the D - 1 tangents
-            variance = (1 - z.detach().mean(0).square().sum()).clamp_min(1e-6) / (dim - 1)
-            kappa = count ** (2 / (dim + 3)) / variance
-            return -_leave_one_out(kappa * z @ z.T + log_normaliser(kappa, dim))
+        if spheres := spheres_of(space, z):  # Scott's factor times the samples' variance along each of the tangents
+            scott = count ** (2 / (sum(part.shape[1] - 1 for part in spheres) + 4))
+            return -_leave_one_out(sum(_on_sphere(part, scott) for part in spheres))
         u, log_jacobian = Euclidean.standardiser(z)(z)
         variance = count ** (-2 / (dim + 4))
         kernel = -0.5 * torch.cdist(u, u).square() / variance - 0.5 * dim * math.log(2 * math.pi * variance)
         return -_leave_one_out(kernel) - log_jacobian.mean()
+
+
+def _on_sphere(z: Tensor, scott: float) -> Tensor:
+    """log of the von Mises-Fisher kernel of samples on one sphere, [B, D] -> [B, B]; scott: B^(2/(d + 4)) of the
+    dimension d of all spheres."""
+    dim = z.shape[1]
+    variance = (1 - z.detach().mean(0).square().sum()).clamp_min(1e-6) / (dim - 1)
+    kappa = scott / variance
+    return kappa * z @ z.T + log_normaliser(kappa, dim)
 
 
 def _leave_one_out(kernel: Tensor) -> Tensor:
@@ -91,9 +99,10 @@ def _leave_one_out(kernel: Tensor) -> Tensor:
 class KNN(EntropyEstimator):
     """H(z) = digamma(B) - digamma(k) + E log volume of the ball that reaches the k-th neighbour of z_i.
 
-    In coordinates of covariance I; on the sphere the ball is a cap. Relation to I: none. Relation to the ELBO: an
-    estimate, unbiased if the density is constant within the ball; biased up in many dimensions, where the k-th
-    neighbour is far. No ceiling; variance falls as k grows. Source: Kozachenko & Leonenko 1987.
+    In coordinates of covariance I; on the sphere the ball is a cap, on several a product of equal caps. Relation to I:
+    none. Relation to the ELBO: an estimate, unbiased if the density is constant within the ball; biased up in many
+    dimensions, where the k-th neighbour is far. No ceiling; variance falls as k grows. Source: Kozachenko & Leonenko
+    1987.
     """
 
     name = "knn"
@@ -107,17 +116,20 @@ class KNN(EntropyEstimator):
         count, dim = z.shape
         require(self.k < count, f"k must be below the batch's {count} samples, got {self.k}")
         uniform = (torch.digamma(z.new_tensor(float(count))) - torch.digamma(z.new_tensor(float(self.k)))).item()
-        if space.name == "sphere":
-            return uniform + _log_cap(2 * torch.asin((self._distance(z) / 2).clamp_max(1 - 1e-6)), dim).mean()
+        if spheres := spheres_of(space, z):
+            angle = 2 * torch.asin((self._distance(*spheres) / 2).clamp_max(1 - 1e-6))
+            return uniform + sum(_log_cap(angle, part.shape[1]) for part in spheres).mean()
         u, log_jacobian = Euclidean.standardiser(z)(z)
         log_unit_ball = 0.5 * dim * math.log(math.pi) - math.lgamma(0.5 * dim + 1)
         return uniform + log_unit_ball + dim * self._distance(u).log().mean() - log_jacobian.mean()
 
-    def _distance(self, u: Tensor) -> Tensor:
-        """From each sample to its k-th neighbour, [B]; differentiable, and above 0 even for equal samples."""
+    def _distance(self, *parts: Tensor) -> Tensor:
+        """From each sample to its k-th neighbour, [B], the largest of the distances in each part of the coordinates;
+        differentiable, and above 0 even for equal samples."""
         with torch.no_grad():
-            nearest = torch.cdist(u, u).fill_diagonal_(math.inf).kthvalue(self.k, dim=1).indices
-        return ((u - u[nearest]).square().sum(1) + 1e-12).sqrt()
+            table = torch.stack([torch.cdist(u, u) for u in parts]).amax(0)
+            nearest = table.fill_diagonal_(math.inf).kthvalue(self.k, dim=1).indices
+        return torch.stack([((u - u[nearest]).square().sum(1) + 1e-12).sqrt() for u in parts]).amax(0)
 
 
 def _log_cap(angle: Tensor, dim: int) -> Tensor:

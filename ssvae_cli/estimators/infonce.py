@@ -67,10 +67,10 @@ class Queue(InfoNCE):
     name = "queue"
     keeps_past = True
 
-    def __init__(self, *, size: int, latent_dim: int):
+    def __init__(self, *, size: int, latent_dim: int, views: int = 2):
         super().__init__()
         require_at_least(1, size=size)
-        self.register_buffer("bank", torch.zeros(2, size, latent_dim))
+        self.register_buffer("bank", torch.zeros(views, size, latent_dim))
         self.register_buffer("filled", torch.tensor(0))
         self.register_buffer("place", torch.tensor(0))
 

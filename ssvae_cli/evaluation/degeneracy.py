@@ -24,9 +24,14 @@ def dead_units(z: Tensor) -> list[int]:
     return (variances <= RIDGE * variances.mean()).nonzero().flatten().tolist()
 
 
+def latent_names(count: int) -> list[str]:
+    """z and z', or z_1 to z_n of more."""
+    return ["z", "z'"][:count] if count <= 2 else [f"z_{i + 1}" for i in range(count)]
+
+
 def constant_latent(latents: tuple[Tensor, ...]) -> Missing | None:
-    """That z or z', [N, D] each, is the same for every x: the encoder has collapsed."""
-    for name, z in zip(("z", "z'"), latents):
+    """That one of the latents, [N, D] each, is the same for every x: the encoder has collapsed."""
+    for name, z in zip(latent_names(len(latents)), latents):
         if ((z - z[:1]).abs().max() <= ROUNDING * z.abs().max()).item():
             return Missing(f"{name} is constant: the encoder maps every x to one point")
     return None
@@ -50,7 +55,7 @@ def infinite_entropy(objective, latents: tuple[Tensor, ...], inputs: int) -> Mis
         return None
     noise = " or ".join(f"posterior={name}" for name in with_density(objective.prior.space))
     remedy = f"a smaller encoder.latent_dim, or noise: {noise}" if noise else "a smaller encoder.latent_dim"
-    for name, z, encoder in zip(("z", "z'"), latents, (objective.encoder, objective.encoder_prime)):
+    for name, z, encoder in zip(latent_names(len(latents)), latents, objective.encoders):
         if encoder.stochastic:
             continue
         if constant := constant_latent((z,)):

@@ -23,7 +23,7 @@ BOUNDS = (InfoNCE(), DV(), NWJ())
 
 
 class Views(NamedTuple):
-    """Q(z) and Q(z') as samples, which a prior of scores averages over."""
+    """The marginals of Q as samples, which a prior of scores averages over."""
 
     sources: tuple[Tensor, ...]  # latents of fresh views of all sources
     own: Tensor  # the rows of the anchors among them
@@ -71,7 +71,7 @@ class ELBO:
         data = reading.data.splits[split]
         chunks = [encoded for encoded, _ in reading.encoded(data, reading.generator())]
         try:
-            return sum(len(c.z) * reading.objective.elbo(c).item() for c in chunks) / len(data)
+            return sum(len(c.latents[0]) * reading.objective.elbo(c).item() for c in chunks) / len(data)
         except PartError:
             raise
         except UserError as error:
@@ -82,7 +82,9 @@ class ELBO:
         explicit = reading.explicit()
         if isinstance(explicit, Missing):
             return explicit, {"evidence": explicit}
-        most, what = min((reading.objective.prior.largest_elbo, "under this prior"), reading.most_information())
+        objective = reading.objective
+        limit = "of a joint decoder" if objective.joint else "under this prior"
+        most, what = min((objective.largest_elbo, limit), reading.most_information())
         elbo = explicit.elbo().within(-math.inf, most, what)
         if isinstance(elbo.value, Missing):
             return elbo, {"evidence": elbo.value}
@@ -95,7 +97,7 @@ class ELBO:
             return 0.0
         generator, rows = reading.generator(), []
         for encoded, _ in reading.encoded(reading.data.test, generator):
-            rows.append(torch.stack([explicit.log_ratio_to_marginals(z) for z in self._samples_of(encoded, generator)]))
+            rows.append(torch.stack([explicit.log_weight(z) for z in self._samples_of(encoded, generator)]))
         log_weights = torch.cat(rows, 1)
         return evidence(log_weights) - log_weights.mean().item()
 
@@ -105,7 +107,7 @@ class ELBO:
         for encoded, view in reading.encoded(reading.data.splits[split], generator):
             unit, samples = reading.pairs.to_unit(view), self._samples_of(encoded, generator)
             log_p = [objective.prior.log_prob(z) + objective.decoder.log_likelihood(unit, z) for (z,) in samples]
-            rows.append(torch.stack([p - encoded.posterior.log_prob(z) for p, (z,) in zip(log_p, samples)]))
+            rows.append(torch.stack([p - encoded.posteriors[0].log_prob(z) for p, (z,) in zip(log_p, samples)]))
         log_weights = torch.cat(rows, dim=1)
         return sampled(log_weights.mean(0)), {"evidence": evidence(log_weights)}
 
@@ -120,11 +122,12 @@ class ELBO:
             held_out = prior.read(latents, Views(sources, own))
             ratios.append(held_out.log_ratio)
             for bound in BOUNDS:
-                bounds[f"mi/{bound.name}"].append(torch.stack([bound(s) for s in held_out.scores]).mean())
-        log_ratio = torch.stack(ratios)  # [samples, directions, pairs]
+                of_stars = [sum(bound(scores) for scores in star) for star in held_out.scores]
+                bounds[f"mi/{bound.name}"].append(torch.stack(of_stars).mean())
+        log_ratio = torch.stack(ratios)  # [samples, anchors, pairs]
         values = {"evidence": evidence(log_ratio.flatten(1))}
         values |= {key: torch.stack(v).mean().item() for key, v in bounds.items() if v}
-        ceilings = {f"mi/{bound.name}/ceiling": bound.ceiling(n) for bound in BOUNDS}
+        ceilings = {f"mi/{bound.name}/ceiling": (len(sources) - 1) * bound.ceiling(n) for bound in BOUNDS}
         values |= {key: nats for key, nats in ceilings.items() if math.isfinite(nats)}
         return sampled(log_ratio.mean(0).mean(0)), values
 

@@ -68,13 +68,16 @@ class Eq23:
             return dict.fromkeys(KEYS)
         prior, elbo = reading.objective.prior, reading.estimates.get("elbo/test")
         fitting = tuple(reading.fitting_latents(part) for part in ("train", "validation"))
+        if (views := len(fitting[0])) > 2:
+            return dict.fromkeys(KEYS, Missing(f"I and KL are read of pairs, and these are {views} views"))
         bound = self.information(*fitting, reading.latents("test")) if len(fitting[0]) == 2 else None
         if prior.needs_densities:
             explicit = reading.explicit()
             values, residual = self.of_explicit(explicit, elbo, bound, *reading.most_information())
         else:
             values, residual = self.of_scores(prior, elbo, bound, *fitting, reading.latents("test"))
-        return dict.fromkeys(KEYS) | values | told(values, elbo, residual)
+        marginal = len(fitting[0]) == 1 or reading.objective.joint
+        return dict.fromkeys(KEYS) | values | told(values, elbo, residual, equation=9 if marginal else 23)
 
     def of_explicit(
         self,
@@ -226,18 +229,17 @@ def raised(information: Enclosed, bound: Estimate | Missing) -> Enclosed:
     return information._replace(low=low)
 
 
-def told(values: Values, elbo: Enclosed | None, residual: Estimate | Missing | None) -> Values:
-    """The residual's keys, and a line of the log that says what Eq. 23 reads."""
+def told(values: Values, elbo: Enclosed | None, residual: Estimate | Missing | None, equation: int) -> Values:
+    """The residual's keys, and a line of the log that says what Eq. 23 reads, or Eq. 9, where the ELBO is -KL."""
     if not isinstance(residual, Estimate):
         return dict.fromkeys(RESIDUAL, residual)
     known = math.isfinite(residual.error) and residual.error > 0
     in_errors = residual.value / residual.error if known else Missing("the standard error of the residual is unknown")
     nats = lambda key: f"{values[key]:.3f}" if isinstance(values.get(key), float) else "unknown"
-    alone = values.get("mi/fresh/test") is None
     log.info(
-        "Eq. %d on test, nats: I %s, KL %s (%s), ELBO %.3f: residual %.3f%s",
-        9 if alone else 23, "0" if alone else nats("mi/fresh/test"), nats("kl/test"), values["kl/source"], elbo.value,
-        residual.value, f", {in_errors:.1f} standard errors" if known else "",
+        "Eq. %d on test, nats: %sKL %s (%s), ELBO %.3f: residual %.3f%s",
+        equation, f"I {nats('mi/fresh/test')}, " if equation == 23 else "", nats("kl/test"), values["kl/source"],
+        elbo.value, residual.value, f", {in_errors:.1f} standard errors" if known else "",
     )  # fmt: skip
     if isinstance(values.get("kl/conditional/test"), float):
         log.info("KL = %s of P(z) + %s of P(z'|z)", nats("kl/marginal/test"), nats("kl/conditional/test"))

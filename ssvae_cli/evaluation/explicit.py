@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ssvae_cli.evaluation.degeneracy import latent_names
 from ssvae_cli.evaluation.densities.held_out import Densities, LogQ, estimate, pairs_of
 from ssvae_cli.evaluation.estimate import Z95, Enclosed, Estimate
 from ssvae_cli.evaluation.posterior_mixture import PosteriorMixture
@@ -16,23 +17,31 @@ UNSETTLED = Missing("the density of the latents still gains with every doubling 
 ONE_END = Missing("a deterministic encoder's entropy has no lower end; evaluation.noise smooths it, which gives one")
 ANCHORS = 2048  # test latents, at most, at which mixtures of the posteriors of all test sources are read
 Sides = tuple[int, ...]  # (0,) is z, (1,) is z', (0, 1) the pair
-Density = tuple[int, bool]  # the side, and whether the other is given
+Density = tuple[int, Sides]  # of a side, given others
 
 
 class Quantity(NamedTuple):
-    """E [known + sum of sign * log Q] over test pairs; log Q of densities, or of mixtures of posteriors."""
+    """E [known + sum of sign * log Q of sides] over test pairs."""
 
     known: Tensor  # [n], nats
-    by_densities: dict[Density, int]
-    by_posteriors: dict[Sides, int]
+    signs: dict[Sides, int]
+
+    @property
+    def by_densities(self) -> dict[Density, int]:
+        """The same by densities of one side: log Q(z, z') = log Q(z) + log Q(z'|z), and so on."""
+        signs: dict[Density, int] = {}
+        for sides, sign in self.signs.items():
+            for place, side in enumerate(sides):
+                signs[side, sides[:place]] = signs.get((side, sides[:place]), 0) + sign
+        return {density: sign for density, sign in signs.items() if sign}
 
 
 class Explicit:
     """What Eqs. 17 and 23 say of test latents under an explicit prior; each number is computed when it is asked for.
 
-    latents: (z, z') or (z,) of test, [n, D] each. densities: of them. mixture: of their posteriors, None for a
-    deterministic encoder. E log q of a density lies below E log Q, so it gives one end of the ELBO and of KL; the
-    mixture gives both ends of everything.
+    latents: (z, z'), (z_1, ..., z_n) or (z,) of test, [n, D] each. densities: of them. mixture: of their posteriors,
+    None for a deterministic encoder. joint: the decoder is that of all views. E log q of a density lies below E log Q,
+    so it gives one end of the ELBO and of KL; the mixture gives both ends of everything.
     """
 
     def __init__(
@@ -41,34 +50,32 @@ class Explicit:
         latents: tuple[Tensor, ...],
         densities: Densities,
         mixture: PosteriorMixture | None = None,
+        joint: bool = False,
     ):
         self.prior, self.latents, self.densities, self.mixture = prior, latents, densities, mixture
+        self.joint = joint
         with torch.no_grad():
             self.log_p = prior.log_density(latents)
         self.free = prior.marginal == "encoder"  # P(z) is Q(z)
 
     def elbo(self) -> Enclosed:
-        """E log P - log Q(z) - log Q(z'), or without P(z) and Q(z) where P(z) = Q(z)."""
+        """E log P - log Q(z) - log Q(z'), of a joint decoder E log P - log Q(z, z'); without P(z) and Q(z) where P(z) =
+        Q(z)."""
         return self._enclosed(self._of_elbo())
 
     def _of_elbo(self) -> Quantity:
-        sides = self.prior.estimated
-        return Quantity(self.log_p, {(s, False): -1 for s in sides}, {(s,): -1 for s in sides})
+        entropies = self.prior.entropies(self.joint)
+        return Quantity(self.log_p, {sides: -sign for sides, sign in entropies.items()})
 
     def information(self) -> Enclosed:
         """I(z; z')."""
         zero = torch.zeros_like(self.log_p)
-        signs = {(1, True): 1, (1, False): -1}, {(0, 1): 1, (0,): -1, (1,): -1}
-        return self._doubted(self._enclosed(Quantity(zero, *signs)))
+        return self._doubted(self._enclosed(Quantity(zero, {(0, 1): 1, (0,): -1, (1,): -1})))
 
     def divergence(self) -> Enclosed:
         """KL(Q || P) of the latents."""
-        if len(self.latents) == 1:
-            return self._enclosed(Quantity(-self.log_p, {(0, False): 1}, {(0,): 1}))
-        signs = {(0, False): 1, (1, True): 1}, {(0, 1): 1}
-        if self.free:
-            signs = {(1, True): 1}, {(0, 1): 1, (0,): -1}
-        return self._doubted(self._enclosed(Quantity(-self.log_p, *signs)))
+        enclosed = self._enclosed(Quantity(-self.log_p, self.prior.entropies(joint=True)))
+        return enclosed if len(self.latents) == 1 else self._doubted(enclosed)
 
     def marginal_divergence(self, side: int = 0) -> Enclosed | None:
         """KL(Q(z) || P(z)); 0 where P(z) = Q(z), None where P(z) has no closed form."""
@@ -77,7 +84,7 @@ class Explicit:
         log_p = self.prior.log_marginal(self.latents[side], side)
         if log_p is None:
             return None
-        return self._enclosed(Quantity(-log_p, {(side, False): 1}, {(side,): 1}))
+        return self._enclosed(Quantity(-log_p, {(side,): 1}))
 
     def residual(self, correction: Tensor, elbo: Enclosed) -> Estimate:
         """I - KL - ELBO, with I by log Q(z'|z), KL by log Q(z|z') and by `correction`; the differences pair by pair.
@@ -94,7 +101,7 @@ class Explicit:
         """log q(z) q(z'|z) less log q(z') q(z|z') of each pair, [n]: 0 if both are Q(z, z')."""
         if len(self.latents) == 1:
             return torch.zeros_like(self.log_p, dtype=torch.float64)
-        joints = [self.densities.terms(1 - side) + self.densities.terms(side, True) for side in (1, 0)]
+        joints = [self.densities.terms(1 - side) + self.densities.terms(side, (1 - side,)) for side in (1, 0)]
         return joints[0] - joints[1]
 
     def _disagreement(self) -> float:
@@ -111,28 +118,30 @@ class Explicit:
         known = -self.prior.log_density(latents)
         density = lambda side, given: self.densities.density(side, given)(*pairs_of(latents, side, given)).double()
         if len(latents) == 1:
-            return known + density(0, False)
-        joint = density(1, False) + density(0, True)
-        return known + joint - (density(0, False) if self.free else 0.0)
+            return known + density(0, ())
+        joint = density(1, ()) + density(0, (1,))
+        return known + joint - (density(0, ()) if self.free else 0.0)
 
-    def log_ratio_to_marginals(self, latents: tuple[Tensor, ...]) -> Tensor:
-        """log P(z, z') / (Q(z) Q(z')) of any latents, [B], as the densities say: its mean is the ELBO."""
-        log_q = (self.densities.density(s)(*pairs_of(latents, s, False)) for s in self.prior.estimated)
-        return self.prior.log_density(latents).double() - sum(log_q)
+    def log_weight(self, latents: tuple[Tensor, ...]) -> Tensor:
+        """log P less log Q of any latents, [B], as the densities say, both as in the ELBO: its mean is the ELBO."""
+        signs = self._of_elbo().by_densities.items()
+        log_q = (sign * self.densities.density(*which)(*pairs_of(latents, *which)) for which, sign in signs)
+        return self.prior.log_density(latents).double() + sum(log_q)
 
     def in_parts(self, elbo: Enclosed) -> str:
         """The ELBO as what P says of the coupling of z and z' less the KLs of the marginals, as a line of the log."""
         line = f"ELBO on test: {elbo.value:.3f} nats, standard error {elbo.error:.3f}"
         sides = range(len(self.latents))
         marginals = [self.prior.log_marginal(z, side) for side, z in enumerate(self.latents)]
-        if len(sides) == 1 or any(log_p is None for log_p in marginals):
+        if len(sides) == 1 or self.joint or any(log_p is None for log_p in marginals):
             return line
         apart = [self.marginal_divergence(side) for side in sides]
         if any(isinstance(kl.value, Missing) for kl in apart):
             return line
         coupling = elbo.value + sum(kl.value for kl in apart)
-        names = "KL(Q(z) || P(z))", "KL(Q(z') || P(z'))"
-        return f"{line} = coupling {coupling:.3f}" + "".join(f" - {n} {k.value:.3f}" for n, k in zip(names, apart))
+        names = latent_names(len(sides))
+        parts = "".join(f" - KL(Q({z}) || P({z})) {kl.value:.3f}" for z, kl in zip(names, apart))
+        return f"{line} = coupling {coupling:.3f}{parts}"
 
     def _by_densities(self, quantity: Quantity) -> Estimate:
         return estimate(quantity.known, self._parts(quantity))
@@ -149,7 +158,7 @@ class Explicit:
         lows = [end.value - Z95 * end.error] if signs == {1} else []
         highs = [end.value + Z95 * end.error] if signs == {-1} else []
         if self.mixture:
-            low, high = self.mixture.enclose(quantity.known[self.mixture.anchors], quantity.by_posteriors)
+            low, high = self.mixture.enclose(quantity.known[self.mixture.anchors], quantity.signs)
             lows.append(low.value - Z95 * low.error)
             highs.append(high.value + Z95 * high.error)
             half = 0.5 * (high.value - low.value)

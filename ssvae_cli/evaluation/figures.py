@@ -25,7 +25,7 @@ def pictures(reading: Reading) -> Iterator[tuple[str, Figure]]:
     objective, generator = reading.objective.eval(), reading.generator()
     views = reading.pairs(next(reading.data.validation.batches(SHOWN_SCORES)), generator)
     yield "pairs", pair_grid(*(reading.pairs.to_unit(view[:SHOWN_PAIRS]).cpu() for view in views))
-    scores = objective.prior.score_table(objective.encode(*views, generator).latents)
+    scores = objective.prior.score_table(objective.encode(*views, generator=generator).latents)
     if scores is not None:
         yield "scores", score_matrix(scores.cpu())
     yield "latents", latents(reading.latents("test")[0].cpu(), reading.labels("test").cpu(), reading.data.classes)

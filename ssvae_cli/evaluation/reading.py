@@ -49,7 +49,7 @@ class Reading:
         self.fitting_pairs, self.density, self.noise = fitting_pairs, density, noise
         same = {"pairs": pairs, "data": data, "fitting_pairs": fitting_pairs, "density": density}
         self.untrained = None if untrained is None else Reading(untrained.eval(), **same)
-        self.shape, _ = pairs.shapes(data)
+        self.shape = pairs.shapes(data)[0]
         self.device = next(objective.parameters()).device
         self.estimates: dict[str, Estimate | Enclosed | Missing] = {}
         self._answers: dict[Hashable, Any] = {}
@@ -99,17 +99,16 @@ class Reading:
         """One pair of views of every source, encoded, and the first view; in chunks of about equal size."""
         for batch in data.batches(math.ceil(len(data) / math.ceil(len(data) / CHUNK))):
             views = self.pairs(batch, generator)
-            encoded = self.objective.encode(*views, generator)
+            encoded = self.objective.encode(*views, generator=generator)
             yield encoded if self.noise is None else smoothed(encoded, self.noise, generator), views[0]
 
     def is_stochastic(self) -> bool:
         """Whether Q(z|x) and Q(z'|x') are read as densities."""
-        objective, alone = self.objective, self.noise is not None
-        sides = (objective.encoder, objective.encoder_prime)[: len(self.latents("test"))]
-        return alone or all(encoder.stochastic for encoder in sides)
+        encoders = self.objective.encoders[: len(self.latents("test"))]
+        return self.noise is not None or all(encoder.stochastic for encoder in encoders)
 
     def infinite_entropy(self) -> Missing | None:
-        """Why the ELBO of a prior that contains H(z) and H(z') cannot be estimated, as train shows it."""
+        """Why the ELBO of a prior that contains entropies cannot be estimated, as train shows it."""
         if self.noise is not None:
             return None
         latents = lambda: self.latents("train", 1, self.fitting_pairs)
@@ -117,11 +116,13 @@ class Reading:
         return self.once("infinite_entropy", find)
 
     def most_information(self) -> tuple[float, str]:
-        """The most that I(z; z') can be, and what it is."""
+        """The most that I(z; z') can be, of n views their total correlation, and what it is."""
         known, sources = self.pairs.mi(self.data), sum(map(len, self.data.splits.values()))
         if known is not None:
             return known, "I(x; x') of the data"
-        return math.log(sources), f"log {sources}, all that so many x show"
+        others = len(self.objective.encoders) - 1
+        times = f"{others} " if others > 1 else ""
+        return max(1, others) * math.log(sources), f"{times}log {sources}, all that so many x show"
 
     def explicit(self) -> Explicit | Missing:
         """What test says of an explicit prior: of log P, and of log Q by densities and by mixtures of posteriors."""
@@ -140,7 +141,7 @@ class Reading:
         densities = Densities(self.density, self.objective.prior.space, *fitting, latents, sources)
         anchors = evenly_spaced(sizes["test"], ANCHORS, self.device)
         mixture = PosteriorMixture(encoded, anchors) if self.is_stochastic() else None
-        return Explicit(self.objective.prior, latents, densities, mixture)
+        return Explicit(self.objective.prior, latents, densities, mixture, self.objective.joint)
 
     def explained(self, split: str) -> Tensor | None:
         """The share of each coordinate of z's variance that the posterior's mean has, [D]; the rest is noise. None for

@@ -11,9 +11,9 @@ from ssvae_cli.priors import Encoded
 def smoothed(encoded: Encoded, noise: float, generator: torch.Generator) -> Encoded:
     """The same sources under Q(z|x) = N(g(x), noise^2 I); a posterior that has a density is unchanged."""
     sides = []
-    for z, posterior in zip(encoded[:2], encoded[2:]):
-        if posterior is not None and not posterior.stochastic:
+    for z, posterior in zip(*encoded):
+        if not posterior.stochastic:
             posterior = Normal(posterior.mean, torch.full_like(posterior.mean, math.log(noise)))
             z = posterior.sample(generator)
         sides.append((z, posterior))
-    return Encoded(*(z for z, _ in sides), *(posterior for _, posterior in sides))
+    return Encoded(*zip(*sides))

@@ -27,36 +27,28 @@ class NoSamples(Exception):
 
 
 class Encoded(NamedTuple):
-    """A batch in latent space: one sample of each posterior, [B, D], and the posteriors themselves."""
+    """A batch in latent space: one sample of each view's posterior, [B, D], and the posteriors themselves.
 
-    z: Tensor
-    z_prime: Tensor | None  # None under an unstructured prior, which sees one x
-    posterior: Posterior
-    posterior_prime: Posterior | None
+    Pairs have two latents, z and z'; an unstructured prior sees one x, and so z alone."""
 
-    @property
-    def latents(self) -> tuple[Tensor, ...]:
-        """(z, z'), or (z,) under an unstructured prior."""
-        return (self.z,) if self.z_prime is None else (self.z, self.z_prime)
-
-    @property
-    def posteriors(self) -> tuple[Posterior, ...]:
-        """The posterior of each of the latents."""
-        return (self.posterior,) if self.z_prime is None else (self.posterior, self.posterior_prime)
+    latents: tuple[Tensor, ...]
+    posteriors: tuple[Posterior, ...]
 
 
 class Prior(nn.Module, ABC):
-    """P(z, z') or P(z). Subclasses name the quantity to be estimated and give the ELBO."""
+    """P(z, z'), P(z_1, ..., z_n) or P(z). Subclasses name the quantity to be estimated and give the ELBO."""
 
     quantity: Quantity
-    views = 2  # number of latents; 1 for an unstructured prior
+    views = 2  # number of latents n; 1 for an unstructured prior; a constructor that takes `views` is given n
     space: type[Space] = SPACES["euclidean"]
-    needs_densities = False  # whether the ELBO contains the entropies of Q(z) and Q(z')
+    needs_densities = False  # whether the ELBO contains entropies of the latents
+    no_joint = ""  # why the ELBO of a joint decoder is not defined or not estimated, for an error message
     largest_elbo = math.inf  # nats, an upper bound that holds for any data
 
     @abstractmethod
     def elbo(self, estimator: Estimator, encoded: Encoded) -> Tensor:
-        """The ELBO in nats up to log P_true(x) + log P_true(x'), []; its gradient is the estimator's."""
+        """The ELBO in nats up to the sum of log P_true over the views, []; its gradient is the estimator's.
+        A prior that has no `no_joint` also takes joint=True: one implicit decoder of all views."""
 
     def samplers(self, latents: tuple[Tensor, ...]) -> list[Sampler]:
         """Samplers of P: several if the ELBO is a mean over priors, none if P is Q. Raises NoSamples.

@@ -2,7 +2,10 @@
 
 import torch
 
+from ssvae_cli.critics import Critic
+from ssvae_cli.distributions.spaces import SpaceName
 from ssvae_cli.priors.scored import ScorePrior, draw_distinct
+from ssvae_cli.scores.in_batch import Direction
 
 
 class Energy(ScorePrior):
@@ -11,6 +14,9 @@ class Energy(ScorePrior):
     no latent); f is the model. Symmetric in z and z', so `direction` changes nothing but the candidates."""
 
     quantity = "energy"
+
+    def __init__(self, *, critic: Critic, direction: Direction, space: SpaceName = "euclidean"):
+        super().__init__(critic=critic, direction=direction, space=space)  # one Z for all pairs: of two views
 
     def log_ratio(self, scores):
         """log f - log Z of each pair, [B]."""

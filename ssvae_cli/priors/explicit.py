@@ -9,18 +9,22 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ssvae_cli.distributed.collectives import all_gather_encoded
+from ssvae_cli.distributions.posterior import Joined
+from ssvae_cli.distributions.spaces import power
 from ssvae_cli.errors import PartError
-from ssvae_cli.priors.base import NoSamples, Prior
+from ssvae_cli.priors.base import Encoded, NoSamples, Prior
 
 Marginal = Literal["own", "encoder"]
+Block = tuple[int, ...]  # of latents: (0,) is z or z_1, (0, 1) the pair
 AT_ONCE = 2**26  # numbers of a table of pairs, over all coordinates, that are computed and kept at once
 
 
 class ExplicitPrior(Prior):
-    """A prior with a density. The ELBO is E log P(z, z') + H(z) + H(z') (Eq. 17), its entropies estimated.
+    """A prior with a density. The ELBO is E log P(z_1..z_n) plus entropies of Q, which are estimated: H(z_i) of each
+    view (Eq. 17), or H(z_1..z_n) with a joint decoder, whose ELBO is -KL(Q || P) (Eq. 9 with all views as one x).
 
-    marginal: `own`, P(z) as the prior writes it; `encoder`, P(z) = Q(z) as in Eq. 26, so that P(z'|z) alone is explicit
-    and the ELBO is E log P(z'|z) + H(z') = I - E KL(Q(z'|z) || P(z'|z)).
+    marginal: `own`, P(z_1) as the prior writes it; `encoder`, P(z_1) = Q(z_1) as in Eq. 26, so that the conditional
+    alone is explicit and H(z_1) falls out: of a pair the ELBO is E log P(z'|z) + H(z') = I - E KL(Q(z'|z) || P(z'|z)).
     """
 
     quantity = "entropy"
@@ -32,22 +36,23 @@ class ExplicitPrior(Prior):
         self.marginal = marginal
 
     @abstractmethod
-    def log_prob(self, z: Tensor, z_prime: Tensor) -> Tensor:
-        """log P(z, z'), [B, D] each -> [B], nats; log P(z) of an unstructured prior."""
+    def log_prob(self, *latents: Tensor) -> Tensor:
+        """log P(z, z'), [B, D] each -> [B], nats; of n latents; log P(z) of an unstructured prior."""
 
     def log_marginal(self, z: Tensor, side: int = 0) -> Tensor | None:
-        """log P(z), or log P(z') for side 1: [B, D] -> [B], nats; None where it has no closed form."""
+        """log P of one latent, z for side 0, z' for side 1: [B, D] -> [B], nats; None where it has no closed form."""
         return None
 
-    def log_conditional(self, z: Tensor, z_prime: Tensor) -> Tensor:
-        """log P(z'|z), [B, D] each -> [B], nats. Raises PartError where P(z) has no closed form."""
+    def log_conditional(self, z: Tensor, *others: Tensor) -> Tensor:
+        """log P(z'|z), of n latents log P(z_2..z_n|z_1), [B, D] each -> [B], nats. Raises PartError where P(z) has no
+        closed form."""
         of_z = self.log_marginal(z)
         if of_z is None:
             raise PartError(f"prior: {type(self).__name__} has no log_marginal, from which P(z'|z) follows")
-        return self.log_prob(z, z_prime) - of_z
+        return self.log_prob(z, *others) - of_z
 
-    def log_given(self, latents: tuple[Tensor, Tensor], side: int) -> Tensor:
-        """log of a density of each latent of one side given each of the other, [N, D] and [M, D]: log P(z'_i|z_j),
+    def log_given(self, latents: tuple[Tensor, ...], side: int) -> Tensor:
+        """log of a density of each latent of one side given each row of the others, [N, D] and [M, D]: log P(z'_i|z_j),
         [M, N], of side 1; log P(z_i|z'_j), [N, M], of side 0, or where it has no closed form the forward conditional
         with its sides exchanged, which is a density of z too."""
         z, z_prime = latents
@@ -58,37 +63,41 @@ class ExplicitPrior(Prior):
             return self.log_conditional(z_prime, z[:, None])
         return self.log_prob(z[:, None], z_prime) - of_z_prime
 
-    def log_mixture(self, latents: tuple[Tensor, Tensor], side: int) -> Tensor:
-        """log 1/B sum_j P(z_i|z'_j) of side 0, log 1/B sum_j P(z'_i|z_j) of side 1: [B], nats.
+    def log_mixture(self, latents: tuple[Tensor, ...], side: int) -> Tensor:
+        """log 1/B sum_j P(z_i|z'_j) of side 0, log 1/B sum_j P(z'_i|z_j) of side 1: [B], nats; of n latents, given all
+        others of row j.
 
         A table too large to be kept is computed in rows, again for the gradient."""
-        own, other = latents[side], latents[1 - side]
-        rows = max(1, AT_ONCE // other.numel())
+        own, others = latents[side], latents[:side] + latents[side + 1 :]
+        rows = max(1, AT_ONCE // sum(other.numel() for other in others))
 
-        def of_rows(own: Tensor, other: Tensor) -> Tensor:
-            return self.log_given((own, other) if side == 0 else (other, own), side).logsumexp(1)
+        def of_rows(own: Tensor, *others: Tensor) -> Tensor:
+            return self.log_given((*others[:side], own, *others[side:]), side).logsumexp(1)
 
         if rows >= len(own):
-            parts = [of_rows(own, other)]
+            parts = [of_rows(own, *others)]
         else:
-            parts = [checkpoint(of_rows, part, other, use_reentrant=False) for part in own.split(rows)]
-        return torch.cat(parts) - math.log(len(other))
+            parts = [checkpoint(of_rows, part, *others, use_reentrant=False) for part in own.split(rows)]
+        return torch.cat(parts) - math.log(len(own))
 
     def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
-        """`count` samples of (z, z'), [count, dim] each; of (z,) for an unstructured prior."""
+        """`count` samples of (z, z'), [count, dim] each; of n latents; of (z,) for an unstructured prior."""
         raise NoSamples
 
     def sample_conditional(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """A sample of P(z'|z) for every z, [N, D]."""
+        """A sample of P(z'|z) for every z, [N, D]; of n latents the others joined, [N, (n - 1) D]."""
         raise NoSamples
 
-    @property
-    def estimated(self) -> tuple[int, ...]:
-        """The sides whose entropies the ELBO contains."""
-        return (0, 1)[: self.views] if self.marginal == "own" else (1,)
+    def entropies(self, joint: bool) -> dict[Block, int]:
+        """The blocks of latents whose entropies the ELBO contains, each with its sign."""
+        views = tuple(range(self.views))
+        signs = {views: 1} if joint else {(view,): 1 for view in views}
+        if self.marginal == "encoder":
+            signs[views[:1]] = signs.get(views[:1], 0) - 1
+        return {block: sign for block, sign in signs.items() if sign}
 
     def log_density(self, latents: tuple[Tensor, ...]) -> Tensor:
-        """What the ELBO contains of P, [B]: log P(z, z'), or log P(z'|z) where P(z) = Q(z)."""
+        """What the ELBO contains of P, [B]: log P(z_1..z_n), or log P(z_2..z_n|z_1) where P(z_1) = Q(z_1)."""
         return self.log_prob(*latents) if self.marginal == "own" else self.log_conditional(*latents)
 
     def own_parameters(self):
@@ -98,13 +107,14 @@ class ExplicitPrior(Prior):
     def described(self):
         return {name: getattr(self, name) for name in self.law}
 
-    def elbo(self, estimator, encoded):
+    def elbo(self, estimator, encoded, joint: bool = False):
         encoded = all_gather_encoded(encoded)
         value = self.log_density(encoded.latents).mean()
-        for side in self.estimated:
-            mixture = lambda side=side: self.log_mixture(encoded.latents, side)
-            z, posterior = encoded.latents[side], encoded.posteriors[side]
-            value = value + estimator(z, posterior=posterior, space=self.space, side=side, mixture=mixture)
+        for place, (block, sign) in enumerate(self.entropies(joint).items()):
+            mixture = None if joint else lambda side=block[0]: self.log_mixture(encoded.latents, side)
+            z, posterior = of_block(encoded, block)
+            space, side = power(self.space, len(block)), place if joint else block[0]
+            value = value + sign * estimator(z, posterior=posterior, space=space, side=side, mixture=mixture)
         return value
 
     def samplers(self, latents):
@@ -117,3 +127,11 @@ class ExplicitPrior(Prior):
             return torch.cat([z, self.sample_conditional(z)], 1).to(like)
 
         return [sample]
+
+
+def of_block(encoded: Encoded, block: Block):
+    """The latents of a block joined, [B, n D], and their posterior."""
+    if len(block) == 1:
+        return encoded.latents[block[0]], encoded.posteriors[block[0]]
+    posteriors = [encoded.posteriors[view] for view in block]
+    return torch.cat([encoded.latents[view] for view in block], 1), Joined(posteriors)

@@ -1,4 +1,4 @@
-"""The Gaussian prior: z and z' jointly normal, correlated dimension by dimension or in full."""
+"""The Gaussian prior: the latents jointly normal, correlated dimension by dimension or in full."""
 
 import math
 from typing import Literal
@@ -14,56 +14,74 @@ Covariance = Literal["correlation", "full"] | list[list[float]]
 
 
 class Gaussian(NormalPrior):
-    """P(z, z') jointly normal with mean 0 (design: section 4 of the paper leaves the explicit prior free).
+    """P(z_1..z_n) jointly normal with mean 0 (design: section 4 of the paper leaves the explicit prior free).
 
-    covariance: `correlation`, unit variances and a correlation for each pair (z_d, z'_d), fixed or learned; `full`,
-    any covariance of the 2 D coordinates (z, z'), learned through its inverse's Cholesky factor; or a matrix, fixed or,
-    if learned, the initial value of `full`. correlation: in (-1, 1); its initial value if learned.
-    On normal data of correlation rho the ELBO is -1/2 log(1 - r^2) - (1 - r rho) / (1 - r^2) + 1 per dimension,
-    which is I at r = rho.
+    covariance: `correlation`, unit variances and in each dimension one correlation of any two views, the same for all,
+    fixed or learned; `full`, any covariance of the n D coordinates, learned through its inverse's Cholesky factor; or a
+    matrix, fixed or, if learned, the initial value of `full`. correlation: in (-1 / (n - 1), 1); its initial value if
+    learned. On normal pairs of correlation rho the ELBO is -1/2 log(1 - r^2) - (1 - r rho) / (1 - r^2) + 1 per
+    dimension, which is I at r = rho.
     """
 
     law = ("correlation",)
 
-    def __init__(self, *, latent_dim: int, correlation: float, learn: bool, covariance: Covariance, **common):
+    def __init__(
+        self, *, latent_dim: int, correlation: float, learn: bool, covariance: Covariance, views: int = 2, **common
+    ):
         super().__init__(**common)
-        require(-1 < correlation < 1, f"correlation must lie between -1 and 1, both excluded, got {correlation}")
+        least = -1 / max(1, views - 1)  # where the covariance is singular
+        self.views, self.middle = views, (1 + least) / 2
+        limits = f"between {least:.3g} and 1, both excluded"
+        require(least < correlation < 1, f"correlation must lie {limits}, got {correlation}")
         require(learn or covariance != "full", "covariance=full needs learn=true, or give the matrix or correlation")
         self.covariance = "correlation" if covariance == "correlation" else "full"
         if self.covariance == "full":
-            start = torch.kron(torch.tensor([[1.0, correlation], [correlation, 1.0]]), torch.eye(latent_dim))
+            of_views = torch.full((views, views), correlation).fill_diagonal_(1.0)
+            start = torch.kron(of_views, torch.eye(latent_dim))
             if covariance != "full":
-                start = _checked(covariance, 2 * latent_dim)
+                start = _checked(covariance, views * latent_dim)
             self.whiten = nn.Parameter(torch.linalg.cholesky(start.inverse()).T.contiguous(), requires_grad=learn)
         else:
-            raw = torch.full((latent_dim,), math.atanh(correlation))
+            raw = torch.full((latent_dim,), math.atanh((correlation - self.middle) / (1 - self.middle)))
             self.raw = nn.Parameter(raw) if learn else None
             if not learn:
                 self.register_buffer("fixed", raw)
 
     @property
     def correlation(self) -> Tensor:
-        """Of z_d with z'_d in each dimension, [D], in (-1, 1)."""
+        """Of the first two views in each dimension, [D], in (-1, 1)."""
         if self.covariance == "full":
             covariance = torch.cholesky_inverse(self.whiten.triu(), upper=True)
-            deviations, half = covariance.diagonal().sqrt(), len(covariance) // 2
-            return covariance[:half, half:].diagonal() / (deviations[:half] * deviations[half:])
-        return torch.tanh(self.fixed if self.raw is None else self.raw)
+            deviations, dim = covariance.diagonal().sqrt(), len(covariance) // self.views
+            first, second = slice(dim), slice(dim, 2 * dim)
+            return covariance[first, second].diagonal() / (deviations[first] * deviations[second])
+        centred = torch.tanh(self.fixed if self.raw is None else self.raw)
+        return centred + self.middle * (1 - centred)
 
-    def whitening(self) -> tuple[Tensor, Tensor, Tensor]:
+    def whitening(self):
         if self.covariance == "full":
-            f, g = self.whiten.triu().chunk(2, dim=1)
-        else:  # z is white, and so is (z' - r z) / sqrt(1 - r^2)
-            r, one = self.correlation, torch.eye(len(self.correlation)).to(self.correlation)
-            root = (1 - r**2).rsqrt()
-            f, g = torch.cat([one, torch.diag(-r * root)]), torch.cat([torch.zeros_like(one), torch.diag(root)])
-        return f, g, f.new_zeros(len(f))
+            whitening = self.whiten.triu().chunk(self.views, dim=1)
+        else:
+            rows = [self._white(view) for view in range(self.views)]
+            whitening = tuple(torch.cat(blocks) for blocks in zip(*rows))
+        return whitening, whitening[0].new_zeros(len(whitening[0]))
+
+    def _white(self, view: int) -> list[Tensor]:
+        """The blocks of the rows that make a latent white given those before it, by its mean and variance there."""
+        r, zero = self.correlation, torch.zeros(2 * (len(self.correlation),)).to(self.correlation)
+        if view == 0:
+            return [torch.eye(len(r)).to(r), *[zero] * (self.views - 1)]
+        shared = 1 + (view - 1) * r
+        root = (1 - view * r**2 / shared).rsqrt()
+        before = torch.diag(-r / shared * root)
+        return [*[before] * view, torch.diag(root), *[zero] * (self.views - 1 - view)]
 
 
 def _checked(covariance: list[list[float]], size: int) -> Tensor:
     """The matrix, [size, size]. Raises UserError unless it is a covariance."""
     widths = [len(row) for row in covariance]
-    require(widths == [size] * size, f"covariance must be {size} rows of {size} numbers (z, z'), got rows of {widths}")
+    wanted = f"covariance must be {size} rows of {size} numbers (all coordinates of all views)"
+    require(widths == [size] * size, f"{wanted}, got rows of {widths}")
     matrix = torch.tensor(covariance, dtype=torch.float64)
     require(torch.equal(matrix, matrix.T), "covariance must be symmetric, and is not")
     least = torch.linalg.eigvalsh(matrix)[0].item()

@@ -1,4 +1,4 @@
-"""The linear-dynamics prior: z' follows z by a linear step with normal noise."""
+"""The linear-dynamics prior: each latent follows the one before it by a linear step with normal noise."""
 
 import math
 
@@ -12,6 +12,7 @@ from ssvae_cli.priors.normal import NormalPrior
 
 class LinearDynamics(NormalPrior):
     """P(z) = N(m, S0), P(z'|z) = N(A z + b, S), all learned: slow features, oscillations, a Kalman filter's model.
+    Of n views it is the Markov chain z_1, ..., z_n of that step.
 
     stationary: z' is distributed as z, S0 = A S0 A^T + S, with the spectral radius of A below 1. Every such model is
     z = m + L u, with u' = C u + noise for a contraction C = K^-1 M, K K^T = I + M M^T: then A = L C L^-1 and
@@ -21,8 +22,9 @@ class LinearDynamics(NormalPrior):
 
     law = ("spectral_radius",)
 
-    def __init__(self, *, latent_dim: int, stationary: bool, persistence: float, **common):
+    def __init__(self, *, latent_dim: int, stationary: bool, persistence: float, views: int = 2, **common):
         super().__init__(**common)
+        self.views = views
         require(0 <= persistence < 1, f"persistence must lie in [0, 1), got {persistence}")
         one, strength = torch.eye(latent_dim), persistence / math.sqrt(1 - persistence**2)
         self.stationary = stationary
@@ -55,8 +57,8 @@ class LinearDynamics(NormalPrior):
         """Of A, []: below 1 in a stationary process."""
         return torch.linalg.eigvals(self.transition).abs().max()
 
-    def whitening(self) -> tuple[Tensor, Tensor, Tensor]:
-        """z - m, white, and the step, white."""
+    def whitening(self):
+        """z_1 - m, white, and every step, white."""
         white = self.white.tril()
         if self.stationary:
             from_z, to_z_prime = -self.pull @ white, self._k() @ white
@@ -64,8 +66,11 @@ class LinearDynamics(NormalPrior):
         else:
             to_z_prime = self.white_step.tril()
             from_z, shift = -to_z_prime @ self.matrix, -to_z_prime @ self.shift
-        f, g = torch.cat([white, from_z]), torch.cat([torch.zeros_like(white), to_z_prime])
-        return f, g, torch.cat([-white @ self.mean, shift])
+        zero, more = torch.zeros_like(white), self.views - 1
+        rows = [[white, *[zero] * more]]
+        rows += [[*[zero] * step, from_z, to_z_prime, *[zero] * (more - 1 - step)] for step in range(more)]
+        whitening = tuple(torch.cat(blocks) for blocks in zip(*rows))
+        return whitening, torch.cat([-white @ self.mean, *[shift] * more])
 
     def _k(self) -> Tensor:
         one = torch.eye(len(self.pull), dtype=self.pull.dtype, device=self.pull.device)

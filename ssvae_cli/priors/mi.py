@@ -9,6 +9,7 @@ class MI(ScorePrior):
     discarded after training and belongs to no model."""
 
     quantity = "mi"
+    no_joint = "P is Q, so its ELBO would be -KL(Q || Q) = 0 whatever the encoder"
 
     def samplers(self, latents):
         return []  # P is Q

@@ -1,65 +1,82 @@
-"""Priors under which (z, z') is jointly normal: their marginals and conditionals, in both directions."""
+"""Priors under which the latents are jointly normal: their marginals and conditionals, in every direction."""
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ssvae_cli.distributions.spaces import cholesky
-from ssvae_cli.priors.explicit import ExplicitPrior
+from ssvae_cli.priors.explicit import Block, ExplicitPrior
 
 
 class NormalPrior(ExplicitPrior):
-    """F z + G z' + c is standard normal in 2 D dimensions; a subclass gives F, G and c.
+    """W_1 z_1 + ... + W_n z_n + c is standard normal in n D dimensions; a subclass gives the W and c.
 
-    The precision of z given z' is F^T F = L L^T, so that L^T z + L^-1 F^T (G z' + c) is standard normal given z'."""
+    The precision of some latents given the others is W^T W = L L^T, W of these latents side by side, so that
+    L^T z + L^-1 W^T (what the others give) is standard normal given the others."""
 
     @abstractmethod
-    def whitening(self) -> tuple[Tensor, Tensor, Tensor]:
-        """(F [2 D, D], G [2 D, D], c [2 D]); the upper block of F and the lower of G are triangular, and the lower of F
-        or the upper of G is 0."""
+    def whitening(self) -> tuple[tuple[Tensor, ...], Tensor]:
+        """(W of each latent, [n D, D] each; c, [n D]). Side by side the W are block triangular, and each block on the
+        diagonal is triangular."""
 
-    def log_prob(self, z: Tensor, z_prime: Tensor) -> Tensor:
-        f, g, c = self.whitening()
-        volume = f.diagonal().abs().log().sum() + g[len(g) // 2 :].diagonal().abs().log().sum()
-        return self.space.log_prob(z @ f.T + z_prime @ g.T + c) + volume
+    def log_prob(self, *latents: Tensor) -> Tensor:
+        whitening, shift = self.whitening()
+        dim = latents[0].shape[-1]
+        blocks = (w[i * dim : (i + 1) * dim] for i, w in enumerate(whitening))
+        volume = sum(block.diagonal().abs().log().sum() for block in blocks)
+        return self.space.log_prob(sum(z @ w.T for z, w in zip(latents, whitening)) + shift) + volume
 
     def log_marginal(self, z: Tensor, side: int = 0) -> Tensor:
-        """log P(z, m) - log P(m|z) at the conditional mean m, where the second is the largest."""
-        factor, pull, shift = self._given(1 - side)
+        """log P(z, m) - log P(m|z) at the conditional mean m of the others, where the second is the largest."""
+        others = self._others((side,))
+        factor, pull, shift = self._given(others)
         mean = -torch.linalg.solve_triangular(factor.T, (z @ pull.T + shift).mT, upper=True).mT
-        joint = self.log_prob(z, mean) if side == 0 else self.log_prob(mean, z)
-        return joint + 0.5 * z.shape[-1] * math.log(2 * math.pi) - factor.diagonal().log().sum()
+        latents = mean.chunk(len(others), -1)
+        joint = self.log_prob(*latents[:side], z, *latents[side:])
+        return joint + 0.5 * mean.shape[-1] * math.log(2 * math.pi) - factor.diagonal().log().sum()
 
-    def log_conditional(self, z: Tensor, z_prime: Tensor) -> Tensor:
-        factor, pull, shift = self._given(1)
-        return self.space.log_prob(z_prime @ factor + z @ pull.T + shift) + factor.diagonal().log().sum()
+    def log_conditional(self, z: Tensor, *others: Tensor) -> Tensor:
+        factor, pull, shift = self._given(self._others((0,)))
+        white = joined(others) @ factor + z @ pull.T + shift
+        return self.space.log_prob(white) + factor.diagonal().log().sum()
 
     def log_given(self, latents, side):
-        own, other = latents[side], latents[1 - side]
-        factor, pull, shift = self._given(side)
-        return log_normal_table(own @ factor, -(other @ pull.T + shift)) + factor.diagonal().log().sum()
+        others = joined([latents[view] for view in self._others((side,))])
+        factor, pull, shift = self._given((side,))
+        return log_normal_table(latents[side] @ factor, -(others @ pull.T + shift)) + factor.diagonal().log().sum()
 
     @torch.no_grad()
-    def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        f, g, c = self.whitening()
-        noise = torch.randn(count, 2 * dim, dtype=f.dtype, device=f.device, generator=generator)
-        return torch.linalg.solve(torch.cat([f, g], 1), (noise - c).T).T.chunk(2, dim=1)
+    def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
+        whitening, shift = self.whitening()
+        noise = torch.randn(count, len(shift), dtype=shift.dtype, device=shift.device, generator=generator)
+        return torch.linalg.solve(torch.cat(whitening, 1), (noise - shift).T).T.chunk(self.views, dim=1)
 
     @torch.no_grad()
     def sample_conditional(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        factor, pull, shift = self._given(1)
-        white = self.space.sample(z, generator) - z @ pull.T - shift
+        factor, pull, shift = self._given(self._others((0,)))
+        white = self.space.sample(z.repeat(1, self.views - 1), generator) - z @ pull.T - shift
         return torch.linalg.solve_triangular(factor.T, white.T, upper=True).T
 
-    def _given(self, side: int) -> tuple[Tensor, Tensor, Tensor]:
-        """(L, A, b) of one side given the other: L^T z + A z' + b is standard normal; L lower triangular."""
-        f, g, c = self.whitening()
-        own, other = (f, g) if side == 0 else (g, f)
+    def _others(self, block: Block) -> Block:
+        """The latents that are not in a block."""
+        return tuple(view for view in range(self.views) if view not in block)
+
+    def _given(self, block: Block) -> tuple[Tensor, Tensor, Tensor]:
+        """(L, A, b) of the latents of a block given the others, each side joined: L^T z + A z' + b is standard normal;
+        L lower triangular."""
+        whitening, shift = self.whitening()
+        own, others = (joined([whitening[view] for view in views]) for views in (block, self._others(block)))
         factor = cholesky(own.T @ own)
         pull = torch.linalg.solve_triangular(factor, own.T, upper=False)
-        return factor, pull @ other, pull @ c
+        return factor, pull @ others, pull @ shift
+
+
+def joined(sides: Sequence[Tensor]) -> Tensor:
+    """The sides in one row, [..., sum of their widths]."""
+    return sides[0] if len(sides) == 1 else torch.cat(tuple(sides), -1)
 
 
 def log_normal_table(z: Tensor, means: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Priors that the scores log f(z, z') of a critic define."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -20,51 +21,78 @@ RESAMPLED = 1024  # number of candidates from which a partner is drawn
 
 
 class Views(Protocol):
-    """Q(z) and Q(z') in evaluation, as samples."""
+    """The marginals of Q in evaluation, as samples."""
 
     sources: tuple[Tensor, ...]  # fresh latents of all n sources, [n, D] each
     own: Tensor  # [B], the row of each anchor's own source
 
 
 class HeldOut(NamedTuple):
-    """The terms of the ELBO on held-out latents."""
+    """The terms of the ELBO on held-out latents, by the latent that is the anchor."""
 
-    log_ratio: Tensor  # log P(z, z') / (Q(z) Q(z')), [directions, B]; its mean is the ELBO (Eqs. 17, 20, 30)
-    scores: Sequence[Scores]  # for bounds on I
+    log_ratio: Tensor  # log P / prod_i Q(z_i), [anchors, B]; its mean is the ELBO (Eqs. 17, 20, 30)
+    scores: Sequence[Sequence[Scores]]  # with each other latent, for bounds on I
 
 
 class ScorePrior(Prior):
     """A prior defined by the scores log f(z, z') of a critic, in one direction or in both.
-    forward normalises over z' given z, backward over z given z'; `both`, the usual symmetric loss, is the mean of the
-    two priors' ELBOs. space: where the encoder's output lives."""
 
-    def __init__(self, *, critic: Critic, direction: Direction, space: SpaceName = "euclidean"):
+    forward normalises over z' given z, backward over z given z'; `both`, the usual symmetric loss, is the mean of the
+    two priors' ELBOs. Of n views forward is a star, P(z_1) prod_i P(z_i|z_1), whose ELBO is the sum over its n - 1
+    pairs; `both` takes all ordered pairs, the mean over the n stars. space: where the encoder's output lives.
+    """
+
+    no_joint = "P contains Q(z) Q(z'), so its ELBO would contain I, which is not estimated"
+
+    def __init__(self, *, critic: Critic, direction: Direction, space: SpaceName = "euclidean", views: int = 2):
         super().__init__()
-        self.critic, self.direction, self.space = critic, direction, SPACES[space]
+        several = f"of {views} views direction is forward, a star from the first, or both, all ordered pairs"
+        require(views <= 2 or direction != "backward", f"{several}; got {direction}")
+        self.critic, self.direction, self.space, self.views = critic, direction, SPACES[space], views
 
     def elbo(self, estimator, encoded):
-        scored = in_batch_scores(self.critic, *encoded.latents, self.direction, estimator.past())
+        latents, past = encoded.latents, estimator.past()
+
+        def score(a: int, b: int) -> list[Scores]:
+            candidates = None if past is None else (past[a], past[b])
+            return in_batch_scores(self.critic, latents[a], latents[b], self.direction, candidates)
+
+        stars = self._stars(score)
         estimator.remember(encoded)
-        values = [estimator(scores) for scores in scored]
+        values = [sum(estimator(scores) for scores in star) for star in stars]
         return sum(values) / len(values)
+
+    def _stars(self, score: Callable[[int, int], list[Scores]]) -> list[list[Scores]]:
+        """The scores of an anchor with each other latent, by anchor; score(a, b): of a pair, one for each direction."""
+        if self.direction != "both":
+            return [[scores for other in range(1, self.views) for scores in score(0, other)]]
+        stars = [[] for _ in range(self.views)]
+        for a, b in itertools.combinations(range(self.views), 2):
+            forward, backward = score(a, b)
+            stars[a].append(forward)
+            stars[b].append(backward)
+        return stars
 
     def read(self, latents: tuple[Tensor, ...], marginals: Views) -> HeldOut:
         """The terms of the ELBO of held-out latents, [B, D] each."""
-        z, z_prime = latents
-        sources, sources_prime = marginals.sources
-        positives = self.critic.paired(z, z_prime)
-        scored = self._directed(
-            lambda: FreshScores(positives, self.critic(z, sources_prime), marginals.own),
-            lambda: FreshScores(positives, self.critic(sources, z_prime).T, marginals.own),
-        )
-        return HeldOut(torch.stack([self.log_ratio(scores) for scores in scored]), scored)
+
+        def score(a: int, b: int) -> list[Scores]:
+            z, z_prime, (sources, sources_prime) = latents[a], latents[b], (marginals.sources[a], marginals.sources[b])
+            positives = self.critic.paired(z, z_prime)
+            return self._directed(
+                lambda: FreshScores(positives, self.critic(z, sources_prime), marginals.own),
+                lambda: FreshScores(positives, self.critic(sources, z_prime).T, marginals.own),
+            )
+
+        stars = self._stars(score)
+        return HeldOut(torch.stack([sum(self.log_ratio(scores) for scores in star) for star in stars]), stars)
 
     def log_ratio(self, scores: Scores) -> Tensor:
         """log P(z, z') / (Q(z) Q(z')) = log f - log Z(z) of each pair, [B]; its mean is the ELBO (Eq. 30)."""
         return scores.positives - scores.log_partition(positive=False)
 
     def score_table(self, latents):
-        return self.critic(*latents)
+        return self.critic(*latents[:2])
 
     def require_memory(self, batch, device):
         if isinstance(self.critic, Factored):

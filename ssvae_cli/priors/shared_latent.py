@@ -1,5 +1,6 @@
-"""The shared-latent prior: z and z' are a common latent s plus independent noise."""
+"""The shared-latent prior: every view's latent is a common one plus independent noise."""
 
+import itertools
 import math
 
 import torch
@@ -11,17 +12,19 @@ from ssvae_cli.priors.explicit import ExplicitPrior
 
 
 class SharedLatent(ExplicitPrior):
-    """z = s + e, z' = s + e', s Laplace of scale b, e and e' normal of standard deviation sigma; s integrated out.
+    """z_i = s + e_i, s Laplace of scale b, the e_i normal of standard deviation sigma; s integrated out.
 
-    Per dimension, log P(z, z') = log N(z - z'; 0, 2 sigma^2) + log p(m), m = (z + z') / 2, p the convolution of
-    Laplace(b) and N(0, sigma^2 / 2) in closed form. With s normal it would be `gaussian` again.
+    Per dimension, log P(z_1..z_n) = log p(m) - 1/2 sum_i (z_i - m)^2 / sigma^2 - 1/2 log n (2 pi sigma^2)^(n - 1), m
+    the mean of the z_i, p the convolution of Laplace(b) and N(0, sigma^2 / n) in closed form. With s normal it would
+    be `gaussian` again.
     scale, noise: b and sigma; their initial values if learned, one per dimension.
     """
 
     law = ("scale", "noise")
 
-    def __init__(self, *, latent_dim: int, scale: float, noise: float, learn: bool, **common):
+    def __init__(self, *, latent_dim: int, scale: float, noise: float, learn: bool, views: int = 2, **common):
         super().__init__(**common)
+        self.views = views
         require_above(0, scale=scale, noise=noise)
         self.log_scale = nn.Parameter(torch.full((latent_dim,), math.log(scale)), requires_grad=learn)
         self.log_noise = nn.Parameter(torch.full((latent_dim,), math.log(noise)), requires_grad=learn)
@@ -36,20 +39,27 @@ class SharedLatent(ExplicitPrior):
         """sigma of each dimension, [D]."""
         return self.log_noise.exp()
 
-    def log_prob(self, z: Tensor, z_prime: Tensor) -> Tensor:
-        apart = -0.25 * ((z - z_prime) / self.noise) ** 2 - 0.5 * math.log(4 * math.pi) - self.log_noise
-        middle = laplace.log_convolved(0.5 * (z + z_prime), self.scale, self.noise / math.sqrt(2))
+    def log_prob(self, *latents: Tensor) -> Tensor:
+        """Of any number of latents. The squared distances from the mean are those of all pairs over n."""
+        n = len(latents)
+        squared = sum(((z - other) / self.noise) ** 2 for z, other in itertools.combinations(latents, 2))
+        constant = 0.5 * math.log(n * (2 * math.pi) ** (n - 1))
+        apart = -0.5 / n * squared - constant - (n - 1) * self.log_noise
+        middle = laplace.log_convolved(sum(latents) / n, self.scale, self.noise / math.sqrt(n))
         return (apart + middle).sum(-1)
 
     def log_marginal(self, z: Tensor, side: int = 0) -> Tensor:
-        return laplace.log_convolved(z, self.scale, self.noise).sum(-1)
+        return self.log_prob(z)
+
+    def log_given(self, latents, side):
+        others = latents[:side] + latents[side + 1 :]
+        return self.log_prob(*others[:side], latents[side][:, None], *others[side:]) - self.log_prob(*others)
 
     @torch.no_grad()
-    def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
         like = self.log_scale.new_empty(count, dim)
         s = laplace.sample(like, generator) * self.scale
-        e, e_prime = (self.space.sample(like, generator) * self.noise for _ in range(2))
-        return s + e, s + e_prime
+        return tuple(s + self.space.sample(like, generator) * self.noise for _ in range(self.views))
 
     @torch.no_grad()
     def sample_conditional(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -64,4 +74,5 @@ class SharedLatent(ExplicitPrior):
         below = torch.special.ndtr(-(sign * z - shift) / sigma)  # of |s| = 0 under N(sign z - shift, sigma^2)
         tail = ((1 - u) * (1 - below)).clamp_min(torch.finfo(z.dtype).tiny)
         size = sign * z - shift - sigma * torch.special.ndtri(tail)
-        return sign * size.clamp_min(0) + self.noise * self.space.sample(z, generator)
+        s = sign * size.clamp_min(0)
+        return torch.cat([s + self.noise * self.space.sample(z, generator) for _ in range(self.views - 1)], 1)

@@ -17,6 +17,7 @@ class Unstructured(ExplicitPrior):
 
     views = 1
     largest_elbo = 0.0
+    no_joint = "it sees one view, so its ELBO is -KL(Q(z) || P(z)) with decoder=implicit already"
 
     def __init__(self):
         super().__init__()  # P(z) alone: there is no other marginal

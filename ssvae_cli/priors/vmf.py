@@ -1,6 +1,7 @@
-"""The von Mises-Fisher prior: z uniform on the sphere, z' near it."""
+"""The von Mises-Fisher prior: latents near each other on the sphere."""
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +15,28 @@ from ssvae_cli.priors.explicit import ExplicitPrior
 class VMF(ExplicitPrior):
     """P(z) uniform on the unit sphere, P(z'|z) = vMF(z, kappa).
     log P(z, z') = -log area + log C_d(kappa) + kappa z^T z', by surface measure: SimCLR's positive term is the
-    log-likelihood of this prior (Zimmermann et al. 2021). concentration: kappa; its initial value if learned."""
+    log-likelihood of this prior (Zimmermann et al. 2021). concentration: kappa; its initial value if learned.
+
+    centre: what the latents are about. `first`: z_2, ..., z_n are vMF(z_1, kappa), which is the above of a pair.
+    `shared`: z_1, ..., z_n are vMF(m, kappa), m uniform and integrated out, so that all views are alike:
+    log P = -log area + n log C_d(kappa) - log C_d(kappa |z_1 + ... + z_n|). None: first for pairs, shared for more.
+    """
 
     space = SPACES["sphere"]
     law = ("concentration",)
 
-    def __init__(self, *, latent_dim: int, concentration: float, learn: bool, **common):
+    def __init__(
+        self,
+        *,
+        latent_dim: int,
+        concentration: float,
+        learn: bool,
+        centre: Literal["first", "shared"] | None = None,
+        views: int = 2,
+        **common,
+    ):
         super().__init__(**common)
+        self.views, self.shared = views, centre == "shared" or (centre is None and views > 2)
         require(latent_dim >= 2, f"a sphere needs encoder.latent_dim of at least 2, got {latent_dim}")
         require_above(0, concentration=concentration)
         self.log_concentration = nn.Parameter(torch.tensor(math.log(concentration)), requires_grad=learn)
@@ -30,25 +46,42 @@ class VMF(ExplicitPrior):
         """kappa, []."""
         return self.log_concentration.exp()
 
-    def log_prob(self, z: Tensor, z_prime: Tensor) -> Tensor:
-        return self.space.log_prob(z) + self.log_conditional(z, z_prime)
+    def log_prob(self, *latents: Tensor) -> Tensor:
+        return self.space.log_prob(latents[0]) + self.log_conditional(*latents)
 
     def log_marginal(self, z: Tensor, side: int = 0) -> Tensor:
         return self.space.log_prob(z)
 
-    def log_conditional(self, z: Tensor, z_prime: Tensor) -> Tensor:
-        kappa = self.concentration
-        return log_normaliser(kappa, z.shape[-1]) + kappa * (z * z_prime).sum(-1)
+    def log_conditional(self, z: Tensor, *others: Tensor) -> Tensor:
+        kappa, dim = self.concentration, z.shape[-1]
+        if self.shared:
+            of_each = (1 + len(others)) * log_normaliser(kappa, dim)
+            return of_each - self._log_integral((z + sum(others)).square().sum(-1), dim)
+        return len(others) * log_normaliser(kappa, dim) + kappa * (z * sum(others)).sum(-1)
 
     def log_given(self, latents, side):
-        kappa, own, other = self.concentration, latents[side], latents[1 - side]
-        return log_normaliser(kappa, own.shape[1]) + kappa * own @ other.T
+        own, others = latents[side], latents[:side] + latents[side + 1 :]
+        kappa, dim, total = self.concentration, own.shape[1], sum(others)
+        if self.shared:
+            squared = (own**2).sum(1)[:, None] + (total**2).sum(1) + 2 * own @ total.T
+            rest = self._log_integral((total**2).sum(1), dim)
+            return log_normaliser(kappa, dim) + rest - self._log_integral(squared, dim)
+        if side > 0 or len(others) == 1:
+            return log_normaliser(kappa, dim) + kappa * own @ latents[0 if side else 1].T
+        return self._log_integral((total**2).sum(1), dim) + kappa * own @ total.T
+
+    def _log_integral(self, squared: Tensor, dim: int) -> Tensor:
+        """log C_d(kappa |s|) of |s|^2, elementwise."""
+        length = squared.clamp_min(torch.finfo(squared.dtype).eps).sqrt()
+        return log_normaliser(self.concentration * length, dim)
 
     @torch.no_grad()
-    def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
         z = self.space.sample(self.log_concentration.new_empty(count, dim), generator)
-        return z, self.sample_conditional(z, generator)
+        return z, *self.sample_conditional(z, generator).chunk(self.views - 1, 1)
 
     @torch.no_grad()
     def sample_conditional(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return sample(z, self.concentration, generator)
+        near = lambda mean: sample(mean, self.concentration, generator)
+        centre = near(z) if self.shared else z  # given z_1, m is vMF(z_1, kappa)
+        return torch.cat([near(centre) for _ in range(self.views - 1)], 1)

@@ -22,8 +22,8 @@ class Forward:
     def __call__(self, batch: Split) -> Tensor:
         """The ELBO in nats, [], with its graph."""
         with torch.no_grad():
-            view, view_prime = self.pairs(batch, self.noise)
-        return self.objective(view, view_prime, self.pairs.to_unit(view), self.noise)
+            views = self.pairs(batch, self.noise)
+        return self.objective(*views, unit=self.pairs.to_unit(views[0]), generator=self.noise)
 
 
 def compiled(part: Callable, compile: bool | str) -> Callable:

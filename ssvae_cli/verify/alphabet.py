@@ -146,7 +146,7 @@ def _of_table(generator: torch.Generator):
 
     # (17), (9): an explicit prior; every pair as often as it occurs.
     log_p = log_p - log_p.flatten().logsumexp(0)
-    explicit = LetterPrior(log_p).elbo(LetterEntropy(), Encoded(z, z_prime, None, None)).item()
+    explicit = LetterPrior(log_p).elbo(LetterEntropy(), Encoded((z, z_prime), (None, None))).item()
     yield Check("(17) (23)", "E log P + H(z) + H(z') is I - KL", i - kl(joint, log_p.exp()), explicit)
     log_p1 = log_p.logsumexp(1)
     conditional = (log_p - log_p1[:, None]).exp()
@@ -157,15 +157,15 @@ def _of_table(generator: torch.Generator):
     yield Check("(23)", "KL(Q(z) || P(z))", kl(q[:, 0], log_p1.exp()), of_marginal.item())
     yield Check("(23)", "and E KL(Q(z'|z) || P(z'|z)) add to the KL", kl(joint, log_p.exp()) - of_marginal.item(),
                 of_conditional.item())  # fmt: skip
-    free = LetterPrior(log_p, marginal="encoder").elbo(LetterEntropy(), Encoded(z, z_prime, None, None)).item()
+    free = LetterPrior(log_p, marginal="encoder").elbo(LetterEntropy(), Encoded((z, z_prime), (None, None))).item()
     yield Check("(26)", "P(z) = Q(z), P(z'|z) explicit: I - E KL(Q(z'|z) || P(z'|z))", i - of_z_prime, free)
     mixture = (q * conditional).sum(0)  # of the conditionals, over Q(z)
     of_contrast = (joint * conditional.log()).sum() - (q_prime * mixture.log()).sum()
-    contrast = LetterPrior(log_p, marginal="encoder").elbo(Conditionals(), Encoded(z, z_prime, None, None)).item()
+    contrast = LetterPrior(log_p, marginal="encoder").elbo(Conditionals(), Encoded((z, z_prime), (None, None))).item()
     claim = "the same with estimator=conditionals: InfoNCE, P(z'|z) for critic"
     yield Check("(26)", claim, of_contrast.item(), contrast)
     yield Check("(26)", "and so at most I", i, contrast, relation="<=")
-    alone = LetterPrior(log_p1).elbo(LetterEntropy(), Encoded(z, None, None, None)).item()
+    alone = LetterPrior(log_p1).elbo(LetterEntropy(), Encoded((z,), (None,))).item()
     yield Check("(9)", "unstructured: the ELBO is -KL(Q(z) || P(z))", -kl(q[:, 0], log_p1.exp()), alone)
 
     # (14), (19): here the table's letters are x and x'; z = g(x), or z is drawn from Q(z|x).

@@ -55,8 +55,8 @@ def checks(generator: torch.Generator) -> list[Check]:
 
     def estimate(prior, estimator, dims, batches=batches):
         """The training objective: shipped prior, critic and estimator, with a standard error over batches."""
-        partner = lambda z_prime: z_prime[:, :dims] if prior.views == 2 else None
-        encoded = [Encoded(z[:, :dims], partner(z_prime), None, None) for z, z_prime in batches]
+        latents = [tuple(z[:, :dims] for z in batch[: prior.views]) for batch in batches]
+        encoded = [Encoded(sides, (None,) * prior.views) for sides in latents]
         return Estimate.of_mean(torch.stack([prior.double().elbo(estimator, e) for e in encoded]))
 
     def bilinear(weight: Tensor):

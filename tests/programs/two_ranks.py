@@ -48,7 +48,7 @@ CASES = {
     "dv": lambda: scored(Energy, DV()),
     "mine": lambda: scored(Energy, MINE(decay=0.5)),
     "tuba": lambda: scored(Energy, TUBA()),
-    "gaussian prior": lambda: (gaussian("correlation"), CLASSIFIER(latent_dim=LATENT), "deterministic"),
+    "gaussian prior": lambda: (gaussian("correlation"), CLASSIFIER(dims=[LATENT] * 2), "deterministic"),
     "gaussian prior, conditionals": lambda: (gaussian("full"), Conditionals(), "deterministic"),
     "gaussian prior, aggregate": lambda: (gaussian("full"), Aggregate(), "gaussian"),
 }

@@ -12,6 +12,7 @@ from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.evaluation.samples import Pairs
 
 Latents = tuple[Tensor, ...]  # (z, z') or (z,), [views * N, D] each: every source once, then once more, ...
+Given = tuple[int, ...]  # the sides that are given, () for none
 SHARES = (1.0, 0.5, 0.25)  # of the sources of train that a density is fitted to
 SETTLES = 0.6  # factor by which the gain of a doubling falls with the next one, at most, where a fit settles
 SMALL = 0.1  # nats
@@ -27,7 +28,8 @@ class LogQ(NamedTuple):
 
 
 class Densities:
-    """log Q(z), log Q(z'), log Q(z'|z) and log Q(z|z') of test latents, each fitted when it is first asked for.
+    """log Q(z), log Q(z'), log Q(z'|z) and log Q(z|z') of test latents, each fitted when it is first asked for; of n
+    latents, of each given any others.
 
     E log q of a density on held-out latents lies below E log Q. How far is estimated by fits to a half and to a quarter
     of the sources of train: the gains of two doublings are continued to infinity as a geometric series.
@@ -40,26 +42,26 @@ class Densities:
         order = torch.randperm(sources, generator=torch.Generator().manual_seed(0))
         views = torch.arange(len(train[0]) // sources)[:, None] * sources
         self.rows = [(views + order[: max(2, int(share * sources))]).flatten().to(train[0].device) for share in SHARES]
-        self._densities: dict[tuple[int, bool, int], LogDensity] = {}
-        self._terms: dict[tuple[int, bool, int], Tensor] = {}
+        self._densities: dict[tuple[int, Given, int], LogDensity] = {}
+        self._terms: dict[tuple[int, Given, int], Tensor] = {}
 
-    def density(self, side: int, given: bool = False) -> LogDensity:
-        """(context, y) -> log q(y) of one side, or log q(y | the other side), fitted to all of train."""
+    def density(self, side: int, given: Given = ()) -> LogDensity:
+        """(context, y) -> log q(y | the sides given) of one side, fitted to all of train."""
         return self._fitted(side, given, 0)
 
-    def log_q(self, side: int, given: bool = False) -> LogQ:
+    def log_q(self, side: int, given: Given = ()) -> LogQ:
         """The same of the test latents, and what it misses."""
         of_parts = [self.terms(side, given, part).mean().item() for part in range(len(self.rows))]
         return LogQ(self.terms(side, given), *missing(*of_parts))
 
-    def terms(self, side: int, given: bool = False, part: int = 0) -> Tensor:
+    def terms(self, side: int, given: Given = (), part: int = 0) -> Tensor:
         """log q of the test latents, [n], by a fit to all of train or, part > 0, to fewer sources."""
         key = side, given, part
         if key not in self._terms:
             self._terms[key] = self._fitted(*key)(*pairs_of(self.test, side, given)).double()
         return self._terms[key]
 
-    def _fitted(self, side: int, given: bool, part: int) -> LogDensity:
+    def _fitted(self, side: int, given: Given, part: int) -> LogDensity:
         key = side, given, part
         if key not in self._densities:
             train, validation = (pairs_of(latents, side, given) for latents in (self.train, self.validation))
@@ -67,10 +69,10 @@ class Densities:
         return self._densities[key]
 
 
-def pairs_of(latents: Latents, side: int, given: bool) -> Pairs:
-    """(context, y): y is one side of the latents, the context the other side or of no column."""
+def pairs_of(latents: Latents, side: int, given: Given) -> Pairs:
+    """(context, y): y is one side of the latents, the context the sides given or of no column."""
     y = latents[side]
-    return Pairs(latents[1 - side] if given else y[:, :0], y)
+    return Pairs(torch.cat([latents[other] for other in given], 1) if given else y[:, :0], y)
 
 
 def missing(whole: float, half: float, quarter: float) -> tuple[float, float]:
