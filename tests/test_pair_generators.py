@@ -54,6 +54,20 @@ def numbered(n, *shape):
     return (torch.arange(n)[:, None] * 10_000 + torch.arange(size)).view(n, *shape)
 
 
+def test_several_patches_of_an_image_are_of_different_cells_and_in_any_order():
+    x = numbered(60, 1, 6, 6)
+    views = Patches(grid=3, overlap=0.0, then=Raw(), views=5)(split(x), generator())
+    corners = torch.stack([view[:, 0, 0, 0] for view in views], 1)
+    assert len(views) == 5 and all(len(row.unique()) == 5 for row in corners)
+    assert all(len((side % 10_000).unique()) == 9 for side in corners.T), "every cell at every place"
+
+
+def test_further_views_are_transformed_each_with_its_own_randomness():
+    views = Patches(grid=2, overlap=0.0, then=Noise(std=1.0), views=4)(split(torch.zeros(5, 1, 4, 4)), generator())
+    assert len(views) == 4 and torch.pdist(torch.stack(views).flatten(1)).min() > 1
+    assert len(Noise(std=1.0, views=3)(split(torch.zeros(5, 2)), generator())) == 3
+
+
 @pytest.mark.parametrize("height", [6, 7])
 def test_halves_are_opposite_and_share_no_pixel(height):
     x = numbered(3, 1, height, 4)

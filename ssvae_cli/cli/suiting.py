@@ -5,6 +5,7 @@ A data set's YAML file brings the choices that always suit it. Where only the fi
 """
 
 import pkgutil
+from types import ModuleType
 
 from ssvae_cli.cli.overrides import override_name, override_value
 from ssvae_cli.instantiate.groups import conf
@@ -12,24 +13,43 @@ from ssvae_cli.instantiate.groups import conf
 
 def suiting_overrides(command: str, overrides: list[str]) -> list[str]:
     """The overrides, and those that suit the file of the data set; of groups that the user chose, none."""
-    dataset = override_value("dataset", overrides)
-    file = conf() / "dataset" / f"{dataset}.yaml"
-    if command not in ("train", "bench") or dataset is None or "/" in dataset or not file.is_file():
+    dataset = module_of("dataset", overrides)
+    if command not in ("train", "bench") or dataset is None:
         return overrides
     paths = paths_of(overrides)
-    if not paths:
-        return overrides
-    from omegaconf import OmegaConf
-
-    module = pkgutil.resolve_name(OmegaConf.load(file)["_target_"].rpartition(".")[0])
-    suits = getattr(module, "suits", None)
+    suits = getattr(dataset, "suits", None)
     wanted = [suits(path) for path in paths] if suits else []
-    if not wanted or any(choices != wanted[0] for choices in wanted):  # of a sweep over unlike files
+    if any(choices != wanted[0] for choices in wanted):  # of a sweep over unlike files
         return overrides
+    choices = wanted[0] if wanted else {}
+    if getattr(module_of("pairs", overrides), "encodes_steps", False):
+        choices = {"encoder": step_encoder(overrides, choices), "encoder@encoder_prime": "null"}
     chosen = {override_name(override) for override in overrides}
     concerned = lambda group: {group, group.split("/")[0], group.split("@")[-1]}  # encoder/frame, encoder@encoder_prime
-    missing = {group: choice for group, choice in wanted[0].items() if not concerned(group) & chosen}
+    missing = {group: choice for group, choice in choices.items() if not concerned(group) & chosen}
     return [*overrides, *(f"{group}={choice}" for group, choice in missing.items())]
+
+
+def module_of(group: str, overrides: list[str]) -> ModuleType | None:
+    """The module of the class that a group's override chooses; None where there is no such choice here."""
+    choice = override_value(group, overrides)
+    file = conf() / group / f"{choice}.yaml"
+    if choice is None or "/" in choice or not file.is_file():
+        return None
+    from omegaconf import OmegaConf
+
+    return pkgutil.resolve_name(OmegaConf.load(file)["_target_"].rpartition(".")[0])
+
+
+def step_encoder(overrides: list[str], wanted: dict[str, str]) -> str:
+    """The encoder of a single step that the data set, or its file, brings for g'; else mlp."""
+    from omegaconf import OmegaConf
+
+    brought = wanted.get("encoder@encoder_prime")
+    for line in OmegaConf.load(conf() / "dataset" / f"{override_value('dataset', overrides)}.yaml").get("defaults", []):
+        if OmegaConf.is_dict(line) and "override /encoder@_global_.encoder_prime" in line:
+            brought = brought or line["override /encoder@_global_.encoder_prime"]
+    return brought or "mlp"
 
 
 def paths_of(overrides: list[str]) -> list[str]:

@@ -33,6 +33,8 @@ class Split:
     factors: Tensor | None = None  # known factors of x, floats [N, F] or [N, T, F], columns as in `Data.factors`
     shared: Tensor | None = None  # what x' depends on besides the factors of x, [N, ...]
     row: Tensor | None = None  # int64 [N], the sample's row in the user's file, or its place in `Data.names`
+    length: Tensor | None = None  # int64 [N], of sequences: the steps before the padding; None: all have T
+    further: tuple[Tensor, ...] = ()  # views after x', in a batch from a pair generator of more than two
     of: "Split | None" = field(default=None, repr=False, compare=False)  # rows of this split; None: a whole split
 
     def __len__(self) -> int:
@@ -60,6 +62,12 @@ class Split:
     def to(self, device: torch.device) -> "Split":
         """The same samples on a device, as a whole split."""
         return self._map(lambda tensor: tensor.to(device), of=None)
+
+    @property
+    def lengths(self) -> Tensor:
+        """The steps of each sequence, int64 [N]."""
+        steps = torch.full((len(self),), self.x.shape[1], device=self.x.device)
+        return steps if self.length is None else self.length
 
     def batches(self, size: int, order: Tensor | None = None) -> Iterator["Split"]:
         """`size` samples at a time, the last perhaps fewer, on the split's device; order: rows [M], None for all."""

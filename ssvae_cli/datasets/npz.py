@@ -18,9 +18,12 @@ from ssvae_cli.errors import allowed, require
 
 PARTS = ("", "_train", "_test", "_validation")  # what the names of arrays end with; "" if the file has one part
 OPTIONAL = ("y", "factors")
+LENGTH = "length"
 NAMES = "factor_names"
 
 Arrays = dict[str, dict[str, np.ndarray]]  # by part and name
+Named = dict[str, np.ndarray]  # the arrays of one part
+Prepare = Callable[[str, str, Named], Named]  # (the file, the part, its arrays) -> its arrays
 Reader = Callable[[str, np.ndarray], Rows]  # (where the array is, for error messages; the array) -> samples
 
 
@@ -53,11 +56,17 @@ def suits(path: str) -> dict[str, str]:
     return {"encoder": "mlp", "pairs": "noise"} if axes.get("x", axes.get("x_train")) == 2 else {}
 
 
-def read_npz(path: str, readers: dict[str, Reader], storage: Storage, **sizes: Share) -> Data:
-    """The splits of a file that holds every array of `readers`, and perhaps y and factors; sizes: as in `split_up`."""
+def read_npz(
+    path: str, readers: dict[str, Reader], storage: Storage, *, prepare: Prepare | None = None, **sizes: Share
+) -> Data:
+    """The splits of a file that holds every array of `readers`, and perhaps y and factors; sizes: as in `split_up`.
+    prepare: of sequences, what is done to the arrays of each part first; they may then have an array `length`, [N]."""
+    optional = OPTIONAL if prepare is None else (*OPTIONAL, LENGTH)
     arrays = load(path, [f"{name}{part}" for name in readers for part in PARTS], storage)
     names = arrays.pop(NAMES, None)
-    parts = _parts(path, arrays, readers)
+    parts = _parts(path, arrays, (*readers, *optional), readers)
+    if prepare is not None:
+        parts = {part: prepare(path, part, named) for part, named in parts.items()}
     samples = {
         part: {key: read(f"{path}: {key}{part}", named[key]) for key, read in readers.items()}
         for part, named in parts.items()
@@ -72,7 +81,9 @@ def read_npz(path: str, readers: dict[str, Reader], storage: Storage, **sizes: S
     splits = {}
     for part, rows in samples.items():
         row = torch.arange(len(rows["x"]))
-        splits[part] = Streamed(rows["x"], labels[part], rows.get("x2"), storage.processes, factors.get(part), row)
+        length = torch.from_numpy(parts[part][LENGTH].astype(np.int64)) if LENGTH in parts[part] else None
+        known = (labels[part], rows.get("x2"), storage.processes, factors.get(part), row, length)
+        splits[part] = Streamed(rows["x"], *known)
     return Data(*storage.place(*split_up(path, splits, **sizes)), classes=classes, factors=columns)
 
 
@@ -108,9 +119,8 @@ def split_up(
     return limited(train, limit), validations, tests
 
 
-def _parts(path: str, arrays: dict[str, np.ndarray], needed: dict[str, Reader]) -> Arrays:
+def _parts(path: str, arrays: dict[str, np.ndarray], names: tuple[str, ...], needed: dict[str, Reader]) -> Arrays:
     """The arrays by part and name: "" alone, or _train, _test and perhaps _validation."""
-    names = (*needed, *OPTIONAL)
     known = [f"{name}{part}" for name in names for part in PARTS]
     for key in arrays:
         require(key in known, f"{path}: unknown array '{key}'; {allowed(key, [*known, NAMES])}")
@@ -120,9 +130,9 @@ def _parts(path: str, arrays: dict[str, np.ndarray], needed: dict[str, Reader]) 
         complete = parts[name] == {""} or parts[name] - {"_validation"} == {"_train", "_test"}
         require(complete, f"{path}: it must hold either {name} or both {name}_train and {name}_test, got {present}")
     for name in names:
-        absent = name in OPTIONAL and not parts[name]
+        absent = name not in needed and not parts[name]
         wanted = ", ".join(sorted(f"{name}{part}" for part in parts["x"]))
-        wanted += f", or no {name} at all" if name in OPTIONAL else ""
+        wanted += f", or no {name} at all" if name not in needed else ""
         require(absent or parts[name] == parts["x"], f"{path}: it must hold {wanted}, got {present}")
     return {part: {name: arrays[f"{name}{part}"] for name in names if part in parts[name]} for part in parts["x"]}
 

@@ -31,13 +31,15 @@ def pictures(reading: Reading) -> Iterator[tuple[str, Figure]]:
     yield "latents", latents(reading.latents("test")[0].cpu(), reading.labels("test").cpu(), reading.data.classes)
 
 
-def pair_grid(x: Tensor, x_prime: Tensor) -> Figure:
-    """Views x above their partners x', [B, ...] each: images in [0, 1]; videos from top to bottom; else line plots."""
+def pair_grid(*views: Tensor) -> Figure:
+    """Views x above their partners x', or n views from top to bottom, [B, ...] each: images in [0, 1]; videos from top
+    to bottom; else line plots."""
     stack_frames = lambda views: views.transpose(1, 2).flatten(2, 3) if views.ndim == 5 else views  # [B, C, T * H, W]
-    sides = {"x": stack_frames(x), "x'": stack_frames(x_prime)}
+    names = ["x", "x'"] if len(views) == 2 else [f"x{i + 1}" for i in range(len(views))]
+    x, sides = views[0], dict(zip(names, map(stack_frames, views)))
     heights = [views.shape[2] / views.shape[3] if views.ndim == 4 else 1.0 for views in sides.values()]
     figure = Figure(figsize=(0.6 * len(x), 0.58 * sum(heights) + 0.15), layout="constrained")
-    grid = figure.add_gridspec(2, len(x), height_ratios=heights)
+    grid = figure.add_gridspec(len(sides), len(x), height_ratios=heights)
     for row, (name, views) in enumerate(sides.items()):
         if views.ndim == 4:  # one axis for all images: one axis per image would take a second to draw
             axes = [figure.add_subplot(grid[row, :])]

@@ -1,12 +1,12 @@
-"""Two augmented views of each image, computed on the device for the whole batch at once."""
+"""Augmented views of each image, computed on the device for the whole batch at once."""
 
 import torch
 from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, Shape, Split
 from ssvae_cli.device import floats
-from ssvae_cli.errors import require, require_above, setting_of
-from ssvae_cli.pairs.base import Pairs, other_side
+from ssvae_cli.errors import require, require_above, require_at_least, setting_of
+from ssvae_cli.pairs.base import Pairs, require_views, shapes_of_sides, sides
 from ssvae_cli.pairs.colour import Blur, Grayscale, Jitter, Noise, Solarize
 from ssvae_cli.pairs.geometry import Affine, Crop
 from ssvae_cli.pairs.resample import Resample, resized_crop, whole
@@ -14,6 +14,7 @@ from ssvae_cli.pairs.resample import Resample, resized_crop, whole
 
 class Augment(Pairs):
     """(x, x') are two views of one image, or one of x and one of x' if the data have x', with independent parameters.
+    views: how many of one image, two or more.
 
     In order: crop, flip, resizing and affine (one resampling), colour jitter, grayscale, blur, solarize, noise,
     normalisation. None switches an operation off. size: the views' side in pixels, None for the images' own. All random
@@ -34,8 +35,11 @@ class Augment(Pairs):
         mean: float,
         std: float,
         size: int | None,
+        views: int = 2,
     ):
         require_above(0, std=std)
+        require_at_least(2, views=views)
+        self.views = views
         require(size is None or size >= 4, f"size must be at least 4 or null, got {size}")
         self.resample = Resample(crop=crop, flip=flip, affine=affine, size=size)
         operations = {"jitter": jitter, "grayscale": grayscale, "blur": blur, "solarize": solarize, "noise": noise}
@@ -43,7 +47,8 @@ class Augment(Pairs):
         self.mean, self.std = mean, std
 
     def attach(self, data: Data) -> None:
-        for shape in (data.shape, data.shape_prime or data.shape):
+        require_views(self.views, data)
+        for shape in shapes_of_sides(data, self.views):
             fault = f"these data are {list(shape)}; pairs=noise takes any shape"
             fits = len(shape) == 3 and shape[0] in (1, 3)
             require(fits, f"pairs of augmented views need images of 1 or 3 channels, and {fault}")
@@ -51,17 +56,17 @@ class Augment(Pairs):
                 with setting_of(name, vars(operation)):
                     operation.draw((1, shape[0], *self.resample.out(shape[1:])), torch.Generator())
 
-    def shapes(self, data: Data) -> tuple[Shape, Shape]:
-        shapes = (data.shape, data.shape_prime or data.shape)
+    def shapes(self, data: Data) -> tuple[Shape, ...]:
+        shapes = shapes_of_sides(data, self.views)
         return tuple((shape[0], *self.resample.out(shape[1:])) for shape in shapes)
 
     def compile(self) -> None:
         self.apply = torch.compile(self.apply)
 
     @torch.no_grad()
-    def __call__(self, batch: Split, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """uint8 [B, C, H, W] -> two normalised views, [B, C, H', W'] each."""
-        return tuple(self.apply(x, *self.draw(x.shape, generator)) for x in (batch.x, other_side(batch)))
+    def __call__(self, batch: Split, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """uint8 [B, C, H, W] -> normalised views, [B, C, H', W'] each."""
+        return tuple(self.apply(x, *self.draw(x.shape, generator)) for x in sides(batch, self.views))
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> tuple[tuple[Tensor, ...], ...]:
         """The random parameters of one view of each image, [B, C, H, W]: of the resampling, then of each operation."""

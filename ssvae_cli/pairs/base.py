@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, Shape, Split
 from ssvae_cli.device import floats
-from ssvae_cli.errors import require, setting_of
+from ssvae_cli.errors import require, require_at_least, setting_of
 from ssvae_cli.instantiate.build import Contract, build
 
 CONTRACT = Contract(
@@ -18,11 +18,11 @@ CONTRACT = Contract(
 
 
 class Pairs(ABC):
-    """Computes (x, x') from a batch, on the batch's device, for all its samples at once.
+    """Computes (x, x'), or n views, from a batch, on the batch's device, for all its samples at once.
 
-    The encoder g sees x in the first of `shapes`, and g' sees x' in the second; if they differ, g' cannot share g's
-    weights. All randomness comes from the generator passed in, which is on the same device. mean, std: they normalise
-    images; float data stay unchanged.
+    The encoder g sees x in the first of `shapes`, and g' sees x' and all further views in the second; if they differ,
+    g' cannot share g's weights. All randomness comes from the generator passed in, which is on the same device. mean,
+    std: they normalise images; float data stay unchanged.
     """
 
     mean, std = 0.5, 0.25
@@ -30,16 +30,16 @@ class Pairs(ABC):
     def attach(self, data: Data) -> None:
         """Take what is needed from the data, before training. Raises UserError for data that do not fit."""
 
-    def shapes(self, data: Data) -> tuple[Shape, Shape]:
-        """The shapes of one x and of one x', as the encoders get them."""
+    def shapes(self, data: Data) -> tuple[Shape, ...]:
+        """The shapes of one x, of one x' and of each further view, as the encoders get them."""
         return data.shape, data.shape
 
     def compile(self) -> None:
         """Compile by torch.compile what can be compiled."""
 
     @abstractmethod
-    def __call__(self, batch: Split, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """-> x [B, ...] and x' [B, ...], in the run's floats."""
+    def __call__(self, batch: Split, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """-> x [B, ...], x' [B, ...] and each further view, in the run's floats."""
 
     def clean(self, batch: Split) -> Tensor:
         """x without random augmentation, as probes read it, [B, ...] in the first of `shapes`."""
@@ -48,7 +48,9 @@ class Pairs(ABC):
     def factors(self, batch: Split) -> Tensor | None:
         """The factors of `clean(batch)`, [B, F]; for sequences, those of the last step."""
         factors = batch.factors
-        return factors if factors is None or factors.ndim == 2 else factors[:, -1]
+        if factors is None or factors.ndim == 2:
+            return factors
+        return factors[torch.arange(len(factors), device=factors.device), batch.lengths - 1]
 
     def normalise(self, x: Tensor) -> Tensor:
         """Bytes to normalised floats; floats unchanged."""
@@ -68,6 +70,26 @@ def other_side(batch: Split) -> Tensor:
     return batch.x if batch.x_prime is None else batch.x_prime
 
 
+def sides(batch: Split, views: int) -> tuple[Tensor, ...]:
+    """What each view is computed from: the batch's own x, x' and further views, or x for all `views`."""
+    return (batch.x,) * views if batch.x_prime is None else (batch.x, batch.x_prime, *batch.further)
+
+
+def shapes_of_sides(data: Data, views: int) -> tuple[Shape, ...]:
+    """The shapes of `sides`, of one sample."""
+    if data.shape_prime is None:
+        return (data.shape,) * views
+    further = data.train.further if isinstance(data.train, Split) else ()
+    return data.shape, data.shape_prime, *(tuple(view.shape[1:]) for view in further)
+
+
+def require_views(views: int, data: Data) -> None:
+    """Raise UserError unless so many views can be made of the data."""
+    require_at_least(2, views=views)
+    alone = "data with their own x' have two views already"
+    require(views == 2 or data.shape_prime is None, f"views must be 2, as {alone}, got {views}")
+
+
 class Identity(Pairs):
     """The data's own (x, x'), with no augmentation: two sensors, two modalities."""
 
@@ -75,11 +97,11 @@ class Identity(Pairs):
         wanted = "data with their own x', such as dataset=paired; this data set has x alone"
         require(data.shape_prime is not None, f"pairs=identity needs {wanted}")
 
-    def shapes(self, data: Data) -> tuple[Shape, Shape]:
-        return data.shape, data.shape_prime
+    def shapes(self, data: Data) -> tuple[Shape, ...]:
+        return shapes_of_sides(data, 2)
 
-    def __call__(self, batch: Split, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        return self.normalise(batch.x), self.normalise(batch.x_prime)
+    def __call__(self, batch: Split, generator: torch.Generator) -> tuple[Tensor, ...]:
+        return tuple(map(self.normalise, sides(batch, 2)))
 
 
 def make_pairs(config: DictConfig, data: Data) -> Pairs:

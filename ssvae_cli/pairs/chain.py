@@ -1,4 +1,4 @@
-"""Pair generators in sequence: one makes x and x', the next transforms each of them (halves, then augment)."""
+"""Pair generators in sequence: one makes the views, the next transforms each of them (halves, then augment)."""
 
 from abc import abstractmethod
 from dataclasses import replace
@@ -20,7 +20,7 @@ class Chain(Pairs):
 
     @abstractmethod
     def make(self, batch: Split, generator: torch.Generator) -> Split:
-        """The batch with its pair (x, x')."""
+        """The batch with its pair (x, x'), and with `further` views of more than two."""
 
     def example(self, batch: Split) -> Split:
         """A batch of the shapes of `make`. A generator that draws x' from what it took of the data in `check` gives
@@ -40,14 +40,14 @@ class Chain(Pairs):
         with setting_of("then", parameters(type(self.then))):
             self.then.attach(pairs)
 
-    def shapes(self, data: Data) -> tuple[Shape, Shape]:
+    def shapes(self, data: Data) -> tuple[Shape, ...]:
         return self.then.shapes(self._after(data))
 
     def compile(self) -> None:
         self.then.compile()
 
     @torch.no_grad()
-    def __call__(self, batch: Split, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def __call__(self, batch: Split, generator: torch.Generator) -> tuple[Tensor, ...]:
         return self.then(self.make(batch, generator), generator)
 
     def clean(self, batch: Split) -> Tensor:

@@ -8,7 +8,7 @@ from ssvae_cli.datasets.base import Data, Split
 from ssvae_cli.errors import require, require_at_least
 from ssvae_cli.pairs.base import Identity, Pairs, other_side
 from ssvae_cli.pairs.chain import Chain
-from ssvae_cli.pairs.geometry import uniform
+from ssvae_cli.pairs.steps import random_starts, require_steps
 
 
 class Context(Chain):
@@ -26,19 +26,16 @@ class Context(Chain):
         self.steps = window + ahead + (future or 1) - 1  # of the sequence, from the first of x to the last of x'
 
     def check(self, data: Data) -> None:
-        wanted = "sequences, [T, D] or [T, C, H, W], as in dataset=balls, latents (with steps) and sequences"
-        require(len(data.shape) in (2, 4), f"pairs=context needs {wanted}, and one x is {list(data.shape)} here")
-        steps, needed = data.shape[0], f"window={self.window} and ahead={self.ahead}"
+        needed = f"window={self.window} and ahead={self.ahead}"
         needed += f" and future={self.future}" if self.future else ""
-        require(self.steps <= steps, f"sequences of {steps} steps are shorter than {needed} together")
+        require_steps(data, "pairs=context", self.steps, needed)
 
     def mi(self, data: Data) -> float | None:
         # The steps are a stationary Markov chain where this is known: past and future share what two neighbours share.
         return data.mi if self.ahead == 1 and isinstance(self.then, Identity) else None
 
     def make(self, batch: Split, generator: torch.Generator) -> Split:
-        starts = batch.x.shape[1] - self.steps + 1
-        start = uniform(len(batch), 0, starts, generator).long().clamp(max=starts - 1)
+        start = random_starts(batch, self.steps, generator)
         sample = torch.arange(len(batch), device=batch.x.device)[:, None]
         window, future = (torch.arange(count, device=batch.x.device) for count in (self.window, self.future or 1))
         x_prime = other_side(batch)[sample, start[:, None] + self.window - 1 + self.ahead + future]
@@ -46,4 +43,6 @@ class Context(Chain):
         return replace(batch, x=batch.x[sample, start[:, None] + window], x_prime=x_prime)
 
     def still(self, batch: Split) -> Split:
-        return replace(batch, x=batch.x[:, -self.window :])
+        sample = torch.arange(len(batch), device=batch.x.device)[:, None]
+        places = torch.arange(self.window, device=batch.x.device)
+        return replace(batch, x=batch.x[sample, batch.lengths[:, None] - self.window + places])

@@ -12,7 +12,7 @@ ATTEMPTS = 10  # boxes drawn per sample before the fallback, as in torchvision
 MOST_SHRINKING = 16  # each pixel of a view averages up to the square of it in samples
 
 
-def uniform(n: int, low: float, high: float, generator: torch.Generator, *shape: int) -> Tensor:
+def uniform(n: int, low: float, high: float | Tensor, generator: torch.Generator, *shape: int) -> Tensor:
     """[n, *shape], uniform between low and high, on the generator's device; n: number of samples."""
     return low + (high - low) * draw_rows(torch.rand, n, *shape, device=generator.device, generator=generator)
 

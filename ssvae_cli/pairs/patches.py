@@ -1,4 +1,4 @@
-"""Two patches of one image, on a grid (the image setting of CPC, van den Oord et al. 2018)."""
+"""Patches of one image, on a grid (the image setting of CPC, van den Oord et al. 2018)."""
 
 from dataclasses import replace
 
@@ -7,25 +7,30 @@ from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, Split, require_images
 from ssvae_cli.errors import require, require_at_least
-from ssvae_cli.pairs.base import Pairs, other_side
+from ssvae_cli.pairs.base import Pairs, other_side, require_views
 from ssvae_cli.pairs.chain import Chain
 from ssvae_cli.pairs.geometry import uniform
 
 
 class Patches(Chain):
-    """x and x' are two different random patches of a grid that covers the image, drawn anew each time.
+    """The views are different random patches of a grid that covers the image, drawn anew each time.
 
     grid: patches per side. overlap: the share of a patch's side that it has in common with the next; 0: side by side;
-    CPC's 64 of 256 pixels are grid=7, overlap=0.5. Probes read the mean of g's features over the grid.
+    CPC's 64 of 256 pixels are grid=7, overlap=0.5. views: how many, from 2 to all of the grid. Probes read the mean of
+    g's features over the grid.
     """
 
-    def __init__(self, *, grid: int, overlap: float, then: Pairs):
+    def __init__(self, *, grid: int, overlap: float, then: Pairs, views: int = 2):
         super().__init__(then=then)
         require_at_least(2, grid=grid)
+        cells = f"the {grid**2} patches of grid={grid}"
+        require(2 <= views <= grid**2, f"views must lie between 2 and {grid**2}, {cells}, got {views}")
+        self.views = views
         require(0 <= overlap < 1, f"overlap must lie in [0, 1), got {overlap}")
         self.grid, self.overlap = grid, overlap
 
     def check(self, data: Data) -> None:
+        require_views(self.views, data)
         require_images(data.shape, "pairs=patches", "pairs=context is for sequences, pairs=noise for any shape")
         height, width = data.shape[1:]
         most = int(1 + (min(height, width) - 1) / (1 - self.overlap))
@@ -35,8 +40,14 @@ class Patches(Chain):
     def make(self, batch: Split, generator: torch.Generator) -> Split:
         cells = self.grid**2
         cell = uniform(len(batch), 0, cells, generator).long().clamp(max=cells - 1)
-        step = uniform(len(batch), 1, cells, generator).long().clamp(max=cells - 1)  # to a different cell
-        return replace(batch, x=self._cut(batch.x, cell), x_prime=self._cut(other_side(batch), (cell + step) % cells))
+        if self.views == 2:
+            step = uniform(len(batch), 1, cells, generator).long().clamp(max=cells - 1)  # to a different cell
+            steps = [step]
+        else:  # a random order of all others, of which the first are taken
+            order = uniform(len(batch), 0, 1, generator, cells - 1).argsort(1) + 1
+            steps = order[:, : self.views - 1].unbind(1)
+        x_prime, *further = (self._cut(other_side(batch), (cell + step) % cells) for step in steps)
+        return replace(batch, x=self._cut(batch.x, cell), x_prime=x_prime, further=tuple(further))
 
     def still(self, batch: Split) -> Split:
         """x: [B, patches, C, h, w]."""

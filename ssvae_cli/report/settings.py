@@ -130,8 +130,9 @@ def dataset_identity(run: Run) -> str:
 
 def kind_of(run: Run) -> str:
     """The kind of model: what its ELBO leaves out."""
-    has_decoder = any(key.startswith("decoder.") for key in run.config)
-    decoder = run.choices.get("decoder") or ("conv" if has_decoder else "implicit")
+    target = str(run.config.get("decoder._target_", ""))
+    stored = "implicit_joint" if target.endswith("ImplicitJoint") else "conv" if target else "implicit"
+    decoder = run.choices.get("decoder") or stored
     if decoder == "implicit":
         return UNSTRUCTURED if "unstructured" in choice(run, "prior") else PAIRS
     return ORDINARY if decoder == "conv" else f"decoder={decoder}: their ELBO is ranked within this decoder alone"

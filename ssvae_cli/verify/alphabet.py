@@ -52,7 +52,7 @@ class LetterSpace(Euclidean):
 
 
 class LetterPrior(ExplicitPrior):
-    """A random P over letters, or over pairs of them."""
+    """A random P over letters, over pairs of them, or over more."""
 
     space = LetterSpace
 
@@ -64,19 +64,25 @@ class LetterPrior(ExplicitPrior):
         return self.log_p[tuple(z[..., 0].long() for z in latents)]
 
     def log_marginal(self, z, side=0):
-        return self.log_p.logsumexp(1 - side)[z[..., 0].long()]
+        others = [view for view in range(self.views) if view != side]
+        return self.log_p.logsumexp(others)[z[..., 0].long()] if others else self.log_prob(z)
 
 
 class LetterEntropy(EntropyEstimator):
-    """H(z) of the frequencies of the letters."""
+    """H of the frequencies of the letters, or of their combinations."""
 
     def forward(self, z, *, posterior, space, side, mixture=None):
-        return torch.special.entr(z[:, 0].long().bincount() / z.new_tensor(float(len(z)))).sum()
+        _, counts = z.unique(dim=0, return_counts=True)
+        return torch.special.entr(counts / z.new_tensor(float(len(z)))).sum()
 
 
 def checks(generator: torch.Generator) -> list[Check]:
     """Every claim over TABLES random tables, the worst result of each."""
-    tables = [list(_of_table(generator)) for _ in range(TABLES)]
+    return worst([list(_of_table(generator)) for _ in range(TABLES)])
+
+
+def worst(tables: list[list[Check]]) -> list[Check]:
+    """The worst result of each claim over random tables."""
     return [max(results, key=lambda c: (not c.holds, c.excess)) for results in zip(*tables)]
 
 

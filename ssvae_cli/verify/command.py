@@ -14,7 +14,7 @@ from ssvae_cli.files import write_json
 from ssvae_cli.tracking.console import Stages
 from ssvae_cli.tracking.missing import DASH, plain
 from ssvae_cli.tracking.tables import number, show
-from ssvae_cli.verify import alphabet, normal, sweep
+from ssvae_cli.verify import alphabet, normal, sweep, views
 from ssvae_cli.verify.check import Check
 from ssvae_cli.verify.figure import curves_of_n, identities
 
@@ -24,13 +24,15 @@ log = logging.getLogger(__name__)
 def verify(cfg: DictConfig, run: Path, choices: dict[str, str]) -> None:
     """Run all checks, print the table, write verify.json and two pictures into `run`; exit code 1 if a check fails."""
     began, generator = time.perf_counter(), lambda: torch.Generator().manual_seed(cfg.seed)
-    with Stages("part", 3) as stages:
+    with Stages("part", 4) as stages:
         stages.begin("(3) against (5) as N grows")
         curves = sweep.curves(generator())
         stages.begin("exact sums over a finite alphabet")
         exact = alphabet.checks(generator())
         stages.begin("closed forms of normal pairs")
-        checks = [*exact, *normal.checks(generator()), *sweep.checks(curves)]
+        checks = [*exact, *normal.checks(generator())]
+        stages.begin("joint decoders, and more than two views")
+        checks += [*views.checks(generator()), *sweep.checks(curves)]
     print_table(checks)
     rows = [{k: plain(v) for k, v in asdict(c).items()} | {"holds": c.holds, "verdict": c.verdict} for c in checks]
     results = {"checks": rows, "curves": [asdict(c) for c in curves]}

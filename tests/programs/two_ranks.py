@@ -51,6 +51,10 @@ CASES = {
     "gaussian prior": lambda: (gaussian("correlation"), CLASSIFIER(dims=[LATENT] * 2), "deterministic"),
     "gaussian prior, conditionals": lambda: (gaussian("full"), Conditionals(), "deterministic"),
     "gaussian prior, aggregate": lambda: (gaussian("full"), Aggregate(), "gaussian"),
+    "gaussian prior, aggregate, joint decoder": lambda: (gaussian("full"), Aggregate(), "gaussian"),
+    "infonce of three views, queue": lambda: scored(
+        partial(InfoNCEPrior, views=3), Queue(size=30, latent_dim=LATENT, views=3)
+    ),
 }
 
 
@@ -67,12 +71,15 @@ def step(name: str) -> dict[str, torch.Tensor]:
     shape = (3, 8, 8)
     backbone = partial(ConvNet, width=4, stages=2, stride=1)
     encoder = Encoder(shape=shape, backbone=backbone, latent_dim=LATENT, projector=[8], posterior=POSTERIORS[posterior])
-    objective = Objective(encoder=encoder, encoder_prime=None, prior=prior, estimator=estimator).double()
+    objective = Objective(encoder=encoder, encoder_prime=None, prior=prior, estimator=estimator, joint="joint" in name)
+    objective = objective.double()
     objective = synchronise_batch_norm(objective, torch.device("cpu")).train()
     jitter = Jitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, probability=0.8)
     crop = Crop(scale=(0.3, 1.0), ratio=(0.75, 1.33))
     none = dict.fromkeys(["affine", "grayscale", "blur", "solarize", "size"])
-    pairs = Augment(crop=crop, flip=0.5, jitter=jitter, noise=Noise(std=0.1), mean=0.5, std=0.25, **none)
+    pairs = Augment(
+        crop=crop, flip=0.5, jitter=jitter, noise=Noise(std=0.1), mean=0.5, std=0.25, views=prior.views, **none
+    )
     images = torch.randint(256, (2, BATCH, *shape), dtype=torch.uint8)
     noise = torch.Generator().manual_seed(1)
     values = {}

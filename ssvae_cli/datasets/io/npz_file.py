@@ -31,7 +31,8 @@ def opened(path: str, setting: str) -> Iterator[np.lib.npyio.NpzFile]:
     except MemoryError as error:
         raise UserError(f"{setting}={path}: its arrays take more memory than there is ({error})") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = "it holds Python objects, or is no .npz" if "pickle" in str(error) else str(error).splitlines()[0]
+        objects = "it holds Python objects, or is no .npz; lists of series: one x of all steps, with length [N]"
+        reason = objects if "pickle" in str(error) else str(error).splitlines()[0]
         raise UserError(f"{setting}={path}: cannot be read as an .npz of plain arrays ({reason})") from error
 
 

@@ -52,6 +52,7 @@ class Streamed:
     workers: int  # processes that only read, 0 for none; batches are the same for any number of them
     factors: Tensor | None = None
     row: Tensor | None = None
+    length: Tensor | None = None
     device: torch.device = torch.device("cpu")
 
     def __len__(self) -> int:
@@ -104,7 +105,7 @@ class Streamed:
 
     def _known(self, rows: Tensor | slice) -> dict[str, Tensor | None]:
         """What is in memory of those samples."""
-        known = {"y": self.y, "factors": self.factors, "row": self.row}
+        known = {"y": self.y, "factors": self.factors, "row": self.row, "length": self.length}
         return {name: None if tensor is None else tensor[rows] for name, tensor in known.items()}
 
     def batches(self, size: int, order: Tensor | None = None) -> Iterator[Split]:

@@ -1,0 +1,129 @@
+"""Series of unequal length: what of a file is padding, and what of it is missing.
+
+1. Lengths come from an array, from trailing NaN, or from series one after the other; the three read alike.
+2. A number missing inside a series is refused by its place, or masked.
+3. Windows lie within the length, and may begin at every place there.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from ssvae_cli.datasets import Data, Split
+from ssvae_cli.datasets.sequences import sequences
+from ssvae_cli.errors import UserError
+from ssvae_cli.pairs.base import Identity
+from ssvae_cli.pairs.context import Context
+from ssvae_cli.pairs.window import Window
+
+LENGTH = np.array([3, 5, 4, 5, 2, 3])
+X = np.arange(6 * 5 * 2, dtype=np.float64).reshape(6, 5, 2)
+INSIDE = np.arange(5) < LENGTH[:, None]
+PADDED = np.where(INSIDE[..., None], X, np.nan)
+
+
+def read(tmp_path, arrays, **options):
+    np.savez(tmp_path / "a.npz", **arrays)
+    return sequences(path=str(tmp_path / "a.npz"), validation=1, test=1, **options)
+
+
+def series(data):
+    """{row: its steps without padding}."""
+    rows = {}
+    for split in data.splits.values():
+        for x, length, row in zip(split.x, split.lengths, split.row):
+            assert (x[length:] == 0).all()
+            rows[row.item()] = x[:length].numpy()
+    return rows
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"x": PADDED},
+        {"x": PADDED, "length": LENGTH},
+        {"x": np.where(INSIDE[..., None], X, 1e9), "length": LENGTH},
+        {"x": X[INSIDE], "length": LENGTH},
+    ],
+    ids=["trailing NaN", "NaN and lengths", "any padding", "one after the other"],
+)
+def test_lengths_are_an_array_or_trailing_nan_and_nothing_of_the_padding_is_read(arrays, tmp_path):
+    found = series(read(tmp_path, arrays))
+    assert all(np.array_equal(found[row], X[row, : LENGTH[row]]) for row in range(6)) and len(found) == 6
+
+
+def test_series_of_equal_length_have_no_lengths(tmp_path):
+    data = read(tmp_path, {"x": X, "length": np.full(6, 5)})
+    assert data.train.length is None and not data.notes
+
+
+def test_factors_of_steps_may_be_padded_as_the_series_are(tmp_path):
+    data = read(tmp_path, {"x": PADDED, "factors": PADDED[..., :1]})
+    assert all(bool(split.factors.isfinite().all()) for split in data.splits.values())
+    window = Window(length=2, step=1, read="last", then=Identity())
+    last = window.factors(data.train)[:, 0]
+    assert torch.equal(last, window.clean(data.train)[:, 0]), "of the last step within the length"
+
+
+HOLED = X.copy()
+HOLED[1, 2, 1] = HOLED[1, 3, 1] = HOLED[3, 0, 0] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"x": HOLED}, "x: row 1, step 2, column 1 is NaN, the first of 3 missing numbers inside series; fill them"),
+        ({"x_train": X, "x_test": HOLED}, "x_test: row 1, step 2"),
+        ({"x": np.where(X == 7, np.inf, X)}, "1 values that are NaN or infinite"),
+        ({"x": np.full_like(X, np.nan)}, "row 0 has no step"),
+        ({"x": X, "length": LENGTH + 1}, "length must be at most the 5 steps of x, got 6 in row 1"),
+        ({"x": X, "length": LENGTH * 0}, "length must be at least 1, got 0 in row 0"),
+        ({"x": X, "length": LENGTH / 2}, r"length must be integers, \[N\], got float64"),
+        ({"x": X, "length": LENGTH[:4]}, "one row per sample, got x 6, length 4"),
+    ],
+)
+def test_what_is_wrong_with_a_series_is_said_with_its_place(arrays, said, tmp_path):
+    np.savez(tmp_path / "a.npz", **arrays)
+    share = None if "x_test" in arrays else 1
+    with pytest.raises(UserError, match=said):
+        sequences(path=str(tmp_path / "a.npz"), validation=1, test=share)
+
+
+def test_masked_numbers_are_the_last_before_them_and_say_so(tmp_path):
+    found = series(read(tmp_path, {"x": HOLED}, missing="mask"))
+    assert found[1][:, 1].tolist() == [11, 13, 13, 13, 19] and found[1][:, 3].tolist() == [1, 1, 0, 0, 1]
+    assert found[3][:, 0].tolist() == [32, 32, 34, 36, 38], "the first has none before it, and takes the next"
+    assert np.array_equal(found[0], np.concatenate([X[0], np.ones((5, 2))], 1))
+
+
+def split_of(x, length):
+    x = torch.tensor(x)
+    return Split(x, torch.zeros(len(x), dtype=torch.long), length=torch.tensor(length))
+
+
+def test_windows_lie_within_the_length_and_begin_at_every_place_there():
+    many = 400
+    rows = split_of(np.tile(np.arange(8.0)[None, :, None], (many, 1, 1)), [8, 5] * (many // 2))
+    window = Window(length=3, step=2, read="mean", then=Identity())
+    views = torch.stack(window(rows, torch.Generator().manual_seed(0)), 1)[..., 0]
+    assert (views.diff(dim=1) == 2).all()
+    assert set(views[0::2, 0].tolist()) == {0, 1, 2, 3} and set(views[1::2, 0].tolist()) == {0}
+    context = Context(window=3, ahead=1, future=None, then=Identity())
+    x, x_prime = context(rows, torch.Generator().manual_seed(0))
+    assert (x_prime[:, 0] == x[:, -1, 0] + 1).all() and x_prime[1::2].max() == 4 and x_prime[0::2].max() == 7
+    assert context.clean(rows)[:2, :, 0].tolist() == [[5, 6, 7], [2, 3, 4]]
+
+
+def test_probes_read_the_last_step_or_each_step_of_a_series_equally_often():
+    rows = split_of(np.arange(16.0).reshape(2, 8, 1), [8, 4])
+    read = lambda how: Window(length=2, step=1, read=how, then=Identity()).clean(rows)[..., 0].tolist()
+    assert read("last") == [7, 11]
+    assert read("mean") == [list(range(8)), [8, 8, 9, 9, 10, 10, 11, 11]] == read(None)
+
+
+def test_series_shorter_than_a_window_are_refused_by_their_row():
+    rows = split_of(np.zeros((3, 8, 1)), [8, 5, 2])
+    with pytest.raises(UserError, match="row 2 of train has 2 steps, and length=3 and step=1 need 3; 1 rows"):
+        Window(length=3, step=1, read=None, then=Identity()).attach(Data(rows, rows, rows))
+    with pytest.raises(UserError, match="pairs=context: row 2 of train has 2 steps"):
+        Context(window=3, ahead=1, future=None, then=Identity()).attach(Data(rows, rows, rows))
