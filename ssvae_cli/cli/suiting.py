@@ -10,6 +10,8 @@ from types import ModuleType
 from ssvae_cli.cli.overrides import override_name, override_value
 from ssvae_cli.instantiate.groups import conf
 
+PRIME = "encoder@encoder_prime"  # g' of another kind than g
+
 
 def suiting_overrides(command: str, overrides: list[str]) -> list[str]:
     """The overrides, and those that suit the file of the data set; of groups that the user chose, none."""
@@ -21,13 +23,15 @@ def suiting_overrides(command: str, overrides: list[str]) -> list[str]:
     wanted = [suits(path) for path in paths] if suits else []
     if any(choices != wanted[0] for choices in wanted):  # of a sweep over unlike files
         return overrides
-    choices = wanted[0] if wanted else {}
+    choices: dict[str, str | None] = wanted[0] if wanted else {}
     if getattr(module_of("pairs", overrides), "encodes_steps", False):
-        choices = {"encoder": step_encoder(overrides, choices), "encoder@encoder_prime": "null"}
+        brought = step_encoder(overrides, choices)
+        choices = {"encoder": brought, PRIME: None} if brought else {"encoder": "mlp"}
     chosen = {override_name(override) for override in overrides}
     concerned = lambda group: {group, group.split("/")[0], group.split("@")[-1]}  # encoder/frame, encoder@encoder_prime
     missing = {group: choice for group, choice in choices.items() if not concerned(group) & chosen}
-    return [*overrides, *(f"{group}={choice}" for group, choice in missing.items())]
+    words = (f"{group}={choice}" if choice else f"~{group}" for group, choice in missing.items())
+    return [*overrides, *words]
 
 
 def module_of(group: str, overrides: list[str]) -> ModuleType | None:
@@ -41,15 +45,13 @@ def module_of(group: str, overrides: list[str]) -> ModuleType | None:
     return pkgutil.resolve_name(OmegaConf.load(file)["_target_"].rpartition(".")[0])
 
 
-def step_encoder(overrides: list[str], wanted: dict[str, str]) -> str:
-    """The encoder of a single step that the data set, or its file, brings for g'; else mlp."""
+def step_encoder(overrides: list[str], wanted: dict[str, str]) -> str | None:
+    """The encoder of a single step that the data set's file, or its YAML, brings for g'; None for none."""
     from omegaconf import OmegaConf
 
-    brought = wanted.get("encoder@encoder_prime")
-    for line in OmegaConf.load(conf() / "dataset" / f"{override_value('dataset', overrides)}.yaml").get("defaults", []):
-        if OmegaConf.is_dict(line) and "override /encoder@_global_.encoder_prime" in line:
-            brought = brought or line["override /encoder@_global_.encoder_prime"]
-    return brought or "mlp"
+    defaults = OmegaConf.load(conf() / "dataset" / f"{override_value('dataset', overrides)}.yaml").get("defaults", [])
+    brought = [line.get("override /encoder@_global_.encoder_prime") for line in defaults if OmegaConf.is_dict(line)]
+    return wanted.get(PRIME) or next(filter(None, brought), None)
 
 
 def paths_of(overrides: list[str]) -> list[str]:

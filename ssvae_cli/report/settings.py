@@ -131,7 +131,8 @@ def dataset_identity(run: Run) -> str:
 def kind_of(run: Run) -> str:
     """The kind of model: what its ELBO leaves out."""
     target = str(run.config.get("decoder._target_", ""))
-    stored = "implicit_joint" if target.endswith("ImplicitJoint") else "conv" if target else "implicit"
+    explicit = any(key.startswith("decoder.") for key in run.config)
+    stored = "implicit_joint" if target.endswith("ImplicitJoint") else "conv" if explicit else "implicit"
     decoder = run.choices.get("decoder") or stored
     if decoder == "implicit":
         return UNSTRUCTURED if "unstructured" in choice(run, "prior") else PAIRS
