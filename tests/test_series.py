@@ -114,6 +114,16 @@ def test_windows_lie_within_the_length_and_begin_at_every_place_there():
     assert context.clean(rows)[:2, :, 0].tolist() == [[5, 6, 7], [2, 3, 4]]
 
 
+def test_several_steps_of_the_future_are_views_of_their_own():
+    rows = split_of(np.tile(np.arange(8.0)[None, :, None], (40, 1, 1)), [8, 6] * 20)
+    context = Context(window=2, ahead=2, future=None, then=Identity(), views=4)
+    x, *later = (view for view in context(rows, torch.Generator().manual_seed(0)))
+    assert context.shapes(Data(rows, rows, rows)) == ((2, 1), (1,), (1,), (1,))
+    assert all((step[:, 0] == x[:, -1, 0] + 2 + k).all() for k, step in enumerate(later)) and len(later) == 3
+    with pytest.raises(UserError, match="views above 2 are single steps of the future: future must be null, got 3"):
+        Context(window=2, ahead=1, future=3, then=Identity(), views=3)
+
+
 def test_probes_read_the_last_step_or_each_step_of_a_series_equally_often():
     rows = split_of(np.arange(16.0).reshape(2, 8, 1), [8, 4])
     read = lambda how: Window(length=2, step=1, read=how, then=Identity()).clean(rows)[..., 0].tolist()

@@ -132,6 +132,21 @@ def test_infonce_of_three_views_sums_over_a_star_or_averages_all_ordered_pairs(d
     assert torch.allclose(value, stars[0] if direction == "forward" else sum(stars) / 3)
 
 
+def test_critics_of_their_own_serve_views_by_how_many_places_they_are_apart():
+    torch.manual_seed(0)
+    latents = torch.randn(4, 8, 3).unbind()
+    prior = InfoNCE(critic=Bilinear(latent_dim=3), direction="forward", critics="each", views=4)
+    for weight in (p for critic in (prior.critic, *prior.further) for p in critic.parameters()):
+        weight.data = torch.randn_like(weight)
+    pair = lambda a, b: InfoNCE(critic=prior.critic_of(a, b), direction="forward").elbo(
+        KWay(), Encoded((latents[a], latents[b]), (None, None))
+    )
+    value = prior.elbo(KWay(), Encoded(latents, (None,) * 4))
+    assert torch.allclose(value, sum(pair(0, b) for b in range(1, 4)))
+    assert prior.critic_of(0, 1) is prior.critic_of(2, 3) is prior.critic
+    assert len({id(prior.critic_of(0, b)) for b in range(1, 4)}) == 3 == 1 + len(prior.further)
+
+
 def test_the_joined_posterior_is_the_product_of_those_of_the_views():
     torch.manual_seed(0)
     posteriors = [Normal(torch.randn(5, 2), torch.randn(5, 2)) for _ in range(3)]
@@ -198,10 +213,7 @@ def test_what_a_joint_decoder_cannot_serve_is_refused_in_one_line(words, said, t
     [
         ("prior=laplace pairs.views=3", "prior=laplace is of 2 latents, and the pairs have 3 views; allowed for any"),
         ("prior=energy pairs.views=3", "prior=energy is of 2 latents"),
-        (
-            "prior.direction=backward pairs.views=3",
-            "of 3 views prior.direction is forward, a star from the first, or both",
-        ),
+        ("prior.direction=backward pairs.views=3", "prior.direction must be forward, a star from the first, or both"),
         ("pairs.views=1", "pairs.views must be at least 2, got 1"),
         ("pairs=patches pairs.views=10", "pairs.views must lie between 2 and 9"),
     ],
@@ -217,7 +229,7 @@ def test_windows_of_series_of_unequal_length_train_from_end_to_end_and_are_read(
     x[np.arange(12) >= length[:, None]] = np.nan
     np.savez(tmp_path / "series.npz", x=x, length=length, y=np.arange(90) % 2)
     words = [f"dataset.path={tmp_path}/series.npz", "dataset=sequences", "pairs=window", "pairs.length=4"]
-    words += ["prior=linear_dynamics", "encoder.latent_dim=2", "encoder.backbone.width=16"]
+    words += ["prior=linear_dynamics", "encoder.latent_dim=2", "encoder.backbone.hidden=[16]"]
     assert ssvae("train", *words, *FILE_RUN, f"hydra.run.dir={tmp_path}/run") == 0
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert math.isfinite(summary["elbo/test"]) and summary["probe/linear/test"] > 0.5

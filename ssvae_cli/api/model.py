@@ -119,6 +119,8 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             x = self._as_in_training(self._read(X, "X"), "X").to(device)
             x_prime = self._read_prime(y, len(x))
             require(x_prime is not None or not self.given_pairs_, "elbo needs y, x' of each pair, as fit was given it")
+            views = loaded.objective.prior.views
+            require(x_prime is None or views <= 2, f"elbo takes X alone, as this encoder was trained on {views} views")
             if x_prime is not None:
                 x_prime = self._as_in_training(x_prime, "y").to(device)
             held_out = Split(x, torch.full((len(x),), UNLABELLED, device=device), x_prime)

@@ -1,4 +1,4 @@
-"""A window of a sequence and a later step (the first setting of CPC, van den Oord et al. 2018), or a later window."""
+"""A window of a sequence and later steps (the first setting of CPC, van den Oord et al. 2018), or a later window."""
 
 from dataclasses import replace
 
@@ -15,32 +15,40 @@ class Context(Chain):
     """x is `window` consecutive steps of a sequence, from a random start; x' begins `ahead` steps after the last.
 
     x: [B, window, ...], for a recurrent or causal g. x': one step, [B, ...], for a frame encoder g'; or `future` steps,
-    [B, future, ...], for g itself if that is `window`. Probes read g of the last window of each sequence.
+    [B, future, ...], for g itself if that is `window`. views: with more than two, the single steps that follow x' are
+    further views: CPC's several predictions of one context. Probes read g of the last window of each sequence.
     """
 
-    def __init__(self, *, window: int, ahead: int, future: int | None, then: Pairs):
+    def __init__(self, *, window: int, ahead: int, future: int | None, then: Pairs, views: int = 2):
         super().__init__(then=then)
         require_at_least(1, window=window, ahead=ahead)
+        require_at_least(2, views=views)
+        single = "views above 2 are single steps of the future"
+        require(views == 2 or future is None, f"{single}: future must be null, got {future}")
         require(future is None or future >= 1, f"future must be at least 1, or null for a single step, got {future}")
         self.window, self.ahead, self.future = window, ahead, future
-        self.steps = window + ahead + (future or 1) - 1  # of the sequence, from the first of x to the last of x'
+        self.views = views
+        self.steps = window + ahead + (future or 1) + views - 3  # of the sequence, from the first seen to the last
 
     def check(self, data: Data) -> None:
         needed = f"window={self.window} and ahead={self.ahead}"
         needed += f" and future={self.future}" if self.future else ""
+        needed += f" and views={self.views}" if self.views > 2 else ""
         require_steps(data, "pairs=context", self.steps, needed)
 
     def mi(self, data: Data) -> float | None:
         # The steps are a stationary Markov chain where this is known: past and future share what two neighbours share.
-        return data.mi if self.ahead == 1 and isinstance(self.then, Identity) else None
+        return data.mi if self.ahead == 1 and self.views == 2 and isinstance(self.then, Identity) else None
 
     def make(self, batch: Split, generator: torch.Generator) -> Split:
         start = random_starts(batch, self.steps, generator)
         sample = torch.arange(len(batch), device=batch.x.device)[:, None]
-        window, future = (torch.arange(count, device=batch.x.device) for count in (self.window, self.future or 1))
-        x_prime = other_side(batch)[sample, start[:, None] + self.window - 1 + self.ahead + future]
-        x_prime = x_prime.squeeze(1) if self.future is None else x_prime
-        return replace(batch, x=batch.x[sample, start[:, None] + window], x_prime=x_prime)
+        later = self.future or self.views - 1
+        window, future = (torch.arange(count, device=batch.x.device) for count in (self.window, later))
+        x_prime, further = other_side(batch)[sample, start[:, None] + self.window - 1 + self.ahead + future], ()
+        if self.future is None:
+            x_prime, *further = x_prime.unbind(1)
+        return replace(batch, x=batch.x[sample, start[:, None] + window], x_prime=x_prime, further=tuple(further))
 
     def still(self, batch: Split) -> Split:
         sample = torch.arange(len(batch), device=batch.x.device)[:, None]

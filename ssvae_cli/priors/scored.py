@@ -1,11 +1,12 @@
 """Priors that the scores log f(z, z') of a critic define."""
 
+import copy
 import itertools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ssvae_cli.critics import Critic, Factored
 from ssvae_cli.device import capacity
@@ -39,23 +40,40 @@ class ScorePrior(Prior):
 
     forward normalises over z' given z, backward over z given z'; `both`, the usual symmetric loss, is the mean of the
     two priors' ELBOs. Of n views forward is a star, P(z_1) prod_i P(z_i|z_1), whose ELBO is the sum over its n - 1
-    pairs; `both` takes all ordered pairs, the mean over the n stars. space: where the encoder's output lives.
+    pairs; `both` takes all ordered pairs, the mean over the n stars. critics: `shared`, one f for all pairs of views,
+    or `each`, one of its own for each number of places between two views, as the W_k of van den Oord et al. 2018.
+    space: where the encoder's output lives.
     """
 
     no_joint = "P contains Q(z) Q(z'), so its ELBO would contain I, which is not estimated"
 
-    def __init__(self, *, critic: Critic, direction: Direction, space: SpaceName = "euclidean", views: int = 2):
+    def __init__(
+        self,
+        *,
+        critic: Critic,
+        direction: Direction,
+        space: SpaceName = "euclidean",
+        critics: Literal["shared", "each"] = "shared",
+        views: int = 2,
+    ):
         super().__init__()
-        several = f"of {views} views direction is forward, a star from the first, or both, all ordered pairs"
+        several = f"direction must be forward, a star from the first, or both, all ordered pairs, of {views} views"
         require(views <= 2 or direction != "backward", f"{several}; got {direction}")
         self.critic, self.direction, self.space, self.views = critic, direction, SPACES[space], views
+        copies = views - 2 if critics == "each" else 0
+        self.further = nn.ModuleList(copy.deepcopy(critic) for _ in range(copies))  # of two places apart, three, ...
+
+    def critic_of(self, a: int, b: int) -> Critic:
+        """f of latents a and b, a < b."""
+        apart = b - a - 1
+        return self.further[apart - 1] if apart and self.further else self.critic
 
     def elbo(self, estimator, encoded):
         latents, past = encoded.latents, estimator.past()
 
         def score(a: int, b: int) -> list[Scores]:
             candidates = None if past is None else (past[a], past[b])
-            return in_batch_scores(self.critic, latents[a], latents[b], self.direction, candidates)
+            return in_batch_scores(self.critic_of(a, b), latents[a], latents[b], self.direction, candidates)
 
         stars = self._stars(score)
         estimator.remember(encoded)
@@ -78,10 +96,11 @@ class ScorePrior(Prior):
 
         def score(a: int, b: int) -> list[Scores]:
             z, z_prime, (sources, sources_prime) = latents[a], latents[b], (marginals.sources[a], marginals.sources[b])
-            positives = self.critic.paired(z, z_prime)
+            critic = self.critic_of(a, b)
+            positives = critic.paired(z, z_prime)
             return self._directed(
-                lambda: FreshScores(positives, self.critic(z, sources_prime), marginals.own),
-                lambda: FreshScores(positives, self.critic(sources, z_prime).T, marginals.own),
+                lambda: FreshScores(positives, critic(z, sources_prime), marginals.own),
+                lambda: FreshScores(positives, critic(sources, z_prime).T, marginals.own),
             )
 
         stars = self._stars(score)

@@ -14,7 +14,7 @@ from ssvae_cli.verify.alphabet import TABLES, LetterEntropy, LetterPrior, Letter
 from ssvae_cli.verify.check import Check
 
 LETTERS, VIEWS = 4, 3
-BATCHES, SIZE, DIM = 64, 384, 2
+BATCHES, SIZE, DIM = 32, 384, 2
 RHO, R = 0.6, 0.3
 STEPS = 4  # of the chain
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ssvae_cli.datasets.io.rows import chunks
 from ssvae_cli.errors import require
 
 Named = dict[str, np.ndarray]  # the arrays of one part of a file: x, and perhaps length, factors
@@ -31,6 +32,8 @@ def padded(path: str, part: str, named: Named, *, mask: bool) -> Named:
     if x.ndim not in (2, 3) or x.size == 0 or x.dtype.kind != "f":
         require(not mask, f"missing=mask is for series of floats, and {here('x')} is {x.dtype} {list(x.shape)}")
         return named | {"x": x}
+    if length is None and not mask and not any(np.isnan(part).any() for part in chunks(x)):
+        return named  # unchanged, so that it may stay in its file
     values = x[..., None] if x.ndim == 2 else x
     missing = np.isnan(values)
     if length is None:
