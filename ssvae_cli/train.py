@@ -29,6 +29,7 @@ from ssvae_cli.distributed.collectives import (
 from ssvae_cli.estimators.base import meaning
 from ssvae_cli.evaluation.elbo import BOUNDS
 from ssvae_cli.evaluation.figures import curves, pictures
+from ssvae_cli.evaluation.unread import unread
 from ssvae_cli.files import atomic_write, write_json
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.objective import Objective, make_objective
@@ -157,7 +158,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
             values["optimizer/lr"] = optimization.rate((epoch + 1) * steps_per_epoch - 1)
             values |= described("prior", objective.prior.described())
             exploitation.look(values["elbo/train"])
-            if (epoch + 1) % trainer.eval_every == 0 or epoch + 1 == trainer.epochs:
+            if evaluation.metrics and ((epoch + 1) % trainer.eval_every == 0 or epoch + 1 == trainer.epochs):
                 reading = evaluation.reading(objective, pairs, data, untrained)
                 values |= evaluation(reading, "validation")
                 collapse.look((epoch + 1) * steps_per_epoch, values, reading.explained("validation"))
@@ -174,16 +175,19 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     # The last epoch's numbers: test is read here, once.
     reading = reading or evaluation.reading(objective, pairs, data, untrained)
     seen = trainer.epochs * steps_per_epoch * batch_size
-    with Stages("reading test", len(evaluation.metrics)) as stages:
-        values = evaluation(reading, "test", stages.begin)
+    values = {}
+    if evaluation.test and evaluation.metrics:
+        with Stages("reading test", len(evaluation.metrics)) as stages:
+            values = evaluation(reading, "test", stages.begin)
     versions = f"ssvae {ssvae_cli.__version__}, torch {torch.__version__}, torchvision {torchvision.__version__}"
     summary = {
+        **unread(),
         **values,
         **described("prior", objective.prior.described()),
         **described("truth", data.truth),
         "time/train_s": state.train_s,
         "throughput/images_per_s": seen / state.train_s if state.train_s else None,
-        "data/log_n_test": math.log(len(data.test)),
+        "data/log_n_test": math.log(len(reading.data.test)),
         "data/mi_true": pairs.mi(data),
         "seed": cfg.seed,
         "device": device_name(device),
@@ -191,13 +195,13 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     }
     step = trainer.epochs * steps_per_epoch
     if evaluation.metrics:
-        for name, figure in [*pictures(reading), ("curves", curves(tracker.history(), summary))]:
+        for name, figure in [*pictures(reading, "test" if evaluation.test else "validation"), ("curves", curves(tracker.history(), summary))]:
             tracker.figure(name, figure, step)
     weights = {k: v.contiguous() for k, v in objective.encoder.state_dict().items()}
     atomic_write(run / "encoder.safetensors", lambda path: path.write_bytes(to_safetensors(weights)))
     tracker.summary(summary, hyperparameters(cfg, choices, batch_size), step)
     tracker.close()
-    closing_table(summary)
+    closing_table(summary if values else tracker.last_validation() | summary)
     log.info("run: %s", run)
     return summary
 

@@ -35,7 +35,8 @@ def ssvae(*arguments: str) -> int:
     """Run `ssvae ARGUMENTS` in this process, the fits of a new run short; its exit code."""
     GlobalHydra.instance().clear()
     begins = arguments[:1] == ("train",) and not any("resume=" in argument for argument in arguments)
-    before, sys.argv = sys.argv, ["ssvae", *arguments, *(SHORT_FITS if begins else [])]
+    fits = SHORT_FITS if begins and "evaluation=none" not in arguments and "evaluation=quick" not in arguments else []
+    before, sys.argv = sys.argv, ["ssvae", *arguments, *fits]
     try:
         cli.main()
     except SystemExit as stop:

@@ -22,6 +22,7 @@ from ssvae_cli.cli.sweep_plan import (
     override,
     raw,
     require_own_folders,
+    require_validation,
 )
 from ssvae_cli.cli.sweeps import Sweep
 from ssvae_cli.distributed.launch import is_worker
@@ -128,6 +129,8 @@ class Guard(Callback):
         jobs = job_overrides(config)
         require(jobs != [], f"{' '.join(raw(config, 'hydra.overrides.task'))} is a sweep without a job")
         require_own_folders(config, jobs or [])
+        if jobs is None and "sweep" in config:
+            require_validation(config)
         open_logs_late(config)
         if self.resume:
             invocation.claim = claim_again(folder, "sweep.resume")

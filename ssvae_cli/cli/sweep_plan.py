@@ -135,3 +135,15 @@ def keep_names(config: DictConfig, sweep: Path, command: str) -> None:
             if is_given(config, key):
                 raise UserError(f"sweep.resume={sweep}: {key} was {before}, now {now}; leave it out")
             override(config, key, before)
+
+
+def require_validation(config: DictConfig) -> None:
+    """Raise UserError where a search would read test, or has no number of validation to go by."""
+    metric, told = config.sweep.metric, raw(config, "hydra.overrides.task")
+    of_validation = isinstance(metric, str) and metric.endswith("/validation")
+    fault = f"sweep.metric={metric}: a search goes by a number of validation"
+    require(of_validation, f"{fault}; give one that ends in /validation, as probe/linear/validation")
+    asked = any(line.replace(" ", "") == "evaluation.test=true" for line in told)
+    require(not asked, "evaluation.test=true: a search reads validation alone; `ssvae eval RUN` reads test of its best")
+    read = any(config.evaluation.metrics.values())
+    require(read, "evaluation has no metric for a search to go by; give evaluation=quick or evaluation=full")

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 ALPHAS = np.logspace(-3, 3, 7)  # of the ridge, chosen by leave-one-out on train
 FROM_Z = ("r2_z", "mcc", "accuracy_z")
 MEASURES = (*FROM_Z, *DCI._fields, "r2", "accuracy")
+KEYS = tuple(f"factors/{measure}/{place}" for measure in MEASURES for place in ("test", "random_init"))
 OF_CLASSES = ("accuracy_z", "accuracy")  # DCI is of all factors, the others of numbers
 Score = float | Missing | None
 

@@ -20,15 +20,15 @@ LEVELS = ((0, (6, 3)), (0, (2, 2)), (0, (8, 2, 1.5, 2)), (0, (1, 1)))  # dashes 
 
 
 @torch.no_grad()
-def pictures(reading: Reading) -> Iterator[tuple[str, Figure]]:
-    """A grid of validation pairs; their scores, if the prior has a critic; the latents of test."""
+def pictures(reading: Reading, split: str) -> Iterator[tuple[str, Figure]]:
+    """A grid of validation pairs; their scores, if the prior has a critic; the latents of a split."""
     objective, generator = reading.objective.eval(), reading.generator()
     views = reading.pairs(next(reading.data.validation.batches(SHOWN_SCORES)), generator)
     yield "pairs", pair_grid(*(reading.pairs.to_unit(view[:SHOWN_PAIRS]).cpu() for view in views))
     scores = objective.prior.score_table(objective.encode(*views, generator).latents)
     if scores is not None:
         yield "scores", score_matrix(scores.cpu())
-    yield "latents", latents(reading.latents("test")[0].cpu(), reading.labels("test").cpu(), reading.data.classes)
+    yield "latents", latents(reading.latents(split)[0].cpu(), reading.labels(split).cpu(), reading.data.classes, split)
 
 
 def pair_grid(x: Tensor, x_prime: Tensor) -> Figure:
@@ -71,7 +71,7 @@ def score_matrix(scores: Tensor) -> Figure:
     return figure
 
 
-def latents(z: Tensor, y: Tensor, classes: tuple[str, ...]) -> Figure:
+def latents(z: Tensor, y: Tensor, classes: tuple[str, ...], split: str) -> Figure:
     """z, [N, D], on its first two principal axes, coloured by label, and the spectrum of its covariance."""
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     plane, spectrum = figure.subplots(1, 2)
@@ -83,7 +83,7 @@ def latents(z: Tensor, y: Tensor, classes: tuple[str, ...]) -> Figure:
         name = classes[label] if 0 <= label < len(classes) else "no label"
         look = {"color": style(i)["color"], "marker": style(i)["marker"]}
         plane.scatter(*points[y == label].T, s=9, lw=0, label=name if len(classes) <= MOST_NAMED else None, **look)
-    plane.set(xlabel="first principal axis of z", ylabel="second principal axis of z", title="z of test")
+    plane.set(xlabel="first principal axis of z", ylabel="second principal axis of z", title=f"z of {split}")
     if len(classes) <= MOST_NAMED:
         plane.legend(fontsize=6, markerscale=2, loc="center left", bbox_to_anchor=(1, 0.5))
     variance = values**2 / max(1, len(z) - 1)
@@ -118,7 +118,7 @@ def curves(history: list[dict], summary: dict) -> Figure:
                 line.set_label(f"{line.get_label()}, below")
     nats.set(xlabel="epoch", ylabel="ELBO and bounds of I, nats", title="ELBO and bounds of I")
     probes = {f"probe/linear/{name}": summary.get(f"probe/linear/{name}") for name in ("test", "random_init", "pixels")}
-    _levels(accuracy, {name: value for name, value in probes.items() if value is not None})
+    _levels(accuracy, {name: value for name, value in probes.items() if isinstance(value, float)})
     accuracy.set(xlabel="epoch", ylabel="accuracy", title="Probes")
     for axis in (nats, accuracy):
         if axis.has_data():

@@ -1,9 +1,19 @@
 """A fixed, evenly spaced subset of rows, for metrics too expensive on all of them."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
+
+from ssvae_cli.datasets.base import Data
 
 
 def evenly_spaced(count: int, at_most: int, device=None) -> Tensor:
     """At most `at_most` of the rows 0 to count - 1, evenly spaced, first and last included: [min(count, at_most)]."""
     return torch.linspace(0, count - 1, min(count, at_most), dtype=torch.float64, device=device).round().long()
+
+
+def fewer(data: Data, at_most: int) -> Data:
+    """The same data with at most so many samples in each split, evenly spaced."""
+    large = {name: split for name, split in data.splits.items() if len(split) > at_most}
+    return replace(data, **{name: split.rows(evenly_spaced(len(split), at_most)) for name, split in large.items()})

@@ -91,6 +91,11 @@ class Tracker:
         """The lines of metrics.jsonl so far."""
         return [json.loads(line) for line in (self.run / "metrics.jsonl").read_text().splitlines()]
 
+    def last_validation(self) -> dict[str, float | None]:
+        """The numbers on validation after the last epoch."""
+        last = (self.history() or [{}])[-1]
+        return {name: value for name, value in last.items() if name.endswith("/validation")}
+
     def figure(self, name: str, figure, step: int) -> None:
         """A matplotlib figure to figures/<name>.png and to TensorBoard; drawn once, as drawing is what takes time."""
         drawn = io.BytesIO()
