@@ -19,20 +19,22 @@ from ssvae_cli.instantiate.build import build
 from ssvae_cli.load_run import load_run
 from ssvae_cli.tracking.console import closing_table
 from ssvae_cli.tracking.missing import Missing
-from ssvae_cli.tracking.tracker import write_summary
+from ssvae_cli.tracking.record import write_summary
 
 log = logging.getLogger(__name__)
 SCORED = 2048  # pairs of validation and of test, as a table of scores grows with their square
 
 
 def evaluate(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Values:
-    """Evaluate the run `cfg.run`, on its own data or on others of the same shape; the numbers are returned and written, with figures/, to summary.json in `folder`.
+    """Evaluate the run `cfg.run`, on its own data or on others of the same shape.
+
+    The numbers are returned and written, with figures/, to summary.json in `folder`.
 
     The probe's penalty and the critics' steps are chosen on validation. The encoder is unchanged, so the test results
     of training are reproduced.
     """
     require(isinstance(cfg.views, int) and cfg.views >= 1, f"views must be an integer of at least 1, got {cfg.views!r}")
-    loaded = load_run(cfg.run, device=cfg.device, trust=cfg.trust, dataset=cfg.dataset)
+    loaded = load_run(cfg.run, device=cfg.device, trust=cfg.trust, dataset=cfg.dataset, name=str(cfg.checkpoint))
     estimators = {name: build(node, f"estimators.{name}", ESTIMATOR) for name, node in cfg.estimators.items()}
     require_information(estimators)
     training = build(cfg.training, "training")

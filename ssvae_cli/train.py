@@ -26,10 +26,11 @@ from ssvae_cli.distributed.collectives import (
     sharded,
     world_size,
 )
+from ssvae_cli.encoders.pretrained import load_pretrained
 from ssvae_cli.estimators.base import meaning
 from ssvae_cli.evaluation.elbo import BOUNDS
 from ssvae_cli.evaluation.figures import curves, pictures
-from ssvae_cli.evaluation.unread import unread
+from ssvae_cli.evaluation.unread import ON_VALIDATION, unread
 from ssvae_cli.files import atomic_write, write_json
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.objective import Objective, make_objective
@@ -38,10 +39,13 @@ from ssvae_cli.paths import shell_command, typed
 from ssvae_cli.run_folder import CHECKPOINT, SPLIT, flatten
 from ssvae_cli.threads import described as threads
 from ssvae_cli.tracking.console import Display, Stages, closing_table
-from ssvae_cli.tracking.tracker import Tracker
+from ssvae_cli.tracking.record import Record
+from ssvae_cli.tracking.tracker import CONTRACT as TRACKER
 from ssvae_cli.training.checkpoint import resolved_yaml
 from ssvae_cli.training.collapse import CollapseWatch
 from ssvae_cli.training.exploitation import ExploitationWatch
+from ssvae_cli.training.initial import begin_from
+from ssvae_cli.training.kept import KeptCheckpoints
 from ssvae_cli.training.nan_guard import NanGuard
 from ssvae_cli.training.signals import SafePoint
 from ssvae_cli.training.state import TrainState
@@ -68,6 +72,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     batch_size = trainer.distinct_batch_of(len(data.train), world_size())
     objective.prior.require_memory(batch_size, device)
     evaluation.require_served(objective)
+    trackers = [build(node, f"trackers.{name}", TRACKER) for name, node in cfg.trackers.items() if node is not None]
+    kept = KeptCheckpoints(run, every=trainer.checkpoint_every, best=trainer.keep_best, known=ON_VALIDATION)
     steps_per_epoch = len(data.train) // batch_size
     optimization = build(cfg.optimizer, "optimizer").attach(
         [objective],
@@ -76,6 +82,10 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         suits=getattr(objective.estimator, "prior_lr", 1.0),
     )
     untrained = copy.deepcopy(objective)
+    if cfg.resume is None:
+        load_pretrained(objective)
+    if cfg.resume is None and cfg.init_from is not None:
+        begin_from(objective, cfg.init_from)
     nan_guard = NanGuard(objective, device)
     stored = {
         "config": resolved_yaml(cfg),
@@ -95,7 +105,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     for note in (*data.notes, *trainer.notes(batch_size), *exploitation.notes):
         log.info("%s", note)
     kept_bytes = state.metrics_bytes if is_rank_zero() else 0  # the others begin a folder of their own
-    tracker = Tracker(run, kept_bytes=kept_bytes, meanings=meanings(objective))
+    of_run = {"settings": hyperparameters(cfg, choices, batch_size), "meanings": meanings(objective)}
+    record = Record(run, kept_bytes=kept_bytes, trackers=trackers if is_rank_zero() else (), **of_run)
 
     if is_rank_zero():
         sizes = ", ".join(f"{len(split)} {name}" for name, split in data.splits.items())
@@ -110,7 +121,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
 
     def save() -> None:
         check_finite()
-        state.save(tracker.bytes_written)
+        state.save(record.bytes_written)
 
     started, reading = (state.epoch, state.step), None
     if cfg.resume is None and is_rank_zero():
@@ -163,9 +174,10 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
                 values |= evaluation(reading, "validation")
                 collapse.look((epoch + 1) * steps_per_epoch, values, reading.explained("validation"))
                 exploitation.look_at_noise(values.get("geometry/noise/validation"))
-            tracker.scalars((epoch + 1) * steps_per_epoch, epoch + 1, values)
+            record.scalars((epoch + 1) * steps_per_epoch, epoch + 1, values)
             display.epoch(values)
             save()
+            kept.look(epoch + 1, record.history())
         if safe.asked and is_rank_zero():
             safe.leave()
 
@@ -195,13 +207,16 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     }
     step = trainer.epochs * steps_per_epoch
     if evaluation.metrics:
-        for name, figure in [*pictures(reading, "test" if evaluation.test else "validation"), ("curves", curves(tracker.history(), summary))]:
-            tracker.figure(name, figure, step)
+        for name, figure in [
+            *pictures(reading, "test" if evaluation.test else "validation"),
+            ("curves", curves(record.history(), summary)),
+        ]:
+            record.figure(name, figure, step)
     weights = {k: v.contiguous() for k, v in objective.encoder.state_dict().items()}
     atomic_write(run / "encoder.safetensors", lambda path: path.write_bytes(to_safetensors(weights)))
-    tracker.summary(summary, hyperparameters(cfg, choices, batch_size), step)
-    tracker.close()
-    closing_table(summary if values else tracker.last_validation() | summary)
+    record.summary(summary, step)
+    record.close()
+    closing_table(summary if values else record.last_validation() | summary)
     log.info("run: %s", run)
     return summary
 

@@ -20,6 +20,8 @@ class Trainer:
     device: str
     precision: Precision
     compile: bool | Literal["reduce-overhead"]
+    checkpoint_every: int | None = None
+    keep_best: str | None = None
 
     def __post_init__(self):
         require_at_least(0, epochs=self.epochs)
@@ -29,6 +31,8 @@ class Trainer:
         whole = self.microbatch is None
         require(whole or self.microbatch >= 2, f"microbatch must be at least 2 or null, got {self.microbatch}")
         require_at_least(1, eval_every=self.eval_every)
+        if self.checkpoint_every is not None:
+            require_at_least(1, checkpoint_every=self.checkpoint_every)
         self.device = device_of(self.device)
 
     def batch_of(self, samples: int) -> int:

@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from helpers import refused, ssvae, train
 from ssvae_cli.evaluation.evaluation import Evaluation
 from ssvae_cli.optimizers import Optimization
-from ssvae_cli.tracking.tracker import Tracker
+from ssvae_cli.tracking.record import Record
 from ssvae_cli.training import checkpoint
 from ssvae_cli.training.collapse import CollapseWatch
 from ssvae_cli.training.signals import Stopped
@@ -73,7 +73,7 @@ def summary(run):
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch):
     """Pictures have their own tests, and take long."""
-    monkeypatch.setattr(Tracker, "figure", lambda *given: None)
+    monkeypatch.setattr(Record, "figure", lambda *given: None)
 
 
 @pytest.mark.parametrize("part", STATEFUL)
