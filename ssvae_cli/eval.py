@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from ssvae_cli.errors import require
 from ssvae_cli.estimators.base import CONTRACT as ESTIMATOR
 from ssvae_cli.evaluation.evaluation import Values
+from ssvae_cli.evaluation.examples import examples
 from ssvae_cli.evaluation.figures import pictures
 from ssvae_cli.evaluation.fit import Fit
 from ssvae_cli.evaluation.fresh_critics import fit_and_read, no_information, require_information
@@ -50,7 +51,7 @@ def evaluate(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Values:
     values |= fresh_information(cfg, estimators, training, reading)
     write_summary(folder, values)
     (folder / "figures").mkdir(exist_ok=True)
-    for name, figure in pictures(reading, "test"):
+    for name, figure in [*pictures(reading, "test"), *examples(reading)]:
         figure.savefig(folder / "figures" / f"{name}.png", dpi=150)
     closing_table(values)
     log.info("evaluated %s into %s", cfg.run, folder)

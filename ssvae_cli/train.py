@@ -177,7 +177,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
             record.scalars((epoch + 1) * steps_per_epoch, epoch + 1, values)
             display.epoch(values)
             save()
-            kept.look(epoch + 1, record.history())
+            kept.look(epoch + 1, record.history)
         if safe.asked and is_rank_zero():
             safe.leave()
 
@@ -207,10 +207,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     }
     step = trainer.epochs * steps_per_epoch
     if evaluation.metrics:
-        for name, figure in [
-            *pictures(reading, "test" if evaluation.test else "validation"),
-            ("curves", curves(record.history(), summary)),
-        ]:
+        split = "test" if evaluation.test else "validation"
+        for name, figure in [*pictures(reading, split), ("curves", curves(record.history(), summary))]:
             record.figure(name, figure, step)
     weights = {k: v.contiguous() for k, v in objective.encoder.state_dict().items()}
     atomic_write(run / "encoder.safetensors", lambda path: path.write_bytes(to_safetensors(weights)))

@@ -9,7 +9,6 @@
 import json
 
 import pytest
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
@@ -88,14 +87,13 @@ def test_a_budget_of_one_sample_is_refused(tmp_path, capfd):
     assert "evaluation.rows must be at least 2" in line and not (tmp_path / "run").exists()
 
 
-class Search(BasicSweeper):
-    """A sweeper that could decide on the way."""
-
-
 @pytest.fixture
 def searching(monkeypatch):
     """The words that make a sweep a search; its jobs end at once."""
-    monkeypatch.setitem(Plugins.instance().class_name_to_class, "hydra_plugins.of_a_test.Search", Search)
+    plain = Plugins.instance().class_name_to_class["hydra._internal.core_plugins.basic_sweeper.BasicSweeper"]
+    searching = type("Search", (plain,), {"__module__": __name__})
+    monkeypatch.setitem(globals(), "Search", searching)
+    monkeypatch.setitem(Plugins.instance().class_name_to_class, "hydra_plugins.of_a_test.Search", searching)
 
     def job(config, folder, choices):
         (folder / "metrics.jsonl").write_text(json.dumps({"epoch": 1, "probe/linear/validation": 0.9}) + "\n")

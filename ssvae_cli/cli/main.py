@@ -26,7 +26,7 @@ COMMANDS = {
     "train": ("ssvae_cli.train:train", "train one configuration, or sweep several with -m"),
     "eval": ("ssvae_cli.eval:evaluate", "evaluate a run again, with fresh critics and pictures"),
     "embed": ("ssvae_cli.embed:embed", "features of data as .npz, or the encoder for other programs"),
-    "finetune": ("ssvae_cli.finetune:finetune", "train a classifier from a run's encoder"),
+    "finetune": ("ssvae_cli.finetune.command:finetune", "train a classifier from a run's encoder"),
     "runs": ("ssvae_cli.report.listing:list_runs", "list runs: setting, state and key figures"),
     "report": ("ssvae_cli.report.command:report", "runs as tables over seeds and figures: HTML, LaTeX, Markdown, CSV"),
     "verify": ("ssvae_cli.verify.command:verify", "hold the shipped classes to the paper's identities"),

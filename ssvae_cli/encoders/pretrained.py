@@ -29,7 +29,7 @@ def load_pretrained(objective: nn.Module) -> None:
 
 def is_file(weights: str) -> bool:
     """Whether weights are named by a file, and not by a library's name for them."""
-    return "/" in weights or Path(expanded(weights, "weights")).exists()
+    return "/" in weights or "." in weights
 
 
 def read_weights(file: str) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import r2_score
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
@@ -125,8 +125,13 @@ def fault_of(known: dict[str, Tensor], i: int, factor: Factor) -> Missing | None
 def linear_r2(x: Tensor, factors: Tensor, x_test: Tensor, factors_test: Tensor) -> np.ndarray:
     """R^2 on test of each of the factors [N, F] by ridge regression from standardised x [N, D]; 0 predicts the mean."""
     x, factors, x_test, factors_test = (t.double().cpu().numpy() for t in (x, factors, x_test, factors_test))
-    fit = make_pipeline(StandardScaler(), RidgeCV(ALPHAS)).fit(x, factors)
+    fit = ridge(ALPHAS).fit(x, factors)
     return r2_score(factors_test, fit.predict(x_test).reshape(factors_test.shape), multioutput="raw_values")
+
+
+def ridge(alphas: np.ndarray) -> Pipeline:
+    """Ridge regression from standardised columns, its penalty chosen by leave-one-out."""
+    return make_pipeline(StandardScaler(), RidgeCV(alphas))
 
 
 def matched_correlations(z: Tensor, factors: Tensor) -> list[float]:

@@ -41,7 +41,7 @@ def pair_grid(x: Tensor, x_prime: Tensor) -> Figure:
     for row, (name, views) in enumerate(sides.items()):
         if views.ndim == 4:  # one axis for all images: one axis per image would take a second to draw
             axes = [figure.add_subplot(grid[row, :])]
-            axes[0].imshow(_side_by_side(views), cmap="gray", vmin=0, vmax=1)
+            axes[0].imshow(side_by_side(views), cmap="gray", vmin=0, vmax=1)
             axes[0].spines[:].set_visible(False)
         else:
             axes = [figure.add_subplot(grid[row, i]) for i in range(len(views))]
@@ -54,7 +54,7 @@ def pair_grid(x: Tensor, x_prime: Tensor) -> Figure:
     return figure
 
 
-def _side_by_side(views: Tensor) -> np.ndarray:
+def side_by_side(views: Tensor) -> np.ndarray:
     """Images, [B, C, H, W], with white gaps between them: [H, B * (W + gap), 3] in colour, else the first channel."""
     shown = views if views.shape[1] == 3 else views[:, :1]
     framed = torch.nn.functional.pad(shown.clamp(0, 1), (0, max(1, views.shape[3] // 12)), value=1.0)

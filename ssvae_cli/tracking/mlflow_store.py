@@ -1,5 +1,6 @@
 """MLflow as a tracker; needs the extra `mlflow`."""
 
+import os
 from pathlib import Path
 
 from ssvae_cli.errors import UserError, require_extra
@@ -14,6 +15,8 @@ class MLflow:
     def __init__(self, *, uri: str, experiment: str):
         require_extra("mlflow", "tracker=mlflow", "mlflow")
         self.uri, self.experiment = uri, experiment
+        if "://" not in uri:  # of MLflow 3, which otherwise refuses folders
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
 
     def begin(self, run: Path, settings: dict, meanings: dict[str, str], history: list[dict]) -> None:
         from mlflow import MlflowClient

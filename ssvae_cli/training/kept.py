@@ -1,6 +1,7 @@
 """Checkpoints that are kept besides the last: every so many epochs, and the best by a number of validation."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from ssvae_cli.errors import allowed, require
@@ -20,13 +21,13 @@ class KeptCheckpoints:
         require(best is None or (best.endswith("/validation") and (best in known or is_own(best))), fault)
         self.run, self.every, self.best = run, every, best
 
-    def look(self, epoch: int, history: list[dict]) -> None:
-        """`epoch` epochs are done and saved, with these lines of metrics.jsonl."""
+    def look(self, epoch: int, history: Callable[[], list[dict]]) -> None:
+        """`epoch` epochs are done and saved. history: gives the lines of metrics.jsonl."""
         if self.every is not None and epoch % self.every == 0:
             self._keep(f"epoch_{epoch}")
-        if self.best is None or self.best not in history[-1]:
+        if self.best is None:
             return
-        *before, now = (line.get(self.best) for line in history)
+        *before, now = (line.get(self.best) for line in history())
         if now is not None and now > max((value for value in before if value is not None), default=-float("inf")):
             self._keep(BEST)
 

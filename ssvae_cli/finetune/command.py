@@ -5,57 +5,30 @@ import logging
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save as to_safetensors
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
-from ssvae_cli.datasets.base import Split
 from ssvae_cli.errors import require, require_at_least
 from ssvae_cli.evaluation.estimate import too_few_classes
 from ssvae_cli.evaluation.rows import labelled_share
 from ssvae_cli.files import atomic_write
+from ssvae_cli.finetune.classifier import Classifier, accuracy
 from ssvae_cli.instantiate.build import build
-from ssvae_cli.load_run import Loaded, load_run
+from ssvae_cli.load_run import load_run
+from ssvae_cli.optimizers import Optimization
 from ssvae_cli.tracking.console import Stages, closing_table
 from ssvae_cli.tracking.record import write_summary
 
 log = logging.getLogger(__name__)
-CHUNK = 512
-
-
-class Classifier(nn.Module):
-    """x as the encoder gets it -> features -> logits of the classes."""
-
-    def __init__(self, loaded: Loaded, features: int, classes: int):
-        super().__init__()
-        self.objective, self.head = loaded.objective, nn.Linear(features, classes)
-
-    @property
-    def backbone(self) -> nn.Module:
-        """What lies before the features; the projector takes no part."""
-        return self.objective.encoder.backbone
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, ...] -> [B, classes]."""
-        return self.head(self.objective.features(x))
-
-    def weights(self) -> dict[str, Tensor]:
-        """backbone.* and head.*, copied."""
-        parts = {"backbone": self.backbone, "head": self.head}
-        return {f"{n}.{k}": v.detach().clone() for n, part in parts.items() for k, v in part.state_dict().items()}
-
-    def restore(self, weights: dict[str, Tensor]) -> None:
-        """Take `weights` back."""
-        for name, part in {"backbone": self.backbone, "head": self.head}.items():
-            start = f"{name}."
-            part.load_state_dict({k.removeprefix(start): v for k, v in weights.items() if k.startswith(start)})
+CURVE = "finetune.jsonl"  # not metrics.jsonl, which marks a run of ssvae train
 
 
 def finetune(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> dict:
     """Train the classifier, choose its epoch on validation, read test once; returns what summary.json holds.
 
-    metrics.jsonl has a line an epoch; classifier.safetensors holds the chosen weights, `backbone.*` and `head.*`.
+    finetune.jsonl has a line an epoch; classifier.safetensors holds the chosen weights, `backbone.*` and `head.*`.
     """
     check(cfg)
     loaded = load_run(cfg.run, device=cfg.device, trust=cfg.trust, dataset=cfg.dataset, name=str(cfg.checkpoint))
@@ -68,18 +41,22 @@ def finetune(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> dict:
     rows = labelled_share(data.train.y, cfg.labels, cfg.seed)
     device = next(loaded.objective.parameters()).device
     known = torch.cat([split.y for split in data.splits.values()])
-    features = loaded.objective.features(loaded.pairs.clean(next(data.train.batches(2)))).shape[1]
-    model = Classifier(loaded, features, int(known.max()) + 1).to(device)
+    with torch.no_grad():
+        features = loaded.objective.features(loaded.pairs.clean(next(data.train.batches(2))))
+    model = Classifier(loaded, features.shape[1], int(known.max()) + 1).to(device)
     size = min(cfg.batch_size, len(rows))
     steps = len(rows) // size
-    parts = [model.head, model.backbone] if cfg.encoder_lr else [model.head]
-    optimization = build(cfg.optimizer, "optimizer")
-    optimization.prior_lr = cfg.encoder_lr
-    optimization.attach(parts, cfg.epochs * steps, of_prior=model.backbone.parameters())
+
+    def attached(part: nn.Module, times: float) -> Optimization:
+        node = OmegaConf.merge(cfg.optimizer, {"lr": times * cfg.optimizer.lr})
+        return build(node, "optimizer").attach([part], cfg.epochs * steps)
+
+    optimizations = [attached(model.head, 1.0)]
+    optimizations += [attached(model.backbone, cfg.encoder_lr)] if cfg.encoder_lr else []
     noise, order = torch.Generator(device).manual_seed(cfg.seed), torch.Generator().manual_seed(cfg.seed)
 
     best, weights = {"epoch": 0, "validation": accuracy(model, loaded, data.validation)}, model.weights()
-    with open(folder / "metrics.jsonl", "w") as lines, Stages("epoch", cfg.epochs) as stages:
+    with open(folder / CURVE, "w") as lines, Stages("epoch", cfg.epochs) as stages:
         for epoch in range(cfg.epochs):
             model.train(cfg.encoder_lr > 0)
             shuffled, total = rows[torch.randperm(len(rows), generator=order)], torch.zeros((), device=device)
@@ -87,7 +64,8 @@ def finetune(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> dict:
                 x = loaded.pairs(batch, noise)[0] if cfg.augment else loaded.pairs.clean(batch)
                 loss = F.cross_entropy(model(x), batch.y.to(device))
                 loss.backward()
-                optimization.step(epoch * steps + step)
+                for optimization in optimizations:
+                    optimization.step(epoch * steps + step)
                 total += loss.detach() / steps
             read = accuracy(model, loaded, data.validation)
             line = {"epoch": epoch + 1, "finetune/loss/train": total.item(), "finetune/accuracy/validation": read}
@@ -123,17 +101,3 @@ def check(cfg: DictConfig) -> None:
     require(number(cfg.labels) and 0 < cfg.labels <= 1, f"labels must be a share in (0, 1], got {cfg.labels!r}")
     require(number(cfg.encoder_lr) and cfg.encoder_lr >= 0, f"encoder_lr must be at least 0, got {cfg.encoder_lr!r}")
     require(isinstance(cfg.augment, bool), f"augment must be true or false, got {cfg.augment!r}")
-
-
-@torch.no_grad()
-def accuracy(model: Classifier, loaded: Loaded, split: Split) -> float:
-    """The share of the labelled samples of a split that are classified correctly."""
-    was_training = model.training
-    model.eval()
-    correct = count = 0
-    for batch in split.batches(CHUNK):
-        y = batch.y.to(next(model.parameters()).device)
-        named = model(loaded.pairs.clean(batch)).argmax(1)
-        correct, count = correct + (named == y)[y >= 0].sum().item(), count + (y >= 0).sum().item()
-    model.train(was_training)
-    return correct / count
