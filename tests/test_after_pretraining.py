@@ -17,8 +17,11 @@ import torch
 from safetensors.torch import load_file
 from torch.distributions import MultivariateNormal, Normal
 
-from helpers import normal_pairs, refused, ssvae, train
+from helpers import composed, normal_pairs, refused, ssvae, train
 from ssvae_cli.critics import Critic
+from ssvae_cli.embed import embed
+from ssvae_cli.encoders.pretrained import load_fitting
+from ssvae_cli.errors import UserError
 from ssvae_cli.evaluation.explicit import Explicit
 from ssvae_cli.evaluation.few_labels import FewLabels
 from ssvae_cli.evaluation.linear_probe import LinearProbe
@@ -31,6 +34,7 @@ from ssvae_cli.priors.energy import Energy
 from ssvae_cli.priors.infonce import InfoNCE
 from ssvae_cli.priors.mi import MI
 from ssvae_cli.tracking.missing import Missing
+from ssvae_cli.training.initial import begin_from
 
 RHO = 0.8
 
@@ -121,8 +125,9 @@ def test_embed_writes_scores_whose_mean_is_about_the_elbo(paired, tmp_path):
         (["score=pair", "export=pt2"], "score=pair is of features as .npz; leave out export"),
     ],
 )
-def test_a_wrong_score_is_one_line(words, said, finished, tmp_path, capfd):
-    assert said in refused(capfd, "embed", f"run={finished}", *words, f"hydra.run.dir={tmp_path}/out")
+def test_a_wrong_score_is_one_line(words, said, tmp_path):
+    with pytest.raises(UserError, match=said):
+        embed(composed("run=nowhere", *words, command="embed"), tmp_path, {})
 
 
 def test_retrieval_passes_on_why_there_are_no_densities():
@@ -165,20 +170,34 @@ def test_a_run_begins_with_the_encoder_of_another(finished, tmp_path):
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
+def test_another_encoder_is_one_line_and_nothing_is_written(finished, tmp_path, capfd):
+    words = ["encoder.backbone.width=16", f"init_from={finished}", f"hydra.run.dir={tmp_path}/run"]
+    line = refused(capfd, "train", *words)
+    assert "encoder.backbone.layers.0.weight is [8, 1, 3, 3] there and [16, 1, 3, 3] here; give the encoder" in line
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
-    "words, said",
+    "there, said",
     [
-        (["init_from=nowhere"], "init_from=nowhere: no such folder"),
-        (["init_from={tmp}"], "no checkpoint there"),
-        (["init_from={run}", "encoder.backbone.width=16"], "encoder.backbone.layers.0.weight is [8, 1, 3, 3] there"),
-        (["init_from={run}", "encoder.latent_dim=5"], "give the encoder, encoder.latent_dim and posterior of that run"),
+        ({"weight": torch.zeros(2, 3)}, "run=R has no g.bias; give another"),
+        ({"weight": torch.zeros(2, 3), "bias": torch.zeros(2), "more": torch.zeros(1)}, "run=R has g.more, which"),
+        ({"weight": torch.zeros(2, 4), "bias": torch.zeros(2)}, r"g.weight is \[2, 4\] there and \[2, 3\] here"),
     ],
 )
-def test_an_encoder_that_does_not_fit_is_one_line(words, said, finished, tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
-    words = [word.format(run=finished, tmp=tmp_path) for word in words]
-    assert said in refused(capfd, "train", "encoder.backbone.width=8", *words)
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+def test_the_first_weight_that_does_not_fit_is_named_and_none_is_loaded(there, said):
+    layer = torch.nn.Linear(3, 2)
+    before = layer.weight.clone()
+    with pytest.raises(UserError, match=said):
+        load_fitting(layer, there, "run=R", "give another", "g.")
+    assert torch.equal(layer.weight, before)
+
+
+@pytest.mark.parametrize("made, said", [(False, "no such folder"), (True, "no checkpoint there")])
+def test_a_folder_without_a_run_is_one_line(made, said, tmp_path):
+    (tmp_path / "run").mkdir() if made else None
+    with pytest.raises(UserError, match=said):
+        begin_from(None, str(tmp_path / "run"))
 
 
 def test_a_classifier_is_trained_chosen_on_validation_and_saved(finished, tmp_path, monkeypatch):
@@ -201,17 +220,21 @@ def test_a_classifier_is_trained_chosen_on_validation_and_saved(finished, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "words, said",
+    "word, said",
     [
-        (["labels=0"], "labels must be a share in (0, 1], got 0"),
-        (["epochs=none"], "epochs must be an integer, got 'none'"),
-        (["encoder_lr=-1"], "encoder_lr must be at least 0, got -1"),
-        (["dataset=npz", "dataset.path={unlabelled}"], "finetune: accuracy needs labels of at least 2 classes"),
+        ("labels=0", "labels must be a share in .0, 1., got 0"),
+        ("epochs=none", "epochs must be an integer, got 'none'"),
+        ("batch_size=1", "batch_size must be at least 2, got 1"),
+        ("encoder_lr=-1", "encoder_lr must be at least 0, got -1"),
     ],
 )
-def test_a_classifier_that_cannot_be_trained_is_one_line(words, said, finished, tmp_path, capfd):
-    images = np.random.default_rng(0).integers(0, 256, (30, 8, 8), np.uint8)
-    np.savez(tmp_path / "unlabelled.npz", x=images)
-    words = [word.format(unlabelled=tmp_path / "unlabelled.npz") for word in words]
-    assert said in refused(capfd, "finetune", f"run={finished}", *words, f"hydra.run.dir={tmp_path}/out")
+def test_settings_that_no_classifier_has_are_one_line(word, said):
+    with pytest.raises(UserError, match=said):
+        command.check(composed(word, command="finetune"))
+
+
+def test_data_without_labels_are_one_line(finished, tmp_path, capfd):
+    np.savez(tmp_path / "plain.npz", x=np.random.default_rng(0).integers(0, 256, (30, 8, 8), np.uint8))
+    words = [f"run={finished}", "dataset=npz", f"dataset.path={tmp_path}/plain.npz", f"hydra.run.dir={tmp_path}/out"]
+    assert "finetune: accuracy needs labels of at least 2 classes" in refused(capfd, "finetune", *words)
     assert not (tmp_path / "out").exists()

@@ -12,12 +12,15 @@ import pytest
 from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
-from helpers import TINY, composed, refused, ssvae, train
+from helpers import composed, refused, ssvae, train
 from ssvae_cli import train as training
 from ssvae_cli.datasets.base import CONTRACT
+from ssvae_cli.errors import UserError
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.evaluation.rows import fewer
 from ssvae_cli.instantiate.build import build
+from ssvae_cli.report.command import columns
+from ssvae_cli.report.runs import find_runs
 
 
 @pytest.fixture(scope="module", params=["none", "quick"])
@@ -70,11 +73,11 @@ def test_such_a_run_is_evaluated_later(unread, tmp_path, capfd):
     assert summary(tmp_path)["elbo/test"] is not None
 
 
-def test_a_report_shows_what_was_read(unread, tmp_path, capfd):
+def test_a_report_shows_what_was_read(unread):
     choice, run, _ = unread
-    assert ssvae("report", str(run), f"hydra.run.dir={tmp_path}") == 0
-    table = capfd.readouterr().out
-    assert ("elbo/validation" in table) == (choice == "quick") and "elbo/test" not in table and "kl/test" not in table
+    (found,), _ = find_runs([run])
+    shown = columns(None, [found])
+    assert ("elbo/validation" in shown) == (choice == "quick") and "elbo/test" not in shown and "kl/test" not in shown
 
 
 def test_the_budget_bounds_the_samples_of_each_split():
@@ -82,9 +85,9 @@ def test_the_budget_bounds_the_samples_of_each_split():
     assert [len(split) for split in data.splits.values()] == [300, 200, 300]
 
 
-def test_a_budget_of_one_sample_is_refused(tmp_path, capfd):
-    line = refused(capfd, "train", *TINY, "evaluation.rows=1", f"hydra.run.dir={tmp_path}/run")
-    assert "evaluation.rows must be at least 2" in line and not (tmp_path / "run").exists()
+def test_a_budget_of_one_sample_is_refused():
+    with pytest.raises(UserError, match="evaluation.rows must be at least 2"):
+        build(composed("evaluation.rows=1").evaluation, "evaluation")
 
 
 @pytest.fixture

@@ -7,7 +7,9 @@ import os
 import pytest
 
 from fake_runs import a_run
-from helpers import refused, ssvae
+from helpers import composed, refused, ssvae
+from ssvae_cli.errors import UserError
+from ssvae_cli.report.listing import list_runs
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +76,18 @@ def test_a_folder_without_a_run_is_an_empty_list(tmp_path, capfd):
 
 @pytest.mark.parametrize(
     "words, said",
+    [("metrics=[no/such]", "metrics: no run has no/such"), ("format=xml", "format=xml; allowed: json, table")],
+)
+def test_a_wrong_setting_is_named(folder, words, said):
+    with pytest.raises(UserError, match=said):
+        list_runs(composed(f"runs={folder}", words, command="runs"), folder, {})
+
+
+@pytest.mark.parametrize(
+    "words, said",
     [
         ([], "runs=outputs: no such folder"),
         (["{folder}", "sort=elbo/tset"], "did you mean 'elbo/test'"),
-        (["{folder}", "metrics=[no/such]"], "metrics: no run has no/such"),
-        (["{folder}", "format=xml"], "format=xml; allowed: json, table"),
         (["-m", "{folder}", "sort=began,folder"], "ssvae runs writes nothing, and has no sweep; leave out -m"),
     ],
 )

@@ -11,8 +11,9 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from helpers import refused, train
+from helpers import composed, train
 from ssvae_cli.errors import PartError, UserError
+from ssvae_cli.evaluation.unread import ON_VALIDATION
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.tracking.mlflow_store import MLflow
 from ssvae_cli.tracking.record import Record
@@ -132,13 +133,11 @@ def test_the_best_is_kept_where_the_number_was_highest(tmp_path):
         assert torch.load(tmp_path / "checkpoints" / "best.pt")["epoch"] == {1: 1, 6: 6}.get(epoch, 2)
 
 
-@pytest.mark.parametrize(
-    "word, said",
-    [
-        ("trainer.keep_best=probe/linear/test", "did you mean 'probe/linear/validation'"),
-        ("trainer.checkpoint_every=0", "trainer.checkpoint_every must be at least 1, got 0"),
-    ],
-)
-def test_a_wrong_request_is_one_line(word, said, tmp_path, capfd):
-    assert said in refused(capfd, "train", word, f"hydra.run.dir={tmp_path}/run")
-    assert not (tmp_path / "run").exists()
+def test_a_number_that_validation_does_not_have_is_one_line(tmp_path):
+    with pytest.raises(
+        UserError, match="keep_best=probe/linear/test: .* did you mean 'probe/linear/validation'"
+    ):
+        KeptCheckpoints(tmp_path, every=None, best="probe/linear/test", known=ON_VALIDATION)
+    KeptCheckpoints(tmp_path, every=None, best="own/validation", known=ON_VALIDATION)
+    with pytest.raises(UserError, match="trainer.checkpoint_every must be at least 1, got 0"):
+        build(composed("trainer.checkpoint_every=0").trainer, "trainer")
