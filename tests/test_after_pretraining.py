@@ -82,7 +82,8 @@ def paired(tmp_path_factory):
     np.savez(folder / "pairs.npz", x=z, x2=z + 0.1 * e)
     settings = ["dataset=paired", f"dataset.path={folder}/pairs.npz", "prior=infonce", "prior/critic=rbf"]
     settings += ["encoder=linear", "encoder_prime=shared", "encoder.latent_dim=3", "trainer.epochs=1"]
-    settings += ["trainer.device=cpu", "trainer.batch_size=64"]
+    settings += ["trainer.device=cpu", "trainer.batch_size=64", "evaluation=quick", "evaluation.test=true"]
+    settings += ["+metric@evaluation.metrics.retrieval=retrieval"]
     assert ssvae("train", *settings, f"hydra.run.dir={folder}/run") == 0
     return folder / "run", json.loads((folder / "run" / "summary.json").read_text())
 

@@ -134,9 +134,7 @@ def test_the_best_is_kept_where_the_number_was_highest(tmp_path):
 
 
 def test_a_number_that_validation_does_not_have_is_one_line(tmp_path):
-    with pytest.raises(
-        UserError, match="keep_best=probe/linear/test: .* did you mean 'probe/linear/validation'"
-    ):
+    with pytest.raises(UserError, match="keep_best=probe/linear/test: .* did you mean 'probe/linear/validation'"):
         KeptCheckpoints(tmp_path, every=None, best="probe/linear/test", known=ON_VALIDATION)
     KeptCheckpoints(tmp_path, every=None, best="own/validation", known=ON_VALIDATION)
     with pytest.raises(UserError, match="trainer.checkpoint_every must be at least 1, got 0"):

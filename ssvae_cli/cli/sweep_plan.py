@@ -149,7 +149,7 @@ def require_validation(config: DictConfig) -> None:
     of_validation = isinstance(metric, str) and metric.endswith("/validation")
     fault = f"sweep.metric={metric}: a search goes by a number of validation"
     require(of_validation, f"{fault}; give one that ends in /validation, as probe/linear/validation")
-    asked = any(line.replace(" ", "") == "evaluation.test=true" for line in told)
+    asked = any(line.replace(" ", "").lower() == "evaluation.test=true" for line in told)
     require(not asked, "evaluation.test=true: a search reads validation alone; `ssvae eval RUN` reads test of its best")
     read = any(config.evaluation.metrics.values())
     require(read, "evaluation has no metric for a search to go by; give evaluation=quick or evaluation=full")
