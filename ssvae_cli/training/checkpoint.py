@@ -16,7 +16,11 @@ from ssvae_cli.paths import literal
 from ssvae_cli.run_folder import CHECKPOINT, flatten
 from ssvae_cli.training import portable
 
-MAY_CHANGE = ("trainer.device", "dataset.workers", "evaluation.test")  # when a run is resumed, besides trainer.epochs upward
+MAY_CHANGE = (
+    "trainer.device",
+    "dataset.workers",
+    "evaluation.test",
+)  # when a run is resumed, besides trainer.epochs upward
 ASKING = ("resume", "trust", "sweep.resume")  # the keys that ask for it
 
 
