@@ -1,41 +1,47 @@
 """`ssvae embed`: features and latents of data as one .npz, or the exported encoder for other programs."""
 
 import logging
-import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
 from omegaconf import DictConfig
-from torch import Tensor, nn
 
-from ssvae_cli.datasets.base import Split
-from ssvae_cli.errors import allowed, require, require_extra
+from ssvae_cli.errors import UserError, allowed, require
+from ssvae_cli.evaluation.pair_scores import pair_scores
+from ssvae_cli.evaluation.reading import Reading
+from ssvae_cli.exports import EXPORTS
 from ssvae_cli.files import atomic_write
+from ssvae_cli.instantiate.build import build
 from ssvae_cli.load_run import Loaded, load_run
+from ssvae_cli.paths import expanded
+from ssvae_cli.tracking.missing import Missing
 
 log = logging.getLogger(__name__)
 CHUNK = 512
-NO_LABELS = torch.empty(0, dtype=torch.long)  # an encoder does not read labels
 
 
 def embed(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Path:
-    """Write embeddings.npz, or encoder.<export>, into `folder`; returns the file.
+    """Write embeddings.npz, or the exported encoder, into `folder`; returns what was written.
 
     embeddings.npz contains, for every split, features_<split> [N, F] (the input of probes), z_<split> [N, D] (the
     posterior's mean) and, if the data have them, y_<split> [N], factors_<split> [N, ...], row_<split> [N] (the row of
-    each sample in its array of the user's .npz) or name_<split> [N] (its file, cell or id), all of clean samples.
+    each sample in its array of the user's .npz) or name_<split> [N] (its file, cell or id), all of clean samples. With
+    score=pair also score_<split> [N], nats, of a pair of views of each sample (`pair_scores`).
     """
+    require(
+        cfg.score in (None, "pair"), f"score={cfg.score} is not a choice; {allowed(str(cfg.score), ['pair', 'null'])}"
+    )
+    require(cfg.score is None or cfg.export is None, "score=pair is of features as .npz; leave out export")
     wrong = f"export={cfg.export} is not a choice; {allowed(str(cfg.export), [*EXPORTS, 'null'])}"
     require(cfg.export is None or cfg.export in EXPORTS, wrong)
-    loaded = load_run(cfg.run, device=cfg.device, trust=cfg.trust, dataset=cfg.dataset)
+    loaded = load_run(cfg.run, device=cfg.device, trust=cfg.trust, dataset=cfg.dataset, name=str(cfg.checkpoint))
     if cfg.export is None:
-        path, arrays = folder / "embeddings.npz", embeddings(loaded)
+        path, arrays = folder / "embeddings.npz", embeddings(loaded) | (scores(loaded) if cfg.score else {})
         atomic_write(path, lambda at: write_npz(at, arrays))
         log.info("\n".join(f"{name} {list(a.shape)} {a.dtype}" for name, a in arrays.items()))
     else:
-        path, program = folder / f"encoder.{cfg.export}", Program(loaded).eval()
-        atomic_write(path, lambda at: EXPORTS[cfg.export](program, at))
+        path = EXPORTS[cfg.export](loaded, Path(expanded(cfg.run, "run")), folder)
     log.info("%s", path)
     return path
 
@@ -57,42 +63,20 @@ def embeddings(loaded: Loaded) -> dict[str, np.ndarray]:
     return arrays
 
 
-class Program(nn.Module):
-    """The encoder with its preprocessing: x as in the data -> (features [N, F], the posterior's mean z [N, D])."""
-
-    def __init__(self, loaded: Loaded):
-        super().__init__()
-        self.objective, self.pairs = loaded.objective, loaded.pairs
-        self.example = next(loaded.data.train.rows(slice(0, 2)).batches(2)).x
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x: uint8 images [N, C, H, W], or floats of the data's shape."""
-        clean = self.pairs.clean(Split(x, y=NO_LABELS))
-        return self.objective.features(clean), self.objective.posterior(clean).mean
-
-
-def export_pt2(program: Program, path: Path) -> None:
-    """A torch.export program, for any batch size; torch.export.load reads it without ssvae."""
-    batch = torch.export.Dim("batch", min=1)
-    exported = torch.export.export(program, (program.example,), dynamic_shapes=({0: batch},))
-    with open(path, "wb") as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about weights that share memory, which is intended
-        torch.export.save(exported, file)
-
-
-def export_onnx(program: Program, path: Path) -> None:
-    """An ONNX model with input x and outputs features and z, for any batch size."""
-    require_extra("onnx", "export=onnx", "onnxscript")
-    batch = torch.export.Dim("batch", min=1)
-    options = {"dynamo": True, "dynamic_shapes": ({0: batch},), "verbose": False}
-    names = {"input_names": ["x"], "output_names": ["features", "z"]}
-    torch.onnx.export(program, (program.example,), **options, **names).save(path)
+def scores(loaded: Loaded) -> dict[str, np.ndarray]:
+    """score_<split> [N]. Raises UserError where pairs have no score."""
+    require(loaded.objective.decoder is None, "score=pair is of an SSVAE; the run has an explicit decoder")
+    settings = build(loaded.config.evaluation, "evaluation").settings
+    reading, found = Reading(loaded.objective, loaded.pairs, loaded.data, **settings), {}
+    for split in loaded.data.splits:
+        values = pair_scores(reading, split)
+        if isinstance(values, Missing):
+            raise UserError(f"score=pair: {values.reason}")
+        found[f"score_{split}"] = values.cpu().numpy()
+    return found
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """An .npz with exactly this name: numpy appends .npz to a path, but not to an open file."""
     with open(path, "wb") as file:
         np.savez_compressed(file, **arrays)
-
-
-EXPORTS = {"pt2": export_pt2, "onnx": export_onnx}

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from ssvae_cli.errors import require
 from ssvae_cli.estimators.base import CONTRACT as ESTIMATOR
 from ssvae_cli.evaluation.evaluation import Values
+from ssvae_cli.evaluation.examples import examples
 from ssvae_cli.evaluation.figures import pictures
 from ssvae_cli.evaluation.fit import Fit
 from ssvae_cli.evaluation.fresh_critics import fit_and_read, no_information, require_information
@@ -19,33 +20,38 @@ from ssvae_cli.instantiate.build import build
 from ssvae_cli.load_run import load_run
 from ssvae_cli.tracking.console import closing_table
 from ssvae_cli.tracking.missing import Missing
-from ssvae_cli.tracking.tracker import write_summary
+from ssvae_cli.tracking.record import write_summary
 
 log = logging.getLogger(__name__)
 SCORED = 2048  # pairs of validation and of test, as a table of scores grows with their square
 
 
 def evaluate(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Values:
-    """Evaluate the run `cfg.run`; the numbers are returned and written, with figures/, to summary.json in `folder`.
+    """Evaluate the run `cfg.run`, on its own data or on others of the same shape.
+
+    The numbers are returned and written, with figures/, to summary.json in `folder`.
 
     The probe's penalty and the critics' steps are chosen on validation. The encoder is unchanged, so the test results
     of training are reproduced.
     """
     require(isinstance(cfg.views, int) and cfg.views >= 1, f"views must be an integer of at least 1, got {cfg.views!r}")
-    loaded = load_run(cfg.run, device=cfg.device, trust=cfg.trust)
+    loaded = load_run(cfg.run, device=cfg.device, trust=cfg.trust, dataset=cfg.dataset, name=str(cfg.checkpoint))
     estimators = {name: build(node, f"estimators.{name}", ESTIMATOR) for name, node in cfg.estimators.items()}
     require_information(estimators)
     training = build(cfg.training, "training")
     build(cfg.critic, "critic", latent_dim=loaded.config.encoder.latent_dim)  # refused here, not after the metrics
-    evaluation = build(loaded.config.evaluation, "evaluation")
+    evaluation = build(loaded.config.evaluation if cfg.evaluation is None else cfg.evaluation, "evaluation")
+    asked = "evaluation" if cfg.evaluation is not None else f"run={cfg.run}: its evaluation"
+    require(bool(evaluation.metrics), f"{asked} has no metric; give evaluation=full or evaluation=quick")
+    evaluation.require_served(loaded.objective)
     reading = evaluation.reading(loaded.objective, loaded.pairs, loaded.data)
 
     values = evaluation(reading, "validation") | evaluation(reading, "test")
-    values["data/log_n_test"] = math.log(len(loaded.data.test))
+    values["data/log_n_test"] = math.log(len(reading.data.test))
     values |= fresh_information(cfg, estimators, training, reading)
     write_summary(folder, values)
     (folder / "figures").mkdir(exist_ok=True)
-    for name, figure in pictures(reading):
+    for name, figure in [*pictures(reading, "test"), *examples(reading)]:
         figure.savefig(folder / "figures" / f"{name}.png", dpi=150)
     closing_table(values)
     log.info("evaluated %s into %s", cfg.run, folder)

@@ -32,6 +32,7 @@ class Loaded:
     data: Data
     pairs: Pairs
     objective: Objective
+    state: dict[str, Any]  # the checkpoint
 
 
 @dataclass(frozen=True)
@@ -54,26 +55,27 @@ class Stored:
         return objective.eval()
 
 
-def stored_run(folder: str, *, trust: bool) -> Stored:
+def stored_run(folder: str, *, trust: bool, name: str = "last") -> Stored:
     """The last checkpoint in `folder`, without its data. Raises UserError where there is none, and where it names parts
     that are not trusted."""
     run = Path(expanded(folder, "run"))
     require(run.is_dir(), f"run={run}: no such folder; give the folder of a run")
-    state = checkpoint.load(run, key="run")
+    state = checkpoint.load(run, key="run", name=name)
     config = OmegaConf.create(state["config"])
     refuse_untrusted(config, run, trust=trust)
-    if state["epoch"] < config.trainer.epochs:
+    if state["epoch"] < config.trainer.epochs and name == "last":
         log.warning("%s is unfinished: after epoch %d of %d", run, state["epoch"], config.trainer.epochs)
     return Stored(run, config, state)
 
 
-def load_run(folder: str, *, device: str, trust: bool, dataset: DictConfig | None = None) -> Loaded:
+def load_run(folder: str, *, device: str, trust: bool, dataset: DictConfig | None = None, name: str = "last") -> Loaded:
     """The run in `folder`, on its own data or, where `dataset` is a configuration, on other data of the same shape.
 
-    trust: whether parts that are not ssvae's own may be built. Raises UserError where the folder holds no run, where it
-    names parts that are not trusted, and where the data are of another shape than those it was trained on.
+    trust: whether parts that are not ssvae's own may be built. name: of the checkpoint. Raises UserError where the
+    folder holds no run, where it names parts that are not trusted, and where the data are of another shape than those
+    it was trained on.
     """
-    stored = stored_run(folder, trust=trust)
+    stored = stored_run(folder, trust=trust, name=name)
     config, place = stored.config, device_of(device)
     set_precision(config.trainer.precision)
     fitted = stored.state.get("fitted", {})
@@ -87,4 +89,4 @@ def load_run(folder: str, *, device: str, trust: bool, dataset: DictConfig | Non
         f"dataset: one x is {list(got)}, and the run was trained on {list(trained)}; give data of that shape",
     )
     torch.manual_seed(config.seed)
-    return Loaded(config, data, pairs, stored.objective(place))
+    return Loaded(config, data, pairs, stored.objective(place), stored.state)

@@ -37,9 +37,17 @@ def has_ended(run: Path, epochs: int) -> bool:
 
 def last_line(run: Path) -> dict:
     """A run's metrics after its last epoch; {} where there are none."""
-    with contextlib.suppress(OSError, IndexError):
-        return json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
-    return {}
+    return (history(run) or [{}])[-1]
+
+
+def history(run: Path) -> list[dict]:
+    """The lines of a run's metrics.jsonl, but for what a process that writes, or was killed, left incomplete."""
+    lines = []
+    with contextlib.suppress(OSError):
+        for line in (run / "metrics.jsonl").read_text(errors="replace").splitlines():
+            with contextlib.suppress(ValueError):
+                lines.append(json.loads(line))
+    return [line for line in lines if isinstance(line, dict)]
 
 
 @dataclass(frozen=True)

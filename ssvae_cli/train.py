@@ -27,9 +27,11 @@ from ssvae_cli.distributed.collectives import (
     world_size,
 )
 from ssvae_cli.distributed.threads import described as threads
+from ssvae_cli.encoders.pretrained import load_pretrained
 from ssvae_cli.estimators.base import meaning
 from ssvae_cli.evaluation.elbo import BOUNDS
 from ssvae_cli.evaluation.figures import curves, pictures
+from ssvae_cli.evaluation.unread import ON_VALIDATION, unread
 from ssvae_cli.files import atomic_write, write_json
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.objective import Objective, make_objective
@@ -37,11 +39,14 @@ from ssvae_cli.pairs.base import make_pairs
 from ssvae_cli.paths import shell_command, typed
 from ssvae_cli.run_folder import CHECKPOINT, SPLIT, flatten
 from ssvae_cli.tracking.console import Display, Stages, closing_table
-from ssvae_cli.tracking.tracker import Tracker
+from ssvae_cli.tracking.record import Record
+from ssvae_cli.tracking.tracker import CONTRACT as TRACKER
 from ssvae_cli.training.average import WeightAverage
 from ssvae_cli.training.checkpoint import resolved_yaml
 from ssvae_cli.training.collapse import CollapseWatch
 from ssvae_cli.training.exploitation import ExploitationWatch
+from ssvae_cli.training.initial import begin_from
+from ssvae_cli.training.kept import KeptCheckpoints
 from ssvae_cli.training.nan_guard import NanGuard
 from ssvae_cli.training.signals import SafePoint
 from ssvae_cli.training.state import TrainState
@@ -68,6 +73,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     batch_size = trainer.distinct_batch_of(len(data.train), world_size())
     objective.prior.require_memory(batch_size, device)
     evaluation.require_served(objective)
+    trackers = [build(node, f"trackers.{name}", TRACKER) for name, node in cfg.trackers.items() if node is not None]
+    kept = KeptCheckpoints(run, every=trainer.checkpoint_every, best=trainer.keep_best, known=ON_VALIDATION)
     steps_per_epoch = len(data.train) // batch_size
     optimization = build(cfg.optimizer, "optimizer").attach(
         [objective],
@@ -76,6 +83,10 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         suits=getattr(objective.estimator, "prior_lr", 1.0),
     )
     untrained = copy.deepcopy(objective)
+    if cfg.resume is None:
+        load_pretrained(objective)
+    if cfg.resume is None and cfg.init_from is not None:
+        begin_from(objective, cfg.init_from)
     average = None if trainer.ema is None else WeightAverage(objective, trainer.ema)
     nan_guard = NanGuard(objective, device)
     stored = {
@@ -97,7 +108,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     for note in (*data.notes, *trainer.notes(batch_size), *objective.notes(), *exploitation.notes):
         log.info("%s", note)
     kept_bytes = state.metrics_bytes if is_rank_zero() else 0  # the others begin a folder of their own
-    tracker = Tracker(run, kept_bytes=kept_bytes, meanings=meanings(objective))
+    of_run = {"settings": hyperparameters(cfg, choices, batch_size), "meanings": meanings(objective)}
+    record = Record(run, kept_bytes=kept_bytes, trackers=trackers if is_rank_zero() else (), **of_run)
 
     if is_rank_zero():
         sizes = ", ".join(f"{len(split)} {name}" for name, split in data.splits.items())
@@ -112,7 +124,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
 
     def save() -> None:
         check_finite()
-        state.save(tracker.bytes_written)
+        state.save(record.bytes_written)
 
     started, reading = (state.epoch, state.step), None
     if cfg.resume is None and is_rank_zero():
@@ -166,14 +178,15 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
             values["optimizer/lr"] = optimization.rate((epoch + 1) * steps_per_epoch - 1)
             values |= described("prior", state.evaluated.prior.described())
             exploitation.look(values[maximised])
-            if (epoch + 1) % trainer.eval_every == 0 or epoch + 1 == trainer.epochs:
+            if evaluation.metrics and ((epoch + 1) % trainer.eval_every == 0 or epoch + 1 == trainer.epochs):
                 reading = evaluation.reading(state.evaluated, pairs, data, untrained)
                 values |= evaluation(reading, "validation")
                 collapse.look((epoch + 1) * steps_per_epoch, values, reading.explained("validation"))
                 exploitation.look_at_noise(values.get("geometry/noise/validation"))
-            tracker.scalars((epoch + 1) * steps_per_epoch, epoch + 1, values)
+            record.scalars((epoch + 1) * steps_per_epoch, epoch + 1, values)
             display.epoch(values)
             save()
+            kept.look(epoch + 1, record.history)
         if safe.asked and is_rank_zero():
             safe.leave()
 
@@ -183,16 +196,19 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     # The last epoch's numbers: test is read here, once.
     reading = reading or evaluation.reading(state.evaluated, pairs, data, untrained)
     seen = trainer.epochs * steps_per_epoch * batch_size
-    with Stages("reading test", len(evaluation.metrics)) as stages:
-        values = evaluation(reading, "test", stages.begin)
+    values = {}
+    if evaluation.test and evaluation.metrics:
+        with Stages("reading test", len(evaluation.metrics)) as stages:
+            values = evaluation(reading, "test", stages.begin)
     versions = f"ssvae {ssvae_cli.__version__}, torch {torch.__version__}, torchvision {version('torchvision')}"
     summary = {
+        **unread(),
         **values,
         **described("prior", state.evaluated.prior.described()),
         **described("truth", data.truth),
         "time/train_s": state.train_s,
         "throughput/images_per_s": seen / state.train_s if state.train_s else None,
-        "data/log_n_test": math.log(len(data.test)),
+        "data/log_n_test": math.log(len(reading.data.test)),
         "data/mi_true": pairs.mi(data),
         "seed": cfg.seed,
         "device": device_name(device),
@@ -200,13 +216,14 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     }
     step = trainer.epochs * steps_per_epoch
     if evaluation.metrics:
-        for name, figure in [*pictures(reading), ("curves", curves(tracker.history(), summary))]:
-            tracker.figure(name, figure, step)
+        split = "test" if evaluation.test else "validation"
+        for name, figure in [*pictures(reading, split), ("curves", curves(record.history(), summary))]:
+            record.figure(name, figure, step)
     weights = {k: v.contiguous() for k, v in state.evaluated.encoder.state_dict().items()}
     atomic_write(run / "encoder.safetensors", lambda path: path.write_bytes(to_safetensors(weights)))
-    tracker.summary(summary, hyperparameters(cfg, choices, batch_size), step)
-    tracker.close()
-    closing_table(summary)
+    record.summary(summary, step)
+    record.close()
+    closing_table(summary if values else record.last_validation() | summary)
     log.info("run: %s", run)
     return summary
 

@@ -21,6 +21,8 @@ class Trainer:
     precision: Precision
     compile: bool | Literal["reduce-overhead"]
     ema: float | None = None
+    checkpoint_every: int | None = None
+    keep_best: str | None = None
 
     def __post_init__(self):
         require_at_least(0, epochs=self.epochs)
@@ -32,6 +34,8 @@ class Trainer:
         require_at_least(1, eval_every=self.eval_every)
         valid = self.ema is None or 0 <= self.ema < 1
         require(valid, f"ema, the decay of an average of the weights, must lie in [0, 1) or be null, got {self.ema}")
+        if self.checkpoint_every is not None:
+            require_at_least(1, checkpoint_every=self.checkpoint_every)
         self.device = device_of(self.device)
 
     def batch_of(self, samples: int) -> int:

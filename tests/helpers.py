@@ -26,6 +26,7 @@ EQ23 = ["classifier.steps=5", "critic_fit.steps=5", "samples=500"]
 SHORT_FITS = ["evaluation.fitting_pairs=500", "evaluation.density.training.steps=5"]
 SHORT_FITS += ["evaluation.density.clusters=[4]"]
 SHORT_FITS += [f"evaluation.metrics.eq23.{setting}" for setting in EQ23]
+SHORT_FITS += ["evaluation.metrics.few_labels=null"]
 PENALTY = "evaluation.metrics.probe.penalties=[0.1]"  # one fit of the probe, and not four
 FILE_RUN = ["trainer.epochs=1", "trainer.device=cpu", "trainer.batch_size=32", PENALTY]  # on a small file of data
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -35,7 +36,8 @@ def ssvae(*arguments: str) -> int:
     """Run `ssvae ARGUMENTS` in this process, the fits of a new run short; its exit code."""
     GlobalHydra.instance().clear()
     begins = arguments[:1] == ("train",) and not any("resume=" in argument for argument in arguments)
-    before, sys.argv = sys.argv, ["ssvae", *arguments, *(SHORT_FITS if begins else [])]
+    fits = SHORT_FITS if begins and "evaluation=none" not in arguments and "evaluation=quick" not in arguments else []
+    before, sys.argv = sys.argv, ["ssvae", *arguments, *fits]
     try:
         cli.main()
     except SystemExit as stop:

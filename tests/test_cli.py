@@ -120,7 +120,8 @@ def test_refusals_name_a_prior_and_a_critic_by_the_word_that_chose_it(choice):
 
 
 PARTS = {
-    "train": "dataset pairs encoder encoder_prime prior estimator optimizer trainer decoder evaluation".split(),
+    "train": "dataset pairs encoder encoder_prime prior estimator optimizer trainer decoder".split()
+    + ["evaluation", "trackers.own"],
     "mi": "task critic split training methods.ksg methods.own".split(),
 }
 
@@ -143,6 +144,7 @@ def test_every_choice_composes_and_every_part_of_it_is_buildable(choice):
         "encoder/frame": ["encoder=gru", choice],
         "dataset/law": ["dataset=latents", choice],
         "metric": [f"+metric@evaluation.metrics.own={word}"],
+        "tracker": [f"+tracker@trackers.own={word}"],
         "method": [f"+method@methods.own={word}"],  # beside those that are listed
     }
     command = "mi" if group in ("task", "split", "method") else "train"

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
 from ssvae_cli.evaluation.figures import curves, latents, score_matrix
-from ssvae_cli.tracking.tracker import DPI
+from ssvae_cli.tracking.record import DPI
 
 SAME = ("elbo/train", "elbo/validation", "mi/dv/validation", "mi/infonce/validation", "mi/nwj/validation")
 PROBES = ("probe/knn/validation", "probe/linear/validation")
@@ -58,13 +58,13 @@ def test_no_legend_covers_a_panel():
 
 
 def test_axes_say_what_they_are():
-    figures = [curves(coinciding(2), {}), latents(torch.randn(30, 4), torch.arange(30) % 3, ("a", "b", "c"))]
+    figures = [curves(coinciding(2), {}), latents(torch.randn(30, 4), torch.arange(30) % 3, ("a", "b", "c"), "test")]
     axes = [axis for figure in [*figures, score_matrix(torch.randn(4, 4))] for axis in figure.axes]
     assert all(axis.get_xlabel() and axis.get_ylabel() for axis in axes[:-1])
     assert axes[-1].get_ylabel() == "nats"  # the colour bar's
 
 
 def test_classes_are_told_apart_without_colours():
-    plane = latents(torch.randn(40, 4), torch.arange(40) % 10, tuple("abcdefghij")).axes[0]
+    plane = latents(torch.randn(40, 4), torch.arange(40) % 10, tuple("abcdefghij"), "test").axes[0]
     shapes = {str(dots.get_paths()[0].vertices.round(3).tolist()) for dots in plane.collections}
     assert len(shapes) == 10

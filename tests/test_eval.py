@@ -23,7 +23,9 @@ def test_a_later_reading_finds_what_training_reported(finished, tmp_path):
         assert found[key] == pytest.approx(reported[key], abs=1e-6), key
     further = {f"mi/fresh/{name}/{what}" for name in ("nwj", "js") for what in ("test", "error")}
     assert further == {key for key in found.keys() - again if "fresh" in key}
-    assert {"pairs.png", "scores.png", "latents.png"} <= {p.name for p in (tmp_path / "figures").iterdir()}
+    assert {"pairs.png", "scores.png", "latents.png", "neighbours.png"} <= {
+        p.name for p in (tmp_path / "figures").iterdir()
+    }
 
 
 def test_a_run_with_one_latent_is_read_without_information(tmp_path):

@@ -29,7 +29,7 @@ import helpers
 from helpers import ssvae
 from ssvae_cli import train
 from ssvae_cli.run_folder import flatten
-from ssvae_cli.tracking.tracker import Tracker
+from ssvae_cli.tracking.record import Record
 from ssvae_cli.training import checkpoint
 
 BY_HAND = "SSVAE_FUZZ" in os.environ
@@ -185,7 +185,7 @@ def outcome(asked: list[str], run: Path) -> str:
 
 def test_whatever_is_asked_for_the_answer_is_a_run_or_a_line(monkeypatch):
     monkeypatch.setattr(helpers, "SHORT_FITS", NO_FITS)
-    monkeypatch.setattr(Tracker, "figure", lambda *given: None)  # pictures have their own tests, and take long
+    monkeypatch.setattr(Record, "figure", lambda *given: None)  # pictures have their own tests, and take long
     if not BY_HAND:
         monkeypatch.setattr(train, "pictures", lambda reading: [])
         monkeypatch.setattr(train, "curves", lambda *given: None)

@@ -18,7 +18,7 @@ from ssvae_cli.instantiate.build import build
 from ssvae_cli.objective import make_objective
 from ssvae_cli.pairs.base import make_pairs
 from ssvae_cli.tracking.missing import REASONS, Missing, lines, reasons
-from ssvae_cli.tracking.tracker import write_summary
+from ssvae_cli.tracking.record import write_summary
 
 SETTINGS = ["dataset=npz", "dataset.path=x", "pairs=noise", "encoder=mlp", "encoder.backbone.hidden=[8]"]
 SETTINGS += ["encoder.latent_dim=3", "encoder.projector=[]", "evaluation.metrics.probe.penalties=[0.1]", *SHORT_FITS]

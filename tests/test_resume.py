@@ -19,7 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from helpers import refused, ssvae, train
 from ssvae_cli.evaluation.evaluation import Evaluation
 from ssvae_cli.optimizers import Optimization
-from ssvae_cli.tracking.tracker import Tracker
+from ssvae_cli.tracking.record import Record
 from ssvae_cli.training import checkpoint
 from ssvae_cli.training.collapse import CollapseWatch
 from ssvae_cli.training.signals import Stopped
@@ -75,7 +75,7 @@ def summary(run):
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch):
     """Pictures have their own tests, and take long."""
-    monkeypatch.setattr(Tracker, "figure", lambda *given: None)
+    monkeypatch.setattr(Record, "figure", lambda *given: None)
 
 
 @pytest.mark.parametrize("part", STATEFUL)
@@ -182,7 +182,7 @@ def test_another_configuration_is_refused_naming_each_key_and_what_may_change(ov
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
     said = refused(capfd, "train", f"resume={run}", *overrides)
     assert all(line in said for line in lines)
-    assert "allowed to change: trainer.epochs upward, trainer.device, dataset.workers, trust" in said
+    assert "allowed to change: trainer.epochs upward, trainer.device, dataset.workers, evaluation.test, trust" in said
     assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
 
 

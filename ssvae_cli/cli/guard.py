@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from ssvae_cli.cli import dry_run
 from ssvae_cli.cli.claim import Claim, claim_again, claim_new, claim_timed, is_left_by
 from ssvae_cli.cli.sweep_plan import (
     is_given,
@@ -22,12 +23,15 @@ from ssvae_cli.cli.sweep_plan import (
     override,
     raw,
     require_own_folders,
+    require_validation,
 )
 from ssvae_cli.cli.sweeps import Sweep
 from ssvae_cli.distributed.launch import is_worker
-from ssvae_cli.errors import require
+from ssvae_cli.errors import UserError, require
 from ssvae_cli.paths import shell_word, typed
 from ssvae_cli.run_folder import SWEEP, holds_run
+
+WRITES_NOTHING = ("runs",)  # commands without a folder
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
@@ -93,7 +97,8 @@ class Guard(Callback):
     @refusing
     def on_run_start(self, config: DictConfig) -> None:
         refuse_settings(config)
-        if is_worker():
+        require(not dry_run.is_asked(config), "sweep.dry_run=true lists the jobs of a sweep; give -m as well")
+        if is_worker() or invocation.command in WRITES_NOTHING:
             return
         folder, command, job = Path(config.hydra.run.dir), invocation.command, config.hydra.job.name
         if config.get("resume") is not None:
@@ -117,6 +122,8 @@ class Guard(Callback):
     @refusing
     def on_multirun_start(self, config: DictConfig) -> None:
         refuse_settings(config)
+        lists = invocation.command in WRITES_NOTHING
+        require(not lists, f"ssvae {invocation.command} writes nothing, and has no sweep; leave out -m")
         require(config.get("resume") is None, "resume goes on with one run; leave out -m, or give sweep.resume=DIR")
         asked = OmegaConf.select(config, "sweep.resume")
         require(asked is None, f"sweep.resume={asked} is for the command line of ssvae train")
@@ -128,7 +135,16 @@ class Guard(Callback):
         jobs = job_overrides(config)
         require(jobs != [], f"{' '.join(raw(config, 'hydra.overrides.task'))} is a sweep without a job")
         require_own_folders(config, jobs or [])
+        if jobs is None and "sweep" in config:
+            require_validation(config)
+        listing = dry_run.is_asked(config)
         open_logs_late(config)
+        if not self.resume and not is_timed(config, setting) and (folder / SWEEP).exists():
+            resume = shell_word(f"sweep.resume={typed(folder)}")
+            remedy = f"give another folder{f', or {resume}' if invocation.command == 'train' else ''}"
+            raise UserError(f"{setting}={folder} already holds a sweep; {remedy}")
+        if listing:
+            dry_run.list_jobs(config, jobs)
         if self.resume:
             invocation.claim = claim_again(folder, "sweep.resume")
         elif is_timed(config, setting):
@@ -136,9 +152,6 @@ class Guard(Callback):
             folder = folder.with_name(invocation.claim.folder.name)
             override(config, setting, str(folder))
         else:
-            resume = shell_word(f"sweep.resume={typed(folder)}")
-            remedy = f"give another folder{f', or {resume}' if invocation.command == 'train' else ''}"
-            require(not (folder / SWEEP).exists(), f"{setting}={folder} already holds a sweep; {remedy}")
             invocation.claim = claim_new(folder, setting)
         invocation.claim.will_make(SWEEP)
         invocation.sweep = Sweep(folder, None if jobs is None else len(jobs))

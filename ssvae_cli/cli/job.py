@@ -61,6 +61,8 @@ def start_job(command: str, target: str, config: DictConfig, hydra: DictConfig) 
     assign_gpu(hydra.job.num)
     sweep, folder = Path(hydra.sweep.dir), Path(hydra.runtime.output_dir)
     searching = "sweep" in config and not hydra.sweeper._target_.endswith(".BasicSweeper")
+    if searching:
+        OmegaConf.update(config, "evaluation.test", False, force_add=True)  # choices are made on validation
     job = {"number": hydra.job.num, "folder": os.path.relpath(folder, sweep)}
     claim = None
     try:

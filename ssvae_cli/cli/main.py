@@ -27,6 +27,8 @@ COMMANDS = {
     "train": ("ssvae_cli.train:train", "train one configuration, or sweep several with -m"),
     "eval": ("ssvae_cli.eval:evaluate", "evaluate a run again, with fresh critics and pictures"),
     "embed": ("ssvae_cli.embed:embed", "features of data as .npz, or the encoder for other programs"),
+    "finetune": ("ssvae_cli.finetune.command:finetune", "train a classifier from a run's encoder"),
+    "runs": ("ssvae_cli.report.listing:list_runs", "list runs: setting, state and key figures"),
     "report": ("ssvae_cli.report.command:report", "runs as tables over seeds and figures: HTML, LaTeX, Markdown, CSV"),
     "verify": ("ssvae_cli.verify.command:verify", "hold the shipped classes to the paper's identities"),
     "mi": ("ssvae_cli.mi.command:mi", "mutual information of your own arrays x and y, by several estimators"),
@@ -44,7 +46,9 @@ commands:
 
   ssvae train prior=infonce                    one run
   ssvae train -m prior=infonce,mi seed=0,1,2   a sweep
+  ssvae train -m seed=0,1 sweep.dry_run=true   the jobs of a sweep and their folders; nothing starts
   ssvae train resume=RUN                       continue where RUN stopped
+  ssvae runs                                   the runs below outputs/
   ssvae mi FILE.npz                            I(x; y) of your own pairs
   ssvae train --help                           every group, choice and key
   ssvae train --cfg job                        the composed configuration
@@ -174,6 +178,7 @@ def run_hydra(entry: Callable[[], None], command: str, overrides: list[str]) -> 
     """Let Hydra compose the configuration and run its jobs. Raises UserError where it cannot, in one line."""
     from hydra.errors import ConfigCompositionException
 
+    from ssvae_cli.cli.dry_run import Listed
     from ssvae_cli.cli.guard import Refused, invocation
     from ssvae_cli.run_folder import begun_jobs
 
@@ -181,6 +186,8 @@ def run_hydra(entry: Callable[[], None], command: str, overrides: list[str]) -> 
         return entry()
     except BrokenPipeError:
         raise
+    except Listed:
+        return None
     except Refused as refused:
         error = refused.error
     except Exception as raised:

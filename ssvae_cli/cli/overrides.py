@@ -22,9 +22,10 @@ from ssvae_cli.errors import UserError, require
 from ssvae_cli.instantiate.groups import conf, known_groups
 from ssvae_cli.paths import expanded, literal, shell_command, typed
 
-PLACE = {"eval": "run", "embed": "run", "report": "runs", "mi": "data"}  # the key of a path that stands alone
+RUN, RUNS = ("eval", "embed", "finetune"), ("report", "runs")
+PLACE = dict.fromkeys(RUN, "run") | dict.fromkeys(RUNS, "runs") | {"mi": "data"}  # the key of a path that stands alone
 ONE_FOLDER = re.compile(r"resume|sweep\.resume|hydra\..*")  # keys that are never swept, nor lists
-PATH_KEY = re.compile(r"resume|sweep\.resume|runs?|data|[\w.]+\.(path|root|dir|subdir)")
+PATH_KEY = re.compile(r"resume|init_from|sweep\.resume|runs?|data|[\w.]+\.(path|root|dir|subdir|weights)")
 UNENCODABLE = re.compile(r"[\ud800-\udfff]")  # stands for a byte that is no UTF-8
 AS_REFERENCE = "Hydra reads ${ in the name of a folder that it writes to as a reference; rename the folder"
 SETTING = re.compile(r"(\+\+?|~)?[A-Za-z_][\w./@-]*=|~[A-Za-z_][\w./@-]*$", re.ASCII)

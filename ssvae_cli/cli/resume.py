@@ -45,7 +45,7 @@ def sweep_overrides(overrides: list[str]) -> list[str]:
     if folder is None:
         return overrides
     own = stored_overrides(Path(folder) / "multirun.yaml", f"sweep.resume={folder}", "sweep")
-    own_words = {"trust", "sweep.resume"}
+    own_words = {"trust", "sweep.resume", "sweep.dry_run"}
     asked = [o for o in overrides if "=" in o and not o.startswith("-") and override_name(o) not in own_words]
     new = [o for o in asked if o not in own and not override_name(o).startswith("hydra")]
     require(not new, f"sweep.resume={folder}: {', '.join(new)} is not of that sweep, which is: {' '.join(own)}")

@@ -1,5 +1,6 @@
 """What is settled of a sweep before its first job begins: how many jobs there are, and the names of their folders."""
 
+import itertools
 import os
 import re
 from pathlib import Path
@@ -96,25 +97,30 @@ def job_overrides(config: DictConfig) -> list[list[str]] | None:
     return BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
 
 
-def require_own_folders(config: DictConfig, jobs: list[list[str]]) -> None:
-    """Raise UserError where two jobs share a folder, or one lies in the other's, or in none of its own."""
-    if any(number in raw(config, "hydra.sweep.subdir") for number in NUMBERED):
-        return  # told apart without composing every job
-    loader, folders = GlobalHydra.instance().config_loader(), {}
+def job_folders(config: DictConfig, jobs: list[list[str]]) -> list[Path]:
+    """The folder of each job, as it is composed, in that of the sweep."""
+    loader, folders = GlobalHydra.instance().config_loader(), []
     for number, overrides in enumerate(jobs):
         job = loader.load_sweep_config(config, overrides)
         with read_write(job.hydra), open_dict(job.hydra):
             job.hydra.job.num, job.hydra.job.id = number, str(number)
         HydraConfig.instance().set_config(job)
-        subdir = job.hydra.sweep.subdir
-        folder = Path(os.path.normpath(Path(job.hydra.sweep.dir).absolute() / subdir))
-        for earlier, other in folders.items():
-            apart = not folder.is_relative_to(other) and not other.is_relative_to(folder)
-            shared = f"hydra.sweep.subdir: jobs {earlier} and {number} of the sweep would share the folder {subdir}"
-            require(apart, f"{shared}; tell them apart, as by ${{hydra.job.num}}")
-        folders[number] = folder
+        folders.append(Path(job.hydra.sweep.dir, job.hydra.sweep.subdir))
     HydraConfig.instance().set_config(config)
     OmegaConf.set_readonly(config.hydra, False)  # which set_config ended, though the caller still writes
+    return folders
+
+
+def require_own_folders(config: DictConfig, jobs: list[list[str]]) -> None:
+    """Raise UserError where two jobs share a folder, or one lies in the other's, or in none of its own."""
+    if any(number in raw(config, "hydra.sweep.subdir") for number in NUMBERED):
+        return  # told apart without composing every job
+    folders = [Path(os.path.normpath(folder.absolute())) for folder in job_folders(config, jobs)]
+    for (earlier, other), (number, folder) in itertools.combinations(enumerate(folders), 2):
+        apart = not folder.is_relative_to(other) and not other.is_relative_to(folder)
+        subdir = os.path.relpath(folder, Path(config.hydra.sweep.dir).absolute())
+        shared = f"hydra.sweep.subdir: jobs {earlier} and {number} of the sweep would share the folder {subdir}"
+        require(apart, f"{shared}; tell them apart, as by ${{hydra.job.num}}")
 
 
 def open_logs_late(config: DictConfig) -> None:
@@ -135,3 +141,15 @@ def keep_names(config: DictConfig, sweep: Path, command: str) -> None:
             if is_given(config, key):
                 raise UserError(f"sweep.resume={sweep}: {key} was {before}, now {now}; leave it out")
             override(config, key, before)
+
+
+def require_validation(config: DictConfig) -> None:
+    """Raise UserError where a search would read test, or has no number of validation to go by."""
+    metric, told = config.sweep.metric, raw(config, "hydra.overrides.task")
+    of_validation = isinstance(metric, str) and metric.endswith("/validation")
+    fault = f"sweep.metric={metric}: a search goes by a number of validation"
+    require(of_validation, f"{fault}; give one that ends in /validation, as probe/linear/validation")
+    asked = any(line.replace(" ", "").lower() == "evaluation.test=true" for line in told)
+    require(not asked, "evaluation.test=true: a search reads validation alone; `ssvae eval RUN` reads test of its best")
+    read = any(config.evaluation.metrics.values())
+    require(read, "evaluation has no metric for a search to go by; give evaluation=quick or evaluation=full")

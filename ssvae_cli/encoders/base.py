@@ -10,7 +10,7 @@ from ssvae_cli.distributions.posterior import Posterior
 from ssvae_cli.distributions.spaces import SPACES, Space
 from ssvae_cli.encoders.microbatch import in_microbatches
 from ssvae_cli.encoders.posteriors import Deterministic, Family, fitting
-from ssvae_cli.errors import require, require_at_least
+from ssvae_cli.errors import UserError, require, require_at_least
 from ssvae_cli.instantiate.build import Contract
 from ssvae_cli.instantiate.types import choice_of
 from ssvae_cli.layers import batch_normed, require_widths
@@ -20,12 +20,13 @@ CONTRACT = Contract(
     "an encoder derives from Encoder of ssvae_cli.encoders, or has features(x) and `stochastic`, whether Q(z|x) has a "
     "density; called with x it returns a posterior, as those of ssvae_cli.encoders.posteriors",
 )
-BACKBONE = Contract(("out_dim", "forward"), "a backbone has `out_dim`, the width of the features that it returns")
+BACKBONE = Contract(("forward",), "a backbone is an nn.Module, which maps x, [B, ...], to features, [B, F]")
 
 
 class Encoder(nn.Module):
     """x -> features h, which probes read -> the parameters of Q(z|x).
-    shape: of one x, (C, H, W), (D,) or (T, ...). backbone: called with that shape, returns a module with `out_dim`.
+    shape: of one x, (C, H, W), (D,) or (T, ...). backbone: any module, or a class that is called with that shape; the
+    width of its features is its `out_dim`, or is measured.
     projector: hidden widths between h and z; an empty list is a linear map. posterior: what its output stands for.
     space: the prior's, where z lives."""
 
@@ -33,7 +34,7 @@ class Encoder(nn.Module):
         self,
         *,
         shape: Shape,
-        backbone: Callable[..., nn.Module],
+        backbone: Callable[..., nn.Module] | nn.Module,
         latent_dim: int,
         projector: list[int],
         posterior: Family | None = None,
@@ -42,14 +43,15 @@ class Encoder(nn.Module):
         super().__init__()
         require_at_least(1, latent_dim=latent_dim)
         require_widths("projector", projector, at_least=0)
-        self.backbone = backbone(shape=shape)
+        self.backbone = backbone if isinstance(backbone, nn.Module) else backbone(shape=shape)
         BACKBONE.require(self.backbone, "backbone")
+        features = features_dim(self.backbone, tuple(shape), "backbone")
         self.posterior, self.space, self.shape = (posterior or Deterministic()).on(space), space, tuple(shape)
         fault = f"posterior={choice_of(type(self.posterior))} has no density on the prior's space ({space.name})"
         require(space.name in self.posterior.spaces, f"{fault}; allowed: {', '.join(fitting(space))}")
         self.microbatch: int | None = None  # rows at a time, set by the objective
         self.stochastic, self.latent_dim = self.posterior.stochastic, latent_dim
-        widths = [self.backbone.out_dim, *projector]
+        widths = [features, *projector]
         self.projector = nn.Sequential(*batch_normed(widths), nn.Linear(widths[-1], self.posterior.width(latent_dim)))
         self.to(memory_format=torch.channels_last)  # the layout in which convolutions are fast
 
@@ -68,3 +70,27 @@ class Encoder(nn.Module):
     def _parameters_of(self, x: Tensor) -> Tensor:
         """[B, *shape] -> the parameters of Q(z|x), [B, width]."""
         return self.projector(self.features(x))
+
+
+def features_dim(backbone: nn.Module, shape: Shape, setting: str) -> int:
+    """The width of the features: its `out_dim`, or as a try shows it. setting: what named the module."""
+    own = getattr(backbone, "out_dim", None)
+    return width_of(backbone, shape, f"{setting} cannot take x of") if own is None else own
+
+
+@torch.no_grad()
+def width_of(backbone: nn.Module, shape: Shape, fault: str, remedy: str | None = None) -> int:
+    """The width of the features of x of that shape. Raises UserError, by `fault` and the shape, for a module that
+    cannot take such x, which otherwise would fail in the first step."""
+    size, training = "x".join(map(str, shape)), backbone.training
+    end = f"; {remedy}" if remedy else ""
+    try:
+        features = backbone.eval()(torch.zeros(2, *shape))
+    except (RuntimeError, AssertionError, ValueError, TypeError, IndexError) as error:
+        reason = (str(error).splitlines() or ["no reason given"])[0]
+        raise UserError(f"{fault} {size} ({reason}){end}") from None
+    backbone.train(training)
+    valid = isinstance(features, Tensor) and features.ndim == 2 and len(features) == 2
+    found = f"[{', '.join(map(str, features.shape))}]" if isinstance(features, Tensor) else type(features).__name__
+    require(valid, f"{fault} {size}: it must return features [B, F], and returns {found} for B = 2{end}")
+    return features.shape[1]

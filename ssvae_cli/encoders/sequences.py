@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssvae_cli.datasets.base import Shape
-from ssvae_cli.encoders.base import BACKBONE, Encoder
+from ssvae_cli.encoders.base import BACKBONE, Encoder, features_dim
 from ssvae_cli.errors import require, require_at_least
 
 
@@ -19,6 +19,7 @@ class SequenceEncoder(Encoder):
         require(len(shape) in (2, 4), f"{kinds}, and one x is {list(shape)} here; {remedy}")
         network = frame(shape=tuple(shape[1:]))
         BACKBONE.require(network, "frame")
+        network.out_dim = features_dim(network, tuple(shape[1:]), "frame")
         super().__init__(shape=shape, backbone=lambda shape: backbone(frame=network), **common)
 
 

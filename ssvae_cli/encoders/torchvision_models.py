@@ -1,44 +1,58 @@
 """torchvision's models as backbones: all but the classifier."""
 
-import torch
 from torch import Tensor, nn
 from torchvision import models
 
 from ssvae_cli.datasets.base import Shape, require_images
+from ssvae_cli.encoders.base import width_of
+from ssvae_cli.encoders.pretrained import Pretrained, is_file, load_backbone, read_weights
 from ssvae_cli.errors import UserError, allowed, require
 
 
-class TorchvisionModel(nn.Module):
-    """Any of torchvision's classification models by name, untrained. Grey images are repeated to three channels."""
+class TorchvisionModel(Pretrained, nn.Module):
+    """Any of torchvision's classification models by name. Grey images are repeated to three channels.
 
-    def __init__(self, *, shape: Shape, name: str, small_stem: bool):
+    weights: what a new run begins with, by torchvision's name for them, which downloads them, or a file; None: random.
+    """
+
+    def __init__(self, *, shape: Shape, name: str, small_stem: bool, weights: str | None = None):
         super().__init__()
         require_images(shape, "encoder=torchvision")
         names = models.list_models(module=models)
         require(name in names, f"name={name} is no model of torchvision; {allowed(name, names)}")
+        if weights is not None and not is_file(weights):
+            known = ["DEFAULT", *models.get_model_weights(name).__members__]
+            require(
+                weights in known, f"weights={weights}: no file, and no weights of {name}; {allowed(weights, known)}"
+            )
+        self.name, self.weights = name, weights
         self.model = models.get_model(name, weights=None)
         if small_stem:
             is_resnet = isinstance(self.model, models.ResNet)
             require(is_resnet, f"small_stem=true is for ResNets, got {name}; allowed: false")
             self.model.conv1 = nn.Conv2d(3, self.model.conv1.out_channels, 3, 1, 1, bias=False)
             self.model.maxpool = nn.Identity()
-        linear = [name for name, module in self.model.named_modules() if isinstance(module, nn.Linear)]
-        self.model.set_submodule(linear[-1], nn.Identity())  # the classifier
-        self.out_dim = self._try(shape)
+        *_, self.classifier = (name for name, module in self.model.named_modules() if isinstance(module, nn.Linear))
+        self.model.set_submodule(self.classifier, nn.Identity())
+        self.out_dim = width_of(self, shape, "name cannot take images of", "try encoder=resnet18")
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, out_dim]."""
         return self.model(x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x).flatten(1)
 
-    @torch.no_grad()
-    def _try(self, shape: Shape) -> int:
-        """The width of the features. A model that cannot take such images fails here and not in the first step."""
-        training = self.training
+    def load_pretrained(self) -> None:
+        if self.weights is None:
+            return
+        asked = f"encoder.backbone.weights={self.weights}"
+        found = read_weights(self.weights) if is_file(self.weights) else self._downloaded(asked)
+        remedy = f"give weights of {self.name}, and small_stem=false for torchvision's own"
+        load_backbone(self.model, found, asked, self.classifier, remedy)
+
+    def _downloaded(self, asked: str) -> dict[str, Tensor]:
+        """torchvision's weights of that name, from its cache or the network."""
+        entry = models.get_model_weights(self.name)[self.weights]
         try:
-            width = self.eval()(torch.zeros(2, *shape)).shape[1]
-        except (RuntimeError, AssertionError, ValueError) as error:
-            size = "x".join(map(str, shape))
+            return entry.get_state_dict(progress=False, check_hash=True)
+        except (OSError, RuntimeError) as error:
             reason = (str(error).splitlines() or ["no reason given"])[0]
-            raise UserError(f"name cannot take images of {size} ({reason}); try encoder=resnet18") from None
-        self.train(training)
-        return width
+            raise UserError(f"{asked} cannot be downloaded ({reason}); give a file: {entry.url}") from None

@@ -11,7 +11,7 @@ from torch import Tensor
 from ssvae_cli.datasets.base import Split
 from ssvae_cli.errors import PartError, UserError, require_at_least
 from ssvae_cli.estimators import DV, NWJ, InfoNCE
-from ssvae_cli.evaluation.estimate import Z95, Enclosed, Estimate, too_few_pairs
+from ssvae_cli.evaluation.estimate import INTERVAL, Z95, Enclosed, Estimate, too_few_pairs
 from ssvae_cli.evaluation.explicit import Explicit
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.evaluation.rows import evenly_spaced
@@ -20,6 +20,11 @@ from ssvae_cli.tracking.missing import Missing
 
 log = logging.getLogger(__name__)
 BOUNDS = (InfoNCE(), DV(), NWJ())
+KEYS = (
+    *(f"elbo/test{end}" for end in INTERVAL),
+    "evidence/test",
+    *(f"mi/{bound.name}{end}/test" for end in ("", "/ceiling") for bound in BOUNDS),
+)
 
 
 class Views(NamedTuple):

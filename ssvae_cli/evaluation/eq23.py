@@ -16,7 +16,7 @@ from ssvae_cli.evaluation.categories import Categories
 from ssvae_cli.evaluation.degeneracy import constant_latent
 from ssvae_cli.evaluation.densities import Latents
 from ssvae_cli.evaluation.densities.clusters import Clusters
-from ssvae_cli.evaluation.estimate import Z95, Enclosed, Estimate
+from ssvae_cli.evaluation.estimate import INTERVAL, Z95, Enclosed, Estimate
 from ssvae_cli.evaluation.explicit import Explicit
 from ssvae_cli.evaluation.fit import Fit
 from ssvae_cli.evaluation.fresh_critics import fit_and_read, no_information
@@ -29,7 +29,6 @@ from ssvae_cli.tracking.missing import Missing
 
 log = logging.getLogger(__name__)
 WARN_ABOVE = 5  # standard errors between the two sides
-INTERVAL = ("", "/error", "/low", "/high")
 RESIDUAL = ("eq23/residual", "eq23/residual_in_errors")
 KEYS = (
     *(f"{name}/test{end}" for name in ("mi/fresh", "kl") for end in INTERVAL),

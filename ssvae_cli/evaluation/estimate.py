@@ -10,6 +10,7 @@ from torch import Tensor
 from ssvae_cli.tracking.missing import Missing
 
 BLOCKS = 10
+INTERVAL = ("", "/error", "/low", "/high")  # ends of the names of an Enclosed's numbers
 Z95 = 1.96  # standard errors to each side of an interval of 95%
 
 
@@ -70,7 +71,7 @@ class Enclosed(NamedTuple):
 
     def named(self, key: str) -> dict[str, float | Missing | None]:
         """The four numbers as `key`, `key/error`, `key/low` and `key/high`."""
-        return dict(zip((key, f"{key}/error", f"{key}/low", f"{key}/high"), self))
+        return dict(zip((f"{key}{end}" for end in INTERVAL), self))
 
     def within(self, least: float, most: float, why: str) -> "Enclosed":
         """Missing where it lies outside what is possible by 3 errors; why: what is exceeded, and by what."""

@@ -8,6 +8,7 @@ from ssvae_cli.distributions.spaces import SPACES
 from ssvae_cli.errors import PartError, require, require_above, require_at_least
 from ssvae_cli.evaluation.densities import DensityFit
 from ssvae_cli.evaluation.reading import Reading
+from ssvae_cli.evaluation.rows import fewer
 from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.base import Pairs
 from ssvae_cli.tracking.missing import Missing, explained
@@ -32,15 +33,25 @@ class Evaluation:
 
     metrics: null leaves one out. fitting_pairs: about how many pairs of views densities and critics are fitted to;
     several per image of small sets. density: how densities of latents are fitted. noise: standard deviation of the
-    normal noise with which a deterministic encoder's latents are read; null for none.
+    normal noise with which a deterministic encoder's latents are read; null for none. test: whether a run reads test,
+    once, at its end. rows: of each split that are read, at most; null for all.
     """
 
     def __init__(
-        self, *, metrics: dict[str, Metric | None], fitting_pairs: int, density: DensityFit, noise: float | None = None
+        self,
+        *,
+        metrics: dict[str, Metric | None],
+        fitting_pairs: int,
+        density: DensityFit,
+        noise: float | None = None,
+        test: bool = True,
+        rows: int | None = None,
     ):
         require_at_least(1, fitting_pairs=fitting_pairs)
+        require(rows is None or rows >= 2, f"rows must be at least 2 (a pair needs a negative) or null, got {rows}")
         if noise is not None:
             require_above(0, noise=noise)
+        self.test, self.rows = test, rows
         self.settings = {"fitting_pairs": fitting_pairs, "density": density, "noise": noise}
         self.metrics = {name: metric for name, metric in metrics.items() if metric is not None}
         for name, metric in self.metrics.items():
@@ -55,6 +66,7 @@ class Evaluation:
 
     def reading(self, objective: Objective, pairs: Pairs, data: Data, untrained: Objective | None = None) -> Reading:
         """What the metrics read: the objective with its current weights, and data on its device."""
+        data = data if self.rows is None else fewer(data, self.rows)
         return Reading(objective, pairs, data, untrained=untrained, **self.settings)
 
     def __call__(

@@ -128,6 +128,14 @@ class Explicit:
         log_q = (sign * self.densities.density(*which)(*pairs_of(latents, *which)) for which, sign in signs)
         return self.prior.log_density(latents).double() + sum(log_q)
 
+    def table(self, latents: tuple[Tensor, Tensor]) -> Tensor:
+        """The same of all combinations of z, [n, D], and z', [m, D]: [n, m]."""
+        z, z_prime = latents
+        log_p = [self.prior.log_density((one.expand_as(z_prime), z_prime)).double() for one in z]
+        log_q = {side: self.densities.density(side)(*pairs_of(latents, side, False)) for side in self.prior.estimated}
+        rows, columns = (log_q.get(side, torch.zeros_like(of[:, 0])) for side, of in enumerate(latents))
+        return torch.stack(log_p) - rows[:, None] - columns
+
     def in_parts(self, elbo: Enclosed) -> str:
         """The ELBO as what P says of the coupling of z and z' less the KLs of the marginals, as a line of the log."""
         line = f"ELBO on test: {elbo.value:.3f} nats, standard error {elbo.error:.3f}"

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,10 +16,14 @@ from ssvae_cli.evaluation.linear_probe import LinearProbe
 from ssvae_cli.evaluation.reading import SPLITS, Reading
 from ssvae_cli.tracking.missing import Missing
 
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
 log = logging.getLogger(__name__)
 ALPHAS = np.logspace(-3, 3, 7)  # of the ridge, chosen by leave-one-out on train
 FROM_Z = ("r2_z", "mcc", "accuracy_z")
 MEASURES = (*FROM_Z, *DCI._fields, "r2", "accuracy")
+KEYS = tuple(f"factors/{measure}/{place}" for measure in MEASURES for place in ("test", "random_init"))
 OF_CLASSES = ("accuracy_z", "accuracy")  # DCI is of all factors, the others of numbers
 Score = float | Missing | None
 
@@ -118,14 +123,20 @@ def fault_of(known: dict[str, Tensor], i: int, factor: Factor) -> Missing | None
 
 def linear_r2(x: Tensor, factors: Tensor, x_test: Tensor, factors_test: Tensor) -> np.ndarray:
     """R^2 on test of each of the factors [N, F] by ridge regression from standardised x [N, D]; 0 predicts the mean."""
-    from sklearn.linear_model import RidgeCV  # slow to import, and needed only here
-    from sklearn.metrics import r2_score
+    from sklearn.metrics import r2_score  # slow to import, and needed only here
+
+    x, factors, x_test, factors_test = (t.double().cpu().numpy() for t in (x, factors, x_test, factors_test))
+    fit = ridge(ALPHAS).fit(x, factors)
+    return r2_score(factors_test, fit.predict(x_test).reshape(factors_test.shape), multioutput="raw_values")
+
+
+def ridge(alphas: np.ndarray) -> "Pipeline":
+    """Ridge regression from standardised columns, its penalty chosen by leave-one-out."""
+    from sklearn.linear_model import RidgeCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    x, factors, x_test, factors_test = (t.double().cpu().numpy() for t in (x, factors, x_test, factors_test))
-    fit = make_pipeline(StandardScaler(), RidgeCV(ALPHAS)).fit(x, factors)
-    return r2_score(factors_test, fit.predict(x_test).reshape(factors_test.shape), multioutput="raw_values")
+    return make_pipeline(StandardScaler(), RidgeCV(alphas))
 
 
 def matched_correlations(z: Tensor, factors: Tensor) -> list[float]:

@@ -29,15 +29,15 @@ def blank(figsize: tuple[float, float]) -> "Figure":
 
 
 @torch.no_grad()
-def pictures(reading: Reading) -> Iterator[tuple[str, "Figure"]]:
-    """A grid of validation pairs; their scores, if the prior has a critic; the latents of test."""
+def pictures(reading: Reading, split: str) -> Iterator[tuple[str, "Figure"]]:
+    """A grid of validation pairs; their scores, if the prior has a critic; the latents of a split."""
     objective, generator = reading.objective.eval(), reading.generator()
     views = reading.pairs(next(reading.data.validation.batches(SHOWN_SCORES)), generator)
     yield "pairs", pair_grid(*(reading.pairs.to_unit(view[:SHOWN_PAIRS]).cpu() for view in views))
     scores = objective.prior.score_table(objective.encode(*views, generator=generator).latents)
     if scores is not None:
         yield "scores", score_matrix(scores.cpu())
-    yield "latents", latents(reading.latents("test")[0].cpu(), reading.labels("test").cpu(), reading.data.classes)
+    yield "latents", latents(reading.latents(split)[0].cpu(), reading.labels(split).cpu(), reading.data.classes, split)
 
 
 def pair_grid(*views: Tensor) -> "Figure":
@@ -52,7 +52,7 @@ def pair_grid(*views: Tensor) -> "Figure":
     for row, (name, views) in enumerate(sides.items()):
         if views.ndim == 4:  # one axis for all images: one axis per image would take a second to draw
             axes = [figure.add_subplot(grid[row, :])]
-            axes[0].imshow(_side_by_side(views), cmap="gray", vmin=0, vmax=1)
+            axes[0].imshow(side_by_side(views), cmap="gray", vmin=0, vmax=1)
             axes[0].spines[:].set_visible(False)
         else:
             axes = [figure.add_subplot(grid[row, i]) for i in range(len(views))]
@@ -65,7 +65,7 @@ def pair_grid(*views: Tensor) -> "Figure":
     return figure
 
 
-def _side_by_side(views: Tensor) -> np.ndarray:
+def side_by_side(views: Tensor) -> np.ndarray:
     """Images, [B, C, H, W], with white gaps between them: [H, B * (W + gap), 3] in colour, else the first channel."""
     shown = views if views.shape[1] == 3 else views[:, :1]
     framed = torch.nn.functional.pad(shown.clamp(0, 1), (0, max(1, views.shape[3] // 12)), value=1.0)
@@ -82,7 +82,7 @@ def score_matrix(scores: Tensor) -> "Figure":
     return figure
 
 
-def latents(z: Tensor, y: Tensor, classes: tuple[str, ...]) -> "Figure":
+def latents(z: Tensor, y: Tensor, classes: tuple[str, ...], split: str) -> "Figure":
     """z, [N, D], on its first two principal axes, coloured by label, and the spectrum of its covariance."""
     figure = blank(figsize=(9, 3.8))
     plane, spectrum = figure.subplots(1, 2)
@@ -94,7 +94,7 @@ def latents(z: Tensor, y: Tensor, classes: tuple[str, ...]) -> "Figure":
         name = classes[label] if 0 <= label < len(classes) else "no label"
         look = {"color": style(i)["color"], "marker": style(i)["marker"]}
         plane.scatter(*points[y == label].T, s=9, lw=0, label=name if len(classes) <= MOST_NAMED else None, **look)
-    plane.set(xlabel="first principal axis of z", ylabel="second principal axis of z", title="z of test")
+    plane.set(xlabel="first principal axis of z", ylabel="second principal axis of z", title=f"z of {split}")
     if len(classes) <= MOST_NAMED:
         plane.legend(fontsize=6, markerscale=2, loc="center left", bbox_to_anchor=(1, 0.5))
     variance = values**2 / max(1, len(z) - 1)
@@ -131,7 +131,7 @@ def curves(history: list[dict], summary: dict) -> "Figure":
                 line.set_label(f"{line.get_label()}, below")
     nats.set(xlabel="epoch", ylabel="ELBO and bounds of I, nats", title="ELBO and bounds of I")
     probes = {f"probe/linear/{name}": summary.get(f"probe/linear/{name}") for name in ("test", "random_init", "pixels")}
-    _levels(accuracy, {name: value for name, value in probes.items() if value is not None})
+    _levels(accuracy, {name: value for name, value in probes.items() if isinstance(value, float)})
     accuracy.set(xlabel="epoch", ylabel="accuracy", title="Probes")
     for axis in (nats, accuracy):
         if axis.has_data():

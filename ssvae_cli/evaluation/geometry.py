@@ -8,6 +8,7 @@ from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.evaluation.rows import evenly_spaced
 from ssvae_cli.tracking.missing import Missing
 
+KEYS = tuple(f"geometry/{name}/test" for name in ("alignment", "uniformity", "rank", "noise"))
 MOST = 4096  # embeddings that are compared with each other
 
 

@@ -9,6 +9,8 @@ from ssvae_cli.errors import require_above, require_at_least
 from ssvae_cli.evaluation.reading import CHUNK, Reading
 from ssvae_cli.tracking.missing import Missing
 
+KEYS = ("probe/knn/test", "probe/knn_z/test")
+
 
 @dataclass(frozen=True, kw_only=True)
 class KNN:

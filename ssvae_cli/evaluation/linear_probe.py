@@ -19,6 +19,7 @@ EXACT = 4_000_000  # numbers in the features up to which float64 is used, as it 
 CURVATURE = 0.1  # of the cross-entropy, about p (1 - p); affects the speed and not the result
 HISTORY = 20  # of L-BFGS
 MOST_NAMED = 5  # classes in a line of the log
+KEYS = ("probe/linear/test", *(f"probe/linear{of}" for of in ("_z/test", "_z/random_init", "/random_init", "/pixels")))
 LARGEST_RAW = 8192  # numbers in one x up to which x itself is a baseline
 Labelled = tuple[Tensor, Tensor]  # features [N, F] and labels [N]; rows labelled below 0 are left out
 

@@ -1,5 +1,7 @@
 """The energy prior: P(z, z') = Q(z) Q(z') f(z, z') / Z, with one normaliser for all pairs."""
 
+import math
+
 import torch
 
 from ssvae_cli.critics import Critic
@@ -21,6 +23,11 @@ class Energy(ScorePrior):
     def log_ratio(self, scores):
         """log f - log Z of each pair, [B]."""
         return scores.positives - scores.log_partition_all()
+
+    def pair_scores(self, latents, sources):
+        """log f - log Z of each pair, [B], the one Z over all combinations of the sources."""
+        table = self.critic(*sources)
+        return self.critic.paired(*latents) - (table.flatten().logsumexp(0) - math.log(table.numel()))
 
     def samplers(self, latents):
         """Pairs of Q(z) Q(z'), resampled with probability proportional to f."""

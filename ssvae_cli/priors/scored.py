@@ -28,6 +28,13 @@ class Views(Protocol):
     own: Tensor  # [B], the row of each anchor's own source
 
 
+class Marginals(NamedTuple):
+    """Samples of Q(z) and Q(z'), among which the anchors have no place."""
+
+    sources: tuple[Tensor, ...]
+    own: Tensor
+
+
 class HeldOut(NamedTuple):
     """The terms of the ELBO on held-out latents, by the latent that is the anchor."""
 
@@ -109,6 +116,12 @@ class ScorePrior(Prior):
     def log_ratio(self, scores: Scores) -> Tensor:
         """log P(z, z') / (Q(z) Q(z')) = log f - log Z(z) of each pair, [B]; its mean is the ELBO (Eq. 30)."""
         return scores.positives - scores.log_partition(positive=False)
+
+    def pair_scores(self, latents: tuple[Tensor, ...], sources: tuple[Tensor, ...]) -> Tensor:
+        """log P(z, z') / (Q(z) Q(z')) of each pair, [B]; sources: samples of Q(z) and of Q(z'), [n, D] each. The mean
+        over the directions. Of `mi`, whose P is Q, the critic's estimate."""
+        unused = torch.zeros(len(latents[0]), dtype=torch.long, device=latents[0].device)
+        return self.read(latents, Marginals(sources, unused)).log_ratio.mean(0)
 
     def score_table(self, latents):
         return self.critic(*latents[:2])

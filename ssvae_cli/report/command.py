@@ -21,6 +21,7 @@ from ssvae_cli.report.runs import Run, find_runs
 from ssvae_cli.report.settings import Section, newest_of_each_seed, sections_of
 from ssvae_cli.report.tables import HIGHEST, LOWEST, Table, main_table, prior_table
 from ssvae_cli.report.terminal import show_report
+from ssvae_cli.tracking.missing import UNREAD
 from ssvae_cli.tracking.names import is_own
 
 log = logging.getLogger(__name__)
@@ -99,8 +100,9 @@ def columns(asked: list[str] | None, runs: list[Run]) -> list[str]:
 
 
 def is_known(metric: str, runs: list[Run]) -> bool:
-    """Whether some run has a metric, or lacks it for a reason."""
-    return any(run.number(metric) is not None or metric in run.reasons for run in runs)
+    """Whether some run has read a metric, with a number or a reason why there is none."""
+    reason = lambda run: run.reasons.get(metric, UNREAD.reason)
+    return any(run.number(metric) is not None or reason(run) != UNREAD.reason for run in runs)
 
 
 def drawn(asked: list[str] | None, runs: list[Run]) -> list[str]:

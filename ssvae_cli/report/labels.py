@@ -5,7 +5,16 @@ from collections.abc import Callable
 from ssvae_cli.report.runs import Run
 
 # Keys in which the runs of one setting may differ: the seed, and what changes no number.
-IGNORED = ("seed", "resume", "sweep.resume", "sweep.metric", "trust", "trainer.device", "dataset.download")
+IGNORED = (
+    "seed",
+    "resume",
+    "sweep.resume",
+    "sweep.metric",
+    "sweep.dry_run",
+    "trust",
+    "trainer.device",
+    "dataset.download",
+)
 MOST_ADDED = 3  # keys that are added where the given ones leave two settings alike
 
 

@@ -1,5 +1,6 @@
 """The runs below some folders: finished ones with their numbers, the others with the reason."""
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -42,19 +43,30 @@ class Run:
 
 def find_runs(folders: list[Path]) -> tuple[list[Run], list[Unfinished]]:
     """The runs at or below some folders, each once. Raises UserError for a folder without any, or none finished."""
-    finished: dict[Path, Run] = {}
-    others: dict[Path, Unfinished] = {}
+    finished, others = [], []
     for folder in folders:
-        require(folder.is_dir(), f"runs={folder}: no such folder; give the folder of a run or of a sweep")
-        runs = {path.resolve(): read(path, failure) for path, failure in started(folder)}
-        runs |= {run.folder.resolve(): run for run in not_begun(folder)}
-        finished |= {path: run for path, run in runs.items() if isinstance(run, Run)}
-        others |= {path: run for path, run in runs.items() if isinstance(run, Unfinished)}
+        runs = runs_below(folder)
         require(bool(runs), f"runs={folder}: no finished run of ssvae train below it")
+        finished += [run for run in runs if isinstance(run, Run)]
+        others += [run for run in runs if isinstance(run, Unfinished)]
+    finished, others = once(finished), once(others)
     given = ", ".join(map(str, folders))
-    why = "; ".join(f"{run.folder}: {run.reason}" for run in list(others.values())[:1])
+    why = "; ".join(f"{run.folder}: {run.reason}" for run in others[:1])
     require(bool(finished), f"runs={given}: no finished run of ssvae train below it; {len(others)} others, as {why}")
-    return list(finished.values()), list(others.values())
+    return finished, others
+
+
+def runs_below(folder: Path) -> list[Run | Unfinished]:
+    """The runs at or below a folder, whatever became of them. Raises UserError where there is no such folder."""
+    require(folder.is_dir(), f"runs={folder}: no such folder; give the folder of a run or of a sweep")
+    runs = {path.resolve(): read(path, failure) for path, failure in started(folder)}
+    runs |= {run.folder.resolve(): run for run in not_begun(folder)}
+    return list(runs.values())
+
+
+def once(runs: list) -> list:
+    """Each folder's run once, though folders may lie in one another."""
+    return list({run.folder.resolve(): run for run in runs}.values())
 
 
 def started(root: Path) -> Iterator[tuple[Path, str | None]]:
@@ -64,7 +76,8 @@ def started(root: Path) -> Iterator[tuple[Path, str | None]]:
     for name, folders, files in os.walk(root):
         folder = Path(name)
         if FAILED in files and is_of_train(folder / ".hydra" / "hydra.yaml"):
-            failures[folder] = (folder / FAILED).read_text(errors="replace").strip()
+            with contextlib.suppress(FileNotFoundError):  # the job has ended meanwhile
+                failures[folder] = (folder / FAILED).read_text(errors="replace").strip()
         elif "metrics.jsonl" in files:
             failures[folder] = None
         if JOBS in folders and is_of_train(folder / SWEEP):

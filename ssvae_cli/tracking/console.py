@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from ssvae_cli.distributed.launch import is_worker
 from ssvae_cli.tracking import tables
-from ssvae_cli.tracking.missing import Missing
+from ssvae_cli.tracking.missing import UNREAD, Missing
 from ssvae_cli.tracking.names import unit
 
 log = logging.getLogger(__name__)
@@ -152,8 +152,9 @@ class Stages(Bar):
 
 
 def closing_table(values: dict) -> None:
-    """The summary's numbers as a table on standard output, a dash for those that are missing."""
+    """The summary's numbers as a table on standard output, a dash for those that are missing; those that were
+    not read are left out."""
     if _silent.get():
         return
-    shown = {k: v for k, v in values.items() if "/" in k and isinstance(v, (int, float, Missing))}
+    shown = {k: v for k, v in values.items() if "/" in k and isinstance(v, (int, float, Missing)) and v != UNREAD}
     tables.show(("", "value", "unit"), [(k, tables.number(v), unit(k)) for k, v in shown.items()], text=("unit",))

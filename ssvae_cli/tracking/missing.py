@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 DASH = "–"
+MOST_NAMED = 8  # numbers in a line of the log
 REASONS = "reasons.json"  # in the folder of summary.json: why a number of it is null, by its name
 
 
@@ -13,6 +14,9 @@ class Missing:
     """Takes the place of a number that cannot be estimated. None, in contrast, is a number that does not apply."""
 
     reason: str
+
+
+UNREAD = Missing("not read; ssvae eval RUN evaluation=full reads it")  # by the run's evaluation
 
 
 def explained(values: Mapping[str, object], source: str) -> dict:
@@ -39,4 +43,10 @@ def lines(reasons: Mapping[str, str]) -> list[str]:
     names: dict[str, list[str]] = {}
     for name, reason in reasons.items():
         names.setdefault(reason, []).append(name)
-    return [f"{DASH} {', '.join(of_reason)}: {reason}" for reason, of_reason in names.items()]
+    return [f"{DASH} {listed(of_reason)}: {reason}" for reason, of_reason in names.items()]
+
+
+def listed(names: list[str]) -> str:
+    """The names, of many the first alone."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{', '.join(names[:MOST_NAMED])}{more}"

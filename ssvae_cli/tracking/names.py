@@ -7,6 +7,8 @@ UNITS = {
     "kl": "nats",
     "eq23": "",
     "probe": "",
+    "retrieval": "",
+    "finetune": "",
     "geometry": "",
     "factors": "",
     "data": "nats",

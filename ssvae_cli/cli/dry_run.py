@@ -1,0 +1,57 @@
+"""`sweep.dry_run=true`: the jobs of a sweep, their folders and what is done, before anything starts."""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from ssvae_cli.cli.overrides import override_name
+from ssvae_cli.cli.sweep_plan import job_folders
+from ssvae_cli.errors import require
+from ssvae_cli.report.unfinished import unfinished
+from ssvae_cli.run_folder import begun_jobs, is_finished
+from ssvae_cli.tracking import tables
+
+KEY = "sweep.dry_run"
+TEXT = ("what varies", "folder", "state")
+
+
+class Listed(BaseException):
+    """The jobs were listed, and none is to start; Hydra turns every Exception of a callback into a warning."""
+
+
+def is_asked(config: DictConfig) -> bool:
+    """Whether the jobs are to be listed alone. Raises UserError for a value that is neither true nor false."""
+    asked = config.sweep.dry_run if "sweep" in config else False
+    require(isinstance(asked, bool), f"{KEY} must be true or false, got {asked}")
+    return asked
+
+
+def list_jobs(config: DictConfig, jobs: list[list[str]] | None) -> None:
+    """Print a line for each job, every one composed; raises Listed. jobs: the overrides of each; None for a search."""
+    require(jobs is not None, f"{KEY}=true: a search decides its jobs on the way; the jobs of a plain sweep are listed")
+    jobs = [[line for line in job if override_name(line) != KEY] for job in jobs]
+    states = state_of_jobs(Path(config.hydra.sweep.dir))
+    rows = []
+    for number, (job, folder) in enumerate(zip(jobs, job_folders(config, jobs))):
+        varying = [line for line in job if any(line not in other for other in jobs)]
+        rows.append((str(number), " ".join(varying), str(folder), states.get(number, "not begun")))
+    tables.show(("job", *TEXT), rows, text=TEXT)
+    counts = Counter(state.partition(":")[0] for *_, state in rows)
+    numbers = ", ".join(f"{count} {state}" for state, count in counts.items())
+    print(f"ssvae: {len(rows)} jobs ({numbers}); none was started", file=sys.stderr)
+    raise Listed
+
+
+def state_of_jobs(sweep: Path) -> dict[int, str]:
+    """What became of the jobs of a sweep that have begun, by their numbers."""
+    states = {}
+    for job in begun_jobs(sweep):
+        folder = sweep / job.folder
+        if is_finished(folder):
+            states[job.number] = "finished"
+        else:
+            found = unfinished(folder, job.failed)
+            states[job.number] = f"{found.state}: {found.reason}"
+    return states

@@ -1,0 +1,70 @@
+"""Weights that an encoder begins with: from a file, from a library, from another run. A resumed run has its own."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ssvae_cli.errors import UserError, require
+from ssvae_cli.paths import expanded
+
+
+class Pretrained(ABC):
+    """A backbone that may begin with weights from elsewhere: a new run asks for them, and a stored run has its own."""
+
+    @abstractmethod
+    def load_pretrained(self) -> None:
+        """Take the weights, if the configuration names some. Raises UserError where they cannot be had, or do not
+        fit."""
+
+
+def load_pretrained(objective: nn.Module) -> None:
+    """Let every backbone that is Pretrained take its weights."""
+    for module in objective.modules():
+        if isinstance(module, Pretrained):
+            module.load_pretrained()
+
+
+def is_file(weights: str) -> bool:
+    """Whether weights are named by a file, and not by a library's name for them."""
+    return "/" in weights or "." in weights
+
+
+def read_weights(file: str) -> dict[str, Tensor]:
+    """The tensors of a file by their names, on the CPU: .safetensors, or a state dict that torch.save wrote, perhaps as
+    `state_dict` or `model` of a dict. Loads without running code. Raises UserError for any other file."""
+    path = Path(expanded(file, "weights"))
+    require(path.is_file(), f"weights={file}: no such file")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises nearly anything on a bad file
+        raise UserError(f"weights={file} holds no weights that load without running code") from error
+    for name in ("state_dict", "model"):
+        found = found[name] if isinstance(found, dict) and isinstance(found.get(name), dict) else found
+    tensors = isinstance(found, dict) and found and all(isinstance(value, Tensor) for value in found.values())
+    require(tensors, f"weights={file} holds no tensors by their names")
+    return found
+
+
+def load_fitting(module: nn.Module, weights: dict[str, Tensor], asked: str, remedy: str, name: str = "") -> None:
+    """Load all weights of a module. name: what stands before those of a part.
+
+    Raises UserError naming the first that is missing, is too much or has another shape, before any is loaded."""
+    own = module.state_dict()
+    for key in [*own, *weights]:
+        there, here = (list(of[key].shape) if key in of else None for of in (weights, own))
+        if there is None:
+            raise UserError(f"{asked} has no {name}{key}; {remedy}")
+        require(here is not None, f"{asked} has {name}{key}, which the encoder has not; {remedy}")
+        require(there == here, f"{asked}: {name}{key} is {there} there and {here} here; {remedy}")
+    module.load_state_dict(weights)
+
+
+def load_backbone(model: nn.Module, weights: dict[str, Tensor], asked: str, classifier: str, remedy: str) -> None:
+    """As `load_fitting`, of all but the classifier, by the name of that layer."""
+    kept = {key: value for key, value in weights.items() if not key.startswith(f"{classifier}.")}
+    load_fitting(model, kept, asked, remedy)

@@ -1,0 +1,73 @@
+"""Pictures of single samples, for `ssvae eval`: nearest neighbours of test images, recovered against true factors."""
+
+from collections.abc import Iterator
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.nn import functional as F
+
+from ssvae_cli.evaluation.factors import ALPHAS, fault_of, is_of, ridge
+from ssvae_cli.evaluation.figures import side_by_side
+from ssvae_cli.evaluation.reading import SPLITS, Reading
+from ssvae_cli.evaluation.rows import evenly_spaced
+
+QUERIES, NEIGHBOURS = 8, 8
+MOST_FACTORS, MOST_POINTS = 9, 1000
+
+
+@torch.no_grad()
+def examples(reading: Reading) -> Iterator[tuple[str, Figure]]:
+    """Of images, some of test with the training images nearest to them; of data with known numbers, those numbers
+    against what z predicts."""
+    if len(reading.shape) == 3:
+        yield "neighbours", neighbours(reading)
+    columns = reading.data.factors
+    known = {part: reading.factors(part) for part in SPLITS} if columns else {}
+    numbers = [i for i, factor in enumerate(columns) if is_of("r2", factor) and not fault_of(known, i, factor)]
+    if numbers:
+        yield "factors", recovered(reading, known, numbers[:MOST_FACTORS])
+
+
+def neighbours(reading: Reading) -> Figure:
+    """A row for each of some test images: the image, then the training images nearest by cosine of features."""
+    features = {part: F.normalize(reading.features(part)) for part in ("train", "test")}
+    queries = evenly_spaced(len(features["test"]), QUERIES, features["test"].device)
+    similarity = features["test"][queries] @ features["train"].T
+    nearest = similarity.topk(min(NEIGHBOURS, similarity.shape[1]), dim=1).indices
+    images = torch.cat([_images(reading, "test", queries)[:, None], _images(reading, "train", nearest)], 1)
+    height, width = images.shape[-2:]
+    figure = Figure(figsize=(0.6 * images.shape[1], 0.6 * len(images) * height / width + 0.4), layout="constrained")
+    grid = figure.add_gridspec(len(images), 1)
+    for row, shown in enumerate(images):
+        axis = figure.add_subplot(grid[row, 0])
+        axis.imshow(side_by_side(shown), cmap="gray", vmin=0, vmax=1)
+        axis.axvline(width + max(1, width // 12) / 2 - 0.5, color="tab:orange", lw=2)
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    figure.suptitle("an image of test | the nearest of train, by cosine of features", fontsize=9)
+    return figure
+
+
+def _images(reading: Reading, split: str, rows: Tensor) -> Tensor:
+    """Those images in [0, 1], [*rows.shape, C, H, W], on the CPU."""
+    of_rows = reading.data.splits[split].rows(rows.flatten().cpu())
+    clean = torch.cat([reading.pairs.clean(batch) for batch in of_rows.batches(len(rows.flatten()))])
+    return reading.pairs.to_unit(clean).cpu().unflatten(0, rows.shape)
+
+
+def recovered(reading: Reading, known: dict[str, Tensor], numbers: list[int]) -> Figure:
+    """For each factor, what ridge regression from z predicts on test, against its true value."""
+    train, test = (known[part][:, numbers].double().cpu().numpy() for part in ("train", "test"))
+    z, z_test = (reading.codes(part).double().cpu().numpy() for part in ("train", "test"))
+    predicted = ridge(ALPHAS).fit(z, train).predict(z_test).reshape(test.shape)
+    side = min(3, len(numbers))
+    figure = Figure(figsize=(3 * side, 2.8 * -(-len(numbers) // side)), layout="constrained")
+    shown = evenly_spaced(len(test), MOST_POINTS).numpy()
+    for place, column in enumerate(numbers):
+        axis = figure.add_subplot(-(-len(numbers) // side), side, place + 1)
+        axis.scatter(test[shown, place], predicted[shown, place], s=6, lw=0, alpha=0.6)
+        ends = test[:, place].min(), test[:, place].max()
+        axis.plot(ends, ends, color="0.3", lw=1, ls="--")
+        axis.set(title=reading.data.factors[column].name, xlabel="true value", ylabel="predicted from z")
+    return figure

@@ -1,0 +1,40 @@
+"""The score of a pair, log P(z, z') / (Q(z) Q(z')): what Eq. 19 says of log P(x, x') / (P_true(x) P_true(x'))."""
+
+import torch
+from torch import Tensor
+
+from ssvae_cli.evaluation.reading import Reading
+from ssvae_cli.tracking.missing import Missing
+
+MARGINALS = 4096  # views of train, at most, that stand for Q(z) and Q(z')
+
+
+@torch.no_grad()
+def pair_scores(reading: Reading, split: str) -> Tensor | Missing:
+    """The score of a pair of views of each x of a split, [N], nats; of an unstructured prior log P(z) / Q(z).
+
+    Under a prior of scores it is log f less its log partition over latents of train; under an explicit one log Q is
+    that of densities fitted to train. Missing where these cannot be had. A deterministic encoder's is exact (Eq. 19).
+    """
+    prior, scores = reading.objective.prior, []
+    explicit = reading.explicit() if prior.needs_densities else None
+    if isinstance(explicit, Missing):
+        return explicit
+    views = [] if explicit else reading.latents("train", 1, MARGINALS)
+    for encoded, _ in reading.encoded(reading.data.splits[split], reading.generator()):
+        of_pairs = explicit.log_ratio_to_marginals if explicit else lambda latents: prior.pair_scores(latents, views)
+        scores.append(of_pairs(encoded.latents))
+    return torch.cat(scores)
+
+
+@torch.no_grad()
+def table(reading: Reading, split: str, at_most: int) -> Tensor | Missing | None:
+    """The scores of all combinations of z and z' of at most so many x of a split, [n, n], up to a constant for each
+    row; None where there is no z'."""
+    prior, latents = reading.objective.prior, reading.latents(split, 1, at_most)
+    if len(latents) != 2:
+        return None
+    if (scores := prior.score_table(latents)) is not None:
+        return scores
+    explicit = reading.explicit()
+    return explicit if isinstance(explicit, Missing) else explicit.table(latents)

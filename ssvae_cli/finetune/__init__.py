@@ -1,0 +1,1 @@
+"""`ssvae finetune`: a classifier from the encoder of a run."""

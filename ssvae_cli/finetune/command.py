@@ -1,0 +1,103 @@
+"""`ssvae finetune`: a classifier from a trained encoder: a linear head, and the whole network trained."""
+
+import json
+import logging
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from safetensors.torch import save as to_safetensors
+from torch import nn
+from torch.nn import functional as F
+
+from ssvae_cli.errors import require, require_at_least
+from ssvae_cli.evaluation.estimate import too_few_classes
+from ssvae_cli.evaluation.rows import labelled_share
+from ssvae_cli.files import atomic_write
+from ssvae_cli.finetune.classifier import Classifier, accuracy
+from ssvae_cli.instantiate.build import build
+from ssvae_cli.load_run import load_run
+from ssvae_cli.optimizers import Optimization
+from ssvae_cli.tracking.console import Stages, closing_table
+from ssvae_cli.tracking.record import write_summary
+
+log = logging.getLogger(__name__)
+CURVE = "finetune.jsonl"  # not metrics.jsonl, which marks a run of ssvae train
+
+
+def finetune(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> dict:
+    """Train the classifier, choose its epoch on validation, read test once; returns what summary.json holds.
+
+    finetune.jsonl has a line an epoch; classifier.safetensors holds the chosen weights, `backbone.*` and `head.*`.
+    """
+    check(cfg)
+    loaded = load_run(cfg.run, device=cfg.device, trust=cfg.trust, dataset=cfg.dataset, name=str(cfg.checkpoint))
+    data = loaded.data
+    fault = too_few_classes(data.train.y, data.validation.y, data.test.y, "test")
+    require(fault is None, f"finetune: {fault and fault.reason}")
+    has_backbone = isinstance(getattr(loaded.objective.encoder, "backbone", None), nn.Module)
+    require(has_backbone, f"run={cfg.run}: its encoder has no backbone to train")
+    torch.manual_seed(cfg.seed)
+    rows = labelled_share(data.train.y, cfg.labels, cfg.seed)
+    device = next(loaded.objective.parameters()).device
+    known = torch.cat([split.y for split in data.splits.values()])
+    with torch.no_grad():
+        features = loaded.objective.features(loaded.pairs.clean(next(data.train.batches(2))))
+    model = Classifier(loaded, features.shape[1], int(known.max()) + 1).to(device)
+    size = min(cfg.batch_size, len(rows))
+    steps = len(rows) // size
+
+    def attached(part: nn.Module, times: float) -> Optimization:
+        node = OmegaConf.merge(cfg.optimizer, {"lr": times * cfg.optimizer.lr})
+        return build(node, "optimizer").attach([part], cfg.epochs * steps)
+
+    optimizations = [attached(model.head, 1.0)]
+    optimizations += [attached(model.backbone, cfg.encoder_lr)] if cfg.encoder_lr else []
+    noise, order = torch.Generator(device).manual_seed(cfg.seed), torch.Generator().manual_seed(cfg.seed)
+
+    best, weights = {"epoch": 0, "validation": accuracy(model, loaded, data.validation)}, model.weights()
+    with open(folder / CURVE, "w") as lines, Stages("epoch", cfg.epochs) as stages:
+        for epoch in range(cfg.epochs):
+            model.train(cfg.encoder_lr > 0)
+            shuffled, total = rows[torch.randperm(len(rows), generator=order)], torch.zeros((), device=device)
+            for step, batch in enumerate(data.train.batches(size, shuffled[: steps * size])):
+                x = loaded.pairs(batch, noise)[0] if cfg.augment else loaded.pairs.clean(batch)
+                loss = F.cross_entropy(model(x), batch.y.to(device))
+                loss.backward()
+                for optimization in optimizations:
+                    optimization.step(epoch * steps + step)
+                total += loss.detach() / steps
+            read = accuracy(model, loaded, data.validation)
+            line = {"epoch": epoch + 1, "finetune/loss/train": total.item(), "finetune/accuracy/validation": read}
+            lines.write(json.dumps(line) + "\n")
+            lines.flush()
+            stages.begin(f"loss {total.item():.3f}, accuracy on validation {read:.4f}")
+            require(bool(total.isfinite()), "training diverged: the loss is not finite; lower optimizer.lr")
+            if read > best["validation"]:
+                best, weights = {"epoch": epoch + 1, "validation": read}, model.weights()
+    model.restore(weights)
+    summary = {
+        "finetune/accuracy/test": accuracy(model, loaded, data.test),
+        "finetune/accuracy/validation": best["validation"],
+        "finetune/epoch": best["epoch"],
+        "finetune/labels": len(rows),
+        "seed": cfg.seed,
+    }
+    plain = {name: tensor.cpu().contiguous() for name, tensor in weights.items()}
+    atomic_write(folder / "classifier.safetensors", lambda path: path.write_bytes(to_safetensors(plain)))
+    write_summary(folder, summary)
+    closing_table(summary)
+    log.info("finetuned %s into %s", cfg.run, folder)
+    return summary
+
+
+def check(cfg: DictConfig) -> None:
+    """Raise UserError for settings that no classifier can be trained with."""
+    for name, least in (("epochs", 1), ("batch_size", 2)):
+        whole = isinstance(cfg[name], int) and not isinstance(cfg[name], bool)
+        require(whole, f"{name} must be an integer, got {cfg[name]!r}")
+        require_at_least(least, **{name: cfg[name]})
+    number = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)
+    require(number(cfg.labels) and 0 < cfg.labels <= 1, f"labels must be a share in (0, 1], got {cfg.labels!r}")
+    require(number(cfg.encoder_lr) and cfg.encoder_lr >= 0, f"encoder_lr must be at least 0, got {cfg.encoder_lr!r}")
+    require(isinstance(cfg.augment, bool), f"augment must be true or false, got {cfg.augment!r}")

@@ -1,0 +1,120 @@
+"""`ssvae runs`: the runs below some folders with their settings, states and key figures."""
+
+import contextlib
+import json
+import sys
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+import yaml
+from omegaconf import DictConfig
+
+from ssvae_cli.errors import allowed, require
+from ssvae_cli.paths import expanded
+from ssvae_cli.report.command import listed
+from ssvae_cli.report.runs import Run, began, once, runs_below
+from ssvae_cli.report.unfinished import LOADER, Unfinished
+from ssvae_cli.run_folder import history
+from ssvae_cli.tracking import tables
+
+METRICS = ("elbo/test", "elbo/validation", "probe/linear/test", "probe/linear/validation")
+ORDERS = ("began", "folder", "setting", "state", "epoch")  # in ascending order; numbers in descending order
+FORMATS = ("table", "json")
+TEXT = ("setting", "state", "folder")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run in the list. began: in ISO format, None where that is unknown. reason: why it has not finished."""
+
+    folder: str
+    setting: str
+    state: str
+    began: str | None
+    epoch: int
+    reason: str
+    remedy: str
+    values: dict[str, object]
+
+    def number(self, metric: str) -> float | None:
+        value = self.values.get(metric)
+        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def list_runs(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> list[Entry]:
+    """Print the runs; returns them."""
+    check(cfg)
+    folders = [Path(expanded(name, "runs")) for name in listed(cfg.runs)]
+    entries = [entry(run) for run in once([run for folder in folders for run in runs_below(folder)])]
+    known = {name for each in entries for name in each.values if each.number(name) is not None}
+    metrics = listed(cfg.metrics)
+    for metric in metrics or ():
+        require(metric in known, f"metrics: no run has {metric}; {allowed(metric, known)}")
+    fits = cfg.sort in ORDERS or cfg.sort in known or not entries
+    require(fits, f"sort={cfg.sort}: no run has it; {allowed(cfg.sort, [*ORDERS, *known])}")
+    entries = ordered(entries, cfg.sort, reverse=cfg.reverse)
+    if cfg.format == "json":
+        print(json.dumps([asdict(each) for each in entries], indent=1))
+    elif entries:
+        show(entries, [metric for metric in METRICS if metric in known] if metrics is None else metrics)
+    else:
+        print(f"ssvae: no run of ssvae train below {', '.join(map(str, folders))}", file=sys.stderr)
+    return entries
+
+
+def check(cfg: DictConfig) -> None:
+    """Raise UserError for settings that no list can have."""
+    words = lambda names: bool(names) and all(isinstance(each, str) for each in names)
+    require(words(listed(cfg.runs)), f"runs must be a folder or a list of folders, got {cfg.runs}")
+    require(cfg.metrics is None or words(listed(cfg.metrics)), f"metrics must be a list of names, got {cfg.metrics}")
+    require(cfg.format in FORMATS, f"format={cfg.format}; {allowed(str(cfg.format), FORMATS)}")
+    require(isinstance(cfg.sort, str), f"sort must be a name, got {cfg.sort}")
+    require(isinstance(cfg.reverse, bool), f"reverse must be true or false, got {cfg.reverse}")
+
+
+def entry(run: Run | Unfinished) -> Entry:
+    """A run's line; of one that has not finished, as much as its files say."""
+    if isinstance(run, Run):
+        values, overrides, time = run.values, run.overrides, run.began
+        state, reason, remedy, lines = "finished", "", "", run.history
+    else:
+        lines = history(run.folder)
+        values, overrides, time = (lines or [{}])[-1], overrides_of(run.folder), began_or_none(run.folder)
+        state, reason, remedy = run.state, run.reason, run.remedy
+    setting = " ".join(word for word in overrides if not word.startswith("hydra."))
+    epoch = lines[-1].get("epoch", 0) if lines else 0
+    when = time.isoformat() if time else None
+    return Entry(str(run.folder), setting, state, when, epoch, reason, remedy, values)
+
+
+def overrides_of(folder: Path) -> list[str]:
+    """What a run was started with, as far as that can be read."""
+    with contextlib.suppress(OSError, ValueError, yaml.YAMLError):
+        found = yaml.load((folder / ".hydra" / "overrides.yaml").read_text(), LOADER)
+        return [str(word) for word in found] if isinstance(found, list) else []
+    return []
+
+
+def began_or_none(folder: Path) -> datetime | None:
+    with contextlib.suppress(OSError, ValueError):
+        return began(folder)
+    return None
+
+
+def ordered(entries: list[Entry], by: str, *, reverse: bool) -> list[Entry]:
+    """Sorted; entries that lack what they are sorted by are last."""
+    value = (lambda each: getattr(each, by)) if by in ORDERS else (lambda each: each.number(by))
+    have = sorted((each for each in entries if value(each) is not None), key=value, reverse=reverse == (by in ORDERS))
+    return have + [each for each in entries if value(each) is None]
+
+
+def show(entries: list[Entry], metrics: list[str]) -> None:
+    """The table."""
+    rows = []
+    for each in entries:
+        state = f"{each.state}: {each.reason}" if each.reason else each.state
+        when = each.began[:16].replace("T", " ") if each.began else tables.DASH
+        numbers = [tables.number(each.number(metric)) for metric in metrics]
+        rows.append((when, str(each.epoch), *numbers, state, each.setting or "defaults", each.folder))
+    tables.show(("began", "epoch", *metrics, "state", "setting", "folder"), rows, text=TEXT)

@@ -1,0 +1,102 @@
+"""A run's own files, metrics.jsonl, figures/ and summary.json, and the trackers that get the same."""
+
+import io
+import json
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ssvae_cli.errors import require
+from ssvae_cli.files import atomic_write, write_json
+from ssvae_cli.tracking.missing import REASONS, Missing, lines, plain, reasons
+from ssvae_cli.tracking.tracker import Tracker
+
+log = logging.getLogger(__name__)
+DPI = 150  # of pictures
+
+
+class Record:
+    """One run's logs. metrics.jsonl has a line an epoch and no clock times, so runs compare byte by byte."""
+
+    def __init__(
+        self,
+        run: Path,
+        *,
+        kept_bytes: int,
+        trackers: Sequence[Tracker] = (),
+        settings: dict | None = None,
+        meanings: dict[str, str] | None = None,
+    ):
+        """kept_bytes: how much of metrics.jsonl a resumed run continues from; 0 for a new one. settings, meanings: for
+        the trackers.
+
+        The summary of a run that is continued is removed: it would pass for that of the longer run."""
+        self.run, self._trackers, self._told = run, trackers, set()
+        self._metrics = open(run / "metrics.jsonl", "ab")
+        there = self.bytes_written
+        require(there >= kept_bytes, f"{run}/metrics.jsonl has lost lines: {there} bytes of the {kept_bytes} saved")
+        self._metrics.truncate(kept_bytes)
+        for old in (run / "summary.json", run / REASONS):
+            old.unlink(missing_ok=True)
+        for tracker in trackers:
+            tracker.begin(run, settings or {}, meanings or {}, self.history())
+
+    @property
+    def bytes_written(self) -> int:
+        """The size of metrics.jsonl, once it is on the disk, for the checkpoint."""
+        self._metrics.flush()
+        os.fsync(self._metrics.fileno())
+        return os.fstat(self._metrics.fileno()).st_size
+
+    def scalars(self, step: int, epoch: int, values: dict[str, float | Missing | None]) -> None:
+        """One line of metrics.jsonl; why a number is missing goes to the log, once."""
+        numbers = {k: plain(v) for k, v in sorted(values.items())}
+        self._metrics.write(json.dumps({"epoch": epoch, "step": step} | numbers).encode() + b"\n")
+        self._metrics.flush()
+        for tracker in self._trackers:
+            tracker.scalars(step, numbers)
+        new = {k: reason for k, reason in reasons(values).items() if (k, reason) not in self._told}
+        self._told |= set(new.items())
+        for line in lines(new):
+            log.info("%s", line)
+
+    def history(self) -> list[dict]:
+        """The lines of metrics.jsonl so far."""
+        return [json.loads(line) for line in (self.run / "metrics.jsonl").read_text().splitlines()]
+
+    def last_validation(self) -> dict[str, float | None]:
+        """The numbers on validation after the last epoch."""
+        last = (self.history() or [{}])[-1]
+        return {name: value for name, value in last.items() if name.endswith("/validation")}
+
+    def figure(self, name: str, figure, step: int) -> None:
+        """A matplotlib figure to figures/<name>.png; drawn once, as drawing is what takes time."""
+        drawn = io.BytesIO()
+        figure.savefig(drawn, dpi=DPI, format="png")
+        png = drawn.getvalue()
+        atomic_write(self.run / "figures" / f"{name}.png", lambda path: path.write_bytes(png))
+        width, height = (round(DPI * inches) for inches in figure.get_size_inches())
+        for tracker in self._trackers:
+            tracker.figure(name, png, (width, height), step)
+
+    def summary(self, values: dict, step: int) -> None:
+        """What the run ends with; at the very end summary.json, by which it has ended."""
+        numbers = {k: float(v) for k, v in values.items() if isinstance(v, (int, float)) and "/" in k}
+        for tracker in self._trackers:
+            tracker.summary(numbers, step)
+        write_summary(self.run, values)
+
+    def close(self) -> None:
+        for tracker in self._trackers:
+            tracker.close()
+        self._metrics.close()
+
+
+def write_summary(folder: Path, values: dict) -> None:
+    """summary.json, and before it reasons.json and a line of the log for each reason of a number that is missing."""
+    unknown = reasons(values)
+    for line in lines(unknown):
+        log.info("%s", line)
+    write_json(folder / REASONS, unknown)
+    write_json(folder / "summary.json", {k: plain(v) for k, v in values.items()})

@@ -1,0 +1,55 @@
+"""A run's model without its optimizer, as config.json and model.safetensors, read wherever a run's folder is."""
+
+import json
+from pathlib import Path
+
+from omegaconf import OmegaConf
+from safetensors.torch import load as from_safetensors
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+from ssvae_cli.errors import UserError
+from ssvae_cli.files import atomic_write, write_json
+
+CONFIG, MODEL = "config.json", "model.safetensors"
+KEPT = ("sample", "shapes", "data", "fitted", "epoch")  # of a checkpoint, besides configuration and weights
+
+
+def holds_model(folder: Path) -> bool:
+    """Whether a folder is one of these."""
+    return (folder / CONFIG).is_file() and (folder / MODEL).is_file()
+
+
+def save(folder: Path, state: dict, about: dict[str, object]) -> None:
+    """Write a checkpoint's configuration and weights. about: what else config.json is to say."""
+    weights = state["objective"]
+    shared = {name: tensor for name, tensor in weights.items() if not is_repeated(name, weights)}
+    plain = {name: tensor.cpu().contiguous().clone() for name, tensor in shared.items()}
+    atomic_write(folder / MODEL, lambda path: path.write_bytes(to_safetensors(plain, {"format": "pt"})))
+    config = OmegaConf.to_container(OmegaConf.create(state["config"]), resolve=False)
+    write_json(
+        folder / CONFIG,
+        {"model_type": "ssvae", **about, "ssvae": {key: state[key] for key in KEPT}} | {"config": config},
+    )
+
+
+def load(folder: Path) -> dict:
+    """The same as a checkpoint, without what a resumed run needs. Raises UserError for files that are damaged."""
+    try:
+        stored = json.loads((folder / CONFIG).read_text())
+        weights = from_safetensors((folder / MODEL).read_bytes())
+        state = {key: stored["ssvae"][key] for key in KEPT}
+        config = OmegaConf.to_yaml(OmegaConf.create(stored["config"]))
+    except Exception as error:  # safetensors and OmegaConf raise their own
+        raise UserError(f"{folder}: {CONFIG} and {MODEL} hold no model of ssvae, or are cut short") from error
+    prime = "encoder_prime."
+    if not any(name.startswith(prime) for name in weights):  # g' is g
+        own = {name: tensor for name, tensor in weights.items() if name.startswith("encoder.")}
+        weights |= {name.replace("encoder.", prime, 1): tensor for name, tensor in own.items()}
+    return {**state, "config": config, "objective": weights}
+
+
+def is_repeated(name: str, weights: dict[str, Tensor]) -> bool:
+    """Whether a weight is that of g under the name of g', which is g."""
+    of_g = name.replace("encoder_prime.", "encoder.", 1)
+    return name != of_g and of_g in weights and weights[of_g].data_ptr() == weights[name].data_ptr()
