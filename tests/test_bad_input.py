@@ -121,7 +121,10 @@ CASES = {
         "unknown key encoder_prime.latent_dim: z' has the dimension of z; allowed: encoder.latent_dim",
     ),
     "latents of another length": ("train prior=gaussian prior.latent_dim=7", "prior.latent_dim; allowed: prior.corr"),
-    "the same on the sphere": ("train prior=vmf prior.latent_dim=7", "prior.latent_dim; allowed: prior.concentration"),
+    "the same on the sphere": (
+        "train prior=vmf prior.latent_dim=7",
+        "prior.latent_dim; allowed: prior.centre",
+    ),
     "a setting of the pairs that follow": (
         "train pairs=halves pairs@pairs.then=noise pairs.then.std=-1",
         "pairs.then.std must be above 0, got -1",

@@ -129,7 +129,7 @@ def test_the_queue_scores_against_past_latents_first_in_first_out():
     for step in range(4):
         past = estimator.past()
         sizes.append(len(past[0]))
-        estimator.remember(Encoded(z(step), z(-step), None, None))
+        estimator.remember(Encoded((z(step), z(-step)), (None, None)))
     assert sizes == [0, 2, 4, 5]
     assert sorted(past[0][:, 0].tolist()) == [0, 1, 1, 2, 2], "the oldest goes first"
     assert torch.equal(past[1], -past[0])
@@ -138,7 +138,7 @@ def test_the_queue_scores_against_past_latents_first_in_first_out():
 
 
 def test_evaluation_neither_reads_nor_moves_the_queues_bank():
-    estimator, encoded = Queue(size=5, latent_dim=2), Encoded(torch.ones(2, 2), torch.ones(2, 2), None, None)
+    estimator, encoded = Queue(size=5, latent_dim=2), Encoded((torch.ones(2, 2), torch.ones(2, 2)), (None, None))
     estimator.remember(encoded)
     estimator.eval().remember(encoded)
     assert estimator.past() is None and len(estimator.train().past()[0]) == 2

@@ -189,7 +189,7 @@ def test_the_encoder_sees_the_classifier_frozen_and_the_classifier_the_latents_f
     estimator, prior = Classifier(dims=[3, 3], hidden=[8], lr=0.1, steps=2, replay=1), UnstructuredNormal()
     z = torch.randn(16, 3, requires_grad=True)
     before = [p.clone() for p in estimator.networks[0].parameters()]
-    prior.elbo(estimator, Encoded(z, None, None, None)).backward()
+    prior.elbo(estimator, Encoded((z,), (None,))).backward()
     network = estimator.networks[0]
     assert all(not torch.equal(p, old) and not p.requires_grad for p, old in zip(network.parameters(), before))
     white, log_jacobian = prior.space.standardiser(z)(z)

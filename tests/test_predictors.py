@@ -17,8 +17,8 @@ from ssvae_cli.estimators.entropies import Conditionals
 from ssvae_cli.priors import Encoded, LinearDynamics, Predictor, SwitchingDynamics
 from ssvae_cli.priors.means import GRU, MLP, Linear
 from test_priors import moved, proposal
+from test_views import COUNT, require_samples
 
-COUNT = 50_000
 MEANS = {
     "linear": lambda **sizes: Linear(persistence=0.5, **sizes),
     "mlp": lambda **sizes: MLP(hidden=[8], **sizes),
@@ -47,15 +47,8 @@ def test_three_latents_have_the_density_of_their_samples(name):
     weights = (prior.log_prob(*points) - sum(log_r)).exp().detach()
     assert abs(weights.mean().item() - 1) < 4 * weights.std().item() / math.sqrt(COUNT) < 0.2
     first = prior.sample(COUNT, 1, g)[0].double()
-    ancestral = [first, *prior.sample_conditional(first, g).chunk(2, 1)]
-    for drawn in ([z.double() for z in prior.sample(COUNT, 1, g)], ancestral):
-        for h in (
-            lambda a, b, c: torch.tanh(a[:, 0]) * torch.tanh(b[:, 0]),
-            lambda a, b, c: torch.exp(-((a + b - 2 * c) ** 2).sum(1)),
-        ):
-            of_samples, of_weights = h(*drawn), weights / weights.mean() * (h(*points) - h(*drawn).mean())
-            error = math.hypot(of_samples.std().item(), of_weights.std().item()) / math.sqrt(COUNT)
-            assert abs(of_weights.mean().item()) < 4.5 * error
+    require_samples(prior.sample(COUNT, 1, g), points, weights)
+    require_samples([first, *prior.sample_conditional(first, g).chunk(2, 1)], points, weights)
 
 
 @pytest.mark.parametrize("name", PRIORS)

@@ -27,7 +27,7 @@ from ssvae_cli.training.signals import Stopped
 SMALL = ["trainer.epochs=3", "trainer.eval_every=3"]  # of 3 steps each
 STATEFUL = {
     "generators": ["posterior=gaussian", "estimator=leave_one_out"],
-    "bank and target": ["experiment=methods/moco", "estimator.size=500"],
+    "bank and target": ["experiment=methods/moco", "estimator.size=500", "pairs.views=3"],
     "moving average": ["prior=mi", "estimator=mine"],
     "classifier": ["prior=unstructured_normal", "estimator=classifier"],
     "momentum": ["optimizer=sgd", "encoder_prime=separate"],

@@ -100,7 +100,7 @@ def test_the_picture_has_a_readable_label_and_a_dot_in_sight_for_every_check():
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_wrong_class_is_seen(name, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(sweep, "NEGATIVES", (2, 64, 1000))  # the same curves, with fewer points
-    monkeypatch.setattr(views, "BATCHES", 4)
+    monkeypatch.setattr(views, "BATCHES", 16)
     for owner, attribute, wrong in MUTATIONS[name]:
         monkeypatch.setattr(owner, attribute, wrong)
     assert run(tmp_path) == 1

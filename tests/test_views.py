@@ -43,14 +43,9 @@ def made(name, views=3):
     return prior, 2 if name.startswith("vmf") else 1
 
 
-@pytest.mark.parametrize("name", PRIORS)
-def test_a_prior_of_three_latents_is_the_density_of_its_samples(name):
-    prior, dim = made(name)
-    g = torch.Generator().manual_seed(0)
-    points, log_r = zip(*(proposal(prior.space, COUNT, dim, g) for _ in range(3)))
-    weights = (prior.log_prob(*points) - sum(log_r)).exp().detach()
-    assert abs(weights.mean().item() - 1) < 4 * weights.std().item() / math.sqrt(COUNT) < 0.2
-    drawn = [z.double() for z in prior.sample(COUNT, dim, g)]
+def require_samples(drawn, points, weights):
+    """Three latents drawn of P have the means that weighted points of a proposal give."""
+    drawn = [z.double() for z in drawn]
     for h in (
         lambda a, b, c: torch.tanh(a[:, 0]) * torch.tanh(b[:, 0]),
         lambda a, b, c: torch.tanh(a[:, 0]) * torch.tanh(c[:, -1]),
@@ -59,6 +54,16 @@ def test_a_prior_of_three_latents_is_the_density_of_its_samples(name):
         of_samples, of_weights = h(*drawn), weights / weights.mean() * (h(*points) - h(*drawn).mean())
         error = math.hypot(of_samples.std().item(), of_weights.std().item()) / math.sqrt(COUNT)
         assert abs(of_weights.mean().item()) < 4.5 * error
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_a_prior_of_three_latents_is_the_density_of_its_samples(name):
+    prior, dim = made(name)
+    g = torch.Generator().manual_seed(0)
+    points, log_r = zip(*(proposal(prior.space, COUNT, dim, g) for _ in range(3)))
+    weights = (prior.log_prob(*points) - sum(log_r)).exp().detach()
+    assert abs(weights.mean().item() - 1) < 4 * weights.std().item() / math.sqrt(COUNT) < 0.2
+    require_samples(prior.sample(COUNT, dim, g), points, weights)
 
 
 @pytest.mark.parametrize("name", PRIORS)
@@ -232,7 +237,7 @@ def test_windows_of_series_of_unequal_length_train_from_end_to_end_and_are_read(
     words += ["prior=linear_dynamics", "encoder.latent_dim=2", "encoder.backbone.hidden=[16]"]
     assert ssvae("train", *words, *FILE_RUN, f"hydra.run.dir={tmp_path}/run") == 0
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert math.isfinite(summary["elbo/test"]) and summary["probe/linear/test"] > 0.5
+    assert math.isfinite(summary["elbo/test/high"]) and summary["probe/linear/test"] > 0.5
     log = (tmp_path / "run" / "train.log").read_text()
     assert "series of 6 to 11 steps" in log
     assert summary["kl/test"] is None and "I and KL are read of pairs, and these are 4 views" in log
