@@ -63,7 +63,7 @@ def test_the_key_that_was_meant(wrong, meant, config):
         ("estimator=mi", "mi is a choice of prior: prior=mi"),  # and not mine
         ("prior=infonc", "did you mean 'infonce'?"),
         ("optimizer=adam", "Adam is optimizer=adamw optimizer.weight_decay=0"),
-        ("optimizer=lars", ""),
+        ("optimizer=lamb", ""),
         ("dataset=imagenet", "folders of images are dataset=folder dataset.root=PATH"),  # and not latents
         ("dataset=cifar", "did you mean 'cifar10'?"),
         ("dataset=my photos", "a file or folder of your own is dataset=folder 'dataset.root=my photos'"),
