@@ -2,6 +2,7 @@
 
 import math
 import pkgutil
+from collections.abc import Sequence
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -73,11 +74,14 @@ class Objective(nn.Module):
         """Nats, an upper bound that holds for any data."""
         return min(self.prior.largest_elbo, 0.0 if self.joint else math.inf)
 
-    def encode(self, *views: Tensor, generator: torch.Generator | None = None) -> Encoded:
-        """One sample of Q(z|x) of each view, [B, ...]; an unstructured prior uses the first alone."""
+    def encode(self, *views: Tensor, times: Sequence[Tensor] = (), generator: torch.Generator | None = None) -> Encoded:
+        """One sample of Q(z|x) of each view, [B, ...]; an unstructured prior uses the first alone. times: other times
+        of the same sequences, which g' encodes."""
         with self._autocast(views[0]):
             posteriors = tuple(encoder(x) for encoder, x in zip(self.encoders, views))
-        return Encoded(tuple(posterior.sample(generator) for posterior in posteriors), posteriors)
+            of_times = [self.encoder_prime(x) for x in times]
+        latents, others = (tuple(q.sample(generator) for q in side) for side in (posteriors, of_times))
+        return Encoded(latents, posteriors, others)
 
     def posterior(self, x: Tensor) -> Posterior:
         """x, [B, ...] -> Q(z|x) of [B, D]."""
@@ -96,9 +100,15 @@ class Objective(nn.Module):
         kl = all_reduce_mean(self.prior.posterior_kl(encoded.posteriors[0]))
         return all_reduce_mean(self.decoder.log_likelihood(unit, encoded.latents[0])) - kl
 
-    def forward(self, *views: Tensor, unit: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
+    def forward(
+        self,
+        *views: Tensor,
+        times: Sequence[Tensor] = (),
+        unit: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
         """The ELBO of a batch of pairs, or of n views each, in nats, []; the loss is its negative."""
-        return self.elbo(self.encode(*views, generator=generator), unit)
+        return self.elbo(self.encode(*views, times=times, generator=generator), unit)
 
     def after_update(self, done: float) -> None:
         """What follows an update: a target encoder moves. done: the share of all steps that are done."""
@@ -192,7 +202,12 @@ def make_objective(cfg: DictConfig, shape: Shape, *shapes: Shape) -> Objective:
     prime = cfg.encoder if cfg.encoder_prime == "separate" else cfg.encoder_prime
     valid = isinstance(dim, int) and not isinstance(dim, bool) and 1 <= dim < 2**63
     require(valid, f"encoder.latent_dim, the dimension of z, must be an integer of at least 1, got {dim!r}")
-    prior = build(cfg.prior, "prior", PRIOR, latent_dim=dim, views=views)
+    negatives = cfg.pairs.get("negatives", "across")
+    prior = build(cfg.prior, "prior", PRIOR, latent_dim=dim, views=views, negatives=negatives)
+    if negatives != "across" and "negatives" not in parameters(type(prior)):
+        chosen = f"prior={choice_of(type(prior))}"
+        fault = f"pairs.negatives={negatives} says what a critic's candidates are, and {chosen} takes none"
+        raise UserError(f"{fault}; allowed: prior=infonce, prior=mi, or pairs.negatives=across")
     if prior.views not in (1, views):
         several = ", ".join(f"prior={name}" for name, cls in classes("prior").items() if "views" in parameters(cls))
         fault = f"prior={choice_of(type(prior))} is of {prior.views} latents, and the pairs have {views} views"

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from helpers import FILE_RUN, refused, ssvae, train
+from ssvae_cli.cli.suiting import suiting_overrides
 from ssvae_cli.critics import Bilinear
 from ssvae_cli.distributions.posterior import Joined
 from ssvae_cli.distributions.spaces import SPACES, Spheres, log_area, power
@@ -225,6 +226,19 @@ def test_what_a_joint_decoder_cannot_serve_is_refused_in_one_line(words, said, t
 )
 def test_what_has_no_form_of_n_views_is_refused_in_one_line(words, said, tmp_path, capfd):
     assert said in refused(capfd, "train", *words.split(), f"hydra.run.dir={tmp_path}/run")
+
+
+@pytest.mark.parametrize(
+    ("words", "brought"),
+    [
+        ("dataset=balls", ["encoder=convnet", "~encoder@encoder_prime"]),
+        ("dataset=latents dataset.steps=8", ["encoder=mlp"]),
+        ("dataset=balls encoder=linear", ["~encoder@encoder_prime"]),
+    ],
+)
+def test_a_window_of_steps_brings_the_encoder_of_one_step_unless_another_is_chosen(words, brought):
+    given = [*words.split(), "pairs=window"]
+    assert suiting_overrides("train", given) == [*given, *brought]
 
 
 def test_windows_of_series_of_unequal_length_train_from_end_to_end_and_are_read(tmp_path):

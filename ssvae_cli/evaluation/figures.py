@@ -33,7 +33,8 @@ def pictures(reading: Reading, split: str) -> Iterator[tuple[str, "Figure"]]:
     """A grid of validation pairs; their scores, if the prior has a critic; the latents of a split."""
     objective, generator = reading.objective.eval(), reading.generator()
     views = reading.pairs(next(reading.data.validation.batches(SHOWN_SCORES)), generator)
-    yield "pairs", pair_grid(*(reading.pairs.to_unit(view[:SHOWN_PAIRS]).cpu() for view in views))
+    shown = views[: len(views) - reading.pairs.times]
+    yield "pairs", pair_grid(*(reading.pairs.to_unit(view[:SHOWN_PAIRS]).cpu() for view in shown))
     scores = objective.prior.score_table(objective.encode(*views, generator=generator).latents)
     if scores is not None:
         yield "scores", score_matrix(scores.cpu())

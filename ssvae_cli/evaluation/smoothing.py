@@ -11,7 +11,7 @@ from ssvae_cli.priors import Encoded
 def smoothed(encoded: Encoded, noise: float, generator: torch.Generator) -> Encoded:
     """The same sources under Q(z|x) = N(g(x), noise^2 I); a posterior that has a density is unchanged."""
     sides = []
-    for z, posterior in zip(*encoded):
+    for z, posterior in zip(encoded.latents, encoded.posteriors):
         if not posterior.stochastic:
             posterior = Normal(posterior.mean, torch.full_like(posterior.mean, math.log(noise)))
             z = posterior.sample(generator)

@@ -26,6 +26,7 @@ class Pairs(ABC):
     """
 
     mean, std = 0.5, 0.25
+    times = 0  # how many of the last views are other times of the same sequence: candidates, and no latents of P
 
     def attach(self, data: Data) -> None:
         """Take what is needed from the data, before training. Raises UserError for data that do not fit."""

@@ -41,7 +41,8 @@ class Chain(Pairs):
             self.then.attach(pairs)
 
     def shapes(self, data: Data) -> tuple[Shape, ...]:
-        return self.then.shapes(self._after(data))
+        shapes = self.then.shapes(self._after(data))
+        return shapes[: len(shapes) - self.times]
 
     def compile(self) -> None:
         self.then.compile()

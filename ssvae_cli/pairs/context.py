@@ -8,7 +8,8 @@ from ssvae_cli.datasets.base import Data, Split
 from ssvae_cli.errors import require, require_at_least
 from ssvae_cli.pairs.base import Identity, Pairs, other_side
 from ssvae_cli.pairs.chain import Chain
-from ssvae_cli.pairs.steps import random_starts, require_steps
+from ssvae_cli.pairs.steps import other_times, random_starts, require_steps, require_times
+from ssvae_cli.scores.other_times import Negatives
 
 
 class Context(Chain):
@@ -16,11 +17,25 @@ class Context(Chain):
 
     x: [B, window, ...], for a recurrent or causal g. x': one step, [B, ...], for a frame encoder g'; or `future` steps,
     [B, future, ...], for g itself if that is `window`. views: with more than two, the single steps that follow x' are
-    further views: CPC's several predictions of one context. Probes read g of the last window of each sequence.
+    further views: CPC's several predictions of one context. negatives: a critic's candidates for z in training are of
+    other sequences, of `times` other times of the same one, or both. Probes read g of the last window of each sequence.
     """
 
-    def __init__(self, *, window: int, ahead: int, future: int | None, then: Pairs, views: int = 2):
+    def __init__(
+        self,
+        *,
+        window: int,
+        ahead: int,
+        future: int | None,
+        then: Pairs,
+        views: int = 2,
+        negatives: Negatives = "across",
+        times: int = 8,
+    ):
         super().__init__(then=then)
+        self.times = require_times(times, negatives)
+        fault = f"negatives={negatives} are single steps: future must be null, got {future}"
+        require(not self.times or future is None, fault)
         require_at_least(1, window=window, ahead=ahead)
         require_at_least(2, views=views)
         single = "views above 2 are single steps of the future"
@@ -48,6 +63,9 @@ class Context(Chain):
         x_prime, further = other_side(batch)[sample, start[:, None] + self.window - 1 + self.ahead + future], ()
         if self.future is None:
             x_prime, *further = x_prime.unbind(1)
+        if self.times:
+            first = start + self.window - 1 + self.ahead
+            further = (*further, *other_times(batch, first, later, self.times, generator))
         return replace(batch, x=batch.x[sample, start[:, None] + window], x_prime=x_prime, further=tuple(further))
 
     def still(self, batch: Split) -> Split:

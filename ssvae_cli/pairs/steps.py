@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, Split
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, require_at_least
 from ssvae_cli.pairs.geometry import uniform
+from ssvae_cli.scores.other_times import Negatives
 
 
 def require_steps(data: Data, choice: str, steps: int, settings: str) -> None:
@@ -20,6 +21,20 @@ def require_steps(data: Data, choice: str, steps: int, settings: str) -> None:
             short = int((split.length < steps).sum())
             fault = f"row {row} of {name} has {shortest} steps, and {settings} need {steps}; {short} rows are too short"
             require(False, f"{choice}: {fault}: leave them out, or ask for fewer steps")
+
+
+def require_times(times: int, negatives: Negatives) -> int:
+    """How many other times of each sequence are drawn. Raises UserError unless it is at least 1."""
+    require_at_least(1, times=times)
+    return 0 if negatives == "across" else times
+
+
+def other_times(batch: Split, first: Tensor, count: int, times: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """`times` steps of each sequence, [B, ...] each, uniform over those outside of `count` steps from `first`, [B]."""
+    sample = torch.arange(len(batch), device=batch.x.device)[:, None]
+    free = (batch.lengths - count)[:, None]
+    place = (uniform(len(batch), 0, 1, generator, times) * free).long().minimum(free - 1)
+    return batch.x[sample, place + count * (place >= first[:, None])].unbind(1)
 
 
 def random_starts(batch: Split, steps: int, generator: torch.Generator) -> Tensor:

@@ -33,6 +33,7 @@ class Encoded(NamedTuple):
 
     latents: tuple[Tensor, ...]
     posteriors: tuple[Posterior, ...]
+    times: tuple[Tensor, ...] = ()  # latents of other times of each sequence, [B, D]: candidates of its own
 
 
 class Prior(nn.Module, ABC):

@@ -16,6 +16,7 @@ from ssvae_cli.instantiate.types import choice_of
 from ssvae_cli.priors.base import Prior
 from ssvae_cli.scores.fresh import FreshScores
 from ssvae_cli.scores.in_batch import Direction, by_direction, in_batch_scores
+from ssvae_cli.scores.other_times import Negatives, OtherTimes
 from ssvae_cli.scores.protocol import Scores
 
 RESAMPLED = 1024  # number of candidates from which a partner is drawn
@@ -49,7 +50,8 @@ class ScorePrior(Prior):
     two priors' ELBOs. Of n views forward is a star, P(z_1) prod_i P(z_i|z_1), whose ELBO is the sum over its n - 1
     pairs; `both` takes all ordered pairs, the mean over the n stars. critics: `shared`, one f for all pairs of views,
     or `each`, one of its own for each number of places between two views, as the W_k of van den Oord et al. 2018.
-    space: where the encoder's output lives.
+    negatives: candidates in training are `across` sequences, other times `within` the anchor's own, or `both`; within
+    alone, the normaliser is that of Q(z') given the sequence. space: where the encoder's output lives.
     """
 
     no_joint = "P contains Q(z) Q(z'), so its ELBO would contain I, which is not estimated"
@@ -61,9 +63,13 @@ class ScorePrior(Prior):
         direction: Direction,
         space: SpaceName = "euclidean",
         critics: Literal["shared", "each"] = "shared",
+        negatives: Negatives = "across",
         views: int = 2,
     ):
         super().__init__()
+        fault = f"direction must be forward with pairs.negatives={negatives}, as candidates are of z'"
+        require(negatives == "across" or direction == "forward", f"{fault}, got {direction}")
+        self.negatives = negatives
         several = f"direction must be forward, a star from the first, or both, all ordered pairs, of {views} views"
         require(views <= 2 or direction != "backward", f"{several}; got {direction}")
         self.critic, self.direction, self.space, self.views = critic, direction, SPACES[space], views
@@ -79,8 +85,12 @@ class ScorePrior(Prior):
         latents, past = encoded.latents, estimator.past()
 
         def score(a: int, b: int) -> list[Scores]:
-            candidates = None if past is None else (past[a], past[b])
-            return in_batch_scores(self.critic_of(a, b), latents[a], latents[b], self.direction, candidates)
+            candidates, critic = None if past is None else (past[a], past[b]), self.critic_of(a, b)
+            scored = in_batch_scores(critic, latents[a], latents[b], self.direction, candidates)
+            if self.negatives == "across" or not encoded.times:
+                return scored
+            of_times = torch.stack([critic.paired(latents[a], other) for other in encoded.times], 1)
+            return [OtherTimes(scores, of_times, besides=self.negatives == "both") for scores in scored]
 
         stars = self._stars(score)
         estimator.remember(encoded)

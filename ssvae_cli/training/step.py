@@ -22,4 +22,5 @@ class Forward:
         """The ELBO in nats, [], with its graph."""
         with torch.no_grad():
             views = self.pairs(batch, self.noise)
-        return self.objective(*views, unit=self.pairs.to_unit(views[0]), generator=self.noise)
+        views, times = views[: len(views) - self.pairs.times], views[len(views) - self.pairs.times :]
+        return self.objective(*views, times=times, unit=self.pairs.to_unit(views[0]), generator=self.noise)

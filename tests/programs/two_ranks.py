@@ -46,8 +46,8 @@ from ssvae_cli.scores import in_batch
 BATCH, LATENT = 21, 6  # two processes do not divide it
 
 
-def scored(prior, estimator, critic=None, posterior="deterministic"):
-    return prior(critic=critic or Cosine(temperature=0.3), direction="both"), estimator, posterior
+def scored(prior, estimator, critic=None, posterior="deterministic", direction="both"):
+    return prior(critic=critic or Cosine(temperature=0.3), direction=direction), estimator, posterior
 
 
 def gaussian(covariance):
@@ -85,6 +85,7 @@ CASES = {
     "categories": lambda: (categories(), Frequencies(), "categorical"),
     "no prior, hsic": lambda: (Unspecified(space="sphere"), HSIC(scale=1, penalty=3), "deterministic"),
     "gaussian prior, aggregate, joint decoder": lambda: (gaussian("full"), Aggregate(), "gaussian"),
+    "infonce, other times": lambda: scored(partial(InfoNCEPrior, negatives="both"), InfoNCE(), direction="forward"),
     "infonce of three views, queue": lambda: scored(
         partial(InfoNCEPrior, views=3), Queue(size=30, latent_dim=LATENT, views=3)
     ),
@@ -102,6 +103,7 @@ def step(name: str) -> dict[str, torch.Tensor]:
     """The ELBO of two batches one after the other, every gradient of the second, every buffer after it."""
     torch.manual_seed(0)
     prior, estimator, posterior = CASES[name]()
+    times = 2 if "other times" in name else 0
     shape = (3, 8, 8)
     backbone = partial(ConvNet, width=4, stages=2, stride=1)
     of_z = {"latent_dim": LATENT, "posterior": POSTERIORS[posterior], "space": prior.space}
@@ -113,7 +115,7 @@ def step(name: str) -> dict[str, torch.Tensor]:
     crop = Crop(scale=(0.3, 1.0), ratio=(0.75, 1.33))
     none = dict.fromkeys(["affine", "grayscale", "blur", "solarize", "size"])
     pairs = Augment(
-        crop=crop, flip=0.5, jitter=jitter, noise=Noise(std=0.1), mean=0.5, std=0.25, views=prior.views, **none
+        crop=crop, flip=0.5, jitter=jitter, noise=Noise(std=0.1), mean=0.5, std=0.25, views=prior.views + times, **none
     )
     images = torch.randint(256, (2, BATCH, *shape), dtype=torch.uint8)
     noise = torch.Generator().manual_seed(1)
@@ -123,7 +125,8 @@ def step(name: str) -> dict[str, torch.Tensor]:
         objective.zero_grad()
         with tiled_above, sharded(BATCH) as own:
             views = pairs(Split(images[i, own], torch.zeros(own.stop - own.start)), noise)
-            elbo = objective(*(v.double() for v in views), generator=noise)
+            views = [view.double() for view in views]
+            elbo = objective(*views[: prior.views], times=views[prior.views :], generator=noise)
             (-elbo).backward()
             parameters = dict(objective.named_parameters())
             average_gradients(list(parameters.values()))
