@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, require_extra
 from ssvae_cli.estimators.base import CONTRACT as ESTIMATOR
 from ssvae_cli.evaluation.evaluation import Values
-from ssvae_cli.evaluation.examples import examples
+from ssvae_cli.evaluation.examples import examples, umap_plane
 from ssvae_cli.evaluation.figures import pictures
 from ssvae_cli.evaluation.fit import Fit
 from ssvae_cli.evaluation.fresh_critics import fit_and_read, no_information, require_information
@@ -34,6 +34,9 @@ def evaluate(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Values:
     The probe's penalty and the critics' steps are chosen on validation. The encoder is unchanged, so the test results
     of training are reproduced.
     """
+    require(isinstance(cfg.umap, bool), f"umap must be true or false, got {cfg.umap!r}")
+    if cfg.umap:
+        require_extra("umap", "umap=true", "umap")
     require(isinstance(cfg.views, int) and cfg.views >= 1, f"views must be an integer of at least 1, got {cfg.views!r}")
     loaded = load_run(cfg.run, device=cfg.device, trust=cfg.trust, dataset=cfg.dataset, name=str(cfg.checkpoint))
     estimators = {name: build(node, f"estimators.{name}", ESTIMATOR) for name, node in cfg.estimators.items()}
@@ -50,8 +53,9 @@ def evaluate(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Values:
     values["data/log_n_test"] = math.log(len(reading.data.test))
     values |= fresh_information(cfg, estimators, training, reading)
     write_summary(folder, values)
+    by_umap = [("latents_umap", umap_plane(reading))] if cfg.umap else []
     (folder / "figures").mkdir(exist_ok=True)
-    for name, figure in [*pictures(reading, "test"), *examples(reading)]:
+    for name, figure in [*pictures(reading, "test"), *examples(reading), *by_umap]:
         figure.savefig(folder / "figures" / f"{name}.png", dpi=150)
     closing_table(values)
     log.info("evaluated %s into %s", cfg.run, folder)

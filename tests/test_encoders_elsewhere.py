@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torchvision import models
@@ -20,7 +21,7 @@ import ssvae_cli
 from helpers import TINY, ssvae, train
 from ssvae_cli.encoders.torchvision_models import TorchvisionModel
 from ssvae_cli.errors import PartError, UserError
-from ssvae_cli.load_run import stored_run
+from ssvae_cli.load_run import load_run, stored_run
 
 SMALL = "shufflenet_v2_x0_5"
 
@@ -169,7 +170,7 @@ def test_any_module_is_a_backbone_with_one_yaml_file(own, capfd):
 def exported(finished, tmp_path_factory):
     """The folder of each export of the finished run."""
     folder = tmp_path_factory.mktemp("exports")
-    for kind in ("safetensors", "huggingface"):
+    for kind in ("safetensors", "huggingface", "projector"):
         assert ssvae("embed", f"run={finished}", f"export={kind}", f"hydra.run.dir={folder}/{kind}") == 0
     return folder
 
@@ -199,6 +200,19 @@ def test_the_card_has_the_figures_of_the_run(exported, finished):
     assert (folder / "figures" / "curves.png").exists() and "](figures/curves.png)" in body
     config = json.loads((folder / "config.json").read_text())
     assert config["model_type"] == "ssvae" and config["input"]["shape"] == [1, 8, 8]
+
+
+def test_tensorboards_projector_has_z_labels_and_a_sprite_of_test(exported, finished):
+    folder = exported / "projector" / "projector"
+    (place,) = {path.parent for path in folder.rglob("tensors.tsv")}
+    z = np.loadtxt(place / "tensors.tsv", delimiter="\t")
+    with torch.no_grad():
+        loaded = load_run(str(finished), device="cpu", trust=False)
+        expected = loaded.objective.posterior(loaded.pairs.clean(loaded.data.test)).mean
+    assert np.allclose(z, expected.numpy(), atol=1e-4)
+    assert (place / "metadata.tsv").read_text().split() == [str(label) for label in loaded.data.test.y.tolist()]
+    assert Image.open(place / "sprite.png").size[0] >= 8 * 19
+    assert "sprite.png" in (folder / "projector_config.pbtxt").read_text()
 
 
 def test_a_hub_folder_that_is_cut_short_is_one_line(exported, tmp_path):

@@ -1,16 +1,20 @@
 """`ssvae eval`: a run read again, and the information that fresh critics read."""
 
+import importlib.util
 import json
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from helpers import composed, normal_pairs, refused, ssvae, train
+from ssvae_cli.datasets.base import Factor
 from ssvae_cli.estimators import NWJ, InfoNCE
 from ssvae_cli.eval import fresh_information
 from ssvae_cli.evaluation.evaluation import Evaluation
+from ssvae_cli.evaluation.examples import examples, umap_plane
 from ssvae_cli.instantiate.build import build
 
 
@@ -57,13 +61,36 @@ def test_fresh_critics_read_a_known_information():
         "nowhere": (["run=nowhere"], "run=nowhere: no such folder"),
         "no run": (["run=."], "no checkpoint there"),
         "no views": (["run={run}", "views=0"], "views must be an integer of at least 1, got 0"),
+        "no umap": (["run={run}", "umap=true"], "pip install 'ssvae[umap]'"),
         "no steps": (["run={run}", "training.steps=0"], "training.steps must be at least 1"),
         "a critic without a layer's width": (["run={run}", "critic.hidden=[0]"], "critic.hidden must be layer widths"),
         "an estimator of entropies": (["run={run}", "+estimator@estimators.kde=kde"], "kde does not estimate I"),
     }.values(),
 )
 def test_bad_input_is_one_line_before_anything_is_read(overrides, said, finished, tmp_path, monkeypatch, capfd):
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *of: None if name == "umap" else find(name, *of))
     monkeypatch.setattr(Evaluation, "__call__", lambda *_: pytest.fail("refused only after the metrics"))
     monkeypatch.chdir(tmp_path)
     assert said in refused(capfd, "eval", *(o.format(run=finished) for o in overrides))
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_single_samples_are_shown_and_latents_by_umap_where_it_is_installed():
+    generator = torch.Generator().manual_seed(0)
+    z, y = torch.randn(40, 3, generator=generator), torch.arange(40) % 2
+    reading = SimpleNamespace(
+        shape=(3,),
+        data=SimpleNamespace(factors=(Factor("size"), Factor("kind", classes=2)), classes=("a", "b")),
+        factors=lambda part: torch.stack([z[:, 0] + 0.1 * z[:, 1], y.float()], 1),
+        codes=lambda part: z,
+        latents=lambda part: (z,),
+        labels=lambda part: y,
+    )
+    ((name, figure),) = examples(reading)
+    (axis,) = figure.axes
+    assert name == "factors" and axis.get_title() == "size" and len(axis.collections[0].get_offsets()) == 40
+    truth, predicted = axis.collections[0].get_offsets().T
+    assert np.corrcoef(truth, predicted)[0, 1] > 0.99
+    pytest.importorskip("umap", reason="needs the extra ssvae[umap]")
+    assert umap_plane(reading).axes[0].get_title() == "z of test by UMAP"

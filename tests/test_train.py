@@ -21,11 +21,13 @@ SUMMARY = set(
     mi/infonce/test mi/dv/test mi/nwj/test mi/infonce/ceiling/test mi/dv/ceiling/test mi/nwj/ceiling/test
     probe/linear/test probe/knn/test probe/linear/random_init probe/linear/pixels
     probe/linear_z/test probe/linear_z/random_init probe/knn_z/test
+    probe/linear_1_percent/test probe/linear_10_percent/test
     geometry/alignment/test geometry/uniformity/test geometry/rank/test geometry/noise/test
     time/train_s throughput/images_per_s data/log_n_test data/mi_true seed device versions
     """.split()
 )
 SCORES = "r2_z mcc accuracy_z disentanglement completeness informativeness r2 accuracy".split()
+SUMMARY |= {f"retrieval/recall_{k}{way}/test" for k in (1, 5, 10) for way in ("", "_reverse")}
 SUMMARY |= {f"factors/{score}/{place}" for score in SCORES for place in ("test", "random_init")}
 
 

@@ -7,13 +7,15 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional as F
 
+from ssvae_cli.errors import require
 from ssvae_cli.evaluation.factors import ALPHAS, fault_of, is_of, ridge
-from ssvae_cli.evaluation.figures import side_by_side
+from ssvae_cli.evaluation.figures import scatter_by_label, side_by_side
 from ssvae_cli.evaluation.reading import SPLITS, Reading
 from ssvae_cli.evaluation.rows import evenly_spaced
 
 QUERIES, NEIGHBOURS = 8, 8
 MOST_FACTORS, MOST_POINTS = 9, 1000
+LEAST_FOR_UMAP = 16
 
 
 @torch.no_grad()
@@ -27,6 +29,20 @@ def examples(reading: Reading) -> Iterator[tuple[str, Figure]]:
     numbers = [i for i, factor in enumerate(columns) if is_of("r2", factor) and not fault_of(known, i, factor)]
     if numbers:
         yield "factors", recovered(reading, known, numbers[:MOST_FACTORS])
+
+
+def umap_plane(reading: Reading) -> Figure:
+    """z of test, [N, D], in the plane of UMAP (McInnes et al. 2018), coloured by label."""
+    import umap
+
+    z = reading.latents("test")[0].cpu().numpy()
+    require(len(z) >= LEAST_FOR_UMAP, f"umap=true needs at least {LEAST_FOR_UMAP} samples of test, got {len(z)}")
+    points = torch.from_numpy(umap.UMAP(random_state=0, n_jobs=1).fit_transform(z))
+    figure = Figure(figsize=(5.5, 4), layout="constrained")
+    axis = figure.subplots()
+    scatter_by_label(axis, points, reading.labels("test").cpu(), reading.data.classes)
+    axis.set(xlabel="first coordinate of UMAP", ylabel="second coordinate of UMAP", title="z of test by UMAP")
+    return figure
 
 
 def neighbours(reading: Reading) -> Figure:

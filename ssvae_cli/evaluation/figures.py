@@ -91,18 +91,23 @@ def latents(z: Tensor, y: Tensor, classes: tuple[str, ...], split: str) -> "Figu
     axes, values, _ = torch.linalg.svd(centred.T, full_matrices=False)
     points = centred @ axes[:, :2]
     points = points if points.shape[1] == 2 else torch.cat([points, torch.zeros_like(points)], 1)
-    for i, label in enumerate(y.unique().tolist()):
-        name = classes[label] if 0 <= label < len(classes) else "no label"
-        look = {"color": style(i)["color"], "marker": style(i)["marker"]}
-        plane.scatter(*points[y == label].T, s=9, lw=0, label=name if len(classes) <= MOST_NAMED else None, **look)
+    scatter_by_label(plane, points, y, classes)
     plane.set(xlabel="first principal axis of z", ylabel="second principal axis of z", title=f"z of {split}")
-    if len(classes) <= MOST_NAMED:
-        plane.legend(fontsize=6, markerscale=2, loc="center left", bbox_to_anchor=(1, 0.5))
     variance = values**2 / max(1, len(z) - 1)
     spectrum.semilogy(range(1, len(variance) + 1), variance.clamp_min(1e-300), marker=".")
     spectrum.set(xlabel="principal axis of z", ylabel="variance of z along it", title="spectrum of z")
     spectrum.grid(alpha=0.3)
     return figure
+
+
+def scatter_by_label(axis: "Axes", points: Tensor, y: Tensor, classes: tuple[str, ...]) -> None:
+    """Points of a plane, [N, 2], in the colour and with the marker of their label; a legend of few classes."""
+    for i, label in enumerate(y.unique().tolist()):
+        name = classes[label] if 0 <= label < len(classes) else "no label"
+        look = {"color": style(i)["color"], "marker": style(i)["marker"]}
+        axis.scatter(*points[y == label].T, s=9, lw=0, label=name if len(classes) <= MOST_NAMED else None, **look)
+    if len(classes) <= MOST_NAMED:
+        axis.legend(fontsize=6, markerscale=2, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def curves(history: list[dict], summary: dict) -> "Figure":
