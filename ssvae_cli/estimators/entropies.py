@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssvae_cli.distributions.spaces import Euclidean, log_area
+from ssvae_cli.distributions.spaces import Euclidean, digamma, log_area
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser
 from ssvae_cli.errors import require, require_at_least
 from ssvae_cli.estimators.base import EntropyEstimator
@@ -106,7 +106,7 @@ class KNN(EntropyEstimator):
     def forward(self, z, *, posterior, space, side, mixture=None):
         count, dim = z.shape
         require(self.k < count, f"k must be below the batch's {count} samples, got {self.k}")
-        uniform = (torch.digamma(z.new_tensor(float(count))) - torch.digamma(z.new_tensor(float(self.k)))).item()
+        uniform = digamma(count) - digamma(self.k)
         if space.name == "sphere":
             return uniform + _log_cap(2 * torch.asin((self._distance(z) / 2).clamp_max(1 - 1e-6)), dim).mean()
         u, log_jacobian = Euclidean.standardiser(z)(z)
