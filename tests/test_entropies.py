@@ -9,7 +9,7 @@ import math
 import pytest
 import torch
 
-from ssvae_cli.distributions.spaces import SPACES, log_area, logdet_bias
+from ssvae_cli.distributions.spaces import SPACES, digamma, log_area, logdet_bias
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser, mean_cosine
 from ssvae_cli.distributions.von_mises_fisher import sample as vmf_sample
 from ssvae_cli.encoders.posteriors import Gaussian, PowerSpherical
@@ -257,3 +257,8 @@ def test_power_spherical_has_the_density_of_its_samples():
 def test_nearest_neighbour_needs_more_samples_than_neighbours():
     with pytest.raises(UserError, match="below the batch's 4 samples, got 4"):
         of(KNN(k=4), torch.randn(4, 2), EUCLIDEAN)
+
+
+@pytest.mark.parametrize("x", [0.5, 1, 2.5, 7, 14.5, 15, 300])
+def test_digamma_is_torchs(x):
+    assert digamma(x) == pytest.approx(torch.digamma(torch.tensor(x, dtype=torch.float64)).item(), rel=1e-14, abs=1e-14)

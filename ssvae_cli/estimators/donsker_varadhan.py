@@ -1,5 +1,7 @@
 """The Donsker-Varadhan bound, and its relatives with another gradient or a clipped partition."""
 
+import math
+
 import torch
 
 from ssvae_cli.errors import require, require_above
@@ -41,10 +43,10 @@ class MINE(DV):
 
     def forward(self, scores):
         log_partition, positives = scores.log_partition_all(), scores.mean(scores.positives)
-        average = log_partition.detach()
-        if not torch.isneginf(self.log_average):
-            weights = average.new_tensor([self.decay, 1 - self.decay])
-            average = torch.logsumexp(torch.stack([self.log_average.to(average), average]) + weights.log(), 0)
+        average, past = log_partition.detach(), self.log_average.to(log_partition)
+        parts = zip((past, average), (self.decay, 1 - self.decay))
+        later = torch.stack([part + (math.log(weight) if weight else -math.inf) for part, weight in parts]).logsumexp(0)
+        average = torch.where(past.isneginf(), average, later)  # the first batch has no past
         if self.training:
             self.log_average.copy_(average)
         ratio = (log_partition - average).clamp_max(

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssvae_cli.distributions.spaces import Euclidean, Sphere, log_area, spheres_of
+from ssvae_cli.distributions.spaces import Euclidean, Sphere, digamma, log_area, spheres_of
 from ssvae_cli.errors import require, require_at_least
 from ssvae_cli.estimators.base import EntropyEstimator
 
@@ -98,7 +98,7 @@ class KNN(EntropyEstimator):
     def forward(self, z, *, posterior, space, side, mixture=None):
         count, dim = z.shape
         require(self.k < count, f"k must be below the batch's {count} samples, got {self.k}")
-        uniform = (torch.digamma(z.new_tensor(float(count))) - torch.digamma(z.new_tensor(float(self.k)))).item()
+        uniform = digamma(count) - digamma(self.k)
         if spheres := spheres_of(space, z):
             angle = 2 * torch.asin((self._distances(*spheres) / 2).clamp_max(1 - 1e-6))
             return uniform + sum(_log_cap(angle, part.shape[1]) for part in spheres).mean()

@@ -71,11 +71,17 @@ class Queue(InfoNCE):
         super().__init__()
         require_at_least(1, size=size)
         self.register_buffer("bank", torch.zeros(views, size, latent_dim))
-        self.register_buffer("filled", torch.tensor(0))
         self.register_buffer("place", torch.tensor(0))
+        self.filled = 0  # no tensor: a shape that depended on one would wait for the device
 
     def past(self):
-        return tuple(self.bank[:, : int(self.filled)].clone()) if self.training else None
+        return tuple(self.bank[:, : self.filled].clone()) if self.training else None
+
+    def get_extra_state(self):
+        return self.filled
+
+    def set_extra_state(self, state):
+        self.filled = state
 
     @torch.no_grad()
     def remember(self, encoded):
@@ -86,4 +92,4 @@ class Queue(InfoNCE):
         rows = (self.place + torch.arange(fresh.shape[1], device=fresh.device)) % size
         self.bank[:, rows] = fresh.to(self.bank)
         self.place.copy_((self.place + fresh.shape[1]) % size)
-        self.filled.copy_((self.filled + fresh.shape[1]).clamp_max(size))
+        self.filled = min(self.filled + fresh.shape[1], size)
