@@ -151,6 +151,41 @@ def test_a_table_of_pairs_is_that_of_its_entries_and_its_mean_is_the_mixture(nam
 
 
 @pytest.mark.parametrize("name", PAIRS)
+def test_past_latents_are_further_conditionals_of_the_mixture(name):
+    prior = moved(PRIORS[name](3))
+    z, z_prime = (side.double() for side in prior.sample(7, 3, torch.Generator().manual_seed(0)))
+    for side in (0, 1):
+        own = slice(0, 4)
+        now, past = (z[own], z_prime[own]), (z[4:], z_prime[4:])
+        whole = prior.log_mixture((z, z_prime), side)[own]
+        assert torch.allclose(prior.log_mixture(now, side, past), whole, atol=1e-12)
+
+
+def test_conditionals_remember_the_last_batches_in_training_alone():
+    prior, estimator = PRIORS["gaussian"](3), Conditionals(past=10, latent_dim=3)
+    batches = [tuple(torch.randn(2, 4, 3).unbind()) for _ in range(4)]
+    encoded = lambda batch: Encoded(batch, (None, None))
+    for batch in batches[:3]:
+        prior.elbo(estimator.train(), encoded(batch))
+    kept = [torch.cat([batch[side] for batch in batches[:3]]) for side in (0, 1)]
+    for past, all_of_side in zip(estimator.past(), kept):  # of 12 the last 10, in any order
+        assert sorted(past.tolist()) == sorted(all_of_side[-10:].tolist())
+    value = prior.elbo(estimator, encoded(batches[3]))
+    now = batches[3]
+    by_hand = prior.log_prob(*now).mean()
+    for side in (0, 1):
+        given = [torch.cat([now[k], kept[k][-10:]]) for k in (0, 1)]
+        table = prior.log_given((now[0], given[1]) if side == 0 else (given[0], now[1]), side)
+        entropy = -(table.logsumexp(1) - math.log(14)).mean()
+        by_hand = by_hand + torch.minimum(entropy, prior.space.largest_entropy(now[side]))
+    assert value.item() == pytest.approx(by_hand.item(), abs=1e-5)
+    before = [past.clone() for past in estimator.past()]
+    prior.elbo(estimator.eval(), encoded(batches[0]))
+    assert estimator.past() is None
+    assert all(torch.equal(a, b) for a, b in zip(before, estimator.train().past()))
+
+
+@pytest.mark.parametrize("name", PAIRS)
 def test_samples_of_the_conditional_come_from_it(name):
     prior, g = moved(PRIORS[name](2)), torch.Generator().manual_seed(1)
     z = prior.sample(1, 2, g)[0].double()

@@ -97,7 +97,7 @@ def test_a_run_stopped_between_two_steps_ends_in_the_bits_of_one_never_stopped(p
 
 
 @pytest.mark.parametrize(
-    "part, moved", [("bank and target", "estimator.bank"), ("moving average", "estimator.log_average")]
+    "part, moved", [("bank and target", "estimator.bank.latents"), ("moving average", "estimator.log_average")]
 )
 def test_what_an_estimator_remembers_is_in_the_checkpoint(part, moved, tmp_path):
     train(tmp_path / "run", "trainer.epochs=1", *STATEFUL[part])

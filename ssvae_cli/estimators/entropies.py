@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ssvae_cli.distributions.spaces import Euclidean, Sphere, digamma, log_area, spheres_of
 from ssvae_cli.errors import require, require_at_least
+from ssvae_cli.estimators.bank import Bank
 from ssvae_cli.estimators.base import EntropyEstimator
 
 
@@ -44,20 +45,34 @@ class Aggregate(EntropyEstimator):
 
 
 class Conditionals(EntropyEstimator):
-    """H(z) = -E log 1/B sum_j P(z_i|z'_j): the cross-entropy of a mixture of the prior's own conditionals, at most the
+    """H(z) = -E log 1/K sum_j P(z_i|z'_j): the cross-entropy of a mixture of the prior's own conditionals, at most the
     largest entropy that z can have: of a normal of its covariance, or of the uniform density on a sphere or in a box.
 
-    With the mixture E log P(z'|z) + H(z') is K-way InfoNCE whose critic is P(z'|z), the positive among the K = B
+    With the mixture E log P(z'|z) + H(z') is K-way InfoNCE whose critic is P(z'|z), the positive among the K
     candidates: `prior.marginal=encoder estimator=conditionals` is a contrastive loss with the prior's parameters for
-    temperature. The other bound holds H(z) where no z' predicts z, as at the start; without it an encoder that moves z'
-    away from what P expects makes H(z) as large as it likes. Relation to I: E log P(z'|z) + H(z') is at most I and at
-    most log B. Relation to the ELBO: biased up by KL(Q(z) || mixture), and down by the own term where I is near log B.
-    Ceiling: that largest entropy. Low variance. Source: van den Oord et al. 2018 (the bound); Zimmermann et al. 2021.
+    temperature. past: how many latents of past batches are among them, K = batch + past; without, coordinates of little
+    I are lost where I of the others is near log B. The other bound holds H(z) where no z' predicts z, as at the start;
+    without it an encoder that moves z' away from what P expects makes H(z) as large as it likes. Relation to I: E log
+    P(z'|z) + H(z') is at most I and at most log K. Relation to the ELBO: biased up by KL(Q(z) || mixture), and down by
+    the own term where I is near log K. Ceiling: that largest entropy. Low variance. Source: van den Oord et al. 2018
+    (the bound); Zimmermann et al. 2021; He et al. 2020 (the past).
     """
 
     name = "conditionals"
     needs_partner = True  # z' of the same pair
     prior_lr = 5.0
+
+    def __init__(self, *, past: int = 0, latent_dim: int = 1, views: int = 2):
+        super().__init__()
+        require_at_least(0, past=past)
+        self.bank = Bank(size=past, latent_dim=latent_dim, views=views) if past else None
+
+    def past(self):
+        return self.bank.past() if self.bank and self.training else None
+
+    def remember(self, encoded):
+        if self.bank and self.training:
+            self.bank.remember([z.detach() for z in encoded.latents])
 
     def forward(self, z, *, posterior, space, side, mixture=None):
         return torch.minimum(-mixture().mean(), space.largest_entropy(z))

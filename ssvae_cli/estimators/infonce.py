@@ -2,10 +2,8 @@
 
 import math
 
-import torch
-
 from ssvae_cli.distributed.collectives import all_gather
-from ssvae_cli.errors import require_at_least
+from ssvae_cli.estimators.bank import Bank
 from ssvae_cli.estimators.base import ScoreEstimator
 
 
@@ -69,27 +67,11 @@ class Queue(InfoNCE):
 
     def __init__(self, *, size: int, latent_dim: int, views: int = 2):
         super().__init__()
-        require_at_least(1, size=size)
-        self.register_buffer("bank", torch.zeros(views, size, latent_dim))
-        self.register_buffer("place", torch.tensor(0))
-        self.filled = 0  # no tensor: a shape that depended on one would wait for the device
+        self.bank = Bank(size=size, latent_dim=latent_dim, views=views)
 
     def past(self):
-        return tuple(self.bank[:, : self.filled].clone()) if self.training else None
+        return self.bank.past() if self.training else None
 
-    def get_extra_state(self):
-        return self.filled
-
-    def set_extra_state(self, state):
-        self.filled = state
-
-    @torch.no_grad()
     def remember(self, encoded):
-        if not self.training:
-            return
-        size = self.bank.shape[1]
-        fresh = torch.stack([all_gather(z) for z in encoded.latents])[:, -size:]
-        rows = (self.place + torch.arange(fresh.shape[1], device=fresh.device)) % size
-        self.bank[:, rows] = fresh.to(self.bank)
-        self.place.copy_((self.place + fresh.shape[1]) % size)
-        self.filled = min(self.filled + fresh.shape[1], size)
+        if self.training:
+            self.bank.remember([all_gather(z.detach()) for z in encoded.latents])

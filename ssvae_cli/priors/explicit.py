@@ -63,12 +63,13 @@ class ExplicitPrior(Prior):
             return self.log_conditional(z_prime, z[:, None])
         return self.log_prob(z[:, None], z_prime) - of_z_prime
 
-    def log_mixture(self, latents: tuple[Tensor, ...], side: int) -> Tensor:
+    def log_mixture(self, latents: tuple[Tensor, ...], side: int, past: tuple[Tensor, ...] | None = None) -> Tensor:
         """log 1/B sum_j P(z_i|z'_j) of side 0, log 1/B sum_j P(z'_i|z_j) of side 1: [B], nats; of n latents, given all
-        others of row j.
+        others of row j. past: latents of each view, [M, D], whose rows are among those of j, B + M in all.
 
         A table too large to be kept is computed in rows, again for the gradient."""
-        own, others = latents[side], latents[:side] + latents[side + 1 :]
+        own, given = latents[side], latents if past is None else [torch.cat(both) for both in zip(latents, past)]
+        others = [*given[:side], *given[side + 1 :]]
         rows = max(1, AT_ONCE // sum(other.numel() for other in others))
 
         def of_rows(own: Tensor, *others: Tensor) -> Tensor:
@@ -78,7 +79,7 @@ class ExplicitPrior(Prior):
             parts = [of_rows(own, *others)]
         else:
             parts = [checkpoint(of_rows, part, *others, use_reentrant=False) for part in own.split(rows)]
-        return torch.cat(parts) - math.log(len(own))
+        return torch.cat(parts) - math.log(len(others[0]))
 
     def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
         """`count` samples of (z, z'), [count, dim] each; of n latents; of (z,) for an unstructured prior."""
@@ -113,11 +114,13 @@ class ExplicitPrior(Prior):
         blocks = self.entropies(joint)
         if not estimator.estimates_elbo:  # a regulariser of every view
             blocks = {(view,): 1 for view in range(self.views)}
+        past = estimator.past()
         for place, (block, sign) in enumerate(blocks.items()):
-            mixture = None if joint else lambda side=block[0]: self.log_mixture(encoded.latents, side)
+            mixture = None if joint else lambda side=block[0]: self.log_mixture(encoded.latents, side, past)
             z, posterior = of_block(encoded, block)
             space, side = power(self.space, len(block)), place if joint else block[0]
             value = value + sign * estimator(z, posterior=posterior, space=space, side=side, mixture=mixture)
+        estimator.remember(encoded)
         return value
 
     def samplers(self, latents):
