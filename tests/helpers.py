@@ -28,6 +28,7 @@ SHORT_FITS += ["evaluation.density.clusters=[4]"]
 SHORT_FITS += [f"evaluation.metrics.eq23.{setting}" for setting in EQ23]
 SHORT_FITS += ["evaluation.metrics.few_labels=null"]
 PENALTY = "evaluation.metrics.probe.penalties=[0.1]"  # one fit of the probe, and not four
+SHORT_FITS += [PENALTY]
 FILE_RUN = ["trainer.epochs=1", "trainer.device=cpu", "trainer.batch_size=32", PENALTY]  # on a small file of data
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
