@@ -1,7 +1,6 @@
 """How well the prior's clusters match the labels."""
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ssvae_cli.evaluation.reading import Reading
@@ -27,6 +26,8 @@ class ClusterAccuracy:
 
 def matched_accuracy(found: Tensor, labels: Tensor) -> float:
     """Clusters and labels, int64 [N] each, labels below 0 left out -> the largest share of one-to-one matches."""
+    from scipy.optimize import linear_sum_assignment  # slow to import, and needed only here
+
     found, labels = found[labels >= 0], labels[labels >= 0]
     counts = torch.zeros(int(found.max()) + 1, int(labels.max()) + 1, dtype=torch.int64, device=found.device)
     counts.index_put_((found, labels), torch.ones_like(found), accumulate=True)
