@@ -1,0 +1,90 @@
+"""A claim's picture and table: one metric of finished runs, by two settings, each seed a point.
+
+    python benchmarks/claims.py DIR... --metric factors/mcc/test --across dataset/law --by prior --out prior_wins.svg
+
+The table, mean and standard deviation over seeds, is printed in Markdown. --pick: how often, of the runs of one law and
+one seed, that of the law's own prior has the largest value, with Wilson's interval of 95%; of the choices that are
+named."""
+
+import argparse
+import math
+from collections import defaultdict
+from pathlib import Path
+from statistics import fmean, stdev
+
+from matplotlib import rcParams
+from matplotlib.figure import Figure
+
+from ssvae_cli.report.runs import find_runs
+from ssvae_cli.tracking.line_styles import style
+
+
+def setting(run, key: str) -> str:
+    """A run's choice in a group, or the value of a key."""
+    return str(run.choices[key] if key in run.choices else run.config[key])
+
+
+def picture(values: dict, rows: list[str], columns: list[str], metric: str) -> Figure:
+    """A group of points for each row, one marker for each column, a point for each seed, a line for the mean."""
+    figure = Figure(figsize=(1.6 + 1.5 * len(rows), 3.6), layout="constrained")
+    axis, width = figure.subplots(), 0.8 / len(columns)
+    for j, column in enumerate(columns):
+        look = {"color": style(j)["color"], "marker": style(j)["marker"]}
+        for i, row in enumerate(rows):
+            seeds, place = values.get((row, column), []), i + (j - (len(columns) - 1) / 2) * width
+            axis.plot([place] * len(seeds), seeds, ls="none", ms=4, alpha=0.8, label=column if i == 0 else None, **look)
+            if seeds:
+                axis.hlines(fmean(seeds), place - width / 2.5, place + width / 2.5, color=look["color"], lw=1.5)
+    axis.set(xticks=range(len(rows)), xticklabels=rows, ylabel=metric)
+    axis.grid(axis="y", alpha=0.3)
+    axis.legend(title="trained with", fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def wilson(hits: int, of: int) -> tuple[float, float]:
+    """The interval of 95% of a share."""
+    z, share = 1.96, hits / of
+    centre, spread = share + z * z / (2 * of), z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    return (centre - spread) / (1 + z * z / of), (centre + spread) / (1 + z * z / of)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--metric", required=True)
+    parser.add_argument("--across", required=True)
+    parser.add_argument("--by", required=True)
+    parser.add_argument("--pick", nargs="*", default=[])
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    runs, _ = find_runs(given.folders)
+    values, by_seed = defaultdict(list), defaultdict(dict)
+    for run in runs:
+        row, column, value = setting(run, given.across), setting(run, given.by), run.number(given.metric)
+        if value is not None:
+            values[row, column].append(value)
+            by_seed[row, run.seed][column] = value
+    rows, columns = (list(dict.fromkeys(setting(run, key) for run in runs)) for key in (given.across, given.by))
+
+    print(f"| {given.metric} | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
+    for row in rows:
+        cells = []
+        for column in columns:
+            seeds = values.get((row, column), [])
+            spread = f" ± {stdev(seeds):.3f}" if len(seeds) > 1 else ""
+            cells.append(f"{fmean(seeds):.3f}{spread}" if seeds else "–")
+        print(f"| {row} | {' | '.join(cells)} |")
+    if given.pick:
+        of = [
+            (row, found) for (row, _), found in by_seed.items() if row in given.pick and set(given.pick) <= set(found)
+        ]
+        hits = sum(max(given.pick, key=found.get) == row for row, found in of)
+        low, high = wilson(hits, len(of))
+        print(f"\nthe largest is that of the own law in {hits} of {len(of)} ({low:.2f} to {high:.2f})")
+    if given.out:
+        rcParams["svg.fonttype"], rcParams["svg.hashsalt"] = "none", "claims"
+        picture(values, rows, columns, given.metric).savefig(given.out, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()
