@@ -15,7 +15,7 @@ def latents(rank, dim=6):
 
 def objective(prior, stochastic=False):
     encoder = SimpleNamespace(stochastic=stochastic)
-    return SimpleNamespace(prior=prior, encoder=encoder, encoder_prime=encoder)
+    return SimpleNamespace(prior=prior, encoders=(encoder, encoder))
 
 
 def gaussian():

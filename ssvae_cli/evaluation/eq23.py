@@ -242,7 +242,7 @@ def raised(information: Enclosed, bound: Estimate | Missing) -> Enclosed:
     return information._replace(low=low)
 
 
-def told(values: Values, elbo: Enclosed | None, residual: Estimate | Missing | None, equation: int) -> Values:
+def told(values: Values, elbo: Enclosed | None, residual: Estimate | Missing | None, equation: int = 23) -> Values:
     """The residual's keys, and a line of the log that says what Eq. 23 reads, or Eq. 9, where the ELBO is -KL."""
     if not isinstance(residual, Estimate):
         return dict.fromkeys(RESIDUAL, residual)
