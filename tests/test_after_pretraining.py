@@ -60,7 +60,7 @@ def test_the_score_of_a_pair_is_its_log_density_ratio(kind, direction):
         objective=SimpleNamespace(prior=kind(critic=Optimal(), direction=direction)),
         latents=lambda split, views, at_most: sources,
         data=SimpleNamespace(splits={"test": None}),
-        encoded=lambda split, generator: [(Encoded(*pairs, None, None), None)],
+        encoded=lambda split, generator: [(Encoded(pairs, ()), None)],
         generator=lambda: None,
     )
     off = pair_scores(reading, "test") - (Optimal().pairs(*pairs) - 7.0)
@@ -94,9 +94,10 @@ def test_a_table_of_scores_has_those_of_the_pairs_on_its_diagonal():
     explicit = Explicit.__new__(Explicit)
     log_q = lambda side: lambda context, y: Normal(0.0, 1.0 + side).log_prob(y).sum(1)
     explicit.prior = SimpleNamespace(
-        estimated=(0, 1), log_density=lambda latents: -(latents[0] - latents[1]).square().sum(1)
+        entropies=lambda joint: {(0,): 1, (1,): 1},
+        log_density=lambda latents: -(latents[0] - latents[1]).square().sum(1),
     )
-    explicit.densities = SimpleNamespace(density=lambda side: log_q(side))
+    explicit.densities = SimpleNamespace(density=lambda side, given: log_q(side))
     table = explicit.table(latents)
     assert torch.allclose(table.diagonal(), explicit.log_ratio_to_marginals(latents))
     assert table[2, 4] == pytest.approx(explicit.log_ratio_to_marginals((z[2:3], z_prime[4:5])).item())
