@@ -25,7 +25,7 @@ from ssvae_cli.errors import UserError
 from ssvae_cli.evaluation.explicit import Explicit
 from ssvae_cli.evaluation.few_labels import FewLabels
 from ssvae_cli.evaluation.linear_probe import LinearProbe
-from ssvae_cli.evaluation.pair_scores import pair_scores
+from ssvae_cli.evaluation.pair_scores import pair_scores, table
 from ssvae_cli.evaluation.retrieval import KEYS, Retrieval, recall
 from ssvae_cli.evaluation.rows import labelled_share
 from ssvae_cli.finetune import command
@@ -33,6 +33,7 @@ from ssvae_cli.priors import Encoded
 from ssvae_cli.priors.energy import Energy
 from ssvae_cli.priors.infonce import InfoNCE
 from ssvae_cli.priors.mi import MI
+from ssvae_cli.priors.unspecified import Unspecified
 from ssvae_cli.tracking.missing import Missing
 from ssvae_cli.training.initial import begin_from
 
@@ -132,12 +133,18 @@ def test_a_wrong_score_is_one_line(words, said, tmp_path):
         embed(composed("run=nowhere", *words, command="embed"), tmp_path, {})
 
 
+def test_without_a_prior_there_is_no_score():
+    latents = lambda *_: (torch.zeros(9, 2),) * 2
+    reading = SimpleNamespace(latents=latents, objective=SimpleNamespace(prior=Unspecified()))
+    assert pair_scores(reading, "test") == table(reading, "test", 9) == Missing(Unspecified.no_elbo)
+
+
 def test_retrieval_passes_on_why_there_are_no_densities():
     reading = SimpleNamespace(
         data=SimpleNamespace(shape_prime=(3,), test=range(9)),
         latents=lambda *_: (torch.zeros(9, 2),) * 2,
         explicit=lambda: Missing("H(z) = -inf"),
-        objective=SimpleNamespace(prior=SimpleNamespace(score_table=lambda latents: None)),
+        objective=SimpleNamespace(prior=SimpleNamespace(score_table=lambda latents: None, no_elbo=None)),
     )
     assert set(Retrieval(candidates=9)(reading, "test").values()) == {Missing("H(z) = -inf")}
 
