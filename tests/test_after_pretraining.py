@@ -25,7 +25,7 @@ from ssvae_cli.errors import UserError
 from ssvae_cli.evaluation.explicit import Explicit
 from ssvae_cli.evaluation.few_labels import FewLabels
 from ssvae_cli.evaluation.linear_probe import LinearProbe
-from ssvae_cli.evaluation.pair_scores import pair_scores
+from ssvae_cli.evaluation.pair_scores import pair_scores, table
 from ssvae_cli.evaluation.retrieval import KEYS, Retrieval, recall
 from ssvae_cli.evaluation.rows import labelled_share
 from ssvae_cli.finetune import command
@@ -33,6 +33,7 @@ from ssvae_cli.priors import Encoded
 from ssvae_cli.priors.energy import Energy
 from ssvae_cli.priors.infonce import InfoNCE
 from ssvae_cli.priors.mi import MI
+from ssvae_cli.priors.unspecified import Unspecified
 from ssvae_cli.tracking.missing import Missing
 from ssvae_cli.training.initial import begin_from
 
@@ -60,7 +61,7 @@ def test_the_score_of_a_pair_is_its_log_density_ratio(kind, direction):
         objective=SimpleNamespace(prior=kind(critic=Optimal(), direction=direction)),
         latents=lambda split, views, at_most: sources,
         data=SimpleNamespace(splits={"test": None}),
-        encoded=lambda split, generator: [(Encoded(*pairs, None, None), None)],
+        encoded=lambda split, generator: [(Encoded(pairs, ()), None)],
         generator=lambda: None,
     )
     off = pair_scores(reading, "test") - (Optimal().pairs(*pairs) - 7.0)
@@ -94,9 +95,10 @@ def test_a_table_of_scores_has_those_of_the_pairs_on_its_diagonal():
     explicit = Explicit.__new__(Explicit)
     log_q = lambda side: lambda context, y: Normal(0.0, 1.0 + side).log_prob(y).sum(1)
     explicit.prior = SimpleNamespace(
-        estimated=(0, 1), log_density=lambda latents: -(latents[0] - latents[1]).square().sum(1)
+        entropies=lambda joint: {(0,): 1, (1,): 1},
+        log_density=lambda latents: -(latents[0] - latents[1]).square().sum(1),
     )
-    explicit.densities = SimpleNamespace(density=lambda side: log_q(side))
+    explicit.densities = SimpleNamespace(density=lambda side, given: log_q(side))
     table = explicit.table(latents)
     assert torch.allclose(table.diagonal(), explicit.log_ratio_to_marginals(latents))
     assert table[2, 4] == pytest.approx(explicit.log_ratio_to_marginals((z[2:3], z_prime[4:5])).item())
@@ -131,12 +133,18 @@ def test_a_wrong_score_is_one_line(words, said, tmp_path):
         embed(composed("run=nowhere", *words, command="embed"), tmp_path, {})
 
 
+def test_without_a_prior_there_is_no_score():
+    latents = lambda *_: (torch.zeros(9, 2),) * 2
+    reading = SimpleNamespace(latents=latents, objective=SimpleNamespace(prior=Unspecified()))
+    assert pair_scores(reading, "test") == table(reading, "test", 9) == Missing(Unspecified.no_elbo)
+
+
 def test_retrieval_passes_on_why_there_are_no_densities():
     reading = SimpleNamespace(
         data=SimpleNamespace(shape_prime=(3,), test=range(9)),
         latents=lambda *_: (torch.zeros(9, 2),) * 2,
         explicit=lambda: Missing("H(z) = -inf"),
-        objective=SimpleNamespace(prior=SimpleNamespace(score_table=lambda latents: None)),
+        objective=SimpleNamespace(prior=SimpleNamespace(score_table=lambda latents: None, no_elbo=None)),
     )
     assert set(Retrieval(candidates=9)(reading, "test").values()) == {Missing("H(z) = -inf")}
 

@@ -21,7 +21,7 @@ SUMMARY = set(
     mi/infonce/test mi/dv/test mi/nwj/test mi/infonce/ceiling/test mi/dv/ceiling/test mi/nwj/ceiling/test
     probe/linear/test probe/knn/test probe/linear/random_init probe/linear/pixels
     probe/linear_z/test probe/linear_z/random_init probe/knn_z/test
-    probe/linear_1_percent/test probe/linear_10_percent/test
+    clusters/accuracy/test clusters/used/test probe/linear_1_percent/test probe/linear_10_percent/test
     geometry/alignment/test geometry/uniformity/test geometry/rank/test geometry/noise/test
     time/train_s throughput/images_per_s data/log_n_test data/mi_true seed device versions
     """.split()

@@ -6,6 +6,8 @@ from torch import Tensor
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.tracking.missing import Missing
 
+KEYS = ("clusters/accuracy/test", "clusters/used/test")
+
 
 class ClusterAccuracy:
     """`clusters/accuracy`: the share of a split whose label is that of its cluster, under the best one-to-one match of

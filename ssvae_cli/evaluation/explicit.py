@@ -128,13 +128,22 @@ class Explicit:
         log_q = (sign * self.densities.density(*which)(*pairs_of(latents, *which)) for which, sign in signs)
         return self.prior.log_density(latents).double() + sum(log_q)
 
+    def log_ratio_to_marginals(self, latents: tuple[Tensor, ...]) -> Tensor:
+        """log P(z, z') / (Q(z) Q(z')) of any latents, [B], as the densities say, whatever the decoder."""
+        return self.prior.log_density(latents).double() - sum(self._log_marginals(latents).values())
+
     def table(self, latents: tuple[Tensor, Tensor]) -> Tensor:
         """The same of all combinations of z, [n, D], and z', [m, D]: [n, m]."""
         z, z_prime = latents
         log_p = [self.prior.log_density((one.expand_as(z_prime), z_prime)).double() for one in z]
-        log_q = {side: self.densities.density(side)(*pairs_of(latents, side, False)) for side in self.prior.estimated}
+        log_q = self._log_marginals(latents)
         rows, columns = (log_q.get(side, torch.zeros_like(of[:, 0])) for side, of in enumerate(latents))
         return torch.stack(log_p) - rows[:, None] - columns
+
+    def _log_marginals(self, latents: tuple[Tensor, ...]) -> dict[int, Tensor]:
+        """By side: log Q of each latent, [n]; none of z where P(z) = Q(z)."""
+        sides = (side for (side,) in self.prior.entropies(False))
+        return {side: self.densities.density(side, ())(*pairs_of(latents, side, ())).double() for side in sides}
 
     def in_parts(self, elbo: Enclosed) -> str:
         """The ELBO as what P says of the coupling of z and z' less the KLs of the marginals, as a line of the log."""

@@ -17,6 +17,8 @@ def pair_scores(reading: Reading, split: str) -> Tensor | Missing:
     that of densities fitted to train. Missing where these cannot be had. A deterministic encoder's is exact (Eq. 19).
     """
     prior, scores = reading.objective.prior, []
+    if prior.no_elbo:
+        return Missing(prior.no_elbo)
     explicit = reading.explicit() if prior.needs_densities else None
     if isinstance(explicit, Missing):
         return explicit
@@ -36,5 +38,7 @@ def table(reading: Reading, split: str, at_most: int) -> Tensor | Missing | None
         return None
     if (scores := prior.score_table(latents)) is not None:
         return scores
+    if prior.no_elbo:
+        return Missing(prior.no_elbo)
     explicit = reading.explicit()
     return explicit if isinstance(explicit, Missing) else explicit.table(latents)

@@ -14,10 +14,12 @@ REMEDY = "give the encoder, encoder.latent_dim and posterior of that run"
 def begin_from(objective: Objective, folder: str) -> None:
     """Give g and g' the weights of the last checkpoint of another run; prior and critic begin anew.
 
-    Raises UserError where there is none, and where a weight is missing or of another shape."""
+    They are the averaged ones where that run averages them. Raises UserError where there is none, and where a weight is
+    missing or of another shape."""
     run = Path(expanded(folder, "init_from"))
     require(run.is_dir(), f"init_from={run}: no such folder; give the folder of a run")
-    stored = checkpoint.load(run, key="init_from").get("objective")
+    state = checkpoint.load(run, key="init_from")
+    stored = state.get("average") or state.get("objective")
     require(isinstance(stored, dict), f"init_from={run}: its checkpoint holds no weights; give the folder of a run")
     for name in ("encoder.", "encoder_prime."):
         weights = {key.removeprefix(name): value for key, value in stored.items() if key.startswith(name)}

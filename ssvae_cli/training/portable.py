@@ -21,8 +21,10 @@ def holds_model(folder: Path) -> bool:
 
 
 def save(folder: Path, state: dict, about: dict[str, object]) -> None:
-    """Write a checkpoint's configuration and weights. about: what else config.json is to say."""
-    weights = state["objective"]
+    """Write a checkpoint's configuration and weights, the averaged ones where there are some.
+
+    about: what else config.json is to say."""
+    weights = state["average"] or state["objective"]
     shared = {name: tensor for name, tensor in weights.items() if not is_repeated(name, weights)}
     plain = {name: tensor.cpu().contiguous().clone() for name, tensor in shared.items()}
     atomic_write(folder / MODEL, lambda path: path.write_bytes(to_safetensors(plain, {"format": "pt"})))
@@ -46,7 +48,7 @@ def load(folder: Path) -> dict:
     if not any(name.startswith(prime) for name in weights):  # g' is g
         own = {name: tensor for name, tensor in weights.items() if name.startswith("encoder.")}
         weights |= {name.replace("encoder.", prime, 1): tensor for name, tensor in own.items()}
-    return {**state, "config": config, "objective": weights}
+    return {**state, "config": config, "objective": weights, "average": None}
 
 
 def is_repeated(name: str, weights: dict[str, Tensor]) -> bool:
