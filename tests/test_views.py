@@ -205,6 +205,7 @@ def test_a_joint_decoder_trains_under_an_explicit_prior_and_its_elbo_is_minus_th
         ("prior=infonce", "its ELBO would contain I, which is not estimated; allowed: prior=gaussian"),
         ("prior=energy", "its ELBO would contain I"),
         ("prior=unstructured_normal", "it sees one view"),
+        ("prior=categorical posterior=categorical", "the entropy of joined categories is not estimated"),
         ("prior=gaussian estimator=conditionals", "cannot serve prior=gaussian with decoder=implicit_joint; allowed"),
         ("prior=vmf estimator=logdet", "cannot serve prior=vmf with decoder=implicit_joint; allowed: aggregate"),
     ],

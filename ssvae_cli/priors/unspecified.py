@@ -9,7 +9,7 @@ class Unspecified(Prior):
     """P(z, z') is left open: an estimator's loss of the pairs is the objective. space: where z lives."""
 
     quantity = "baseline"
-    no_elbo = "without a prior P(z, z') there is no ELBO and no KL"
+    no_elbo = no_joint = "without a prior P(z, z') there is no ELBO and no KL"
 
     def __init__(self, *, space: SpaceName = "euclidean"):
         super().__init__()
