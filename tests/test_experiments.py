@@ -1,12 +1,64 @@
-"""Presets: each runs, in the short form that its file names."""
+"""Presets: each runs, in the short form that its file names; those of claims bring sweeps, whose settings all fit."""
+
+import itertools
+
+import pytest
+from omegaconf import OmegaConf
 
 from helpers import make_folder, ssvae
+from ssvae_cli.instantiate.groups import conf
+
+CLAIMS = {path.stem: OmegaConf.load(path) for path in sorted((conf() / "experiment" / "claims").glob("*.yaml"))}
+FEW = {"digits": ["dataset.limit=48"], "sprites": ["dataset.train=48", "dataset.validation=16", "dataset.test=16"]}
+FEW |= {name: FEW["sprites"] for name in ("gaussian", "latents")}
 
 
 def test_the_cifar10_speedrun_runs_in_its_short_form(tmp_path):
     for parts, count in {("train",): 20, ("validation", "test"): 4}.items():
         make_folder(tmp_path / "images", parts=parts, count=count, size=(32, 32))
     short = ["encoder=convnet", "encoder.backbone.width=8", "dataset.limit=32", "trainer=default", "trainer.epochs=1"]
-    own = ["dataset=folder", f"dataset.root={tmp_path}/images", "trainer.batch_size=16", "trainer.device=cpu"]
+    own = [
+        "dataset=folder",
+        f"dataset.root={tmp_path}/images",
+        "trainer.batch_size=16",
+        "trainer.device=cpu",
+        "evaluation=quick",
+    ]
     assert ssvae("train", "experiment=cifar10_speedrun", *short, *own, f"hydra.run.dir={tmp_path}/run") == 0
     assert (tmp_path / "run" / "summary.json").exists()
+
+
+def settings(claim: str) -> list[list[str]]:
+    """The overrides of a claim's sweep, seed 0 alone, that of the presets below it among them."""
+    params, below = {}, [claim]
+    while below:
+        preset = CLAIMS[below.pop()]
+        params = dict(preset.hydra.sweeper.params) | params
+        below += [str(each).removeprefix("claims/") for each in preset.get("defaults", []) if isinstance(each, str)]
+    params = {key: str(values).split(",") for key, values in params.items() if key != "seed"}
+    return [[f"{key}={value}" for key, value in zip(params, job)] for job in itertools.product(*params.values())]
+
+
+def dataset_of(claim: str) -> str:
+    words = str(OmegaConf.to_container(CLAIMS[claim]))
+    below = "reconstruct_or_not" if "reconstruct" in claim else "prior_wins" if "prior_wins" in claim else claim
+    words += str(OmegaConf.to_container(CLAIMS[below]))
+    return next((name for name in ("latents", "gaussian", "sprites") if f".dataset': '{name}'" in words), "digits")
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_a_claims_first_and_last_setting_train(claim, tmp_path):
+    """Two steps of each: the rest is what all runs share."""
+    short = ["trainer.batch_size=24", "trainer.epochs=1", "trainer.device=cpu", "evaluation=none"]
+    jobs = settings(claim)
+    for place in (0, -1):
+        own = [word for word in jobs[place] if not word.startswith("trainer.batch_size=")]
+        given = [
+            f"experiment=claims/{claim}",
+            *own,
+            *FEW[dataset_of(claim)],
+            *short,
+            f"hydra.run.dir={tmp_path}/{place}",
+        ]
+        assert ssvae("train", *given) == 0, own
+        assert (tmp_path / str(place) / "encoder.safetensors").exists()
