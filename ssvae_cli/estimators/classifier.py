@@ -38,7 +38,7 @@ class Classifier(EntropyEstimator):
         self.networks = nn.ModuleList(mlp([dim, *hidden, outputs]) for dim in dims)
         self.requires_grad_(False)  # the run's optimizer leaves them alone
         self.optimizers = [unmarked(torch.optim.AdamW)(network.parameters(), lr=lr) for network in self.networks]
-        self.past: list[list[Tensor]] = [[] for _ in dims]  # standardised samples of the last batches, by side
+        self.replayed: list[list[Tensor]] = [[] for _ in dims]  # standardised samples of the last batches, by side
 
     def forward(self, z, *, posterior, space, side, mixture=None):
         u, log_jacobian = space.standardiser(z)(z)
@@ -53,7 +53,7 @@ class Classifier(EntropyEstimator):
     @marked("disable")
     def learn(self, u: Tensor, space, side: int) -> None:
         """The classifier's own steps between samples of R and the samples u of Q, [B, D]."""
-        network, optimizer, past = self.networks[side], self.optimizers[side], self.past[side]
+        network, optimizer, past = self.networks[side], self.optimizers[side], self.replayed[side]
         for _ in range(self.steps):
             rows = u
             if past:
@@ -65,7 +65,7 @@ class Classifier(EntropyEstimator):
             loss.backward()
             optimizer.step()
             network.requires_grad_(False)
-        self.past[side] = [u, *past][: self.replay]
+        self.replayed[side] = [u, *past][: self.replay]
 
     def own_loss(self, network: nn.Module, u: Tensor, space) -> Tensor:
         """The network's loss: samples u of Q, [B, D], against as many of R."""
@@ -73,13 +73,13 @@ class Classifier(EntropyEstimator):
 
     def get_extra_state(self) -> dict:
         """The optimizers and the past samples: a checkpoint holds them."""
-        return {"optimizers": [o.state_dict() for o in self.optimizers], "past": self.past}
+        return {"optimizers": [o.state_dict() for o in self.optimizers], "replayed": self.replayed}
 
     def set_extra_state(self, state: dict) -> None:
         for optimizer, stored in zip(self.optimizers, state["optimizers"]):
             optimizer.load_state_dict(stored)
         place = next(self.parameters())
-        self.past = [[u.to(place.device) for u in side] for side in state["past"]]
+        self.replayed = [[u.to(place.device) for u in side] for side in state["replayed"]]
 
 
 def cross_entropy(logit: Callable[[Tensor], Tensor], p: Tensor, q: Tensor) -> Tensor:
