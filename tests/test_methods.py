@@ -17,6 +17,7 @@ from helpers import composed
 from ssvae_cli.cli.other_words import PRESETS
 from ssvae_cli.datasets.base import CONTRACT
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser
+from ssvae_cli.estimators import InfoNCE
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.instantiate.groups import choices
 from ssvae_cli.objective import make_objective
@@ -187,6 +188,19 @@ def test_a_preset_maximises_a_constant_less_a_multiple_of_the_published_loss(nam
     for one, other in zip(gradient, gradient_of(loss, leaves)):
         assert torch.allclose(one, -times * other, atol=1e-6, rtol=1e-3)
     assert gradient[0].abs().max() > 1e-4
+
+
+def test_cpc_of_several_steps_is_the_sum_of_a_cross_entropy_for_each():
+    config = composed("experiment=methods/cpc_multi", f"encoder.latent_dim={D}")
+    prior = make_objective(config, (8, 1, 8, 8), *[(1, 8, 8)] * 4).prior.double()
+    g = torch.Generator().manual_seed(0)
+    z, *ahead = torch.randn(5, B, D, dtype=torch.float64, generator=g)
+    critics = [prior.critic, *prior.further]
+    for critic in critics:
+        critic.weight.data = torch.randn(D, D, dtype=torch.float64, generator=g)
+    losses = [cross_entropy(z @ critic.weight @ later.T) for critic, later in zip(critics, ahead, strict=True)]
+    value = prior.elbo(InfoNCE(), Encoded((z, *ahead), (None,) * 5))
+    assert value.item() == pytest.approx(4 * math.log(B) - sum(losses).item())
 
 
 def peer(name: str):

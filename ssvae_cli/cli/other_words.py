@@ -6,6 +6,7 @@ PRESETS = {  # experiment=...: what the method is called elsewhere; docs/methods
     "methods/simclr": "simclr ntxent nt_xent",
     "methods/clip": "clip",
     "methods/cpc": "cpc",
+    "methods/cpc_multi": "cpc_multi",
     "methods/moco": "moco mocov2 mocov3 moco_v2 moco_v3",
     "methods/alignment_uniformity": "alignment_uniformity align_uniform uniformity",
     "methods/vicreg": "vicreg",
