@@ -63,7 +63,9 @@ class Optimization(ABC):
         for pattern in self.groups:
             starts = sorted({".".join(name.split(".")[:2]) for name in named.values()})
             fits = any(fnmatchcase(name, pattern) for name in named.values())
-            require(fits, f"groups: no parameter is called {pattern}; their names begin with {', '.join(starts)}")
+            require(
+                fits, f"optimizer.groups: no parameter is called {pattern}; their names begin with {', '.join(starts)}"
+            )
         prior, times_of_prior = set(of_prior), suits if self.prior_lr == "auto" else self.prior_lr
         groups: dict[tuple, dict] = {}
         for p, name in named.items():

@@ -63,7 +63,7 @@ def enumerated(prior: Categorical, z: torch.Tensor, z_prime: torch.Tensor) -> di
 def test_training_and_test_read_the_sums_over_all_pairs_of_categories(uniform, marginal):
     prior, both = prior_of(uniform, marginal=marginal), probabilities()
     expected, read = enumerated(prior, *both), Categories(prior, both)
-    value = prior.elbo(Frequencies(), Encoded(*both, None, None)).item()
+    value = prior.elbo(Frequencies(), Encoded(both, (None, None))).item()
     assert value == pytest.approx(expected["elbo"], abs=1e-9)
     found = {"elbo": read.elbo(), "information": read.information(), "kl": read.divergence()}
     found["marginal"] = read.marginal_divergence()

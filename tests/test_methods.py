@@ -171,7 +171,7 @@ def of_preset(name: str, parts) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]
     (z, z_prime), leaves = latents(name)
     torch.manual_seed(0)
     target = z_prime.detach() if name in ("byol", "simsiam") else z_prime
-    value = prior.elbo(estimator, Encoded(z, target, None, None))
+    value = prior.elbo(estimator, Encoded((z, target), (None, None)))
     return value, gradient_of(value, leaves)
 
 
@@ -180,7 +180,7 @@ def test_a_preset_maximises_a_constant_less_a_multiple_of_the_published_loss(nam
     prior, estimator = parts = ours(name)
     if name == "moco":  # a first batch, which the queue keeps
         estimator.train()
-        prior.elbo(estimator, Encoded(*(z.detach().flip(0) for z in latents(name)[0]), None, None))
+        prior.elbo(estimator, Encoded(tuple(z.detach().flip(0) for z in latents(name)[0]), (None, None)))
     both, leaves = latents(name)
     loss, times, constant = PAPERS[name](*both, prior, estimator)
     value, gradient = of_preset(name, parts)

@@ -177,7 +177,7 @@ def _of_table(generator: torch.Generator):
     # (17), (23): categories c of letters x by a random Q(c|x); every expectation over them is exact.
     of_x = torch.randn(max(SHAPE), 4, dtype=torch.float64, generator=generator).softmax(1)
     q_of_c = of_x.T @ joint @ of_x
-    soft_pairs = Encoded(of_x[z[:, 0].long()], of_x[z_prime[:, 0].long()], None, None)
+    soft_pairs = Encoded((of_x[z[:, 0].long()], of_x[z_prime[:, 0].long()]), (None, None))
     i_of_c = kl(q_of_c, q_of_c.sum(1, keepdim=True) * q_of_c.sum(0))
     for uniform in (True, False):
         table = Categorical(latent_dim=4, agreement=0.6, uniform=uniform, learn=False).double()
