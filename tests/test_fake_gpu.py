@@ -14,20 +14,25 @@ from ssvae_cli.instantiate.build import build
 from ssvae_cli.instantiate.groups import choices
 from ssvae_cli.objective import make_objective
 from ssvae_cli.pairs.base import make_pairs
+from ssvae_cli.training.step import Forward
 
 BATCH = 12
 SMALL = ["encoder.backbone.width=4", "encoder.latent_dim=4", "encoder.projector=[]"]
 OF_SCORES = {name: "mi" for name in ("dv", "interpolated", "js", "mine", "nwj", "smile", "tuba")}
-OF_ENTROPIES = {name: "gaussian" for name in ("conditionals", "knn", "logdet")}
+OF_ENTROPIES = {name: "gaussian" for name in ("conditionals", "hinges", "knn", "logdet", "sliced")}
+BASELINES = ("cross_correlation", "hsic", "whitening")
 CASES = {
     **{f"prior={name}": [] for name in choices("prior")},
     **{f"estimator={name}": ["prior=infonce"] for name in ("eq3", "leave_one_out", "queue")},
     **{f"estimator={name}": [f"prior={prior}"] for name, prior in (OF_SCORES | OF_ENTROPIES).items()},
+    **{f"estimator={name}": ["prior=unspecified"] for name in BASELINES},
     "estimator=kde": ["prior=vmf"],
+    "estimator=stopgrad": ["prior=predictor", "encoder_prime=ema"],
     "estimator=aggregate": ["prior=gaussian", "posterior=gaussian"],
     "posterior=gaussian": [],
     "posterior=logit_normal": ["prior=laplace", "prior.space=box", "estimator=aggregate"],
     "decoder=conv": ["prior=unstructured_normal"],
+    "decoder=implicit_joint": ["prior=gaussian"],
     "prior.direction=both": [],
     "encoder_prime=separate": [],
     **{f"pairs={name}": [] for name in ("affine", "halves", "noise", "patches", "simclr")},
@@ -68,9 +73,7 @@ def elbo(case, data):
     first, numbers = next(data.train.batches(BATCH)), GpuGenerator()
     with FakeTensorMode():
         batch = first._map(lambda rows: torch.empty(rows.shape, dtype=rows.dtype, device="cuda"), of=first.of)
-        with torch.no_grad():
-            views = pairs(batch, numbers)
-        return moved(objective)(*views, pairs.to_unit(views[0]), numbers)
+        return Forward(moved(objective), pairs, numbers, compile=False)(batch)
 
 
 @pytest.mark.parametrize("case", CASES)
