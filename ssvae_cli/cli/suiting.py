@@ -5,6 +5,7 @@ A data set's YAML file brings the choices that always suit it. Where only the fi
 """
 
 import pkgutil
+from pathlib import Path
 from types import ModuleType
 
 from ssvae_cli.cli.overrides import override_name, override_value
@@ -15,11 +16,10 @@ PRIME = "encoder@encoder_prime"  # g' of another kind than g
 
 def suiting_overrides(command: str, overrides: list[str]) -> list[str]:
     """The overrides, and those that suit the file of the data set; of groups that the user chose, none."""
-    dataset = module_of("dataset", overrides)
-    if command not in ("train", "bench") or dataset is None:
+    if command not in ("train", "bench") or file_of("dataset", overrides) is None:
         return overrides
     paths = paths_of(overrides)
-    suits = getattr(dataset, "suits", None)
+    suits = getattr(module_of("dataset", overrides), "suits", None) if paths else None  # a module loads torch
     wanted = [suits(path) for path in paths] if suits else []
     if any(choices != wanted[0] for choices in wanted):  # of a sweep over unlike files
         return overrides
@@ -34,11 +34,17 @@ def suiting_overrides(command: str, overrides: list[str]) -> list[str]:
     return [*overrides, *words]
 
 
-def module_of(group: str, overrides: list[str]) -> ModuleType | None:
-    """The module of the class that a group's override chooses; None where there is no such choice here."""
+def file_of(group: str, overrides: list[str]) -> Path | None:
+    """The YAML file that a group's override chooses; None where there is no such choice here."""
     choice = override_value(group, overrides)
     file = conf() / group / f"{choice}.yaml"
-    if choice is None or "/" in choice or not file.is_file():
+    return None if choice is None or "/" in choice or not file.is_file() else file
+
+
+def module_of(group: str, overrides: list[str]) -> ModuleType | None:
+    """The module of the class that a group's override chooses; None where there is no such choice here."""
+    file = file_of(group, overrides)
+    if file is None:
         return None
     from omegaconf import OmegaConf
 
