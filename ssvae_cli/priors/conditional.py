@@ -47,6 +47,20 @@ class Conditional(ExplicitPrior):
             log_p = log_p - self.log_mass(z / self.scale, (1 - z) / self.scale)
         return log_p.sum(-1)
 
+    def log_given(self, latents, side):
+        """Of z given z' it is the step from z' to z, a density too."""
+        own, given = latents[side] / self.scale, latents[1 - side] / self.scale
+        log_p = self.log_steps(given, own) - self.log_scale.sum()
+        if self.space.name == "box":
+            log_p = log_p - self.log_mass(given, 1 / self.scale - given).sum(-1)
+        return log_p
+
+    def log_steps(self, given: Tensor, own: Tensor) -> Tensor:
+        """log density of the unit steps from each of `given`, [M, D], to each of `own`, [N, D]: [N, M], nats.
+
+        A coordinate at a time: tables of [N, M] stay in a processor's cache, [N, M, D] does not."""
+        return sum(self.log_step(to[:, None] - start) for to, start in zip(own.T, given.T))
+
     @torch.no_grad()
     def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         z = self.space.sample(self.log_scale.new_empty(count, dim), generator)
@@ -78,6 +92,9 @@ class Laplace(Conditional):
 
     def log_step(self, step):
         return -step.abs() - math.log(2)
+
+    def log_steps(self, given, own):
+        return -torch.cdist(own, given, p=1.0) - given.shape[1] * math.log(2)
 
     def log_mass(self, below, above):
         return torch.log(-0.5 * (torch.expm1(-below) + torch.expm1(-above)))
