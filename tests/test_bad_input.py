@@ -49,6 +49,11 @@ CASES = {
     "unknown key": ("train trainer.epoch=3", "trainer.epoch", "did you mean 'trainer.epochs'"),
     "unknown top-level key": ("train sed=3", "sed", "did you mean 'seed'"),
     "a key misspelt in its middle": ("train prior.critc.temperature=1", "did you mean 'prior.critic.temperature'"),
+    "key of what is left out": (
+        "train evaluation.metrics.probe=null evaluation.metrics.probe.compared=9",
+        "evaluation.metrics.probe.compared is a key of evaluation.metrics.probe",
+        "evaluation.metrics.probe=null leaves out",
+    ),
     "key without its group": ("train epochs=3", "unknown key epochs", "did you mean 'trainer.epochs'"),
     "unknown option": ("train prior=infonc", "prior=infonc", "did you mean 'infonce'", "unstructured_normal"),
     "a flag for a setting": ("train --epochs 1", "option --epochs", "a setting has no dashes: trainer.epochs=1"),

@@ -143,6 +143,7 @@ def test_every_choice_composes_and_every_part_of_it_is_buildable(choice):
         **{f"dataset={path}": [choice, "dataset.path=some.file"] for path in OF_A_FILE},
         "encoder/frame": ["encoder=gru", choice],
         "dataset/law": ["dataset=latents", choice],
+        "prior/mean": ["prior=predictor", choice],
         "metric": [f"+metric@evaluation.metrics.own={word}"],
         "tracker": [f"+tracker@trackers.own={word}"],
         "method": [f"+method@methods.own={word}"],  # beside those that are listed
@@ -152,7 +153,7 @@ def test_every_choice_composes_and_every_part_of_it_is_buildable(choice):
     for key in PARTS[command]:
         part = OmegaConf.select(config, key)
         if part not in (None, "separate"):
-            offered = {"shape", "space", "online"} if key.startswith("encoder") else {"shape", "latent_dim"}
+            offered = {"shape", "space", "online"} if key.startswith("encoder") else {"shape", "latent_dim", "dims"}
             check(OmegaConf.to_container(part, resolve=True), key, offered)
 
 

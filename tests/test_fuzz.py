@@ -187,7 +187,7 @@ def test_whatever_is_asked_for_the_answer_is_a_run_or_a_line(monkeypatch):
     monkeypatch.setattr(helpers, "SHORT_FITS", NO_FITS)
     monkeypatch.setattr(Record, "figure", lambda *given: None)  # pictures have their own tests, and take long
     if not BY_HAND:
-        monkeypatch.setattr(train, "pictures", lambda reading: [])
+        monkeypatch.setattr(train, "pictures", lambda *given: [])
         monkeypatch.setattr(train, "curves", lambda *given: None)
     composing_once(monkeypatch)
     counts = collections.Counter()

@@ -44,7 +44,8 @@ def quick(monkeypatch):
 )
 def test_every_failure_is_named_whatever_the_folders_of_the_jobs_are(quick, tmp_path, capfd, subdir):
     sweep = tmp_path / "sw"
-    assert ssvae("train", "-m", "seed=1,2,3", f"hydra.sweep.dir={sweep}", f"hydra.sweep.subdir={subdir}") == 1
+    folders = [f"hydra.sweep.dir={sweep}", f"hydra.sweep.subdir={subdir}"]
+    assert ssvae("train", "-m", "evaluation=none", "seed=1,2,3", *folders) == 1
     lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("ssvae: ")]
     assert "seed 2" in lines[-3] and "seed 3" in lines[-2] and "2 failed; ssvae train sweep.resume=" in lines[-1]
     assert len(list(sweep.rglob("failed.txt"))) == 2 and len(list(sweep.rglob("summary.json"))) == 1

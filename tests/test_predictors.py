@@ -136,7 +136,7 @@ def test_wrong_settings_of_predictors_are_refused():
 
 
 def test_a_predictor_trains_from_the_command_line(tmp_path):
-    words = ["prior=predictor", "encoder.latent_dim=3", "evaluation.metrics.probe=null", "evaluation.metrics.knn=null"]
+    words = ["prior=predictor", "encoder.latent_dim=3", "evaluation.metrics.knn=null"]
     summary = train(tmp_path, *words)
     assert math.isfinite(summary["elbo/test"]) and summary["prior/noise"] > 0 and summary["kl/marginal/test"] == 0
 

@@ -241,7 +241,7 @@ def test_a_run_killed_in_the_middle_of_a_line_is_stopped(tmp_path):
     with open(run / "metrics.jsonl", "a") as file:
         file.write('{"epoch": 3, "elb')
     (other,) = find_runs([tmp_path])[1]
-    assert (other.state, other.reason) == ("stopped", "after an unknown epoch of 2")
+    assert (other.state, other.reason) == ("stopped", "after epoch 2 of 2")
 
 
 def test_failures_of_other_commands_are_not_runs(tmp_path):

@@ -185,7 +185,7 @@ def test_latents_of_a_plane_and_of_a_box_join_in_one_of_their_kind():
     assert power(SPACES["sphere"], 1) is SPACES["sphere"] and power(SPACES["sphere"], 3).count == 3
 
 
-SMALL = ["encoder.latent_dim=3", "evaluation.metrics.probe=null", "evaluation.metrics.knn=null"]
+SMALL = ["encoder.latent_dim=3", "evaluation.metrics.knn=null"]
 
 
 @pytest.mark.parametrize("prior", ["vmf", "gaussian"])

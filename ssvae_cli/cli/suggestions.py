@@ -85,6 +85,9 @@ def unknown_key(wrong: str, command: str, overrides: list[str]) -> str:
     value = override_value(wrong, overrides)
     if value in choices(group):  # a part of a choice, which Hydra gives a package and not a group
         return f"unknown group {wrong}; did you mean {group}@{group}.{part}={value}?"
+    above = next((key for key in parents(wrong) if override_value(key, overrides) == "null"), None)
+    if above:
+        return f"{wrong} is a key of {above}, which {above}=null leaves out; give one of the two"
     config = config_of(command, overrides)
     meant, known = key_meant(wrong, config), siblings(wrong, config)
     if meant and "." not in wrong and meant.endswith(f".{wrong}"):
@@ -92,6 +95,12 @@ def unknown_key(wrong: str, command: str, overrides: list[str]) -> str:
     having = [choice for choice in choices(wrong.rpartition(".")[0]) if has_key(*wrong.rsplit(".", 1), choice)]
     hint = f"; did you mean '{meant}'?" if meant else f"; these have it: {', '.join(having)}" if having else ""
     return f"unknown key {wrong}; allowed: {', '.join(sorted(known)) or 'none'}{hint}"
+
+
+def parents(key: str) -> list[str]:
+    """a and a.b of a.b.c."""
+    words = key.split(".")
+    return [".".join(words[:count]) for count in range(1, len(words))]
 
 
 def has_key(group: str, key: str, choice: str) -> bool:
