@@ -49,7 +49,7 @@ def test_the_image_installs_torch_and_torchvision_from_one_index_and_runs_the_co
     python = re.fullmatch(r"python:(\d\.\d+)-slim", dict(steps)["FROM"])[1]
     assert Requirement(f"x{options()['python_requires']}").specifier.contains(python)
     first, second = dict(steps)["RUN"].split("&&")
-    assert re.search(r'--index-url "\$TORCH" torch torchvision\s*$', first) and second.split()[-1] == "/src"
+    assert re.search(r'--index-url "\$TORCH"} torch torchvision\s*$', first) and second.split()[-1] == "/src"
     for ignored in (".git", ".venv", "outputs"):
         assert ignored in (REPOSITORY / ".dockerignore").read_text().splitlines()
 
