@@ -85,7 +85,7 @@ def unknown_key(wrong: str, command: str, overrides: list[str]) -> str:
     value = override_value(wrong, overrides)
     if value in choices(group):  # a part of a choice, which Hydra gives a package and not a group
         return f"unknown group {wrong}; did you mean {group}@{group}.{part}={value}?"
-    above = next((key for key in parents(wrong) if override_value(key, overrides) == "null"), None)
+    above = next((key for key in parents(wrong) if f"{key}=null" in overrides), None)
     if above:
         return f"{wrong} is a key of {above}, which {above}=null leaves out; give one of the two"
     config = config_of(command, overrides)
