@@ -26,12 +26,9 @@ from ssvae_cli.cli import job, sweeps
 from ssvae_cli.errors import UserError
 from ssvae_cli.run_folder import holds_run, is_finished
 
-ONE = [*TINY, "trainer.epochs=1", "dataset.limit=400", PENALTY]
-QUICK = [
-    *ONE,
-    "prior=unstructured_normal",
-    "decoder=conv",
-]  # nothing is fitted to its numbers; for runs as other processes
+SHORT = [*TINY, "trainer.epochs=1", "dataset.limit=400"]
+ONE = [*SHORT, "evaluation=none"]  # what a sweep does with its jobs is no question of their numbers
+READ = [*SHORT, PENALTY]
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +144,7 @@ def test_jobs_of_one_process_leave_no_tensors_to_each_other(tmp_path, monkeypatc
     counts = []
     clear = job.clear_memory
     monkeypatch.setattr(job, "clear_memory", lambda: (clear(), counts.append(tensors())))
-    ssvae("train", "-m", "optimizer.lr=0.001,-1,0.001,0.001", *ONE, f"hydra.sweep.dir={tmp_path}/sweep")
+    ssvae("train", "-m", "optimizer.lr=0.001,-1,0.001,0.001", *READ, f"hydra.sweep.dir={tmp_path}/sweep")
     assert len(counts) == 4 and counts[1] == counts[2] == counts[3]
 
 
@@ -177,7 +174,7 @@ def test_under_a_launcher_a_failing_job_is_named_and_the_others_end(name, tmp_pa
     pytest.importorskip(f"hydra_plugins.hydra_{name}_launcher", reason=f"needs the extra ssvae[{name}]")
     pytest.importorskip(name)
     sweep = tmp_path / "sweep"
-    code = ssvae("train", "-m", "optimizer.lr=0.001,-1", *QUICK, *LAUNCHERS[name], f"hydra.sweep.dir={sweep}")
+    code = ssvae("train", "-m", "optimizer.lr=0.001,-1", *ONE, *LAUNCHERS[name], f"hydra.sweep.dir={sweep}")
     err = capfd.readouterr().err
     assert code == 1, err
     assert summaries(sweep) == ["0"]
@@ -196,7 +193,7 @@ def test_optuna_goes_by_the_probe_on_validation(tmp_path):
         "hydra.sweeper.direction=maximize",
     ]
     sweep = tmp_path / "sweep"
-    assert ssvae("train", "-m", *search, *ONE, "optimizer.lr=interval(0.0001,0.01)", f"hydra.sweep.dir={sweep}") == 0
+    assert ssvae("train", "-m", *search, *READ, "optimizer.lr=interval(0.0001,0.01)", f"hydra.sweep.dir={sweep}") == 0
     best = OmegaConf.load(sweep / "optimization_results.yaml")
     assert best.best_value == max(sweeps.metric_of(folder_of(sweep, n), "probe/linear/validation") for n in (0, 1))
 
@@ -211,7 +208,7 @@ def batch_script() -> str:
     """That of docs/sweeps.md, with a tiny run."""
     text = (Path(__file__).parents[1] / "docs" / "sweeps.md").read_text().split("## SLURM")[1]
     script = "\n".join(line[4:] for line in text.splitlines() if line.startswith("    "))
-    tiny = " ".join([*QUICK, "trainer.epochs=60", "trainer.eval_every=60"])
+    tiny = " ".join([*ONE, "trainer.epochs=60", "trainer.eval_every=60"])
     assert "prior=infonce trainer.epochs=1000" in script
     return script.replace("prior=infonce trainer.epochs=1000", tiny)
 
