@@ -64,7 +64,8 @@ def main() -> None:
         if value is not None:
             values[row, column].append(value)
             by_seed[row, run.seed][column] = value
-    rows, columns = (list(dict.fromkeys(setting(run, key) for run in runs)) for key in (given.across, given.by))
+    rows, columns = (sorted({setting(run, key) for run in runs}) for key in (given.across, given.by))
+    columns.sort(key=lambda column: column not in rows)  # those of the laws first
 
     print(f"| {given.metric} | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
     for row in rows:
