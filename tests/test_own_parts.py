@@ -80,7 +80,8 @@ def test_the_pages_show_every_kind_of_part_the_prior_in_15_lines_and_the_others_
 @pytest.mark.parametrize("line", commands())
 def test_what_the_pages_print_runs_as_printed(line, folder):
     command, *arguments = line.split()
-    quick = [*QUICK, "evaluation=quick"] if command == "train" else ["task.samples=300", "training.steps=20", "zero_check=false"]
+    of_mi = ["task.samples=300", "training.steps=20", "zero_check=false"]
+    quick = [*QUICK, "evaluation=quick"] if command == "train" else of_mi
     assert ssvae(command, *arguments, *quick, "hydra.run.dir=run") == 0
     assert (folder / "run" / "summary.json").exists()
 
