@@ -252,15 +252,8 @@ def meanings(objective: Objective) -> dict[str, str]:
     of_bounds = {f"mi/{b.name}/{split}": meaning(b) for b in BOUNDS for split in splits}
     of_rank = {f"geometry/rank/{split}": "effective rank of centred z (Roy & Vetterli 2007)" for split in splits}
     estimator = objective.estimator
-    return (
-        of_bounds
-        | of_rank
-        | (
-            {f"{of}/train": f"{estimator.name}: {meaning(estimator)}" for of in ("elbo", "objective")}
-            if estimator
-            else {}
-        )
-    )
+    training = f"{estimator.name}: {meaning(estimator)}" if estimator else ""
+    return of_bounds | of_rank | ({"elbo/train": training, "objective/train": training} if training else {})
 
 
 def hyperparameters(cfg: DictConfig, choices: dict[str, str], batch_size: int) -> dict:

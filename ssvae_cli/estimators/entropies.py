@@ -72,7 +72,7 @@ class Conditionals(EntropyEstimator):
 
     def remember(self, encoded):
         if self.bank and self.training:
-            self.bank.remember([z.detach() for z in encoded.latents])
+            self.bank.remember(encoded.latents)
 
     def forward(self, z, *, posterior, space, side, mixture=None):
         return torch.minimum(-mixture().mean(), space.largest_entropy(z))

@@ -12,6 +12,7 @@ from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.distributions.spaces import SPACES
 from ssvae_cli.errors import require_above
 from ssvae_cli.priors.explicit import ExplicitPrior
+from ssvae_cli.priors.normal import log_normal_table
 
 
 class Conditional(ExplicitPrior):
@@ -79,6 +80,9 @@ class Normal(Conditional):
 
     def log_step(self, step):
         return -0.5 * step**2 - 0.5 * math.log(2 * math.pi)
+
+    def log_steps(self, given, own):
+        return log_normal_table(own, given)
 
     def log_mass(self, below, above):
         return torch.log(0.5 * (torch.erf(below / math.sqrt(2)) + torch.erf(above / math.sqrt(2))))
