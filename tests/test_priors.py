@@ -151,38 +151,27 @@ def test_a_table_of_pairs_is_that_of_its_entries_and_its_mean_is_the_mixture(nam
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_past_latents_are_further_conditionals_of_the_mixture(name):
+def test_in_the_mixture_the_own_conditional_weighs_as_one_of_the_candidates(name, monkeypatch):
     prior = moved(PRIORS[name](3))
     z, z_prime = (side.double() for side in prior.sample(7, 3, torch.Generator().manual_seed(0)))
     for side in (0, 1):
-        own = slice(0, 4)
-        now, past = (z[own], z_prime[own]), (z[4:], z_prime[4:])
-        whole = prior.log_mixture((z, z_prime), side)[own]
-        assert torch.allclose(prior.log_mixture(now, side, past), whole, atol=1e-12)
+        table = prior.log_given((z, z_prime), side).exp()
+        own, others = table.diagonal(), table.sum(1) - table.diagonal()
+        by_hand = (own / 20 + 19 / 20 * others / 6).log()
+        assert torch.allclose(prior.log_mixture((z, z_prime), side, 20), by_hand, atol=1e-9)
+        assert torch.equal(prior.log_mixture((z, z_prime), side, 3), prior.log_mixture((z, z_prime), side))
+        monkeypatch.setattr("ssvae_cli.priors.explicit.AT_ONCE", 42)  # in parts of two rows
+        assert torch.allclose(prior.log_mixture((z, z_prime), side, 20), by_hand, atol=1e-9)
+        monkeypatch.undo()
 
 
-def test_conditionals_remember_the_last_batches_in_training_alone():
-    prior, estimator = PRIORS["gaussian"](3), Conditionals(past=10, latent_dim=3)
-    batches = [tuple(torch.randn(2, 4, 3).unbind()) for _ in range(4)]
-    encoded = lambda batch: Encoded(batch, (None, None))
-    for batch in batches[:3]:
-        prior.elbo(estimator.train(), encoded(batch))
-    kept = [torch.cat([batch[side] for batch in batches[:3]]) for side in (0, 1)]
-    for past, all_of_side in zip(estimator.past(), kept):  # of 12 the last 10, in any order
-        assert sorted(past.tolist()) == sorted(all_of_side[-10:].tolist())
-    value = prior.elbo(estimator, encoded(batches[3]))
-    now = batches[3]
-    by_hand = prior.log_prob(*now).mean()
-    for side in (0, 1):
-        given = [torch.cat([now[k], kept[k][-10:]]) for k in (0, 1)]
-        table = prior.log_given((now[0], given[1]) if side == 0 else (given[0], now[1]), side)
-        entropy = -(table.logsumexp(1) - math.log(14)).mean()
-        by_hand = by_hand + torch.minimum(entropy, prior.space.largest_entropy(now[side]))
-    assert value.item() == pytest.approx(by_hand.item(), abs=1e-5)
-    before = [past.clone() for past in estimator.past()]
-    prior.elbo(estimator.eval(), encoded(batches[0]))
-    assert estimator.past() is None
-    assert all(torch.equal(a, b) for a, b in zip(before, estimator.train().past()))
+@pytest.mark.parametrize("candidates", [None, 1280])
+def test_the_elbo_with_conditionals_is_at_most_the_log_of_the_candidates(candidates):
+    """Of pairs that no other pair resembles it is that logarithm, and the value is put together as written."""
+    z = 1e4 * torch.arange(8.0, dtype=torch.float64)[:, None].expand(8, 3)
+    prior = moved(conditional(Laplace, "euclidean", marginal="encoder")(3))
+    value = prior.elbo(Conditionals(candidates=candidates), Encoded((z, z + 0.01), (None, None)))
+    assert value.item() == pytest.approx(math.log(candidates or 8), abs=1e-6)
 
 
 @pytest.mark.parametrize("name", PAIRS)

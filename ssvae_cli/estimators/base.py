@@ -30,13 +30,6 @@ class Estimator(nn.Module, ABC):
     needs_target = False  # whether a g' through which gradients flow is refused
     estimates_elbo = True  # whether the value that training reports is an estimate of an ELBO
 
-    def past(self) -> tuple[Tensor, ...] | None:
-        """The latents of earlier batches, [M, D] for each view, as further candidates; None for none."""
-        return None
-
-    def remember(self, encoded) -> None:
-        """Store what later batches need of this one."""
-
 
 class ScoreEstimator(Estimator):
     """One number from the scores of a batch. A subclass's docstring states its relation to I and to the ELBO."""
@@ -44,6 +37,13 @@ class ScoreEstimator(Estimator):
     estimates = frozenset({"infonce", "mi", "energy"})
     bound = "none"  # `lower` if the expectation is a lower bound on I for any f
     keeps_past = False  # whether latents of earlier batches are among the candidates
+
+    def past(self) -> tuple[Tensor, ...] | None:
+        """The latents of earlier batches, [M, D] for each view, as further candidates; None for none."""
+        return None
+
+    def remember(self, encoded) -> None:
+        """Store what later batches need of this one."""
 
     @abstractmethod
     def forward(self, scores: Scores) -> Tensor:
@@ -69,13 +69,13 @@ class EntropyEstimator(Estimator):
         posterior: Posterior,
         space: type[Space] | Spheres,
         side: int,
-        mixture: Callable[[], Tensor] | None = None,
+        mixture: Callable[[int | None], Tensor] | None = None,
     ) -> Tensor:
         """H(z) in nats, [], of the marginal Q from samples z, [B, D].
         posterior: the batch's Q(z|x), from which z were sampled. space: where z lives. side: 0 for z, 1 for z' and so
         on; with a joint decoder 0 for all latents joined, 1 for z alone.
-        mixture: gives log 1/B sum_j P(z_i|z'_j), [B], by the prior's conditionals, the `past` latents among the z'_j;
-        None where z has no partner."""
+        mixture: gives log sum_j w_j P(z_i|z'_j), [B], by the prior's conditionals, of a number of candidates as which
+        the own one counts; None where z has no partner."""
 
 
 class PairEstimator(Estimator):

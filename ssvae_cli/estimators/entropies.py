@@ -45,37 +45,33 @@ class Aggregate(EntropyEstimator):
 
 
 class Conditionals(EntropyEstimator):
-    """H(z) = -E log 1/K sum_j P(z_i|z'_j): the cross-entropy of a mixture of the prior's own conditionals, at most the
+    """H(z) = -E log sum_j w_j P(z_i|z'_j): the cross-entropy of a mixture of the prior's own conditionals, at most the
     largest entropy that z can have: of a normal of its covariance, or of the uniform density on a sphere or in a box.
 
     With the mixture E log P(z'|z) + H(z') is K-way InfoNCE whose critic is P(z'|z), the positive among the K
     candidates: `prior.marginal=encoder estimator=conditionals` is a contrastive loss with the prior's parameters for
-    temperature. past: how many latents of past batches are among them, K = batch + past; without, coordinates of little
-    I are lost where I of the others is near log B. The other bound holds H(z) where no z' predicts z, as at the start;
-    without it an encoder that moves z' away from what P expects makes H(z) as large as it likes. Relation to I: E log
-    P(z'|z) + H(z') is at most I and at most log K. Relation to the ELBO: biased up by KL(Q(z) || mixture), and down by
-    the own term where I is near log K. Ceiling: that largest entropy. Low variance. Source: van den Oord et al. 2018
-    (the bound); Zimmermann et al. 2021; He et al. 2020 (the past).
+    temperature. candidates: the own conditional, of z' of the same pair, weighs as one of this many, or of the batch
+    where that is larger or `candidates` null; the others share the rest. So the ceiling is log K, K = candidates, not
+    log B, near which coordinates of little I are lost. The other bound holds H(z) where no z' predicts z, as at the
+    start; without it an encoder that moves z' away from what P expects makes H(z) as large as it likes. Relation to I:
+    E log P(z'|z) + H(z') is at most log K, and in expectation at most I where K = B. Relation to the ELBO: biased up by
+    KL(Q(z) || mixture) and, where few others are near, by the logarithm of their mean; down by the own term where I is
+    near log K. Ceiling: that largest entropy. Low variance. Source: van den Oord et al. 2018 (the bound); Song & Ermon
+    2020 (the weight); Zimmermann et al. 2021.
     """
 
     name = "conditionals"
     needs_partner = True  # z' of the same pair
     prior_lr = 5.0
 
-    def __init__(self, *, past: int = 0, latent_dim: int = 1, views: int = 2):
+    def __init__(self, *, candidates: int | None = None):
         super().__init__()
-        require_at_least(0, past=past)
-        self.bank = Bank(size=past, latent_dim=latent_dim, views=views) if past else None
-
-    def past(self):
-        return self.bank.past() if self.bank and self.training else None
-
-    def remember(self, encoded):
-        if self.bank and self.training:
-            self.bank.remember(encoded.latents)
+        if candidates is not None:
+            require_at_least(2, candidates=candidates)
+        self.candidates = candidates
 
     def forward(self, z, *, posterior, space, side, mixture=None):
-        return torch.minimum(-mixture().mean(), space.largest_entropy(z))
+        return torch.minimum(-mixture(self.candidates).mean(), space.largest_entropy(z))
 
 
 class Frequencies(EntropyEstimator):

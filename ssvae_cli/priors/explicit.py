@@ -2,6 +2,7 @@
 
 import math
 from abc import abstractmethod
+from functools import partial
 from typing import Literal
 
 import torch
@@ -63,23 +64,24 @@ class ExplicitPrior(Prior):
             return self.log_conditional(z_prime, z[:, None])
         return self.log_prob(z[:, None], z_prime) - of_z_prime
 
-    def log_mixture(self, latents: tuple[Tensor, ...], side: int, past: tuple[Tensor, ...] | None = None) -> Tensor:
-        """log 1/B sum_j P(z_i|z'_j) of side 0, log 1/B sum_j P(z'_i|z_j) of side 1: [B], nats; of n latents, given all
-        others of row j. past: latents of each view, [M, D], whose rows are among those of j, B + M in all.
+    def log_mixture(self, latents: tuple[Tensor, ...], side: int, candidates: int | None = None) -> Tensor:
+        """log sum_j w_j P(z_i|z'_j) of side 0, log sum_j w_j P(z'_i|z_j) of side 1: [B], nats; of n latents, given all
+        others of row j. candidates: j = i weighs 1 / candidates, and 1/B at most; all others alike, 1 in all.
 
         A table too large to be kept is computed in rows, again for the gradient."""
-        own, given = latents[side], latents if past is None else [torch.cat(both) for both in zip(latents, past)]
-        others = [*given[:side], *given[side + 1 :]]
-        rows = max(1, AT_ONCE // sum(other.numel() for other in others))
+        own, others, count = latents[side], [*latents[:side], *latents[side + 1 :]], len(latents[side])
+        rows, place = max(1, AT_ONCE // sum(other.numel() for other in others)), torch.arange(count, device=own.device)
+        share = 1 / max(count, candidates or count)
+        log_own, log_other = math.log(share), math.log((1 - share) / (count - 1)) if count > 1 else 0.0
 
-        def of_rows(own: Tensor, *others: Tensor) -> Tensor:
-            return self.log_given((*others[:side], own, *others[side:]), side).logsumexp(1)
+        def of_rows(own: Tensor, of_own: Tensor, *others: Tensor) -> Tensor:
+            table = self.log_given((*others[:side], own, *others[side:]), side)
+            return torch.where(of_own[:, None] == place, table + log_own, table + log_other).logsumexp(1)
 
-        if rows >= len(own):
-            parts = [of_rows(own, *others)]
-        else:
-            parts = [checkpoint(of_rows, part, *others, use_reentrant=False) for part in own.split(rows)]
-        return torch.cat(parts) - math.log(len(others[0]))
+        if rows >= count:
+            return of_rows(own, place, *others)
+        parts = zip(own.split(rows), place.split(rows))
+        return torch.cat([checkpoint(of_rows, *part, *others, use_reentrant=False) for part in parts])
 
     def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
         """`count` samples of (z, z'), [count, dim] each; of n latents; of (z,) for an unstructured prior."""
@@ -114,13 +116,11 @@ class ExplicitPrior(Prior):
         blocks = self.entropies(joint)
         if not estimator.estimates_elbo:  # a regulariser of every view
             blocks = {(view,): 1 for view in range(self.views)}
-        past = estimator.past()
         for place, (block, sign) in enumerate(blocks.items()):
-            mixture = None if joint else lambda side=block[0]: self.log_mixture(encoded.latents, side, past)
+            mixture = None if joint else partial(self.log_mixture, encoded.latents, block[0])
             z, posterior = of_block(encoded, block)
             space, side = power(self.space, len(block)), place if joint else block[0]
             value = value + sign * estimator(z, posterior=posterior, space=space, side=side, mixture=mixture)
-        estimator.remember(encoded)
         return value
 
     def samplers(self, latents):
