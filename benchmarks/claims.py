@@ -2,7 +2,9 @@
 
     python benchmarks/claims.py DIR... --metric factors/mcc/test --across dataset/law --by prior --out prior_wins.svg
 
-The table, mean and standard deviation over seeds, is printed in Markdown. --pick: how often, of the runs of one law and
+The table, mean and standard deviation over seeds, is printed in Markdown. --curve NAME: the picture is of that metric
+of metrics.jsonl over epochs instead, a field for each setting of --across. --truth NAME: summary.json's value as a
+line. --least: where the axis of values begins. --pick: how often, of the runs of one law and
 one seed, that of the law's own prior has the largest value, with Wilson's interval of 95%; of the choices that are
 named."""
 
@@ -16,7 +18,7 @@ from matplotlib import rcParams
 from matplotlib.figure import Figure
 
 from ssvae_cli.report.runs import find_runs
-from ssvae_cli.tracking.line_styles import style
+from ssvae_cli.tracking.line_styles import nested_widths, style
 
 
 def setting(run, key: str) -> str:
@@ -41,6 +43,30 @@ def picture(values: dict, rows: list[str], columns: list[str], metric: str) -> F
     return figure
 
 
+def curves(runs: list, across: str, by: str, name: str, truth: str | None, least: float | None) -> Figure:
+    """The metric over epochs: a field for each setting of `across`, a colour for each of `by`, a line a seed, nested
+    where they coincide; from `least` on."""
+    fields, colours = (sorted({setting(run, key) for run in runs}) for key in (across, by))
+    figure = Figure(figsize=(1.6 + 3.2 * len(fields), 3.2), layout="constrained")
+    axes = figure.subplots(1, len(fields), sharey=True, squeeze=False)[0]
+    for axis, field in zip(axes, fields):
+        of_field = [run for run in runs if setting(run, across) == field]
+        for number, (colour, width) in enumerate(zip(colours, nested_widths(len(colours)))):
+            of_colour = [run for run in of_field if setting(run, by) == colour]
+            for seed, run in enumerate(of_colour):
+                points = [(row["epoch"], row[name]) for row in run.history if row.get(name) is not None]
+                look = {"color": style(number)["color"], "marker": style(number)["marker"], "markevery": 4}
+                axis.plot(*zip(*points), lw=width, ms=width + 3, label=colour if seed == 0 else None, **look)
+        if truth and (known := [run.number(truth) for run in of_field if run.number(truth) is not None]):
+            axis.axhline(fmean(known), color="black", ls="--", lw=1, label=truth)
+        axis.set(xlabel="epoch", title=field if len(fields) > 1 else None)
+        axis.set_ylim(bottom=least)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel(name)
+    axes[-1].legend(title=by, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
 def wilson(hits: int, of: int) -> tuple[float, float]:
     """The interval of 95% of a share."""
     z, share = 1.96, hits / of
@@ -55,6 +81,9 @@ def main() -> None:
     parser.add_argument("--across", required=True)
     parser.add_argument("--by", required=True)
     parser.add_argument("--pick", nargs="*", default=[])
+    parser.add_argument("--curve")
+    parser.add_argument("--truth")
+    parser.add_argument("--least", type=float)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     runs, _ = find_runs(given.folders)
@@ -84,7 +113,10 @@ def main() -> None:
         print(f"\nthe largest is that of the own law in {hits} of {len(of)} ({low:.2f} to {high:.2f})")
     if given.out:
         rcParams["svg.fonttype"], rcParams["svg.hashsalt"] = "none", "claims"
-        picture(values, rows, columns, given.metric).savefig(given.out, metadata={"Date": None})
+        drawn = picture(values, rows, columns, given.metric)
+        if given.curve:
+            drawn = curves(runs, given.across, given.by, given.curve, given.truth, given.least)
+        drawn.savefig(given.out, metadata={"Date": None})
 
 
 if __name__ == "__main__":
