@@ -2,10 +2,10 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import nn
@@ -20,9 +20,11 @@ class Optimization(ABC):
 
     The update is torch's fused kernel, one for all parameters: what a compiler would make of it. groups: multiples of
     lr by the names of parameters, as encoder.backbone.*, the first that fits; accumulate: steps whose gradients are
-    averaged before each update, so that it climbs the mean of the ELBOs of so many batches."""
+    averaged before each update, so that it climbs the mean of the ELBOs of so many batches. lr and prior_lr: auto is
+    what suits the estimator, by `attach`."""
 
-    lr: float
+    usual_lr: ClassVar[float | None] = None  # what lr=auto is a multiple of; None: lr must be a number
+    lr: float | Literal["auto"]
     weight_decay: float
     warmup: float
     clip: float | None
@@ -31,7 +33,9 @@ class Optimization(ABC):
     accumulate: int = 1
 
     def __post_init__(self):
-        require_above(0, lr=self.lr)
+        if self.lr != "auto":
+            require_above(0, lr=self.lr)
+        require(self.lr != "auto" or self.usual_lr is not None, "lr must be a number above 0, got auto")
         if self.prior_lr != "auto":
             require_at_least(0, prior_lr=self.prior_lr)
         require_at_least(0, weight_decay=self.weight_decay)
@@ -53,11 +57,13 @@ class Optimization(ABC):
         total_steps: int,
         *,
         of_prior: Iterable[nn.Parameter] = (),
-        suits: float = 1.0,
+        suits: Mapping[str, float] = {},
+        times: float = 1.0,
     ) -> "Optimization":
         """Take the parameters of `modules`; biases, norms and scalars are not decayed, nor are those `of_prior`, which
-        learn at prior_lr times the rate, or `suits` times where that is auto. Raises UserError for none, and for a name
-        in `groups` that no parameter has."""
+        learn at prior_lr times the rate. suits: where auto, lr is the usual one times suits[lr], prior_lr is
+        suits[prior_lr], 1 each where not named. times: all rates are so many times as large. Raises UserError for no
+        parameter, and for a name in `groups` that none has."""
         named = {p: name for m in modules for name, p in m.named_parameters() if p.requires_grad}
         require(len(named) > 0, "nothing to train: neither encoder, prior nor estimator has parameters")
         for pattern in self.groups:
@@ -66,7 +72,8 @@ class Optimization(ABC):
             require(
                 fits, f"optimizer.groups: no parameter is called {pattern}; their names begin with {', '.join(starts)}"
             )
-        prior, times_of_prior = set(of_prior), suits if self.prior_lr == "auto" else self.prior_lr
+        self.lr = times * (self.usual_lr * suits.get("lr", 1.0) if self.lr == "auto" else self.lr)
+        prior, times_of_prior = set(of_prior), suits.get("prior_lr", 1.0) if self.prior_lr == "auto" else self.prior_lr
         groups: dict[tuple, dict] = {}
         for p, name in named.items():
             usual = times_of_prior if p in prior else 1.0
@@ -116,6 +123,7 @@ class Optimization(ABC):
 class AdamW(Optimization):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
 
+    usual_lr = 0.002
     betas: tuple[float, float] = (0.9, 0.999)
 
     def __post_init__(self):

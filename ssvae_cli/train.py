@@ -80,7 +80,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         [objective],
         trainer.epochs * steps_per_epoch,
         of_prior=objective.prior.own_parameters(),
-        suits=getattr(objective.estimator, "prior_lr", 1.0),
+        suits=getattr(objective.estimator, "suits", {}),
     )
     untrained = copy.deepcopy(objective)
     if cfg.resume is None:

@@ -9,6 +9,7 @@ import torch
 
 from helpers import composed
 from ssvae_cli.errors import UserError
+from ssvae_cli.estimators.entropies import Conditionals
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.optimizers import LARS, SGD, AdamW
 from ssvae_cli.training.average import WeightAverage
@@ -67,7 +68,7 @@ def test_the_first_pattern_that_fits_a_name_sets_its_rate():
     module = Nested()
     rates = {"encoder.bias": 0.0, "encoder.*": 0.5, "prior.weight": 3.0}
     optimization = SGD(**FLAT | {"weight_decay": 0.0}, momentum=0.0, groups=rates)
-    optimization.attach([module], 4, of_prior=module.prior.parameters(), suits=2.0)
+    optimization.attach([module], 4, of_prior=module.prior.parameters(), suits={"prior_lr": 2.0})
     before = {name: p.detach().clone() for name, p in module.named_parameters()}
     module(torch.randn(5, 3)).backward()
     gradients = {name: p.grad.clone() for name, p in module.named_parameters()}
@@ -75,6 +76,19 @@ def test_the_first_pattern_that_fits_a_name_sets_its_rate():
     times = {"encoder.weight": 0.5, "encoder.bias": 0.0, "prior.weight": 3.0, "prior.bias": 2.0}
     for name, p in module.named_parameters():
         assert torch.allclose(before[name] - p, 0.1 * times[name] * gradients[name], atol=1e-7), name
+
+
+def test_an_automatic_rate_is_the_one_that_suits_the_estimator_and_a_number_is_itself():
+    for lr, suits, times, rate in [
+        ("auto", {}, 1.0, 0.002),
+        ("auto", Conditionals.suits, 1.0, 0.005),
+        (0.01, Conditionals.suits, 1.0, 0.01),
+        ("auto", {}, 0.1, 0.0002),
+        (0.01, {}, 0.1, 0.001),
+    ]:
+        optimization = AdamW(lr=lr, weight_decay=0.0, warmup=0.0, clip=None)
+        optimization.attach([Nested()], total_steps=4, suits=suits, times=times)
+        assert optimization.rate(0) == pytest.approx(rate)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +103,12 @@ def test_rates_that_make_no_sense_are_refused_in_a_line(options, said):
     with pytest.raises(UserError) as refused:
         AdamW(**FLAT, **options).attach([Nested()], total_steps=1)
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("optimizer", [SGD, LARS])
+def test_an_automatic_rate_is_refused_where_there_is_no_usual_one(optimizer):
+    with pytest.raises(UserError, match="lr must be a number above 0, got auto"):
+        optimizer(**FLAT | {"lr": "auto"})
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lars"])

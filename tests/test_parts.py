@@ -244,7 +244,7 @@ def test_the_priors_parameters_learn_at_a_rate_of_their_own(given, times):
     prior = Gaussian(latent_dim=2, correlation=0.5, learn=True, covariance="correlation")
     layer, before = torch.nn.Linear(2, 2), prior.raw.clone()
     optimization = AdamW(lr=0.01, weight_decay=0.1, warmup=0.0, clip=None, prior_lr=given)
-    suits = Conditionals().prior_lr
+    suits = {"prior_lr": Conditionals.suits["prior_lr"]}
     optimization.attach([layer, prior], total_steps=10, of_prior=prior.own_parameters(), suits=suits)
     (prior.raw.sum() + layer.weight.sum()).backward()
     weight = layer.weight.clone()

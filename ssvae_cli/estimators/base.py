@@ -4,6 +4,7 @@ import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -59,7 +60,7 @@ class EntropyEstimator(Estimator):
     """H(z) of a batch, for the ELBO of Eq. 17. A subclass's docstring states its bias."""
 
     estimates = frozenset({"entropy"})
-    prior_lr = 1.0  # times the learning rate: how fast the prior's parameters may follow the encoder
+    suits: ClassVar[dict[str, float]] = {}  # multiples of the usual lr and prior_lr, where the optimizer's are auto
 
     @abstractmethod
     def forward(

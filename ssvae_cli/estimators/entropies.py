@@ -1,6 +1,7 @@
 """Entropies without a network to train."""
 
 import math
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -8,7 +9,6 @@ from torch import Tensor
 
 from ssvae_cli.distributions.spaces import Euclidean, Sphere, digamma, log_area, spheres_of
 from ssvae_cli.errors import require, require_at_least
-from ssvae_cli.estimators.bank import Bank
 from ssvae_cli.estimators.base import EntropyEstimator
 
 
@@ -62,7 +62,7 @@ class Conditionals(EntropyEstimator):
 
     name = "conditionals"
     needs_partner = True  # z' of the same pair
-    prior_lr = 5.0
+    suits: ClassVar = {"lr": 2.5, "prior_lr": 5.0}
 
     def __init__(self, *, candidates: int | None = None):
         super().__init__()

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from safetensors.torch import save as to_safetensors
 from torch import nn
 from torch.nn import functional as F
@@ -48,8 +48,7 @@ def finetune(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> dict:
     steps = len(rows) // size
 
     def attached(part: nn.Module, times: float) -> Optimization:
-        node = OmegaConf.merge(cfg.optimizer, {"lr": times * cfg.optimizer.lr})
-        return build(node, "optimizer").attach([part], cfg.epochs * steps)
+        return build(cfg.optimizer, "optimizer").attach([part], cfg.epochs * steps, times=times)
 
     optimizations = [attached(model.head, 1.0)]
     optimizations += [attached(model.backbone, cfg.encoder_lr)] if cfg.encoder_lr else []
