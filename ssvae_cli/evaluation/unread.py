@@ -2,6 +2,7 @@
 
 from ssvae_cli.evaluation import (
     cluster_accuracy,
+    dimensions,
     elbo,
     eq23,
     factors,
@@ -13,7 +14,7 @@ from ssvae_cli.evaluation import (
 )
 from ssvae_cli.tracking.missing import UNREAD, Missing
 
-METRICS = (elbo, eq23, linear_probe, few_labels, knn, geometry, retrieval, cluster_accuracy, factors)
+METRICS = (elbo, eq23, dimensions, linear_probe, few_labels, knn, geometry, retrieval, cluster_accuracy, factors)
 KEYS = tuple(key for metric in METRICS for key in metric.KEYS)
 ON_VALIDATION = [f"{key.removesuffix('/test')}/validation" for key in (*elbo.KEYS[:1], *elbo.KEYS[5:], *geometry.KEYS)]
 ON_VALIDATION += ["probe/linear/validation", "probe/knn/validation", "clusters/accuracy/validation"]

@@ -9,8 +9,10 @@ from ssvae_cli.evaluation.samples import Pairs
 from ssvae_cli.mi.components import strength
 from ssvae_cli.mi.recommend import Line, Recommended
 from ssvae_cli.mi.report import UNITS
+from ssvae_cli.tracking.line_styles import COLOURS, style
 
 DOTS = 4000  # of a scatter
+VALUE, LIMIT, BEST = COLOURS[:3]
 
 
 def estimates(lines: list[Line], best: Recommended, exact: float | None, unit: str) -> Figure:
@@ -20,28 +22,29 @@ def estimates(lines: list[Line], best: Recommended, exact: float | None, unit: s
     highs = (e.estimate.value + 2 * e.estimate.error for e in lines if e.failure is None)
     top = scale * max([*highs, exact or 0.0, best.high if math.isfinite(best.high) else 0.0, 0.1])
     bottom = -0.15 * top
-    for curve, name in ((e.reading.curve, e.name) for e in lines if e.reading.curve):
+    for number, (curve, name) in enumerate((e.reading.curve, e.name) for e in lines if e.reading.curve):
         values = [scale * value for value in curve.values]
         if max(values) < bottom:
             continue  # not of I: the step of an estimate that is no bound is chosen by another objective
-        (line,) = left.plot(curve.steps, values, lw=1.2, label=name)
-        left.plot(curve.chosen, values[curve.steps.index(curve.chosen)], "o", ms=4, color=line.get_color())
+        look = style(number)
+        left.plot(curve.steps, values, lw=1.2, label=name, color=look["color"], ls=look["linestyle"])
+        left.plot(curve.chosen, values[curve.steps.index(curve.chosen)], look["marker"], ms=5, color=look["color"])
     left.set(xlabel="step", ylabel=f"validation, {unit}", title="Learning curves", ylim=(bottom, 1.15 * top))
     for row, e in enumerate(lines):
         if e.failure:
             right.annotate("failed", (0.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=8)
             continue
         value, error = (scale * number for number in e.estimate)
-        right.errorbar(value, row, xerr=1.96 * error, fmt="o", ms=4, capsize=3, color="C0")
+        right.errorbar(value, row, xerr=1.96 * error, fmt="o", ms=4, capsize=3, color=VALUE)
         if scale * e.ceiling < 1.3 * top:
-            right.plot([scale * e.ceiling] * 2, [row - 0.35, row + 0.35], color="C3", lw=2)
+            right.plot([scale * e.ceiling] * 2, [row - 0.35, row + 0.35], color=LIMIT, lw=2.5)
     if not math.isnan(best.value):
-        right.axvspan(scale * best.low, min(scale * best.high, 2 * top), color="C2", alpha=0.25, label="recommended")
+        right.axvspan(scale * best.low, min(scale * best.high, 2 * top), color=BEST, alpha=0.25, label="recommended")
     if exact is not None:
         left.axhline(scale * exact, color="0.3", ls="--", lw=1, label="exact")
         right.axvline(scale * exact, color="0.3", ls="--", lw=1, label="exact")
     right.set_yticks(range(len(lines)), [e.name for e in lines])
-    right.set(xlabel=unit, title="Estimates (red: ceiling)", xlim=(-0.1 * top, 1.3 * top))
+    right.set(xlabel=unit, title="Estimates (thick bar: ceiling)", xlim=(-0.1 * top, 1.3 * top))
     right.invert_yaxis()
     named = {label: handle for axis in (left, right) for handle, label in zip(*axis.get_legend_handles_labels())}
     figure.legend(named.values(), named.keys(), fontsize=7, ncols=6, loc="outside lower center")
@@ -70,7 +73,7 @@ def pointwise(lines: list[Line], pairs: Pairs, unit: str) -> Figure | None:
     figure.colorbar(dots, ax=left, label=f"log p(x, y) / p(x) p(y), {unit}")
     left.set(xlabel=f"x {i}, normal scores", ylabel=f"y {j}, normal scores", title=f"Pointwise, by {method}")
     right.hist(terms.clamp(-2 * extent, 2 * extent).numpy(), bins=60)
-    right.axvline(terms.mean().item(), color="C3", lw=1, label=f"mean: {terms.mean():.3f}")
+    right.axvline(terms.mean().item(), color=LIMIT, lw=1, label=f"mean: {terms.mean():.3f}")
     right.set(xlabel=unit, ylabel="pairs")
     right.legend(fontsize=8)
     return figure

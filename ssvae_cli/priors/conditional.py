@@ -24,6 +24,7 @@ class Conditional(ExplicitPrior):
     """
 
     law = ("scale",)
+    has_independent_dimensions = True
 
     def __init__(self, *, latent_dim: int, scale: float, learn: bool, space: Literal["euclidean", "box"], **common):
         super().__init__(**common)
@@ -43,10 +44,15 @@ class Conditional(ExplicitPrior):
         return self.space.log_prob(z) if side == 0 else None
 
     def log_conditional(self, z: Tensor, z_prime: Tensor) -> Tensor:
+        return self._log_conditionals(z, z_prime).sum(-1)
+
+    def log_prob_of_dimensions(self, z: Tensor, z_prime: Tensor) -> Tensor:
+        return self.space.log_prob(z[..., None]) + self._log_conditionals(z, z_prime)
+
+    def _log_conditionals(self, z: Tensor, z_prime: Tensor) -> Tensor:
+        """log P(z'_d|z_d) of each coordinate."""
         log_p = self.log_step((z_prime - z) / self.scale) - self.log_scale
-        if self.space.name == "box":
-            log_p = log_p - self.log_mass(z / self.scale, (1 - z) / self.scale)
-        return log_p.sum(-1)
+        return log_p - self.log_mass(z / self.scale, (1 - z) / self.scale) if self.space.name == "box" else log_p
 
     def log_given(self, latents, side):
         """Of z given z' it is the step from z' to z, a density too."""

@@ -58,6 +58,17 @@ class Gaussian(NormalPrior):
         centred = torch.tanh(self.fixed if self.raw is None else self.raw)
         return centred + self.middle * (1 - centred)
 
+    @property
+    def has_independent_dimensions(self) -> bool:
+        return self.covariance == "correlation"
+
+    def log_prob_of_dimensions(self, *latents: Tensor) -> Tensor:
+        """Of `covariance=correlation`, where each block of W is diagonal."""
+        blocks = torch.stack([torch.stack([b.diagonal() for b in w.chunk(self.views)]) for w in self.whitening()[0]])
+        white = torch.einsum("kbd,kvd->bvd", torch.stack(latents), blocks)  # of latent k, in rows v of W
+        volume = blocks.diagonal().abs().log().sum(-1)
+        return self.space.log_prob(white.mT) + volume
+
     def whitening(self):
         if self.covariance == "full":
             whitening = self.whiten.triu().chunk(self.views, dim=1)

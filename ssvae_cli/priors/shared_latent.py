@@ -21,6 +21,7 @@ class SharedLatent(ExplicitPrior):
     """
 
     law = ("scale", "noise")
+    has_independent_dimensions = True
 
     def __init__(self, *, latent_dim: int, scale: float, noise: float, learn: bool, views: int = 2, **common):
         super().__init__(**common)
@@ -40,13 +41,16 @@ class SharedLatent(ExplicitPrior):
         return self.log_noise.exp()
 
     def log_prob(self, *latents: Tensor) -> Tensor:
+        return self.log_prob_of_dimensions(*latents).sum(-1)
+
+    def log_prob_of_dimensions(self, *latents: Tensor) -> Tensor:
         """Of any number of latents. The squared distances from the mean are those of all pairs over n."""
         n = len(latents)
         squared = sum(((z - other) / self.noise) ** 2 for z, other in itertools.combinations(latents, 2))
         constant = 0.5 * math.log(n * (2 * math.pi) ** (n - 1))
         apart = -0.5 / n * squared - constant - (n - 1) * self.log_noise
         middle = laplace.log_convolved(sum(latents) / n, self.scale, self.noise / math.sqrt(n))
-        return (apart + middle).sum(-1)
+        return apart + middle
 
     def log_marginal(self, z: Tensor, side: int = 0) -> Tensor:
         return self.log_prob(z)

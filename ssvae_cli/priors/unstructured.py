@@ -36,6 +36,11 @@ class Unstructured(ExplicitPrior):
 class UnstructuredNormal(Unstructured):
     """P(z) = N(0, I). With an explicit decoder this is the prior of the ordinary VAE (Eq. 1)."""
 
+    has_independent_dimensions = True
+
+    def log_prob_of_dimensions(self, z: Tensor) -> Tensor:
+        return self.space.log_prob(z[..., None])
+
     def posterior_kl(self, posterior: Posterior) -> Tensor:
         """KL(Q(z|x) || P(z)) of a gaussian posterior in closed form, [B], nats: what the ordinary VAE needs."""
         return posterior.kl_standard_normal()
@@ -44,8 +49,13 @@ class UnstructuredNormal(Unstructured):
 class UnstructuredLaplace(Unstructured):
     """P(z) = prod_d exp(-|z_d|) / 2: a sparse code."""
 
+    has_independent_dimensions = True
+
     def log_prob(self, z: Tensor) -> Tensor:
-        return -z.abs().sum(1) - z.shape[1] * math.log(2)
+        return self.log_prob_of_dimensions(z).sum(-1)
+
+    def log_prob_of_dimensions(self, z: Tensor) -> Tensor:
+        return -z.abs() - math.log(2)
 
     def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor]:
         return (laplace.sample(torch.empty(count, dim), generator),)

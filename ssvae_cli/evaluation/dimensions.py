@@ -1,0 +1,69 @@
+"""What of KL(Q || P) lies in each coordinate of the latents, and what between coordinates."""
+
+import logging
+
+import torch
+from torch import Tensor
+
+from ssvae_cli.distributions.seeding import own_stream
+from ssvae_cli.distributions.spaces import Euclidean
+from ssvae_cli.errors import require_at_least
+from ssvae_cli.estimators import KNN
+from ssvae_cli.evaluation.reading import Reading
+from ssvae_cli.evaluation.rows import evenly_spaced
+from ssvae_cli.priors import ExplicitPrior
+from ssvae_cli.tracking.missing import Missing
+
+log = logging.getLogger(__name__)
+KEYS = tuple(f"kl/dimensions/{part}/test" for part in ("sum", "largest", "between"))
+TOLD = 3  # coordinates that the log names
+MOST_NAMED = 16  # coordinates that have a number each in the summary
+ENCODERS_OWN = Missing("P(z) is Q(z), so the prior gives no density of a coordinate of the pair")
+
+
+class Dimensions:
+    """`kl/dimensions/z0` and so on: KL(Q(z_d, z'_d) || P(z_d, z'_d)) of each coordinate, where the prior is a product
+    over them; `largest`, their `sum`, and `between`, KL(Q || P) less the sum: how far the coordinates depend on each
+    other, which those of P do not. Nats.
+
+    Each is E log Q - log P, with the entropy by the k-th neighbour (Kozachenko & Leonenko 1987), less the same of as
+    many samples of P, whose KL is 0: so there is no bias where Q is P. rows: of test, at most.
+    """
+
+    def __init__(self, *, k: int = 5, rows: int = 2048):
+        require_at_least(1, k=k)
+        require_at_least(k + 1, rows=rows)
+        self.k, self.rows = k, rows
+
+    @torch.no_grad()
+    def __call__(self, reading: Reading, split: str) -> dict[str, float | Missing | None]:
+        prior = reading.objective.prior
+        if split != "test":
+            return {}
+        if not prior.needs_densities or not prior.has_independent_dimensions or reading.objective.decoder is not None:
+            return dict.fromkeys(KEYS)
+        explicit = reading.explicit()
+        if prior.marginal == "encoder" or isinstance(explicit, Missing):
+            return dict.fromkeys(KEYS, ENCODERS_OWN if prior.marginal == "encoder" else explicit)
+        values, total = self.divergences(prior, explicit.latents), explicit.divergence().value
+        largest = values.argsort(descending=True)[:TOLD].tolist()
+        named = ", ".join(f"z{d} {values[d]:.3f}" for d in largest)
+        log.info("KL of single coordinates, nats: %.3f in sum; the largest: %s", values.sum(), named)
+        between = total if isinstance(total, Missing) else total - values.sum().item()
+        parts = dict(zip(KEYS, (values.sum().item(), values.max().item(), between)))
+        shown = values.tolist() if len(values) <= MOST_NAMED else []
+        return parts | {f"kl/dimensions/z{d}/test": value for d, value in enumerate(shown)}
+
+    def divergences(self, prior: ExplicitPrior, latents: tuple[Tensor, ...]) -> Tensor:
+        """KL of each coordinate, [D], of latents, [n, D] each."""
+        rows = evenly_spaced(len(latents[0]), self.rows, latents[0].device)
+        latents = tuple(z[rows] for z in latents)
+        with own_stream(0, latents[0].device):
+            of_p = tuple(z.to(latents[0]) for z in prior.sample(len(rows), latents[0].shape[1]))
+        return self._log_ratio(prior, latents) - self._log_ratio(prior, of_p)
+
+    def _log_ratio(self, prior: ExplicitPrior, latents: tuple[Tensor, ...]) -> Tensor:
+        """- E log P less the entropy, of each coordinate, [D], by samples of any Q."""
+        knn, columns = KNN(k=self.k), torch.stack(latents, 2).double().unbind(1)  # [n, views] each
+        entropies = [knn(column, posterior=None, space=Euclidean, side=0) for column in columns]
+        return -prior.log_prob_of_dimensions(*latents).double().mean(0) - torch.stack(entropies)

@@ -1,0 +1,74 @@
+"""KL(Q || P) by coordinates: each is its closed form, and what lies between coordinates is the rest."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from helpers import train
+from ssvae_cli.evaluation.dimensions import Dimensions
+from ssvae_cli.priors import Gaussian, Laplace, SharedLatent, Student, UnstructuredLaplace, UnstructuredNormal
+from ssvae_cli.priors.conditional import Normal
+
+
+def gaussian(dim, views=2):
+    prior = Gaussian(latent_dim=dim, correlation=0.5, learn=True, covariance="correlation", views=views)
+    prior.raw.data += torch.linspace(-0.5, 0.5, dim)
+    return prior
+
+
+def step(cls, space, **more):
+    return lambda dim: cls(latent_dim=dim, scale=0.4, learn=True, space=space, **more)
+
+
+PRIORS = {
+    "gaussian": gaussian,
+    "gaussian of three views": lambda dim: gaussian(dim, views=3),
+    "normal": step(Normal, "euclidean"),
+    "laplace box": step(Laplace, "box"),
+    "student": step(Student, "euclidean", df=4.0),
+    "shared_latent": lambda dim: SharedLatent(latent_dim=dim, scale=0.7, noise=0.3, learn=True),
+    "unstructured_normal": lambda dim: UnstructuredNormal(),
+    "unstructured_laplace": lambda dim: UnstructuredLaplace(),
+}
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_the_coordinates_densities_multiply_to_the_prior(name):
+    """And each is the prior of one dimension with that coordinate's parameters, as its own samples say: KL is 0."""
+    prior = PRIORS[name](3)
+    latents = prior.sample(400, 3, torch.Generator().manual_seed(0))
+    assert prior.has_independent_dimensions
+    of_dimensions = prior.log_prob_of_dimensions(*latents)
+    assert of_dimensions.shape == (400, 3)
+    assert torch.allclose(of_dimensions.sum(1), prior.log_prob(*latents), atol=1e-4)
+    assert Dimensions().divergences(prior, latents).abs().max() < 0.25
+
+
+def normal_pairs(correlations, count=2048):
+    r = torch.tensor(correlations)
+    z, noise = torch.randn(2, count, len(r), generator=torch.Generator().manual_seed(1)).unbind()
+    return z, r * z + (1 - r**2).sqrt() * noise
+
+
+def test_each_kl_of_normal_pairs_is_its_closed_form():
+    """KL of N(0, [1 q; q 1]) to N(0, [1 r; r 1]) is (1 - q r) / (1 - r^2) - 1 + 1/2 log (1 - r^2) / (1 - q^2)."""
+    truth = [0.9, 0.5, 0.1]
+    prior = Gaussian(latent_dim=3, correlation=0.5, learn=False, covariance="correlation")
+    found = Dimensions().divergences(prior, normal_pairs(truth))
+    r = 0.5
+    expected = [(1 - q * r) / (1 - r**2) - 1 + 0.5 * math.log((1 - r**2) / (1 - q**2)) for q in truth]
+    assert found.tolist() == pytest.approx(expected, abs=0.12)
+    assert found[0] > 0.4 > 3 * abs(found[1])
+
+
+def test_a_run_under_a_product_prior_has_a_number_a_coordinate_and_what_lies_between(tmp_path):
+    train(tmp_path / "run", "prior=gaussian", "encoder.latent_dim=3", "posterior=gaussian")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    each = [summary[f"kl/dimensions/z{d}/test"] for d in range(3)]
+    assert summary["kl/dimensions/sum/test"] == pytest.approx(sum(each), abs=1e-6)
+    assert summary["kl/dimensions/largest/test"] == max(each)
+    rest = summary["kl/test"] - summary["kl/dimensions/sum/test"]
+    assert summary["kl/dimensions/between/test"] == pytest.approx(rest, abs=1e-6)
+    assert "KL of single coordinates" in (tmp_path / "run" / "train.log").read_text()
