@@ -9,7 +9,7 @@ from helpers import make_folder, ssvae
 from ssvae_cli.instantiate.groups import conf
 
 CLAIMS = {path.stem: OmegaConf.load(path) for path in sorted((conf() / "experiment" / "claims").glob("*.yaml"))}
-FEW = {"digits": ["dataset.limit=48"], "sprites": ["dataset.train=48", "dataset.validation=16", "dataset.test=16"]}
+FEW = {"digits": ["dataset.limit=64"], "sprites": ["dataset.train=48", "dataset.validation=16", "dataset.test=16"]}
 FEW |= {name: FEW["sprites"] for name in ("gaussian", "latents", "balls")}
 
 
