@@ -22,11 +22,23 @@ class ImplicitJoint:
 
 
 class ConvDecoder(nn.Module):
-    """P(x|z) by a small transposed convolutional network, pixels independent given z."""
+    """P(x|z) by a small transposed convolutional network, pixels independent given z.
 
-    def __init__(self, *, shape: Shape, latent_dim: int, width: int, likelihood: Literal["bernoulli", "gaussian"]):
+    beta: training weighs the KL by it (beta-VAE, Higgins et al. 2017); with 1 it maximises the ELBO."""
+
+    def __init__(
+        self,
+        *,
+        shape: Shape,
+        latent_dim: int,
+        width: int,
+        likelihood: Literal["bernoulli", "gaussian"],
+        beta: float = 1.0,
+    ):
         super().__init__()
         require_at_least(1, width=width)
+        require_at_least(0, beta=beta)
+        self.beta = beta
         require_images(shape, "decoder=conv")
         channels, height, side = shape
         self.size, self.likelihood = (height, side), likelihood

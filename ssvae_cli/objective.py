@@ -94,11 +94,12 @@ class Objective(nn.Module):
             return full_precision(self.encoder.features(x))
 
     def elbo(self, encoded: Encoded, unit: Tensor | None = None) -> Tensor:
-        """The ELBO of an encoded batch in nats, []; unit: x in [0, 1], [B, C, H, W], for an explicit decoder."""
+        """The ELBO of an encoded batch in nats, [], or what `estimates_elbo` says is none; unit: x in [0, 1],
+        [B, C, H, W], for an explicit decoder."""
         if self.decoder is None:
             return self.prior.elbo(self.estimator, encoded, **({"joint": True} if self.joint else {}))
         kl = all_reduce_mean(self.prior.posterior_kl(encoded.posteriors[0]))
-        return all_reduce_mean(self.decoder.log_likelihood(unit, encoded.latents[0])) - kl
+        return all_reduce_mean(self.decoder.log_likelihood(unit, encoded.latents[0])) - self.decoder.beta * kl
 
     def forward(
         self,
@@ -118,13 +119,16 @@ class Objective(nn.Module):
     @property
     def estimates_elbo(self) -> bool:
         """Whether what training maximises estimates the ELBO."""
-        return self.estimator is None or self.estimator.estimates_elbo
+        return self.decoder.beta == 1 if self.estimator is None else self.estimator.estimates_elbo
 
     def notes(self) -> list[str]:
         """What the log says of it at the start."""
-        what = f"estimator={getattr(self.estimator, 'name', '')} estimates no ELBO: training maximises objective/train"
+        if self.estimates_elbo:
+            return []
+        what = "decoder.beta" if self.estimator is None else "estimator"
+        value = self.decoder.beta if self.estimator is None else self.estimator.name
         read = self.prior.no_elbo or "elbo/test is read afterwards"
-        return [] if self.estimates_elbo else [f"{what}; {read}"]
+        return [f"{what}={value} estimates no ELBO: training maximises objective/train; {read}"]
 
     @property
     def is_stochastic(self) -> bool:

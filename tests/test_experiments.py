@@ -3,14 +3,14 @@
 import itertools
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from helpers import make_folder, ssvae
 from ssvae_cli.instantiate.groups import conf
 
 CLAIMS = {path.stem: OmegaConf.load(path) for path in sorted((conf() / "experiment" / "claims").glob("*.yaml"))}
-FEW = {"digits": ["dataset.limit=48"], "sprites": ["dataset.train=48", "dataset.validation=16", "dataset.test=16"]}
-FEW |= {name: FEW["sprites"] for name in ("gaussian", "latents")}
+FEW = {"digits": ["dataset.limit=64"], "sprites": ["dataset.train=48", "dataset.validation=16", "dataset.test=16"]}
+FEW |= {name: FEW["sprites"] for name in ("gaussian", "latents", "balls")}
 
 
 def test_the_cifar10_speedrun_runs_in_its_short_form(tmp_path):
@@ -28,22 +28,25 @@ def test_the_cifar10_speedrun_runs_in_its_short_form(tmp_path):
     assert (tmp_path / "run" / "summary.json").exists()
 
 
+def presets(claim: str) -> list[DictConfig]:
+    """A claim's, and those below it that it names."""
+    preset = CLAIMS[claim]
+    below = [str(each).removeprefix("claims/") for each in preset.get("defaults", []) if isinstance(each, str)]
+    return [preset, *itertools.chain(*map(presets, below))]
+
+
 def settings(claim: str) -> list[list[str]]:
     """The overrides of a claim's sweep, seed 0 alone, that of the presets below it among them."""
-    params, below = {}, [claim]
-    while below:
-        preset = CLAIMS[below.pop()]
+    params = {}
+    for preset in presets(claim):
         params = dict(preset.hydra.sweeper.params) | params
-        below += [str(each).removeprefix("claims/") for each in preset.get("defaults", []) if isinstance(each, str)]
     params = {key: str(values).split(",") for key, values in params.items() if key != "seed"}
     return [[f"{key}={value}" for key, value in zip(params, job)] for job in itertools.product(*params.values())]
 
 
 def dataset_of(claim: str) -> str:
-    words = str(OmegaConf.to_container(CLAIMS[claim]))
-    below = "reconstruct_or_not" if "reconstruct" in claim else "prior_wins" if "prior_wins" in claim else claim
-    words += str(OmegaConf.to_container(CLAIMS[below]))
-    return next((name for name in ("latents", "gaussian", "sprites") if f".dataset': '{name}'" in words), "digits")
+    words = str(list(map(OmegaConf.to_container, presets(claim))))
+    return next((name for name in FEW if f".dataset': '{name}'" in words), "digits")
 
 
 @pytest.mark.parametrize("claim", CLAIMS)

@@ -14,22 +14,36 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from scipy import stats
+from scipy.integrate import solve_ivp
 
 from helpers import composed
 from ssvae_cli.datasets.base import CONTRACT
 from ssvae_cli.datasets.laws import univariate
 from ssvae_cli.datasets.laws.gaussian import Gaussian
 from ssvae_cli.datasets.laws.information import entropy_of_sum
+from ssvae_cli.datasets.laws.level import Level
 from ssvae_cli.datasets.laws.linear_dynamics import LinearDynamics
+from ssvae_cli.datasets.laws.lorenz import Lorenz, velocity
 from ssvae_cli.datasets.laws.mixture import Mixture
+from ssvae_cli.datasets.laws.noise import WithNoise
 from ssvae_cli.datasets.laws.shared_latent import SharedLatent
 from ssvae_cli.datasets.laws.steps import Laplace, Normal, Student
+from ssvae_cli.datasets.laws.switching_dynamics import SwitchingDynamics
 from ssvae_cli.datasets.laws.vmf import VMF
 from ssvae_cli.errors import UserError
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.pairs.base import Identity
 from ssvae_cli.pairs.context import Context
-from ssvae_cli.priors import conditional, gaussian, linear_dynamics, mixture, shared_latent, vmf
+from ssvae_cli.pairs.window import Window
+from ssvae_cli.priors import (
+    conditional,
+    gaussian,
+    linear_dynamics,
+    mixture,
+    shared_latent,
+    switching_dynamics,
+    vmf,
+)
 from ssvae_cli.train import described
 
 DIM = 3
@@ -62,9 +76,16 @@ def dynamics(dim):
     return law, prior
 
 
+def switching(dim):
+    law = SwitchingDynamics(dim=dim, components=3, persistence=0.8, seed=0)
+    prior = switching_dynamics.SwitchingDynamics(latent_dim=dim, components=3, persistence=0.8)
+    prior.matrix.data = law.transition.clone()
+    return law, prior
+
+
 STEPS = {"laplace": (Laplace, conditional.Laplace, {}), "student": (Student, conditional.Student, {"df": 3.0})}
 SAME = ["vmf", "gaussian", "laplace", "laplace box", "student", "student box", "shared_latent", "mixture"]
-SAME += ["linear_dynamics"]
+SAME += ["linear_dynamics", "switching_dynamics"]
 
 
 def same(name, dim):
@@ -74,6 +95,8 @@ def same(name, dim):
         return clusters(dim)
     if name == "linear_dynamics":
         return dynamics(dim)
+    if name == "switching_dynamics":
+        return switching(dim)
     if name == "vmf":
         return VMF(dim=dim, concentration=7.0), vmf.VMF(**known, concentration=7.0)
     if name == "gaussian":
@@ -148,6 +171,8 @@ CLOSED = {
         SharedLatent(dim=2, source="normal", scale=1.0, noise=0.5, df=3.0),
         -math.log(1 - 0.8**2),  # of correlation 1 / (1 + 0.25)
     ),
+    "a level": (Level(dim=1, share=0.5, correlation=-0.6), -0.5 * math.log(1 - 0.2**2)),  # as of Tschannen et al. 2020
+    "with noise": (WithNoise(Gaussian(dim=2, correlation=0.8), 3), -math.log(1 - 0.8**2)),
     # On S^2 log C = log(kappa / (4 pi sinh kappa)), and the mean cosine is coth kappa - 1 / kappa.
     "vmf": (VMF(dim=3, concentration=4.0), math.log(4 / math.sinh(4)) + 4 / math.tanh(4) - 1),
 }
@@ -191,6 +216,49 @@ def test_content_is_kept_and_style_depends_on_it_as_asked():
     assert [factor.group for factor in law.factors()] == ["content", "content", "style", "style"]
 
 
+def test_style_that_changes_now_and_then_stays_as_it_is_else():
+    law = Normal(**(PLAIN | {"content": 1}), source="normal", scale=0.5, change=0.3)
+    z, moved = pairs(law)
+    share = (moved != z).double().mean(0)
+    assert share[0] == 0 and share[1:].tolist() == pytest.approx([0.3, 0.3], abs=0.015)
+    assert (moved - z)[:, 1][moved[:, 1] != z[:, 1]].std().item() == pytest.approx(0.5, abs=0.02)
+    assert Normal(**PLAIN, source="normal", scale=0.5, change=0.3).information() is None, "z' is z with an atom"
+
+
+def test_lorenz_flows_as_the_differential_equation_does():
+    law = Lorenz(dim=6, interval=0.5, noise=0.1)
+    z = law.sample(400, generator()).z
+    start = z[0].view(2, 3) * law.std + law.mean
+    for system, end in zip(start.double(), law.flow(z[:1])[0].view(2, 3) * law.std + law.mean):
+        slope = lambda _, s: velocity(torch.from_numpy(s)).numpy()
+        expected = solve_ivp(slope, (0, 0.5), system.numpy(), rtol=1e-9, atol=1e-9).y[:, -1]
+        assert np.allclose(end, expected, atol=0.02)
+    # Liouville: the flow shrinks every volume by the same factor.
+    one = Lorenz(dim=3, interval=0.1, noise=0.1).double()
+    jacobian = torch.autograd.functional.jacobian(lambda z: one.flow(z[None])[0], z[0, :3].double())
+    assert torch.linalg.det(jacobian).item() == pytest.approx(math.exp(-(10 + 1 + 8 / 3) * 0.1), rel=1e-3)
+    assert torch.allclose(z.mean(0), torch.zeros(6), atol=0.2) and torch.allclose(z.std(0), torch.ones(6), atol=0.15)
+    fresh = law.partner(z, None, generator(2)) - law.flow(z)
+    assert fresh.std().item() == pytest.approx(0.1, abs=0.005)
+
+
+def test_noise_is_drawn_anew_and_the_law_keeps_its_coordinates():
+    law = WithNoise(Gaussian(dim=1, correlation=0.9), 2)
+    z, moved = pairs(law)
+    cross = torch.corrcoef(torch.cat([z, moved], 1).T)
+    expected = torch.eye(6)
+    expected[0, 3] = expected[3, 0] = 0.9
+    assert torch.allclose(cross, expected, atol=0.03)
+    assert [(f.name, f.group) for f in law.factors()] == [("z0", "signal"), ("noise0", "noise"), ("noise1", "noise")]
+    assert law.truth == {"correlation": [0.9]} and law.markov
+
+
+def test_rotations_may_differ_from_pair_to_pair():
+    law = LinearDynamics(dim=5, persistence=0.9, rotation=[0.3, 1.5])
+    angles = np.angle(np.linalg.eigvals(law.truth["transition"]))
+    assert sorted(np.abs(angles)) == pytest.approx([0, 0.3, 0.3, 1.5, 1.5])
+
+
 @pytest.mark.parametrize("kind", [Normal, Laplace, Student])
 def test_steps_on_the_sphere_stay_on_it_and_near(kind):
     z, moved = pairs(kind(**(PLAIN | {"dim": 4}), source="sphere", scale=0.1), 500)
@@ -232,7 +300,10 @@ def data(law, *settings):
     return build(OmegaConf.merge(open_config, OmegaConf.from_dotlist(list(settings))), "dataset", CONTRACT)
 
 
-@pytest.mark.parametrize("law", ["vmf", "gaussian", "linear_dynamics", "mixture", "shared_latent"])
+CHAINS = ["vmf", "gaussian", "linear_dynamics", "switching_dynamics", "lorenz", "level", "mixture", "shared_latent"]
+
+
+@pytest.mark.parametrize("law", CHAINS)
 def test_a_chain_of_a_stationary_law_ends_as_it_began(law):
     z = data(law, "steps=9").train.factors
     assert z.shape == (4000, 9, 3)
@@ -240,12 +311,19 @@ def test_a_chain_of_a_stationary_law_ends_as_it_began(law):
 
 
 def test_i_of_a_chain_is_said_where_its_steps_are_all_that_the_past_tells():
-    said = {law: data(law, "steps=4").mi for law in ("gaussian", "laplace", "mixture", "shared_latent")}
-    assert {law for law, mi in said.items() if mi is not None} == {"gaussian"}
-    chain = data("gaussian", "steps=6")
-    assert chain.mi == data("gaussian").mi and chain.conditional is None
-    windows = lambda ahead: Context(window=2, ahead=ahead, future=2, then=Identity())
-    assert windows(1).mi(chain) == chain.mi and windows(2).mi(chain) is None
+    chains = {law: data(law, "steps=6") for law in ("gaussian", "laplace", "mixture", "level")}
+    said = lambda pairs: {law for law, chain in chains.items() if pairs.mi(chain) is not None}
+    windows = lambda size, ahead: Context(window=size, ahead=ahead, future=size, then=Identity())
+    assert said(windows(2, 1)) == {"gaussian"} and said(windows(2, 2)) == set()
+    assert said(windows(1, 1)) == {"gaussian", "mixture", "level"}, "two neighbours"
+    assert said(Window(length=2, step=1, read=None, then=Identity())) == {"gaussian", "mixture", "level"}
+    assert chains["gaussian"].mi == data("gaussian").mi and chains["gaussian"].conditional is None
+
+
+def test_a_chain_keeps_its_level():
+    z = data("level", "steps=4").train.factors[..., 0]
+    expected = [[1, 0.2, 0.68, 0.392], [0.2, 1, 0.2, 0.68], [0.68, 0.2, 1, 0.2], [0.392, 0.68, 0.2, 1]]
+    assert torch.allclose(torch.corrcoef(z.T), torch.tensor(expected), atol=0.06)  # 0.5 + 0.5 (-0.6)^k
 
 
 def test_a_window_shares_with_the_next_what_two_neighbours_share():
@@ -301,6 +379,17 @@ def test_an_estimated_i_comes_with_its_error():
         ("linear_dynamics", "law.persistence=1", "persistence must lie in"),
         ("mixture", "law.components=0", "components must be at least 1"),
         ("gaussian", "steps=1", "steps must be at least 2"),
+        ("gaussian", "noise=-1", "noise must be at least 0"),
+        ("gaussian", "width=2", "dataset.width must be at least 3"),
+        ("linear_dynamics", "law.rotation=[0.1,0.2]", "dim // 2=1 numbers"),
+        ("switching_dynamics", "law.components=0", "components must be at least 1"),
+        ("switching_dynamics", "law.persistence=1", "persistence must lie in"),
+        ("lorenz", "dim=4", "dim must be a multiple of 3"),
+        ("lorenz", "law.noise=0", "noise must be above 0"),
+        ("level", "law.share=1", "share must lie in"),
+        ("level", "law.correlation=1", "correlation must lie between"),
+        ("laplace", "law.change=0", "change must lie in"),
+        ("normal", "law={source: sphere, change: 0.5}", "any source but sphere"),
     ],
 )
 def test_what_makes_no_law_is_refused_in_a_line(law, override, said):

@@ -18,6 +18,7 @@ from ssvae_cli.cli.other_words import PRESETS
 from ssvae_cli.datasets.base import CONTRACT
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser
 from ssvae_cli.estimators import InfoNCE
+from ssvae_cli.estimators.baselines import CrossCorrelation
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.instantiate.groups import choices
 from ssvae_cli.objective import make_objective
@@ -173,6 +174,19 @@ def of_preset(name: str, parts) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]
     target = z_prime.detach() if name in ("byol", "simsiam") else z_prime
     value = prior.elbo(estimator, Encoded((z, target), (None, None)))
     return value, gradient_of(value, leaves)
+
+
+def test_no_correlation_of_pairs_of_a_class_is_no_difference_between_the_means_of_classes():
+    """The adversary of linear probes: C is sum_c P(c) m_c m_c^T up to the noise within the classes."""
+    y, generator = torch.arange(20_000) % 4, torch.Generator().manual_seed(0)
+    pair = lambda means: [means[y] + torch.randn(len(y), 3, generator=generator) for _ in range(2)]
+    adversary = CrossCorrelation(weight=1.0, diagonal=0.0)
+    means = torch.randn(4, 3, generator=generator)
+    centred = means - means.mean(0)
+    scale = (1 + centred.square().mean(0)).sqrt()
+    c = (centred / scale).T @ (centred / scale) / 4
+    assert adversary(*pair(means)).item() == pytest.approx(-c.square().sum().item(), rel=0.05)
+    assert adversary(*pair(torch.zeros(4, 3))).item() == pytest.approx(0, abs=1e-3)
 
 
 @pytest.mark.parametrize("name", PAPERS)

@@ -120,6 +120,21 @@ def test_the_likelihood_of_a_view_with_noise_is_bounded():
     assert decoder.log_likelihood(torch.full((2, 1, 8, 8), 1.5), torch.zeros(2, 4)).max() <= 0
 
 
+@pytest.mark.parametrize("beta", [0.0, 4.0])
+def test_beta_weighs_the_kl_in_training_which_then_maximises_no_elbo(beta):
+    def made(beta):
+        torch.manual_seed(0)
+        return make_objective(composed("decoder=conv", f"decoder.beta={beta}"), (1, 8, 8), (1, 8, 8)).eval()
+
+    plain, weighed, x = made(1.0), made(beta), torch.rand(5, 1, 8, 8)
+    encoded = plain.encode(x)
+    kl = plain.prior.posterior_kl(encoded.posteriors[0]).mean().item()
+    difference = plain.elbo(encoded, x) - weighed.elbo(encoded, x)
+    assert difference.item() == pytest.approx((beta - 1) * kl, rel=1e-4)
+    assert plain.estimates_elbo and plain.notes() == []
+    assert not weighed.estimates_elbo and weighed.notes()[0].startswith(f"decoder.beta={beta} estimates no ELBO")
+
+
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (1, 28, 28), (3, 33, 18)])
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_a_decoders_log_likelihood_is_torchs_summed_over_pixels(likelihood, shape):

@@ -67,8 +67,10 @@ def test_the_gaussian_partner_has_the_correlation_asked_for_behind_its_transform
     assert data.mi == pytest.approx(-1.5 * math.log(1 - 0.8**2))
 
 
-def test_the_network_is_one_to_one_and_bends():
-    network, z = InvertibleNetwork(dim=5, layers=4, seed=3), torch.randn(100, 5)
+@pytest.mark.parametrize("width", [None, 12])
+def test_the_network_is_one_to_one_and_bends(width):
+    network, z = InvertibleNetwork(dim=5, layers=4, seed=3, width=width), torch.randn(100, 5)
+    assert network(z).shape == (100, width or 5)
     assert torch.allclose(network.inverse(network(z)), z, atol=1e-5)
     assert (network(z) + network(-z)).abs().max() > 0.1
 

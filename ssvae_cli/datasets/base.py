@@ -100,6 +100,7 @@ class Data:
     factors: tuple[Factor, ...] = ()  # the columns of every split's factors
     conditional: nn.Module | None = None  # the data's own P(x'|x): (batch: Split, generator) -> x' [B, ...]
     mi: float | None = None  # I(x; x') in nats under `conditional`, if known; of sequences, of a step and the next
+    markov: bool = True  # of sequences: the next step depends on the past through the last one alone
     truth: dict[str, Any] = field(default_factory=dict)  # parameters of the law, named as in its prior
     zero: Tensor | None = None  # what a measurement of 0 is in x, [D]; None: 0
     names: Sequence[str] = ()  # of all samples in the user's source, which `Split.row` counts: files, cells, ids

@@ -1,5 +1,6 @@
 """What the generated data sets share: splits from one seed, and latents of a law behind an invertible transform."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -57,17 +58,17 @@ def observed(law: Law, transform: nn.Module, *, steps: int | None = None, **spli
             for _ in range(steps - 1):
                 chain.append(law.partner(chain[-1], shared, generator))
             z, shared = torch.stack(chain, 1), None
-        split = unlabelled(transform(z.flatten(0, -2)).view_as(z), z)
+        split = unlabelled(transform(z.flatten(0, -2)).unflatten(0, z.shape[:-1]), z)
         return replace(split, shared=shared, y=split.y if label is None else label)
 
     nats, error = law.information() or (None, 0.0)
-    known = steps is None or (law.markov and law.stationary)
     return Data(
         **make_splits(make=make, **splits),
         classes=tuple(map(str, range(law.classes))),
         factors=law.factors(),
         conditional=Partner(law, transform) if steps is None else None,
-        mi=nats if known else None,
+        mi=nats if steps is None or law.stationary else None,
+        markov=law.markov,
         truth=law.truth,
         notes=(f"data/mi_true is a mean over samples, with a standard error of {error:.1g} nats",) if error else (),
     )
@@ -86,24 +87,32 @@ class Partner(nn.Module):
 
 
 class InvertibleNetwork(nn.Module):
-    """Invertible: `layers` random orthogonal maps of R^D, fixed by the seed, with leaky ReLUs; smooth but for kinks."""
+    """One to one: `layers` random orthogonal maps, fixed by the seed, with leaky ReLUs; smooth but for kinks.
 
-    def __init__(self, *, dim: int, layers: int, seed: int):
+    width: the dimension of x, None: that of z; the first map embeds a z of fewer dimensions."""
+
+    def __init__(self, *, dim: int, layers: int, seed: int, width: int | None = None):
         super().__init__()
         require_at_least(0, layers=layers)
+        width = dim if width is None else width
+        require(width >= dim, f"width must be at least {dim}, the dimension of z with its noise, or null; got {width}")
+        require(layers or width == dim, f"width={width} above the dimension of z needs layers of at least 1")
+        self.dim, self.width = dim, width
         generator = torch.Generator().manual_seed(seed)
         # Orthogonal matrices stand for the low condition numbers that Zimmermann et al. (2021) search for.
-        square = torch.randn(layers, dim, dim, generator=generator, dtype=torch.float64)
+        square = torch.randn(layers, width, width, generator=generator, dtype=torch.float64)
         self.register_buffer("weights", floats(torch.linalg.qr(square).Q))
 
     def forward(self, z: Tensor) -> Tensor:
-        """[N, D] -> [N, D]."""
+        """[N, dim] -> [N, width]."""
+        if self.width > self.dim:  # x keeps the scale of z
+            z = F.pad(z * math.sqrt(self.width / self.dim), (0, self.width - self.dim))
         for i, weight in enumerate(self.weights):
             z = (F.leaky_relu(z, SLOPE) if i else z) @ weight.T
         return z
 
     def inverse(self, x: Tensor) -> Tensor:
-        """[N, D] -> [N, D], the z that `forward` maps to x."""
+        """[N, width] -> [N, dim], the z that `forward` maps to x."""
         for i in reversed(range(len(self.weights))):
             x = F.leaky_relu(x @ self.weights[i], 1 / SLOPE) if i else x @ self.weights[i]
-        return x
+        return x[:, : self.dim] * math.sqrt(self.dim / self.width) if self.width > self.dim else x

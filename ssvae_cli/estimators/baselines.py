@@ -4,13 +4,16 @@ import torch
 from torch.nn import functional as F
 
 from ssvae_cli.distributions.spaces import SPACES
-from ssvae_cli.errors import require, require_above, require_at_least
+from ssvae_cli.errors import require, require_above, require_at_least, require_within
 from ssvae_cli.estimators.base import PairEstimator
 
 
 class CrossCorrelation(PairEstimator):
-    """- sum_d (1 - C_dd)^2 - weight sum_{d != e} C_de^2, C = E u u'^T of u, u': z, z' of mean 0 and variance 1 per
-    dimension over the batch.
+    """- sum_d (diagonal - C_dd)^2 - weight sum_{d != e} C_de^2, C = E u u'^T of u, u': z, z' of mean 0 and variance 1
+    per dimension over the batch.
+
+    diagonal: 1 in Barlow Twins. With 0 and weight 1 it asks for C = 0: of pairs of one class C = sum_c P(c) m_c m_c^T,
+    m_c the mean of u in class c, so that no linear probe of least squares finds anything.
 
     Relation to H: none. Relation to I: none; with normal z, z' of the optimal C = 1, I is infinite. Relation to the
     ELBO: none, as there is no prior. Ceiling: 0. Low variance. Source: Zbontar et al. 2021 (Barlow Twins).
@@ -18,16 +21,17 @@ class CrossCorrelation(PairEstimator):
 
     name = "cross_correlation"
 
-    def __init__(self, *, weight: float):
+    def __init__(self, *, weight: float, diagonal: float = 1.0):
         super().__init__()
         require_at_least(0, weight=weight)
-        self.weight = weight
+        require_within(0, 1, diagonal=diagonal)
+        self.weight, self.diagonal = weight, diagonal
 
     def forward(self, z, z_prime):
         u, u_prime = (F.batch_norm(side, None, None, training=True) for side in (z, z_prime))
         c = u.T @ u_prime / len(z)
         on, squared = c.diagonal(), c.square()
-        return -(1 - on).square().sum() - self.weight * (squared.sum() - squared.diagonal().sum())
+        return -(self.diagonal - on).square().sum() - self.weight * (squared.sum() - squared.diagonal().sum())
 
 
 class Whitening(PairEstimator):

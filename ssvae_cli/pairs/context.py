@@ -52,8 +52,10 @@ class Context(Chain):
         require_steps(data, "pairs=context", self.steps, needed)
 
     def mi(self, data: Data) -> float | None:
-        # The steps are a stationary Markov chain where this is known: past and future share what two neighbours share.
-        return data.mi if self.ahead == 1 and self.views == 2 and isinstance(self.then, Identity) else None
+        # Past and future of a Markov chain share what two neighbours share.
+        neighbours = data.markov or (self.window == 1 and self.future in (None, 1))
+        known = neighbours and self.ahead == 1 and self.views == 2 and isinstance(self.then, Identity)
+        return data.mi if known else None
 
     def make(self, batch: Split, generator: torch.Generator) -> Split:
         start = random_starts(batch, self.steps, generator)

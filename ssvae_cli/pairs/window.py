@@ -46,7 +46,6 @@ class Window(Chain):
         require_steps(data, "pairs=window", self.steps + bool(self.times), needed)
 
     def mi(self, data: Data) -> float | None:
-        # The steps are a stationary Markov chain where this is known.
         neighbours = self.length == 2 and self.step == 1 and isinstance(self.then, Identity)
         return data.mi if neighbours else None
 

@@ -12,17 +12,18 @@ from ssvae_cli.errors import require
 class LinearDynamics(Law):
     """z standard normal, z' = A z + noise of covariance I - A A^T, so that z' is standard normal too.
 
-    A turns each pair of coordinates by `rotation` (radians a step; of an odd number, the last stays) and shrinks
+    A turns each pair of coordinates by its `rotation` (radians a step; of an odd number, the last stays) and shrinks
     coordinate d by persistence_d, in [0, 1). Any stationary linear normal process has such coordinates, with A a
     contraction. truth: spectral_radius and transition, A. I = -1/2 log det(I - A A^T).
     """
 
-    def __init__(self, *, dim: int, persistence: PerDimension, rotation: float):
+    def __init__(self, *, dim: int, persistence: PerDimension, rotation: PerDimension):
         super().__init__(dim=dim)
         shrink = per_dimension("persistence", persistence, dim)
         require(bool(((shrink >= 0) & (shrink < 1)).all()), f"persistence must lie in [0, 1), got {persistence}")
-        turn = torch.tensor([[math.cos(rotation), -math.sin(rotation)], [math.sin(rotation), math.cos(rotation)]])
-        turns = torch.block_diag(*[turn.double()] * (dim // 2), *[torch.ones(1, 1)] * (dim % 2)).double()
+        angles = per_dimension("rotation", rotation, dim // 2, "dim // 2").tolist()
+        turns = [[[math.cos(a), -math.sin(a)], [math.sin(a), math.cos(a)]] for a in angles]
+        turns = torch.block_diag(*map(torch.tensor, turns), *[torch.ones(1, 1)] * (dim % 2)).double()
         transition = shrink[:, None] * turns
         covariance = torch.eye(dim, dtype=torch.float64) - transition @ transition.T
         radius = torch.linalg.eigvals(transition).abs().max().item()

@@ -5,10 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from ssvae_cli.datasets.laws.base import Drawn, Law, like
+from ssvae_cli.datasets.laws.base import Drawn, Law, like, sample_information
 from ssvae_cli.errors import require, require_above, require_at_least
-
-SAMPLES, CHUNK = 200_000, 20_000  # of I
 
 
 class Mixture(Law):
@@ -40,12 +38,7 @@ class Mixture(Law):
         return mean + self.correlation * (z - mean) + math.sqrt(1 - self.correlation**2) * noise
 
     def information(self):
-        generator, values = torch.Generator().manual_seed(0), []
-        for _ in range(SAMPLES // CHUNK):
-            z, k, _ = self.sample(CHUNK, generator)
-            values.append(self._log_ratio(z, self.partner(z, k, generator)))
-        ratio = torch.cat(values)
-        return ratio.mean().item(), ratio.std().item() / math.sqrt(len(ratio))
+        return sample_information(self, self._log_ratio)
 
     def _log_ratio(self, z: Tensor, z_prime: Tensor) -> Tensor:
         """log P(z, z') / (P(z) P(z')), [N, D] each -> [N], float64."""

@@ -27,7 +27,8 @@ class Steps(Law):
     [0, 1]^D, the steps truncated at the walls (exactly, by the inverse of the distribution function); sphere: uniform
     on the unit sphere, z' projected onto it. df: of every Student's t in the law. content: so many first coordinates of
     z' are those of z. dependence, for normal z: the others, the style, are dependence * B c + sqrt(1 - dependence^2) e,
-    c the content, e standard normal, B with rows of length 1. I(z; z') is known without content, and off the sphere.
+    c the content, e standard normal, B with rows of length 1. change: the probability that a coordinate that is not
+    shared takes its step; else it stays. I(z; z') is known without content and with change = 1, off the sphere.
     """
 
     stationary = False
@@ -42,18 +43,21 @@ class Steps(Law):
         df: float = 3.0,
         content: int,
         dependence: float,
+        change: float = 1.0,
         seed: int,
     ):
         super().__init__(dim=dim)
         require(dim >= 2 or source != "sphere", f"dim must be at least 2 for source=sphere, got {dim}")
         require(0 <= content < dim, f"content must lie between 0 and {dim - 1}, one less than dim; got {content}")
-        require(content == 0 or source != "sphere", "content needs coordinates of their own: any source but sphere")
+        require(0 < change <= 1, f"change must lie in (0, 1], got {change}")
+        fault = "content and change below 1 need coordinates of their own: any source but sphere"
+        require(source != "sphere" or (content == 0 and change == 1), fault)
         require(0 <= dependence < 1, f"dependence must lie in [0, 1), got {dependence}")
         fits = dependence == 0 or (content > 0 and source == "normal")
         require(fits, f"dependence={dependence} needs source=normal and content of at least 1")
         scales = positive("scale", scale, dim)
         self.truth = {"scale": scales.tolist()} | ({"df": df} if self.step == "student" else {})
-        self.source, self.content, self.dependence = source, content, dependence
+        self.source, self.content, self.dependence, self.change = source, content, dependence, change
         self.register_buffer("scale", scales)
         self.move = univariate.univariate(self.step, df)
         self.marginal = None if source in ("box", "sphere") else univariate.univariate(source, df)
@@ -81,10 +85,12 @@ class Steps(Law):
             moved = moved.clamp(0, 1)  # against numerical error
         if self.source == "sphere":
             moved = SPACES["sphere"].project(moved)
+        if self.change < 1:
+            moved = torch.where(like(torch.rand, z, generator) < self.change, moved, z)
         return torch.cat([z[:, : self.content], moved[:, self.content :]], 1)
 
     def information(self):
-        if self.content or self.source == "sphere":
+        if self.content or self.change < 1 or self.source == "sphere":
             return None
         scales, counts = self.scale.unique(return_counts=True)
         return sum(int(n) * self._of_dimension(scale) for scale, n in zip(scales.tolist(), counts)), 0.0
