@@ -30,6 +30,7 @@ METHODS = {  # what it is here: what it is called elsewhere
 DATA = {
     "folders of images are dataset=folder dataset.root=PATH": "images imagefolder image_folder photos celeba coco "
     "imagenet imagenet1k imagenet100 tiny_imagenet",
+    "tar archives of images are dataset=shards dataset.root=FOLDER": "webdataset wds tar shard tarballs",
     "arrays are dataset=npz dataset.path=FILE.npz": "arrays array numpy npy tensors",
     "tables are dataset=table dataset.path=FILE": "csv tsv parquet pandas dataframe tabular tables",
     "cells are dataset=anndata dataset.path=FILE.h5ad": "h5ad scanpy cells scrna single_cell",

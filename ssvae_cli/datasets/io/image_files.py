@@ -4,14 +4,13 @@ import logging
 import math
 import statistics
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 
 from ssvae_cli.datasets.base import Split
-from ssvae_cli.datasets.io.images import Encoded, ImageFiles, refusal, sizes, unreadable
+from ssvae_cli.datasets.io.images import File, ImageFiles, refusal, sizes, unreadable
 from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.errors import require
 
@@ -45,7 +44,7 @@ def load(split: Streamed, *, on_error: OnError, stream: bool) -> Split | Streame
 
 
 def files_of_one_shape(
-    files: Sequence[Path | Encoded], size: Size, channels: int, fitted: Sequence[int] | None = None
+    files: Sequence[File], size: Size, channels: int, fitted: Sequence[int] | None = None
 ) -> tuple[ImageFiles, str]:
     """(The files, read in one shape; a note if they are resized unasked, else "").
 

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from ssvae_cli.datasets.base import Shape
+from ssvae_cli.datasets.io.archives import Member
 from ssvae_cli.datasets.io.modes import as_shown, stored_mode
 from ssvae_cli.errors import UserError, require
 
@@ -82,11 +83,14 @@ class Encoded:
         return self.name
 
 
-def _open(file: Path | Encoded) -> Image.Image:
-    return Image.open(io.BytesIO(file.content) if isinstance(file, Encoded) else file, formats=FORMATS)
+File = Path | Encoded | Member
 
 
-def read_image(file: Path | Encoded, size: tuple[int, int] | None, channels: Literal[1, 3]) -> np.ndarray:
+def _open(file: File) -> Image.Image:
+    return Image.open(file if isinstance(file, Path) else io.BytesIO(file.content), formats=FORMATS)
+
+
+def read_image(file: File, size: tuple[int, int] | None, channels: Literal[1, 3]) -> np.ndarray:
     """The image as a viewer shows it, uint8 [C, H, W]: rotated by its EXIF orientation, transparent parts white.
 
     size: width and height; resized and cropped about the centre to fill them. Only the first of several frames is read.
@@ -124,7 +128,7 @@ def _as_pixels(image: Image.Image, stored: str, size: tuple[int, int] | None, ch
     return lines.reshape(image.height, 3, image.width).transpose(1, 0, 2)
 
 
-def size_of(file: Path | Encoded) -> tuple[int, int] | None:
+def size_of(file: File) -> tuple[int, int] | None:
     """(width, height) by the file's header, as a viewer shows it; None if it cannot be read."""
     try:
         with _open(file) as image:
@@ -144,7 +148,7 @@ def refuse_bombs() -> None:
 class ImageFiles:
     """Files that are all read as uint8 of one shape (C, H, W). resize: those of another size are resized to it."""
 
-    files: Sequence[Path | Encoded]
+    files: Sequence[File]
     shape: Shape
     resize: bool
     dtype = np.dtype(np.uint8)
@@ -156,7 +160,7 @@ class ImageFiles:
     def place(self) -> str:
         """Where the files are."""
         first = self.files[0]
-        return str(first.parent if isinstance(first, Path) else first)
+        return str(first.parent if isinstance(first, Path) else first.archive if isinstance(first, Member) else first)
 
     def rows(self, rows: Sequence[int]) -> "ImageFiles":
         return replace(self, files=[self.files[i] for i in rows])
@@ -188,7 +192,7 @@ def refusal(bad: dict[int, Unreadable], total: int) -> UserError:
     return UserError(f"{count}{bad[min(bad)]}; dataset.on_error=skip leaves out what cannot be read")
 
 
-def sizes(files: Sequence[Path | Encoded], *, first: bool = False) -> list[tuple[int, int] | None]:
+def sizes(files: Sequence[File], *, first: bool = False) -> list[tuple[int, int] | None]:
     """`size_of` of every file; first: of the first that can be read alone."""
     if first:
         with warnings.catch_warnings():
