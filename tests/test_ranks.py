@@ -2,12 +2,13 @@
 
 1. The ELBO, every parameter's gradient and every buffer equal those of one process with the whole batch, also where the
    processes do not divide it; views and posterior samples included.
-2. A run leaves one folder with one set of logs, goes on with another number of processes, and ends when one dies.
+2. A run, also of two nodes, leaves one folder with one set of logs, goes on with another number of processes, and ends when one dies.
 """
 
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -47,11 +48,17 @@ def test_two_ranks_give_the_elbo_the_gradients_and_the_buffers_of_one(case, step
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A tiny run of two processes."""
+    """A tiny run of two nodes, a process each, which meet at a rendezvous; each is the first of its node."""
     run = tmp_path_factory.mktemp("run") / "two"
     command = Path(__file__).with_name("helpers.py")  # `ssvae`, its fits short
-    launched = torchrun(2, command, "train", *SMALL, f"hydra.run.dir={run}", cwd=run.parent)
-    assert launched.wait(120) == 0
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        place = f"localhost:{free.getsockname()[1]}"
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+    launcher += ["--rdzv-backend", "c10d", "--rdzv-endpoint", place, str(command)]
+    launcher += ["train", *SMALL, f"hydra.run.dir={run}"]
+    nodes = [subprocess.Popen(launcher, env=ONE_THREAD, cwd=run.parent) for _ in range(2)]
+    assert [node.wait(120) for node in nodes] == [0, 0]
     return run
 
 
