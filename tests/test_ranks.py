@@ -2,7 +2,8 @@
 
 1. The ELBO, every parameter's gradient and every buffer equal those of one process with the whole batch, also where the
    processes do not divide it; views and posterior samples included.
-2. A run, also of two nodes, leaves one folder with one set of logs, goes on with another number of processes, and ends when one dies.
+2. A run, also of two nodes, leaves one folder with one set of logs, goes on with another number of processes, and ends
+   when one dies.
 """
 
 import json
