@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 STAMP = $(VENV)/.installed
 
-.PHONY: train test check lint clean bench-check
+.PHONY: train test check lint docs clean bench-check
 
 train: $(STAMP)
 	$(VENV)/bin/ssvae train prior=infonce $(ARGS)
@@ -19,6 +19,11 @@ check: $(STAMP)
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+# The pages as a site, build/site: any broken link is an error.
+docs: $(STAMP)
+	$(VENV)/bin/python -m pip install -q -e .[docs]
+	$(VENV)/bin/mkdocs build
 
 bench-check: $(STAMP)
 	$(VENV)/bin/python benchmarks/check.py benchmarks/ratios.json
