@@ -49,7 +49,7 @@ def test_help_lists_the_groups_of_the_command_what_is_chosen_first():
     assert done.returncode == 0
     folded = " ".join(done.stdout.split())
     others = sorted(path.stem for path in (REPOSITORY / "conf" / "prior").glob("*.yaml") if path.stem != "mi")
-    assert f"prior mi, {', '.join(others)} " in folded and "encoder/frame mlp, convnet " in folded
+    assert f"prior mi, {', '.join(others)} " in folded and "encoder/frame by_shape, convnet, mlp " in folded
     assert "spiral" not in folded and "spiral" in run("mi", "--help").stdout
 
 
