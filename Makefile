@@ -11,9 +11,10 @@ train: $(STAMP)
 test: $(STAMP)
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
-# Proofs too slow for `make test`: kills and resumptions, and 500 drawn configurations.
+# Proofs too slow for `make test`: kills and resumptions, every command of the pages, and 500 drawn configurations.
 check: $(STAMP)
 	$(VENV)/bin/python tests/programs/kill_test.py --kills 20
+	$(VENV)/bin/python tests/programs/run_docs.py
 	SSVAE_FUZZ=500 $(VENV)/bin/python -m pytest -s tests/test_fuzz.py
 
 lint: $(STAMP)
