@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 STAMP = $(VENV)/.installed
 
-.PHONY: train test check lint clean bench-check
+.PHONY: train test check lint docs clean bench-check
 
 train: $(STAMP)
 	$(VENV)/bin/ssvae train prior=infonce $(ARGS)
@@ -11,14 +11,20 @@ train: $(STAMP)
 test: $(STAMP)
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
-# Proofs too slow for `make test`: kills and resumptions, and 500 drawn configurations.
+# Proofs too slow for `make test`: kills and resumptions, every command of the pages, and 500 drawn configurations.
 check: $(STAMP)
 	$(VENV)/bin/python tests/programs/kill_test.py --kills 20
+	$(VENV)/bin/python tests/programs/run_docs.py
 	SSVAE_FUZZ=500 $(VENV)/bin/python -m pytest -s tests/test_fuzz.py
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+# The pages as a site, build/site: any broken link is an error.
+docs: $(STAMP)
+	$(VENV)/bin/python -m pip install -q -e .[docs]
+	$(VENV)/bin/mkdocs build
 
 bench-check: $(STAMP)
 	$(VENV)/bin/python benchmarks/check.py benchmarks/ratios.json

@@ -49,8 +49,10 @@ def test_help_lists_the_groups_of_the_command_what_is_chosen_first():
     assert done.returncode == 0
     folded = " ".join(done.stdout.split())
     others = sorted(path.stem for path in (REPOSITORY / "conf" / "prior").glob("*.yaml") if path.stem != "mi")
-    assert f"prior mi, {', '.join(others)} " in folded and "encoder/frame mlp, convnet " in folded
+    assert f"prior mi, {', '.join(others)} " in folded and "encoder/frame by_shape, convnet, mlp " in folded
     assert "spiral" not in folded and "spiral" in run("mi", "--help").stdout
+    of_a_run = run("eval", "--help").stdout  # what the run brings is no choice
+    assert "\n  dataset " in of_a_run and "\n  pairs " not in of_a_run
 
 
 def test_help_lists_each_key_as_it_is_typed_with_what_its_yaml_says_of_it(tmp_path):

@@ -68,3 +68,12 @@ def test_classes_are_told_apart_without_colours():
     plane = latents(torch.randn(40, 4), torch.arange(40) % 10, tuple("abcdefghij"), "test").axes[0]
     shapes = {str(dots.get_paths()[0].vertices.round(3).tolist()) for dots in plane.collections}
     assert len(shapes) == 10
+
+
+def test_the_parts_of_the_elbo_have_a_panel_where_they_were_read():
+    parts = {"mi/fresh/validation": 3.0, "kl/validation": 1.0}
+    history = [line | parts for line in coinciding(3)]
+    nats, split, probes = curves(history, {}).axes
+    labels = {line.get_label() for line in split.get_lines()}
+    assert labels == {"elbo/validation", *parts} and not set(parts) & {line.get_label() for line in nats.get_lines()}
+    assert split.get_ylabel() == "nats" and probes.get_ylabel() == "accuracy"

@@ -96,9 +96,11 @@ def test_an_unfinished_run_is_embedded_with_a_warning_of_how_far_it_came(run, tm
         assert said == (folder is unfinished)
 
 
-def readme_code(imported: str) -> str:
-    """The code that README shows for the encoder in other programs, by the first line of its block."""
-    section = (Path(__file__).parents[1] / "README.md").read_text().split("## The encoder in other programs")[1]
+def printed_code(imported: str) -> str:
+    """The code that docs/encoders.md shows for the encoder in other programs, by the first line of its block."""
+    section = (
+        (Path(__file__).parents[1] / "docs" / "encoders.md").read_text().split("## The encoder in other programs")[1]
+    )
     block = section[section.index(f"    import {imported}\n") :]
     lines = itertools.takewhile(lambda line: line.startswith("    ") or not line, block.splitlines())
     return textwrap.dedent("\n".join(lines))
@@ -112,7 +114,7 @@ def test_an_exported_encoder_takes_raw_bytes_of_any_batch_size(kind, module, ato
     for count in (1, 5):
         batch = loaded.data.test.rows(slice(0, count))
         names = {"x": batch.x}
-        exec(readme_code(module), names)
+        exec(printed_code(module), names)
         with torch.no_grad():
             clean = loaded.pairs.clean(batch)
             expected = loaded.objective.features(clean), loaded.objective.posterior(clean).mean
@@ -127,7 +129,7 @@ def test_the_plain_model_of_torchvision_loads_the_weights_strictly(tmp_path, mon
     model = ["encoder=torchvision", "encoder.backbone.name=resnet18", "encoder.projector=[]"]
     assert ssvae("train", *few, *model, "hydra.run.dir=RUN") == 0
     names = {}
-    exec(readme_code("torch, torchvision"), names)
+    exec(printed_code("torch, torchvision"), names)
     loaded = load_run("RUN", device="cpu", trust=False)
     clean = loaded.pairs.clean(loaded.data.test.rows(slice(0, 3)))
     with torch.no_grad():

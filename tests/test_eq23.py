@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from ssvae_cli.critics import Bilinear, Cosine, Separable
 from ssvae_cli.distributions.spaces import SPACES
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser, mean_cosine, sample
 from ssvae_cli.evaluation.densities import Densities, DensityFit
+from ssvae_cli.evaluation.elbo_parts import ELBOParts
 from ssvae_cli.evaluation.eq23 import KEYS, Eq23, told
 from ssvae_cli.evaluation.estimate import Enclosed, Estimate
 from ssvae_cli.evaluation.explicit import Explicit
@@ -219,3 +221,21 @@ def test_a_prior_that_cannot_be_sampled_has_no_residual():
 
     found = both_sides(Unsampled(), None, [z[:1] for z in SPLITS])
     assert "no samples" in found["eq23/residual"].reason and found["kl/test"] > 0
+
+
+def parts_of(prior, elbo, views=2):
+    """I and KL on validation, of the normals, as conf/metric/elbo_parts.yaml reads them."""
+    metric = ELBOParts(critic=eq23().critic, critic_fit=eq23().critic_fit, scored=4096)
+    latents = lambda split: (SPLITS[0] if split == "train" else SPLITS[2])[:views]
+    objective = SimpleNamespace(joint=False, decoder=None, prior=prior)
+    reading = SimpleNamespace(objective=objective, latents=latents, fitting_latents=latents)
+    reading.estimates = {"elbo/validation": elbo}
+    return metric(reading, "validation")
+
+
+def test_while_training_the_elbo_is_i_less_kl_and_under_mi_the_kl_is_0():
+    information, kl = parts_of(scored(InfoNCE), 0.5).values()
+    assert INFORMATION - 0.2 < information < INFORMATION + 0.1 and kl == information - 0.5
+    assert parts_of(scored(MI), 0.9)["kl/validation"] == 0.0
+    assert list(parts_of(scored(InfoNCE), None).values())[1] is None
+    assert set(parts_of(UnstructuredLaplace(), -0.1, views=1).values()) == {None}

@@ -124,3 +124,13 @@ def test_a_search_reads_validation_alone(searching, tmp_path):
 def test_a_search_that_would_go_by_test_or_by_nothing_is_refused(searching, given, said, tmp_path, capfd):
     assert said in refused(capfd, "train", *searching, given, f"hydra.sweep.dir={tmp_path}/search")
     assert not (tmp_path / "search").exists()
+
+
+def test_the_elbo_is_split_into_i_and_kl_over_the_epochs_on_request(tmp_path):
+    asked = ["+metric@evaluation.metrics.elbo_parts=elbo_parts", "evaluation.metrics.elbo_parts.critic_fit.steps=5"]
+    train(tmp_path / "run", "evaluation=quick", "evaluation.metrics.probe=null", *asked)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        parts = line["mi/fresh/validation"] - line["kl/validation"]
+        assert parts == pytest.approx(line["elbo/validation"], abs=1e-5)
+    assert len(lines) == 2 and (tmp_path / "run" / "figures" / "curves.png").exists()

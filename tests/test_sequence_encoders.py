@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from helpers import composed, train
+from ssvae_cli.encoders import MLP, ConvNet
 from ssvae_cli.errors import UserError
 from ssvae_cli.instantiate.build import build
 
@@ -19,6 +20,12 @@ def test_windows_of_vectors_and_of_frames_become_features_and_z(kind, shape, fra
     encoder = made(kind, shape, f"encoder/frame={frame}", "encoder.latent_dim=5")
     x = torch.randn(4, *shape)
     assert encoder.features(x).shape == (4, 16) and encoder(x).sample().shape == (4, 5)
+
+
+@pytest.mark.parametrize("kind", ["gru", "causal_conv"])
+@pytest.mark.parametrize("shape, reader", [((6, 3), MLP), ((6, 3, 8, 8), ConvNet)])
+def test_what_reads_a_step_is_by_default_what_suits_it(kind, shape, reader):
+    assert isinstance(made(kind, shape).backbone.frame, reader)
 
 
 @pytest.mark.parametrize("kind", ["gru", "causal_conv"])

@@ -117,7 +117,12 @@ def test_every_key_of_another_name_is_a_key(config):
             "allowed: dataset.limit; these have it: anndata, huggingface, npz, paired, sequences, table",
         ),
         ("prior=mi", "the command comes first, as in ssvae train prior=infonce"),
+        ("eval run=RUN encoder=mlp", "encoder=mlp: ssvae eval reads the run's own encoder; leave it out"),
+        ("embed run=RUN pairs.strength=2", "pairs.strength=2: ssvae embed reads the run's own pairs; leave it out"),
+        ("finetune run=RUN +encoder/frame=mlp", "ssvae finetune reads the run's own encoder; leave it out"),
+        ("train experiment=methods/byol encoder_prime=shared hydra.run.dir=RUN", "another choice of encoder_prime"),
     ],
 )
-def test_the_whole_line(command_line, said, capfd):
+def test_the_whole_line(command_line, said, capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert said in refused(capfd, *shlex.split(command_line))

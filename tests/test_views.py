@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import FILE_RUN, refused, ssvae, train
+from helpers import FILE_RUN, composed, refused, ssvae, train
 from ssvae_cli.cli.suiting import suiting_overrides
 from ssvae_cli.critics import Bilinear
 from ssvae_cli.distributions.posterior import Joined
@@ -240,6 +240,7 @@ def test_what_has_no_form_of_n_views_is_refused_in_one_line(words, said, tmp_pat
 def test_a_window_of_steps_brings_the_encoder_of_one_step_unless_another_is_chosen(words, brought):
     given = [*words.split(), "pairs=window"]
     assert suiting_overrides("train", given) == [*given, *brought]
+    assert composed(*given, *brought).pairs.length > 0
 
 
 def test_windows_of_series_of_unequal_length_train_from_end_to_end_and_are_read(tmp_path):

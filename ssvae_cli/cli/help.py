@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
+from ssvae_cli.cli.overrides import OF_THE_RUN, RUN
 from ssvae_cli.instantiate.groups import IN_FOLDERS
 
 WIDTH = 100
@@ -21,9 +22,10 @@ def groups() -> str:
     from hydra.core.object_type import ObjectType
 
     loader, chosen = GlobalHydra.instance().config_loader(), {}
+    unread = OF_THE_RUN if HydraConfig.get().job.config_name in RUN else ()
     for key, choice in HydraConfig.get().runtime.choices.items():
         group, _, package = key.partition("@")
-        if not group.startswith("hydra"):
+        if not group.startswith("hydra") and group.split("/")[0] not in unread:
             chosen.setdefault(group, {})[package] = str(choice or "null")
     listed = {}
     for group, packages in chosen.items():

@@ -24,6 +24,10 @@ from ssvae_cli.paths import expanded, literal, shell_command, typed
 
 RUN, RUNS = ("eval", "embed", "finetune"), ("report", "runs")
 PLACE = dict.fromkeys(RUN, "run") | dict.fromkeys(RUNS, "runs") | {"mi": "data"}  # the key of a path that stands alone
+OF_THE_RUN = (
+    "encoder",
+    "pairs",
+)  # what such a command takes from its run: chosen in its YAML for data sets' sake alone
 ONE_FOLDER = re.compile(r"resume|sweep\.resume|hydra\..*")  # keys that are never swept, nor lists
 PATH_KEY = re.compile(r"resume|init_from|sweep\.resume|runs?|data|[\w.]+\.(path|root|dir|subdir|weights)")
 UNENCODABLE = re.compile(r"[\ud800-\udfff]")  # stands for a byte that is no UTF-8
@@ -54,6 +58,7 @@ def overrides_of(command: str, arguments: list[str]) -> list[str]:
     settings = [word for word in words if word not in paths]
     if paths:
         settings.insert(0, placed(command, paths, settings, sweeping=sweeping))
+    refuse_unread(command, settings)
     return [*options, *(plain_path(setting, command, sweeping=sweeping) for setting in settings)]
 
 
@@ -66,6 +71,13 @@ def refuse_unusable(arguments: list[str]) -> None:
     require("${" not in here, f"{here}: {AS_REFERENCE}")
     for word in (here, *arguments):
         require(not UNENCODABLE.search(word), f"{ascii(word)}: such bytes are no UTF-8; rename the file or folder")
+
+
+def refuse_unread(command: str, overrides: list[str]) -> None:
+    """Raise UserError for a choice, or a key, of what a command takes from its run, and so would not read."""
+    for override in overrides if command in RUN else ():
+        part = re.split("[./@]", override_name(override))[0]
+        require(part not in OF_THE_RUN, f"{override}: ssvae {command} reads the run's own {part}; leave it out")
 
 
 def separated(words: list[str], at: str) -> tuple[list[str], list[str]]:

@@ -49,10 +49,9 @@ def sequences(
 
 
 def suits(path: str) -> dict[str, str]:
-    """What the file asks for: videos, convolutions for their frames."""
+    """What the file asks for: videos, a convolutional network for x', one frame."""
     axes = ranks(path)
-    frames = {"encoder/frame": "convnet", "encoder@encoder_prime": "convnet"}
-    return frames if axes.get("x", axes.get("x_train")) == 5 else {}
+    return {"encoder@encoder_prime": "convnet"} if axes.get("x", axes.get("x_train")) == 5 else {}
 
 
 def steps(here: str, x: np.ndarray) -> Rows:

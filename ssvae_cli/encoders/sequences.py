@@ -23,6 +23,11 @@ class SequenceEncoder(Encoder):
         super().__init__(shape=shape, backbone=lambda shape: backbone(frame=network), **common)
 
 
+def by_shape(*, shape: Shape, vectors: Callable[..., nn.Module], images: Callable[..., nn.Module]) -> nn.Module:
+    """The encoder of one step: `images` reads frames, [C, H, W], and `vectors` all else."""
+    return (images if len(shape) == 3 else vectors)(shape=shape)
+
+
 class Causal(nn.Module):
     """Steps through a frame encoder, then over_time(h), [B, T, F] -> [B, T, width]; the last step is the output.
     Subclasses give `over_time`, whose output at a step depends on no later step."""

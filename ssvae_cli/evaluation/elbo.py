@@ -69,7 +69,8 @@ class ELBO:
         keys = ["evidence", *(f"mi/{bound.name}{end}" for end in ("", "/ceiling") for bound in BOUNDS)]
         values = {f"{key}/{split}": values.get(key) for key in keys}
         if split != "test":
-            return {f"elbo/{split}": elbo.value if isinstance(elbo, Enclosed) else elbo} | values
+            reading.estimates["elbo/validation"] = value = elbo.value if isinstance(elbo, Enclosed) else elbo
+            return {f"elbo/{split}": value} | values
         elbo = Enclosed.lacking(elbo) if isinstance(elbo, Missing) else elbo
         reading.estimates["elbo/test"] = elbo
         return elbo.named("elbo/test") | values

@@ -128,14 +128,8 @@ class Eq23:
         return values, Estimate(information.value - kl.value - elbo.value, error)
 
     def information(self, train: Latents, validation: Latents, test: Latents) -> Estimate | Missing:
-        """A lower bound of I(z; z') by K-way InfoNCE with a fresh critic, K the number of test pairs scored."""
-        if fault := no_information(train, validation, test):
-            return fault
-        rows = evenly_spaced(len(test[0]), self.scored, test[0].device)  # the table of all pairs grows with the square
-        parts = normalised(Parts(Pairs(*train), Pairs(*validation), Pairs(*(z[rows] for z in test))))
-        with own_stream(0, test[0].device), torch.enable_grad():
-            critic = self.critic(latent_dim=train[0].shape[1]).to(test[0].device)
-            return fit_and_read(critic, KWay(), self.critic_fit, parts, torch.Generator().manual_seed(0))[0]
+        """A lower bound of I(z; z') by a fresh critic."""
+        return lower_bound(self.critic, self.critic_fit, self.scored, train, validation, test)
 
     def divergence(
         self, prior: Prior, train: Latents, validation: Latents, test: Latents
@@ -196,6 +190,19 @@ class Eq23:
             begin = start and start(joined, of_p)
             ratios.append(self.classifier.log_ratio(*joined, of_p, seed=seed, start=begin))
         return lambda z: sum(ratio(z) for ratio in ratios) / len(ratios)
+
+
+def lower_bound(
+    critic: Callable[..., nn.Module], fit: Fit, scored: int, train: Latents, validation: Latents, test: Latents
+) -> Estimate | Missing:
+    """A lower bound of I(z; z') by K-way InfoNCE with a fresh critic, K the number of test pairs scored, in nats."""
+    if fault := no_information(train, validation, test):
+        return fault
+    rows = evenly_spaced(len(test[0]), scored, test[0].device)  # the table of all pairs grows with the square
+    parts = normalised(Parts(Pairs(*train), Pairs(*validation), Pairs(*(z[rows] for z in test))))
+    with own_stream(0, test[0].device), torch.enable_grad():
+        fresh = critic(latent_dim=train[0].shape[1]).to(test[0].device)
+        return fit_and_read(fresh, KWay(), fit, parts, torch.Generator().manual_seed(0))[0]
 
 
 def normal_ratio(of_q: Joined, of_p: Joined) -> LogRatio | None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MOST_NAMED = 20  # classes in a legend
 SHOWN_PAIRS = 16
 SHOWN_SCORES = 64
+PARTS = ("mi/fresh/validation", "kl/validation")  # of the ELBO: ELBO = I - KL
 LEVELS = ((0, (6, 3)), (0, (2, 2)), (0, (8, 2, 1.5, 2)), (0, (1, 1)))  # dashes of horizontal lines, in turn
 
 
@@ -111,18 +112,21 @@ def scatter_by_label(axis: "Axes", points: Tensor, y: Tensor, classes: tuple[str
 
 
 def curves(history: list[dict], summary: dict) -> "Figure":
-    """Left the ELBO and the bounds of I, right the probes, over the epochs of metrics.jsonl. Where lines coincide, each
+    """The ELBO and the bounds of I, the ELBO's parts where they were read, and the probes, over the epochs of
+    metrics.jsonl. Where lines coincide, each
     shows as a rim of the next. Horizontal lines are dashed: the ceiling of a bound, the true I, what a probe compares
     with."""
     from matplotlib.ticker import MaxNLocator
 
-    figure = blank(figsize=(9, 4.4))
-    nats, accuracy = figure.subplots(1, 2)
     names = sorted({key for line in history for key in line if key.split("/")[-1] in ("train", "validation")})
     of = lambda name: [(line["epoch"], line[name]) for line in history if line.get(name) is not None]
     shown = {name: of(name) for name in names if "/ceiling/" not in name and of(name)}
-    for axis, groups in ((nats, ("elbo", "mi")), (accuracy, ("probe",))):
-        lines = {name: points for name, points in shown.items() if name.split("/")[0] in groups}
+    split = [name for name in ("elbo/validation", *PARTS) if name in shown] if set(PARTS) & set(shown) else []
+    figure = blank(figsize=(13.5 if split else 9, 4.4))
+    nats, *parts, accuracy = figure.subplots(1, 3 if split else 2)
+    of_groups = lambda *groups: [name for name in shown if name.split("/")[0] in groups and name not in PARTS]
+    for axis, panel in zip((nats, accuracy, *parts), (of_groups("elbo", "mi"), of_groups("probe"), split)):
+        lines = {name: shown[name] for name in panel}
         for i, ((name, points), width) in enumerate(zip(lines.items(), nested_widths(len(lines)))):
             draw(axis, *zip(*points), number=i, of=len(lines), label=name, width=width)
     ceilings = {name: of(name)[-1][1] for name in names if "/ceiling/" in name and of(name)}
@@ -139,7 +143,9 @@ def curves(history: list[dict], summary: dict) -> "Figure":
     probes = {f"probe/linear/{name}": summary.get(f"probe/linear/{name}") for name in ("test", "random_init", "pixels")}
     _levels(accuracy, {name: value for name, value in probes.items() if isinstance(value, float)})
     accuracy.set(xlabel="epoch", ylabel="accuracy", title="Probes")
-    for axis in (nats, accuracy):
+    for axis in parts:
+        axis.set(xlabel="epoch", ylabel="nats", title="ELBO = I - KL (Eq. 23)")
+    for axis in (nats, *parts, accuracy):
         if axis.has_data():
             if axis.get_legend_handles_labels()[1]:  # no epoch, no curve
                 look = {"fontsize": 7, "frameon": False, "handlelength": 4, "ncols": 2}

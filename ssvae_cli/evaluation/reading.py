@@ -53,7 +53,7 @@ class Reading:
         self.untrained = None if untrained is None else Reading(untrained.eval(), **same)
         self.shape = pairs.shapes(data)[0]
         self.device = next(objective.parameters()).device
-        self.estimates: dict[str, Estimate | Enclosed | Missing] = {}
+        self.estimates: dict[str, float | Estimate | Enclosed | Missing] = {}
         self._answers: dict[Hashable, Any] = {}
 
     def once(self, key: Hashable, answer: Callable[[], Any]) -> Any:

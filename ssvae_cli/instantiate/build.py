@@ -114,7 +114,9 @@ def parameters(target: Callable) -> dict[str, inspect.Parameter]:
 
 def _target(config: dict, key: str) -> Callable:
     """The class or function that a config node names. Raises UserError where it names none."""
-    require("_target_" in config, f"{key} has no _target_, so nothing says what to build")
+    keys = ", ".join(config) or "no keys"
+    remedy = f"these keys are of another choice of {key}: choose that, or leave out the preset or file that sets them"
+    require("_target_" in config, f"{key} has {keys}, but no _target_ that says what to build; {remedy}")
     named = config["_target_"]
     require(isinstance(named, str), f"{key}._target_ must be the name of a class or function, got {named!r}")
     try:

@@ -191,4 +191,5 @@ def spread_out(axis: Axis, values: list[float]) -> None:
     if values and max(values) - min(values) > WIDE:
         axis.axes.set(**{f"{axis.axis_name}scale": SymmetricalLogScale(axis, linthresh=1, subs=[2, 5])})
         axis.set_major_formatter(ScalarFormatter())
-        axis.set_minor_formatter(ScalarFormatter())
+        if axis.axis_name == "y":  # in a row, these labels would overlap
+            axis.set_minor_formatter(ScalarFormatter())

@@ -8,6 +8,7 @@ RGBA = 4  # channels of the pixels of pictures
 
 LAYOUT = {
     "ELBO": {"nats": ["Multiline", ["elbo/train", "elbo/validation", "objective/train"]]},
+    "ELBO = I - KL on validation": {"nats": ["Multiline", ["elbo/validation", "mi/fresh/validation", "kl/validation"]]},
     "Mutual information on validation": {
         bound: ["Multiline", [f"mi/{bound}/validation"]] for bound in ("infonce", "dv", "nwj")
     },
