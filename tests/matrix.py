@@ -17,7 +17,7 @@ from ssvae_cli.pairs.base import Pairs, make_pairs
 BATCH = 12
 ALL = os.environ.get("SSVAE_MATRIX") == "all"
 FEW = ["dataset.train=40", "dataset.validation=12", "dataset.test=12"]
-VECTORS = ["dataset=latents", "dataset.dim=4", *FEW, "encoder=linear"]
+VECTORS = ["dataset=latents", "dataset/law=normal", "dataset.dim=4", *FEW, "encoder=linear"]
 IMAGES = ["dataset=digits", "dataset.limit=40", "encoder=linear"]
 CONVNET = ["dataset=digits", "dataset.limit=40", "encoder.backbone.width=4", "encoder.projector=[]"]
 FRAMES = ["dataset=balls", *FEW, "dataset.steps=9", "dataset.size=8", "pairs.window=3", "encoder/frame=mlp"]

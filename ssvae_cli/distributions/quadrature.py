@@ -3,6 +3,7 @@
 import functools
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ssvae_cli.compiler import marked
@@ -10,8 +11,8 @@ from ssvae_cli.compiler import marked
 
 def legendre(like: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Nodes in [-1, 1] and weights, [count] each, of the dtype and on the device of `like`."""
-    nodes, weights = _legendre(count)
-    return like.new_tensor(nodes), like.new_tensor(weights)
+    nodes, weights = torch.tensor(_legendre(count), dtype=like.dtype).to(like.device)
+    return nodes, weights
 
 
 @marked("assume_constant_result")

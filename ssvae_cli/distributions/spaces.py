@@ -120,7 +120,7 @@ class Sphere:
     @staticmethod
     def largest_entropy(z: Tensor) -> Tensor:
         """log of the surface area."""
-        return z.new_tensor(log_area(z.shape[1]))
+        return z.new_full((), log_area(z.shape[1]))
 
     @staticmethod
     def entropy_of_moments(z: Tensor) -> Tensor:

@@ -16,11 +16,13 @@ class Forward:
 
     def __init__(self, objective: Objective, pairs: Pairs, noise: torch.Generator, *, compile: bool | str):
         self.pairs = pairs.compiled() if compile else pairs  # evaluation has other batch sizes and keeps its own
-        self.objective, self.noise = compiled(objective, compile), noise
+        self.noise = noise
+        # In a function, so that the hooks on the objective, the NaN guard's, are in the one graph.
+        self.elbo = compiled(lambda *views, **of_views: objective(*views, **of_views), compile)
 
     def __call__(self, batch: Split) -> Tensor:
         """The ELBO in nats, [], with its graph."""
         with torch.no_grad():
             views = self.pairs(batch, self.noise)
         views, times = views[: len(views) - self.pairs.times], views[len(views) - self.pairs.times :]
-        return self.objective(*views, times=times, unit=self.pairs.to_unit(views[0]))
+        return self.elbo(*views, times=times, unit=self.pairs.to_unit(views[0]))
