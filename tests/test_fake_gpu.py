@@ -77,7 +77,7 @@ def step(case: list[str], device: torch.device) -> torch.Tensor:
         objective, pairs, batch = moved((objective, pairs, batch), device)
         forward = Forward(objective, pairs, generator, compile=False)
         guard = NanGuard(objective, device)
-        optimization = optimizer.attach([objective], 10, of_prior=objective.prior.own_parameters(), suits=1.0)
+        optimization = optimizer.attach([objective], 10, of_prior=objective.prior.own_parameters())
         (-forward(batch)).backward()
         norm = optimization.step(0)
         guard.gradient(norm)
