@@ -67,8 +67,8 @@ def lightly(device: torch.device, pairs: int) -> dict:
 def one_rank(device: torch.device) -> dict:
     """The largest relative difference that NCCL's collectives of one process make to value and gradient."""
     backend = "nccl" if device.type == "cuda" else "gloo"
-    with tempfile.NamedTemporaryFile() as store:
-        dist.init_process_group(backend, init_method=f"file://{store.name}", rank=0, world_size=1)
+    with tempfile.TemporaryDirectory() as folder:
+        dist.init_process_group(backend, init_method=f"file://{folder}/store", rank=0, world_size=1)
         try:
             z, z_prime = torch.randn(2, 64, LATENT, device=device).unbind()
             found = []
