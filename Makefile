@@ -11,11 +11,13 @@ train: $(STAMP)
 test: $(STAMP)
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
-# Proofs too slow for `make test`: kills and resumptions, every command of the pages, and 500 drawn configurations.
+# Proofs too slow for `make test`: kills and resumptions, every command of the pages, 500 drawn
+# configurations, and each prior with each estimator.
 check: $(STAMP)
 	$(VENV)/bin/python tests/programs/kill_test.py --kills 20
 	$(VENV)/bin/python tests/programs/run_docs.py
 	SSVAE_FUZZ=500 $(VENV)/bin/python -m pytest -s tests/test_fuzz.py
+	SSVAE_MATRIX=all $(VENV)/bin/python -m pytest tests/test_one_graph.py tests/test_fake_gpu.py
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .

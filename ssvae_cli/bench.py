@@ -57,7 +57,7 @@ def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     encode = compiled(objective.encode, trainer.compile)
 
     def limit() -> None:
-        encoded = encode(*views, generator=noise)
+        encoded = encode(*views)
         sum((z * slope).sum() for z, slope in zip(encoded.latents, slopes)).backward()
         optimization.step(0)
 

@@ -40,6 +40,7 @@ def compiled(part: Callable, compile: bool | str) -> Callable:
         return part
     while _marks:
         _marks.pop()()
+    torch._dynamo.config.allow_rnn = True  # GRUs are unrolled into the graph
     return torch.compile(part, mode="default" if compile is True else compile)
 
 

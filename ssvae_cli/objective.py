@@ -108,7 +108,8 @@ class Objective(nn.Module):
         unit: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """The ELBO of a batch of pairs, or of n views each, in nats, []; the loss is its negative."""
+        """The ELBO of a batch of pairs, or of n views each, in nats, []; the loss is its negative. generator: of the
+        posteriors' samples; a compiled graph takes none."""
         return self.elbo(self.encode(*views, times=times, generator=generator), unit)
 
     def after_update(self, done: float) -> None:

@@ -9,6 +9,7 @@ import math
 import pytest
 import torch
 
+from ssvae_cli.distributions import gamma
 from ssvae_cli.distributions.spaces import SPACES, digamma, log_area, logdet_bias
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser, mean_cosine
 from ssvae_cli.distributions.von_mises_fisher import sample as vmf_sample
@@ -252,6 +253,18 @@ def test_power_spherical_has_the_density_of_its_samples():
     assert torch.allclose(posterior.log_prob_table(uniform[:5])[:, 7], posterior.log_prob(uniform)[:5], atol=1e-5)
     z[:, 0].sum().backward()
     assert (parameters.grad.abs().sum(0) > 0).all()
+
+
+@pytest.mark.parametrize("shape", [0.1, 0.6, 3.0, 400.0])
+def test_gamma_samples_have_the_distribution_and_the_gradient_of_gamma(shape):
+    count = 40_000
+    shapes = torch.full((count,), shape, dtype=torch.float64, requires_grad=True)
+    z = gamma.sample(shapes, torch.Generator().manual_seed(0))
+    quantiles = torch.special.gammainc(shapes.detach(), z.detach()).sort().values  # uniform
+    apart = (quantiles - torch.arange(count, dtype=torch.float64) / count).abs().max()
+    assert apart < 1.95 / math.sqrt(count)  # Kolmogorov & Smirnov: one in a thousand
+    (slope,) = torch.autograd.grad(z.sum(), shapes)
+    assert abs(slope.mean().item() - 1) < 4 * slope.std().item() / math.sqrt(count)  # E z is the shape
 
 
 def test_nearest_neighbour_needs_more_samples_than_neighbours():

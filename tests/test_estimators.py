@@ -128,11 +128,12 @@ def test_the_queue_scores_against_past_latents_first_in_first_out():
     sizes = []
     for step in range(4):
         past = estimator.past()
-        sizes.append(len(past[0]))
+        sizes.append(int(past.present.sum()))
         estimator.remember(Encoded((z(step), z(-step)), (None, None)))
     assert sizes == [0, 2, 4, 5]
-    assert sorted(past[0][:, 0].tolist()) == [0, 1, 1, 2, 2], "the oldest goes first"
-    assert torch.equal(past[1], -past[0])
+    z, z_prime = past.latents
+    assert sorted(z[:, 0].tolist()) == [0, 1, 1, 2, 2], "the oldest goes first"
+    assert torch.equal(z_prime, -z)
     (scores,) = in_batch_scores(Bilinear(latent_dim=2), torch.randn(3, 2), torch.randn(3, 2), "forward", past)
     assert scores.candidates == 8
 
@@ -141,7 +142,7 @@ def test_evaluation_neither_reads_nor_moves_the_queues_bank():
     estimator, encoded = Queue(size=5, latent_dim=2), Encoded((torch.ones(2, 2), torch.ones(2, 2)), (None, None))
     estimator.remember(encoded)
     estimator.eval().remember(encoded)
-    assert estimator.past() is None and len(estimator.train().past()[0]) == 2
+    assert estimator.past() is None and estimator.train().past().present.sum() == 2
 
 
 def test_two_sample_infonce_is_a_logistic_loss():

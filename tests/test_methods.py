@@ -66,7 +66,8 @@ def cpc(z, z_prime, prior, estimator):
 
 def moco(z, z_prime, prior, estimator):
     """The keys of the batch and of the queue are the candidates."""
-    keys = torch.cat([z_prime, estimator.bank.past()[1]])
+    past = estimator.bank.past()
+    keys = torch.cat([z_prime, past.latents[1][past.present]])
     return cross_entropy(F.normalize(z) @ F.normalize(keys).T / 0.2), 1.0, math.log(len(keys))
 
 

@@ -14,7 +14,7 @@ import torch
 from ssvae_cli.critics import MLP, RBF, Bilinear, BilinearBias, Cosine, DiagonalRBF, Laplace, Separable, Student
 from ssvae_cli.errors import UserError
 from ssvae_cli.priors import InfoNCE as InfoNCEPrior
-from ssvae_cli.scores import DenseScores, TiledScores, in_batch, in_batch_scores, tile_sums
+from ssvae_cli.scores import DenseScores, Past, TiledScores, in_batch, in_batch_scores, tile_sums
 from test_estimators import ALL
 
 CRITICS = {
@@ -35,7 +35,8 @@ def value_and_gradients(tiled, monkeypatch, estimator, critic, direction, past, 
     monkeypatch.setitem(tile_sums.SIDE, "cpu", 4)  # 11 rows: three tiles, the last not full
     numbers = torch.Generator().manual_seed(1)
     z, z_prime = (torch.randn(11, 6, dtype=dtype, generator=numbers).requires_grad_() for _ in range(2))
-    past = [torch.randn(5, 6, dtype=dtype, generator=numbers) for _ in range(2)] if past else None
+    further = tuple(torch.randn(5, 6, dtype=dtype, generator=numbers) for _ in range(2))
+    past = Past(further, torch.tensor([True, True, False, True, False])) if past else None
     critic, estimator = copy.deepcopy(critic).to(dtype), copy.deepcopy(estimator).to(dtype)
     scored = in_batch_scores(critic, z, z_prime, direction, past)
     assert {type(s) for s in scored} == {TiledScores if tiled else DenseScores}
@@ -53,6 +54,15 @@ def test_tiles_give_the_value_and_the_gradient_of_the_dense_table(estimator, dty
             assert abs(tiled[0] - dense[0]) <= tolerance  # a difference of terms of order one
             for one, other in zip(tiled[1:], dense[1:]):
                 assert (one - other).norm() <= tolerance * other.norm().clamp_min(0.1), (critic, direction, past)
+
+
+@pytest.mark.parametrize("estimator", ALL, ids=lambda e: e.name)
+def test_absent_candidates_are_as_if_they_were_not_in_the_table(estimator):
+    table, present = torch.randn(4, 9, dtype=torch.float64), torch.tensor([True] * 5 + [False, True, True, False])
+    of_present = copy.deepcopy(estimator)(DenseScores(table[:, present]))
+    table[:, ~present] = 1000.0
+    if estimator.name != "eq3":  # it keeps no past
+        assert abs(copy.deepcopy(estimator)(DenseScores(table, present)) - of_present) < 1e-10
 
 
 @pytest.mark.parametrize("name", CRITICS)

@@ -98,10 +98,9 @@ def all_reduce_mean(values: Tensor) -> Tensor:
     return values.mean() if _shard is None else all_reduce_sum(values.sum()) / _shard.total
 
 
-@marked("disable")  # collectives run between the compiled graphs
 def all_gather(x: Tensor) -> Tensor:
     """The rows of every rank in the order of the batch, [b, ...] -> [B, ...]; differentiable."""
-    return x if _shard is None else _Gather.apply(x, _shard)
+    return x if _shard is None else _gathered(x)
 
 
 def all_gather_own_first(x: Tensor) -> Tensor:
@@ -124,18 +123,30 @@ def all_gather_encoded(encoded):
     return encoded._replace(**{name: tuple(map(whole, parts)) for name, parts in encoded._asdict().items()})
 
 
-@marked("disable")
 def all_reduce_sum(x: Tensor) -> Tensor:
     """The sum over ranks of equally shaped x; its gradient is the sum of theirs."""
-    return x if _shard is None else _Sum.apply(x)
+    return x if _shard is None else _total(x)
+
+
+def all_reduce_max(x: Tensor) -> Tensor:
+    """The elementwise maximum over ranks, without gradient."""
+    return x.detach() if _shard is None else _largest(x.detach())
+
+
+@marked("disable")  # collectives run between the compiled graphs
+def _gathered(x: Tensor) -> Tensor:
+    return _Gather.apply(x, _shard)
 
 
 @marked("disable")
-def all_reduce_max(x: Tensor) -> Tensor:
-    """The elementwise maximum over ranks, without gradient."""
-    x = x.detach().clone()
-    if _shard is not None:
-        dist.all_reduce(x, dist.ReduceOp.MAX)
+def _total(x: Tensor) -> Tensor:
+    return _Sum.apply(x)
+
+
+@marked("disable")
+def _largest(x: Tensor) -> Tensor:
+    x = x.clone()
+    dist.all_reduce(x, dist.ReduceOp.MAX)
     return x
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ssvae_cli.compiler import marked
 from ssvae_cli.errors import require
 
 SpaceName = Literal["euclidean", "sphere", "box"]
@@ -119,7 +120,7 @@ class Sphere:
     @staticmethod
     def largest_entropy(z: Tensor) -> Tensor:
         """log of the surface area."""
-        return z.new_tensor(log_area(z.shape[1]))
+        return z.new_full((), log_area(z.shape[1]))
 
     @staticmethod
     def entropy_of_moments(z: Tensor) -> Tensor:
@@ -270,6 +271,7 @@ def digamma(x: float) -> float:
     return math.log(x) - 0.5 / x - series - below
 
 
+@marked("assume_constant_result")
 def logdet_bias(count: int, dim: int) -> float:
     """E 1/2 log det of the sample covariance of n = `count` normal samples, less that of their covariance, nats:
     sum_i [digamma((n - i) / 2) - log((n - 1) / 2)] / 2, i = 1..D, by Wishart's law (Ahmed & Gokhale 1989)."""

@@ -8,6 +8,7 @@ from numpy.polynomial import Polynomial
 from torch import Tensor
 from torch.nn import functional as F
 
+from ssvae_cli.compiler import marked
 from ssvae_cli.distributions.spaces import SPACES
 
 LEAST_ORDER, TERMS = 30.0, 10  # from this order on the error of the expansion's ten terms is below 1e-14
@@ -84,9 +85,14 @@ def _expansion(kappa: Tensor, order: float) -> Tensor:
     return exponent - 0.5 * math.log(2 * math.pi * order) - 0.5 * root.log() + series.log()
 
 
-@functools.cache
+@marked("assume_constant_result")
 def _polynomial(order: float) -> list[float]:
     """The coefficients of sum_k U_k(p) / order^k, of the highest power first."""
+    return _computed_polynomial(order)
+
+
+@functools.cache
+def _computed_polynomial(order: float) -> list[float]:
     total = [0.0] * (3 * TERMS + 1)
     for k, u in enumerate(_coefficients()):
         for power, coefficient in u.items():

@@ -12,16 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ssvae_cli.compiler import marked
 from ssvae_cli.distributed.collectives import current_shard
 
 
-@marked("disable")
 def in_microbatches(module: nn.Module, function: Callable[[Tensor], Tensor], x: Tensor, rows: int) -> Tensor:
     """function(x), [B, ...] -> [B, E], at most `rows` rows at a time; the batch norms of `module` count a row once."""
     shard = current_shard()
     longest = len(x) if shard is None else max(shard.sizes)  # as many pieces on every rank: they wait for one another
     pieces = x.tensor_split(math.ceil(longest / rows))
+    if torch.compiler.is_compiling():  # its graph writes the statistics once
+        return torch.cat([checkpoint(function, piece, use_reentrant=False) for piece in pieces])
     contexts = lambda: (contextlib.nullcontext(), statistics_kept(module))
     return torch.cat([checkpoint(function, piece, use_reentrant=False, context_fn=contexts) for piece in pieces])
 

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from ssvae_cli.device import full_precision
 from ssvae_cli.distributed.collectives import draw_rows
+from ssvae_cli.distributions import gamma
 from ssvae_cli.distributions.posterior import Posterior
-from ssvae_cli.distributions.seeding import own_stream
-from ssvae_cli.distributions.spaces import Space, Sphere
+from ssvae_cli.distributions.spaces import Space
 from ssvae_cli.errors import require, require_above
 from ssvae_cli.instantiate.build import Contract
 from ssvae_cli.instantiate.groups import conf
@@ -207,12 +207,13 @@ class Spherical:
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """[B, D], float32 or better; gradients reach mean and kappa."""
-        half = 0.5 * (self.mean.shape[1] - 1)
-        with own_stream(generator, self.mean.device):
-            cosine = 2 * torch.distributions.Beta(half + self.kappa, half).rsample()[:, None] - 1
-            noise = Sphere.sample(self.mean[:, 1:])
+        count, dim = self.mean.shape
+        normal = draw_rows(torch.randn, count, dim - 1, device=self.mean.device, generator=generator)
+        # (1 + cosine) / 2 is a beta variable, along / (along + across) of two gamma variables.
+        along = gamma.sample(0.5 * (dim - 1) + self.kappa, generator)[:, None]
+        across = 0.5 * normal.square().sum(1, keepdim=True)
         # A sample about the first axis, then reflected so that this axis falls on the mean.
-        upright = torch.cat([cosine, (1 - cosine**2).clamp_min(1e-12).sqrt() * noise], 1)
+        upright = torch.cat([along - across, (2 * along).sqrt() * normal], 1) / (along + across)
         mirror = F.normalize(torch.eye(1, self.mean.shape[1]).to(self.mean) - self.mean)
         return upright - 2 * (upright * mirror).sum(1, keepdim=True) * mirror
 

@@ -32,7 +32,9 @@ class TorchvisionModel(Pretrained, nn.Module):
             require(is_resnet, f"small_stem=true is for ResNets, got {name}; allowed: false")
             self.model.conv1 = nn.Conv2d(3, self.model.conv1.out_channels, 3, 1, 1, bias=False)
             self.model.maxpool = nn.Identity()
-        *_, self.classifier = (name for name, module in self.model.named_modules() if isinstance(module, nn.Linear))
+        layers = [(name, type(module)) for name, module in self.model.named_modules()]
+        kind = nn.Linear if any(issubclass(of, nn.Linear) for _, of in layers) else nn.Conv2d  # as SqueezeNet's
+        *_, self.classifier = (name for name, of in layers if issubclass(of, kind))
         self.model.set_submodule(self.classifier, nn.Identity())
         self.out_dim = width_of(self, shape, "name cannot take images of", "try encoder=resnet18")
 

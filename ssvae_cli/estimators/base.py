@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ssvae_cli.distributions.posterior import Posterior
 from ssvae_cli.distributions.spaces import SPACES, Space, Spheres
 from ssvae_cli.instantiate.build import Contract
-from ssvae_cli.scores.protocol import Scores
+from ssvae_cli.scores.protocol import Past, Scores
 
 CONTRACT = Contract(
     ("name", "estimates"),
@@ -39,8 +39,8 @@ class ScoreEstimator(Estimator):
     bound = "none"  # `lower` if the expectation is a lower bound on I for any f
     keeps_past = False  # whether latents of earlier batches are among the candidates
 
-    def past(self) -> tuple[Tensor, ...] | None:
-        """The latents of earlier batches, [M, D] for each view, as further candidates; None for none."""
+    def past(self) -> Past | None:
+        """The latents of earlier batches, as further candidates; None for none."""
         return None
 
     def remember(self, encoded) -> None:

@@ -3,10 +3,10 @@
 import math
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from ssvae_cli.distributions.quadrature import legendre
 from ssvae_cli.distributions.spaces import Euclidean, Sphere, digamma, log_area, spheres_of
 from ssvae_cli.errors import require, require_at_least
 from ssvae_cli.estimators.base import EntropyEstimator
@@ -130,6 +130,6 @@ class KNN(EntropyEstimator):
 
 def _log_cap(angle: Tensor, dim: int) -> Tensor:
     """log area of the cap within `angle` of a point of the unit sphere in R^dim: area(dim - 1) int sin^(dim - 2)."""
-    nodes, weights = (angle.new_tensor(a) for a in np.polynomial.legendre.leggauss(64))
+    nodes, weights = legendre(angle, 64)
     angles = 0.5 * angle[:, None] * (1 + nodes)
     return log_area(dim - 1) + (weights.log() + (dim - 2) * angles.sin().log()).logsumexp(1) + (0.5 * angle).log()

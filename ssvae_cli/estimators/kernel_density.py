@@ -55,7 +55,7 @@ class KDE(EntropyEstimator):
             kernel = lambda h: h**-2 * cosine + parts * log_normaliser(h**-2, dim)
         else:
             u, log_jacobian = Euclidean.standardiser(z)(z)
-            scott = z.new_tensor(count ** (-1 / (dim + 4)))
+            scott = z.new_full((), count ** (-1 / (dim + 4)))
             squared = torch.cdist(u, u).square()
             kernel = lambda h: -0.5 * h**-2 * squared - dim * (h.log() + 0.5 * math.log(2 * math.pi))
         log_k = kernel(self._bandwidth(kernel, scott))
@@ -70,7 +70,7 @@ class KDE(EntropyEstimator):
             return (2 * log_h.detach() - log_h).exp()  # its gradient reversed: what raises the ELBO lowers H here
         if self.bandwidth == "leave_one_out":
             return _likeliest(kernel, scott)
-        return scott.new_tensor(self.bandwidth)
+        return torch.full_like(scott, self.bandwidth)
 
 
 @torch.no_grad()

@@ -103,7 +103,7 @@ class Interpolated(ScoreEstimator):
         return 1 + scores.mean(value)
 
     def _log_baseline(self, log_mean):
-        return (log_mean + math.log(self.alpha)).logaddexp(log_mean.new_tensor(1 + math.log1p(-self.alpha)))
+        return (log_mean + math.log(self.alpha)).logaddexp(log_mean.new_full((), 1 + math.log1p(-self.alpha)))
 
     def ceiling(self, candidates):
         """1 + log K / alpha; log K at alpha = 1."""

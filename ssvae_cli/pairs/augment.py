@@ -1,5 +1,7 @@
 """Augmented views of each image, computed on the device for the whole batch at once."""
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -61,8 +63,10 @@ class Augment(Pairs):
         shapes = shapes_of_sides(data, self.views)
         return tuple((shape[0], *self.resample.out(shape[1:])) for shape in shapes)
 
-    def compile(self) -> None:
-        self.apply = compiled(self.apply, True)
+    def compiled(self) -> Pairs:
+        augment = copy.copy(self)
+        augment.apply = compiled(self.apply, True)
+        return augment
 
     @torch.no_grad()
     def __call__(self, batch: Split, generator: torch.Generator) -> tuple[Tensor, ...]:

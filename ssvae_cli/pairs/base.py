@@ -35,8 +35,9 @@ class Pairs(ABC):
         """The shapes of one x, of one x' and of each further view, as the encoders get them."""
         return data.shape, data.shape
 
-    def compile(self) -> None:
-        """Compile by torch.compile what can be compiled."""
+    def compiled(self) -> "Pairs":
+        """The same generator with what can be compiled by torch.compile compiled, for batches of one size."""
+        return self
 
     @abstractmethod
     def __call__(self, batch: Split, generator: torch.Generator) -> tuple[Tensor, ...]:

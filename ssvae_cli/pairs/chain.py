@@ -1,5 +1,6 @@
 """Pair generators in sequence: one makes the views, the next transforms each of them (halves, then augment)."""
 
+import copy
 from abc import abstractmethod
 from dataclasses import replace
 
@@ -44,8 +45,10 @@ class Chain(Pairs):
         shapes = self.then.shapes(self._after(data))
         return shapes[: len(shapes) - self.times]
 
-    def compile(self) -> None:
-        self.then.compile()
+    def compiled(self) -> Pairs:
+        chain = copy.copy(self)
+        chain.then = self.then.compiled()
+        return chain
 
     @torch.no_grad()
     def __call__(self, batch: Split, generator: torch.Generator) -> tuple[Tensor, ...]:

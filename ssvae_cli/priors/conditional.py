@@ -3,11 +3,11 @@
 import math
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ssvae_cli.distributions import laplace
+from ssvae_cli.distributions.quadrature import legendre
 from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.distributions.spaces import SPACES
 from ssvae_cli.errors import require_above
@@ -132,7 +132,7 @@ class Student(Conditional):
         """Mass between 0 and `end`, by Gauss-Legendre over the angle of x = sqrt(df) tan(angle), where it is smooth."""
         farthest = min(math.pi / 2, 9 / math.sqrt(max(self.df - 1, 1e-9)))  # past it cos^(df - 1) is below 1e-16
         angle = torch.atan(end / math.sqrt(self.df)).clamp_max(farthest)
-        nodes, weights = (end.new_tensor(a) for a in np.polynomial.legendre.leggauss(48))
+        nodes, weights = legendre(end, 48)
         angles = 0.5 * angle[..., None] * (1 + nodes)
         density = torch.exp((self.df - 1) * angles.cos().log() + self.log_constant) * math.sqrt(self.df)
         return 0.5 * angle * (density * weights).sum(-1)

@@ -85,7 +85,7 @@ class ScorePrior(Prior):
         latents, past = encoded.latents, estimator.past()
 
         def score(a: int, b: int) -> list[Scores]:
-            candidates, critic = None if past is None else (past[a], past[b]), self.critic_of(a, b)
+            candidates, critic = None if past is None else past.of(a, b), self.critic_of(a, b)
             scored = in_batch_scores(critic, latents[a], latents[b], self.direction, candidates)
             if self.negatives == "across" or not encoded.times:
                 return scored

@@ -9,7 +9,7 @@ from ssvae_cli.scores.dense import DenseScores
 from ssvae_cli.scores.fresh import FreshScores
 from ssvae_cli.scores.gathered import GatheredScores
 from ssvae_cli.scores.in_batch import in_batch_scores
-from ssvae_cli.scores.protocol import Scores
+from ssvae_cli.scores.protocol import Past, Scores
 from ssvae_cli.scores.tiled import TiledScores
 
-__all__ = ["DenseScores", "FreshScores", "GatheredScores", "Scores", "TiledScores", "in_batch_scores"]
+__all__ = ["DenseScores", "FreshScores", "GatheredScores", "Past", "Scores", "TiledScores", "in_batch_scores"]

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssvae_cli.distributed.collectives import all_reduce_max, all_reduce_mean, all_reduce_sum, current_shard
-from ssvae_cli.scores.protocol import Scores
+from ssvae_cli.scores.protocol import Scores, log_of
 
 Negatives = Literal["across", "within", "both"]
 
@@ -30,11 +30,11 @@ class OtherTimes(Scores):
 
     def log_partition(self, *, positive: bool) -> Tensor:
         if self.besides:
-            count = self.across.candidates - (not positive)
-            others = self.across.log_partition(positive=positive) + math.log(count)
+            count = self.across.candidates - int(not positive)
+            others = self.across.log_partition(positive=positive) + log_of(count)
         else:
             count, others = int(positive), self.positives if positive else torch.full_like(self.positives, -math.inf)
-        return torch.logaddexp(self.times.logsumexp(1), others) - math.log(count + self.times.shape[1])
+        return torch.logaddexp(self.times.logsumexp(1), others) - log_of(count + self.times.shape[1])
 
     def log_partition_all(self, clip: float = math.inf) -> Tensor:
         """Over pairs of independent sequences and over pairs of one sequence, each as often as it is a candidate."""
@@ -55,4 +55,4 @@ class OtherTimes(Scores):
     def _weighted(self, across: Tensor, of_times: Tensor) -> Tensor:
         """log of the mean over all negatives from the log means of both kinds."""
         ours, theirs = self.times.shape[1], self.across.candidates - 1
-        return torch.logaddexp(across + math.log(theirs), of_times + math.log(ours)) - math.log(ours + theirs)
+        return torch.logaddexp(across + log_of(theirs), of_times + math.log(ours)) - log_of(ours + theirs)

@@ -1,6 +1,7 @@
 """In-batch scores in tiles: the table is never held as a whole."""
 
 import math
+from collections.abc import Callable
 from functools import cached_property
 from typing import Literal
 
@@ -8,16 +9,25 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.critics import Factored
-from ssvae_cli.scores.protocol import Scores
+from ssvae_cli.scores.protocol import Scores, log_of
 from ssvae_cli.scores.tile_sums import log_sums, softplus_sum
 
 
 class Tiles:
     """The table t[i, j] = log f(z_i, z'_j) in its factors, and the sums over it, each computed once.
-    z: [B, D], z': [M, D]. sides: whose sums are wanted; both come from one pass."""
+    z: [B, D], z': [M, D]. sides: whose sums are wanted; both come from one pass. present: bool, the candidates of the
+    one side wanted that are among the terms; None for all."""
 
-    def __init__(self, critic: Factored, z: Tensor, z_prime: Tensor, *, sides: set[Literal["rows", "columns"]]):
-        self.critic, self.sides = critic, sides
+    def __init__(
+        self,
+        critic: Factored,
+        z: Tensor,
+        z_prime: Tensor,
+        *,
+        sides: set[Literal["rows", "columns"]],
+        present: Tensor | None = None,
+    ):
+        self.critic, self.sides, self.present = critic, sides, present
         self.a, self.b = critic.factored(z, z_prime)
 
     @cached_property
@@ -33,9 +43,24 @@ class Tiles:
 
     def clipped(self, clip: float) -> tuple[Tensor, Tensor]:
         """`log_sums` of t clipped to [-clip, clip]."""
+        sides = {side: side in self.sides for side in ("rows", "columns")}
+        return log_sums(*self._terms(clip), **sides)
+
+    def softplus_sum(self) -> Tensor:
+        """sum_ij softplus(t[i, j]), i != j, []."""
+        return softplus_sum(*self._terms(math.inf))
+
+    def _terms(self, clip: float) -> tuple[Tensor, Tensor, Callable[[Tensor, Tensor], Tensor]]:
+        """Factors a, b and a function of them, t clipped; an absent candidate's last factor makes its t -inf."""
         across = self.critic.across
-        clipping = across if math.isinf(clip) else lambda a, b: across(a, b).clamp(-clip, clip)
-        return log_sums(self.a, self.b, clipping, rows="rows" in self.sides, columns="columns" in self.sides)
+        clipped = across if math.isinf(clip) else lambda a, b: across(a, b).clamp(-clip, clip)
+        if self.present is None:
+            return self.a, self.b, clipped
+        absent = torch.zeros(len(self.present), dtype=self.a.dtype, device=self.a.device)
+        absent = absent.masked_fill(~self.present, -math.inf)
+        logs = [absent if side in self.sides else absent.new_zeros(()) for side in ("columns", "rows")]
+        a, b = (torch.cat([x, log.expand(len(x))[:, None]], 1) for x, log in zip((self.a, self.b), logs))
+        return a, b, lambda a, b: clipped(a[:, :-1], b[:, :-1]) + a[:, -1:] + b[:, -1]
 
 
 class TiledScores(Scores):
@@ -44,21 +69,25 @@ class TiledScores(Scores):
 
     def __init__(self, tiles: Tiles, anchors: Literal["rows", "columns"]):
         self.tiles, self.side = tiles, ("rows", "columns").index(anchors)
-        self.positives, self.candidates = tiles.positives, len(tiles.a if self.side else tiles.b)
+        self.positives = tiles.positives
+        self.candidates = (
+            len(tiles.a if self.side else tiles.b)
+            if tiles.present is None
+            else tiles.present.sum(dtype=self.positives.dtype)
+        )
 
     def log_partition(self, *, positive: bool) -> Tensor:
         apart = self._anchors(self.tiles.log_sums)
         if positive:
-            return torch.logaddexp(apart, self.positives) - math.log(self.candidates)
-        return apart - math.log(self.candidates - 1)
+            return torch.logaddexp(apart, self.positives) - log_of(self.candidates)
+        return apart - log_of(self.candidates - 1)
 
     def log_partition_all(self, clip: float = math.inf) -> Tensor:
         sums = self.tiles.log_sums if math.isinf(clip) else self.tiles.clipped(clip)
-        return self._anchors(sums).logsumexp(0) - math.log(len(self.positives) * (self.candidates - 1))
+        return self._anchors(sums).logsumexp(0) - log_of(len(self.positives) * (self.candidates - 1))
 
     def softplus_all(self) -> Tensor:
-        total = softplus_sum(self.tiles.a, self.tiles.b, self.tiles.critic.across)
-        return total / (len(self.positives) * (self.candidates - 1))
+        return self.tiles.softplus_sum() / (len(self.positives) * (self.candidates - 1))
 
     def _anchors(self, sums: tuple[Tensor, Tensor]) -> Tensor:
         return sums[self.side][: len(self.positives)]

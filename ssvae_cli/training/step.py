@@ -10,17 +10,19 @@ from ssvae_cli.pairs.base import Pairs
 
 
 class Forward:
-    """A batch to the ELBO of its pairs. compile: pairs and objective, forward and backward, in torch.compile's mode."""
+    """A batch to the ELBO of its pairs. compile: pairs and objective, forward and backward, in torch.compile's mode.
+
+    noise: draws the views. Posterior samples are of torch's own stream, as a compiled graph takes no generator."""
 
     def __init__(self, objective: Objective, pairs: Pairs, noise: torch.Generator, *, compile: bool | str):
-        self.pairs, self.noise = pairs, noise
-        self.objective = compiled(objective, compile)
-        if compile:
-            pairs.compile()
+        self.pairs = pairs.compiled() if compile else pairs  # evaluation has other batch sizes and keeps its own
+        self.noise = noise
+        # In a function, so that the hooks on the objective, the NaN guard's, are in the one graph.
+        self.elbo = compiled(lambda *views, **of_views: objective(*views, **of_views), compile)
 
     def __call__(self, batch: Split) -> Tensor:
         """The ELBO in nats, [], with its graph."""
         with torch.no_grad():
             views = self.pairs(batch, self.noise)
         views, times = views[: len(views) - self.pairs.times], views[len(views) - self.pairs.times :]
-        return self.objective(*views, times=times, unit=self.pairs.to_unit(views[0]), generator=self.noise)
+        return self.elbo(*views, times=times, unit=self.pairs.to_unit(views[0]))

@@ -39,7 +39,7 @@ from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.augment import Augment
 from ssvae_cli.pairs.colour import Jitter, Noise
 from ssvae_cli.pairs.geometry import Crop
-from ssvae_cli.priors import MI, Categorical, Energy, Gaussian, Normal, Unspecified
+from ssvae_cli.priors import MI, VMF, Categorical, Energy, Gaussian, Normal, Unspecified
 from ssvae_cli.priors import InfoNCE as InfoNCEPrior
 from ssvae_cli.scores import in_batch
 
@@ -84,6 +84,7 @@ CASES = {
     "no prior, cross_correlation": lambda: (Unspecified(), CrossCorrelation(weight=0.1), "deterministic"),
     "categories": lambda: (categories(), Frequencies(), "categorical"),
     "no prior, hsic": lambda: (Unspecified(space="sphere"), HSIC(scale=1, penalty=3), "deterministic"),
+    "vmf prior, kde": lambda: (VMF(latent_dim=LATENT, concentration=5.0, learn=True), KDE(), "power_spherical"),
     "gaussian prior, aggregate, joint decoder": lambda: (gaussian("full"), Aggregate(), "gaussian"),
     "infonce, other times": lambda: scored(partial(InfoNCEPrior, negatives="both"), InfoNCE(), direction="forward"),
     "infonce of three views, queue": lambda: scored(
@@ -95,6 +96,7 @@ CASES = {
 POSTERIORS = {
     "deterministic": posteriors.Deterministic(),
     "categorical": posteriors.Categorical(),
+    "power_spherical": posteriors.PowerSpherical(),
     "gaussian": posteriors.Gaussian(least_std=0.01, largest_std=5.0),
 }
 
@@ -126,7 +128,7 @@ def step(name: str) -> dict[str, torch.Tensor]:
         with tiled_above, sharded(BATCH) as own:
             views = pairs(Split(images[i, own], torch.zeros(own.stop - own.start)), noise)
             views = [view.double() for view in views]
-            elbo = objective(*views[: prior.views], times=views[prior.views :], generator=noise)
+            elbo = objective(*views[: prior.views], times=views[prior.views :])
             (-elbo).backward()
             parameters = dict(objective.named_parameters())
             average_gradients(list(parameters.values()))

@@ -1,0 +1,77 @@
+"""A compiled training step is one graph, and is compiled once.
+
+1. Views and objective, forward and backward, compile without a break, whatever the prior, estimator, encoder and pairs.
+2. No later step compiles again: not while a queue fills, nor after evaluation, nor after a short last batch.
+3. Estimators that take steps of their own between the graphs are known, and are the only ones.
+"""
+
+import functools
+
+import pytest
+import torch
+from torch._dynamo import config, reset
+from torch._dynamo.exc import Unsupported
+from torch._dynamo.utils import counters
+
+from helpers import train
+from matrix import ALL, BATCH, OWN_STEPS, cases, named, parts, unmet
+from ssvae_cli.training.step import Forward
+
+GROUPS = [
+    "prior",
+    "estimator",
+    "encoder",
+    "pairs",
+    "posterior",
+    "encoder_prime",
+    "decoder",
+    "prior/critic",
+    "prior/mean",
+]
+BACKEND = "aot_eager" if ALL else "eager"  # the one also traces the backward pass, at twice the time
+
+
+@pytest.fixture(autouse=True)
+def whole_graphs(monkeypatch):
+    """torch.compile as far as one graph, not into machine code; it raises at whatever would make a second."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, fullgraph=True, backend=BACKEND))
+    reset()
+    counters.clear()
+    yield
+    reset()
+
+
+def steps(case: list[str], count: int = 4) -> None:
+    """Training steps, of which only the first may compile."""
+    data, pairs, objective = parts(case)
+    forward = Forward(objective, pairs, torch.Generator().manual_seed(0), compile=True)
+    for step in range(count):
+        with config.patch(error_on_recompile=step > 0):
+            elbo = forward(next(data.train.batches(BATCH)))
+            (-elbo).backward()
+            objective.after_update((step + 1) / count)
+        assert elbo.isfinite()
+
+
+@pytest.mark.parametrize("case", cases(), ids=named)
+def test_a_step_is_one_graph_and_compiles_once(case):
+    steps(case)
+
+
+@pytest.mark.parametrize("case", OWN_STEPS, ids=named)
+def test_only_estimators_with_steps_of_their_own_break_the_graph(case):
+    with pytest.raises(Unsupported, match="learn"):
+        steps(case, 1)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_cases_meet_each_choice_of(group):
+    assert not unmet(group)
+
+
+def test_a_run_compiles_its_views_and_its_objective_once(tmp_path):
+    """Two epochs of 450 samples in batches of 200, each followed by a reading on validation."""
+    overrides = ["trainer.compile=true", "dataset.limit=450", "trainer.batch_size=200", "evaluation=quick"]
+    train(tmp_path / "run", *overrides)
+    assert counters["stats"]["unique_graphs"] == 2
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
