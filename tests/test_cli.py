@@ -142,6 +142,7 @@ def test_every_choice_composes_and_every_part_of_it_is_buildable(choice):
     group, word = choice.split("=")
     overrides = {
         "dataset=folder": [choice, "dataset.root=somewhere"],
+        "dataset=shards": [choice, "dataset.root=somewhere"],
         **{f"dataset={path}": [choice, "dataset.path=some.file"] for path in OF_A_FILE},
         "encoder/frame": ["encoder=gru", choice],
         "dataset/law": ["dataset=latents", choice],

@@ -128,7 +128,8 @@ def test_a_search_that_would_go_by_test_or_by_nothing_is_refused(searching, give
 
 def test_the_elbo_is_split_into_i_and_kl_over_the_epochs_on_request(tmp_path):
     asked = ["+metric@evaluation.metrics.elbo_parts=elbo_parts", "evaluation.metrics.elbo_parts.critic_fit.steps=5"]
-    train(tmp_path / "run", "evaluation=quick", "evaluation.metrics.probe=null", *asked)
+    asked += ["evaluation.fitting_pairs=500", "evaluation.metrics.probe=null"]
+    train(tmp_path / "run", "evaluation=quick", *asked)
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     for line in lines:
         parts = line["mi/fresh/validation"] - line["kl/validation"]

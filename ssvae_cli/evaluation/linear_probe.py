@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ssvae_cli.errors import require, require_above, require_at_least
 from ssvae_cli.evaluation.reading import SPLITS, Reading
@@ -117,8 +116,7 @@ class LinearProbe:
         """(w, [classes, F], and b, [classes]) by L-BFGS on w / scale, with the gradient written out."""
         from scipy.optimize import minimize  # slow to import, and needed only here
 
-        target = F.one_hot(y, len(b)).T.double() / len(y)  # [classes, N], as softmax is fast over the first dimension
-        largest = math.inf
+        rows, largest = torch.arange(len(y), device=y.device), math.inf
 
         def unpack(point: np.ndarray) -> tuple[Tensor, Tensor]:
             v, bias = torch.from_numpy(point).to(x.device).split([w.numel(), len(b)])
@@ -127,17 +125,24 @@ class LinearProbe:
         def loss(point: np.ndarray) -> tuple[float, np.ndarray]:
             nonlocal largest
             w, b = unpack(point)
-            log_p = torch.addmm(b.to(x)[:, None], w.to(x), x.T).double().log_softmax(0)
-            value = 0.5 * penalty * (w**2).sum() - (target * log_p).sum()
-            error = log_p.exp() / len(y) - target
-            of_w, of_b = (error.to(x) @ x).double() + penalty * w, error.sum(1)
+            # [classes, N], as softmax is fast over the first dimension
+            log_p = torch.addmm(b.to(x)[:, None], w.to(x), x.T).log_softmax(0)
+            value = 0.5 * penalty * (w**2).sum() - log_p[y, rows].mean(dtype=torch.float64)
+            error = log_p.exp_()
+            error[y, rows] -= 1
+            of_w = (error @ x).double() / len(y) + penalty * w
+            of_b = error.sum(1, dtype=torch.float64) / len(y)
             largest = max(of_w.abs().max().item(), of_b.abs().max().item())
             return value.item(), torch.cat([(scale * of_w).flatten(), of_b]).cpu().numpy()
 
+        def end_when_small(point: np.ndarray) -> None:
+            if largest <= self.tolerance:  # of the gradient by w; scipy's own criterion is by w / scale
+                raise StopIteration
+
         start = torch.cat([(w / scale).flatten(), b]).double().cpu().numpy()
         options = {"maxiter": self.max_iterations, "maxfun": 2 * self.max_iterations + 20, "maxcor": HISTORY}
-        options |= {"gtol": self.tolerance * scale.min().item(), "ftol": 0}
-        found = minimize(loss, start, method="L-BFGS-B", jac=True, options=options)
+        options |= {"gtol": 0, "ftol": 0}
+        found = minimize(loss, start, method="L-BFGS-B", jac=True, options=options, callback=end_when_small)
         loss(found.x)  # at its end, for the largest entry of the gradient
         if largest > 10 * self.tolerance:
             log.warning("the linear probe did not converge: gradient %.1e, tolerance %.1e", largest, self.tolerance)
