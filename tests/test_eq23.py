@@ -1,5 +1,6 @@
 """I, KL(Q || P) and the residual of Eq. 23 against closed forms on normals with correlation RHO (nats)."""
 
+import itertools
 import math
 from dataclasses import replace
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from ssvae_cli.evaluation.elbo_parts import ELBOParts
 from ssvae_cli.evaluation.eq23 import KEYS, Eq23, told
 from ssvae_cli.evaluation.estimate import Enclosed, Estimate
 from ssvae_cli.evaluation.explicit import Explicit
-from ssvae_cli.evaluation.fit import Fit
+from ssvae_cli.evaluation.fit import Fit, PairedStop, fit
 from ssvae_cli.evaluation.ratio import RatioFit
 from ssvae_cli.priors import MI, VMF, Energy, ExplicitPrior, Gaussian, InfoNCE, UnstructuredLaplace
 
@@ -239,3 +240,21 @@ def test_while_training_the_elbo_is_i_less_kl_and_under_mi_the_kl_is_0():
     assert parts_of(scored(MI), 0.9)["kl/validation"] == 0.0
     assert list(parts_of(scored(InfoNCE), None).values())[1] is None
     assert set(parts_of(UnstructuredLaplace(), -0.1, views=1).values()) == {None}
+
+
+def test_a_fit_ends_once_held_out_samples_say_that_it_has_passed_its_optimum():
+    """A fall of every sample ends it, noise of the same size does not; the best weights are kept."""
+    network = torch.nn.Linear(1, 1)
+    noise = torch.randn(20, 400, generator=torch.Generator().manual_seed(0))
+
+    def curve(fall: float, spread: float):
+        stop, now = PairedStop(), itertools.count()
+        rise = lambda n: 0.1 * min(n, 4) - fall * max(n - 4, 0)
+        validate = lambda: stop.rate(rise(n := next(now)) + spread * noise[n])
+        objective = lambda: network(torch.zeros(1, 1)).sum()
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.0)
+        return fit(network, objective, validate, optimizer, steps=10, eval_every=1, ended=stop)
+
+    assert curve(fall=0.05, spread=0.01).steps[-1] == 5
+    assert curve(fall=0.05, spread=0.01).chosen == 4
+    assert curve(fall=0.001, spread=0.3).steps[-1] == 10

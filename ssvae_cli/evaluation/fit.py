@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ssvae_cli.compiler import unmarked
 from ssvae_cli.errors import require, require_above, require_at_least
+from ssvae_cli.evaluation.estimate import Z95
 from ssvae_cli.evaluation.samples import Pairs
 
 
@@ -32,11 +33,13 @@ def fit(
     eval_every: int,
     patience: int | None = None,
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+    ended: Callable[[bool], bool] | None = None,
 ) -> Curve:
     """Maximise objective(), a new batch at each call; `network` ends with the weights that `validate` rates highest.
 
     The initial weights are a candidate, so what cannot be learned stays at its start. patience: the fit ends after so
-    many validations without a better value; None: it never ends early. optimizer: may be None if `steps` is 0.
+    many validations without a better value; None: it never ends early. optimizer: may be None if `steps` is 0. ended:
+    given whether the last validation was the best, says whether the fit ends, as `PairedStop`.
     """
     best, weights, curve = -math.inf, copy.deepcopy(network.state_dict()), Curve([], [], 0)
     for step in range(steps + 1):
@@ -51,6 +54,8 @@ def fit(
                 break
             if value > best:
                 best, weights, curve = value, copy.deepcopy(network.state_dict()), curve._replace(chosen=step)
+            if ended is not None and ended(curve.chosen == step):
+                break
             if patience is not None and len(curve.steps) - curve.steps.index(curve.chosen) > patience:
                 break
         if step < steps:
@@ -62,6 +67,28 @@ def fit(
     network.load_state_dict(weights)
     network.eval()
     return curve
+
+
+class PairedStop:
+    """Ends a fit once its held-out log-likelihood is below that of the best weights by more than the error of the
+    difference explains, sample by sample: it has passed its optimum."""
+
+    def __init__(self):
+        self.now: tuple[Tensor, ...] = ()
+        self.best: tuple[Tensor, ...] = ()
+
+    def rate(self, *log_likelihoods: Tensor) -> float:
+        """The sum of the means, of held-out samples, [N] each."""
+        self.now = log_likelihoods
+        return sum(terms.mean() for terms in log_likelihoods).item()
+
+    def __call__(self, is_best: bool) -> bool:
+        if is_best:
+            self.best = self.now
+            return False
+        falls = [best - now for best, now in zip(self.best, self.now)]
+        error = sum(fall.var() / len(fall) for fall in falls).sqrt()
+        return (sum(fall.mean() for fall in falls) > Z95 * error).item()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ssvae_cli.compiler import unmarked
 from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.errors import require_at_least
 from ssvae_cli.estimators.classifier import cross_entropy
-from ssvae_cli.evaluation.fit import fit
+from ssvae_cli.evaluation.fit import PairedStop, fit
 from ssvae_cli.layers import mlp, require_widths
 
 LogRatio = Callable[[Tensor], Tensor]  # [B, D] -> [B], nats
@@ -51,7 +52,7 @@ class RatioFit:
             network = mlp([train.shape[1], *self.hidden, 1]).to(train)
             torch.nn.init.zeros_(network[-1].weight)
             torch.nn.init.zeros_(network[-1].bias)
-            optimizer = unmarked(torch.optim.AdamW)(network.parameters(), lr=2e-3, weight_decay=1e-4)
+            optimizer = unmarked(torch.optim.AdamW)(network.parameters(), lr=2e-3, weight_decay=1e-4, fused=True)
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
             pools = [(lift(z), begin(z).detach().to(z)) for z in (of_p[0], train, of_p[1], validation)]
 
@@ -62,12 +63,13 @@ class RatioFit:
                     batches.append(network(u[rows]).squeeze(1) + at_start[rows])
                 return -cross_entropy(torch.neg, *batches)
 
-            def validate() -> float:
-                return -cross_entropy(
-                    torch.neg, *(network(u).squeeze(1) + at_start for u, at_start in pools[2:])
-                ).item()
+            stop = PairedStop()
 
-            limits = {"steps": self.steps, "eval_every": self.eval_every}
+            def validate() -> float:
+                of_p, of_q = (network(u).squeeze(1) + at_start for u, at_start in pools[2:])
+                return stop.rate(-F.softplus(of_p), -F.softplus(-of_q))
+
+            limits = {"steps": self.steps, "eval_every": self.eval_every, "ended": stop}
             fit(network, objective, validate, optimizer, **limits, schedule=schedule)
         return torch.no_grad()(lambda z: network(lift(z)).squeeze(1) + begin(z).to(z))
 
