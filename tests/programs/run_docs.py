@@ -21,7 +21,7 @@ from helpers import ssvae
 from test_docs import MARK, PAGES, REFUSED, commands, first_job, name_again, words_of, write_data
 
 SMALL = {
-    "train": "trainer.epochs=1 trainer.device=cpu evaluation=none",
+    "train": "trainer.epochs=1 trainer.device=cpu",
     "eval": "training.steps=10 views=1 device=cpu",
     "finetune": "epochs=1 device=cpu",
     "embed": "device=cpu",
@@ -34,18 +34,20 @@ ELSEWHERE = re.compile(
 
 
 def small(command: str, words: list[str]) -> list[str]:
-    """What a command is given besides: its own settings stay, but for the number of steps."""
+    """What a command is given besides: its own settings stay."""
     given = {word.split("=")[0] for word in words}
     if given & {"resume", "sweep.resume"}:
-        return ["trainer.epochs=1"] if "trainer.epochs" not in given else []
+        return []
     return [word for word in SMALL.get(command, "").split() if word.split("=")[0] not in given]
 
 
-def run(line: str, words: list[str]) -> bool:
-    """Run one command; whether it ended well, or in an extra that is missing."""
-    began, command = time.time(), words[0]
+def run(line: str, *more: str, whole: bool) -> bool:
+    """Run one command, and more settings for `train`; whether it ended well. whole: all jobs of a sweep."""
+    began, (command, *words) = time.time(), words_of(line)
     write_data(command, words)
-    code = ssvae(*words, *small(command, words[1:]))
+    words = words if whole or "sweep.dry_run=true" in words else first_job(words)
+    more = [word for word in more if command == "train" and word.split("=")[0] not in " ".join(words)]
+    code = ssvae(command, *words, *small(command, words), *more)
     print(f"{'ok' if code == 0 else f'FAILED ({code})'}  {time.time() - began:.1f} s  {line}", flush=True)
     return code == 0
 
@@ -53,7 +55,7 @@ def run(line: str, words: list[str]) -> bool:
 def make_places() -> None:
     """RUN, DIR and the data that the pages name."""
     few = ["trainer.device=cpu", "evaluation=none"]
-    assert ssvae("train", *few, "trainer.epochs=1", "hydra.run.dir=RUN") == 0
+    assert ssvae("train", *few, "trainer.epochs=1", "dataset.limit=300", "hydra.run.dir=RUN") == 0
     assert ssvae("train", *few, "trainer.epochs=0", "-m", "seed=0", "hydra.sweep.dir=DIR") == 0
     name_again()
     rng = np.random.default_rng(0)
@@ -75,8 +77,8 @@ def main() -> None:
                 make_places()
             for line in lines:
                 if part in line and line != REFUSED and not MARK.search(line) and not ELSEWHERE.search(line):
-                    words = words_of(line)
-                    failed += [] if run(line, words if lines is tutorial else first_job(words)) else [line]
+                    more = () if lines is tutorial else ("evaluation=none",)
+                    failed += [] if run(line, *more, whole=lines is tutorial) else [line]
             os.chdir("/")
     print(f"{len(failed)} failed")
     sys.exit(bool(failed))
