@@ -25,7 +25,7 @@ FRAMES += ["encoder.frame.hidden=[4]", "encoder.backbone.width=4", "encoder_prim
 SERIES = ["dataset=latents", "dataset/law=linear_dynamics", "dataset.dim=4", "dataset.steps=9", *FEW]
 SERIES += ["encoder=linear", "pairs=window", "pairs.length=3"]
 SMALL_FLOW = ["encoder=realnvp", "encoder.backbone.layers=2", "encoder.backbone.hidden=[4]"]
-NETWORK = "estimator.hidden=[4]"
+NETWORK = ["estimator.hidden=[4]", "estimator.steps=1"]
 
 CASES = [
     [*VECTORS, "prior=infonce", "estimator=infonce"],
@@ -74,7 +74,7 @@ LARGE = [
     [*IMAGES, "encoder=resnet18", "encoder.projector=[]"],
     [*IMAGES, "encoder=torchvision", "encoder.backbone.name=squeezenet1_1", "pairs=simclr", "pairs.size=32"],
 ]
-OWN_STEPS = [[*VECTORS, "prior=gaussian", f"estimator={name}", NETWORK] for name in ("classifier", "telescoping")]
+OWN_STEPS = [[*VECTORS, "prior=gaussian", f"estimator={name}", *NETWORK] for name in ("classifier", "telescoping")]
 ELSEWHERE = {"timm", "identity", "separable_wide", "convnet", "resnet18", "torchvision"}  # files, packages; large
 DEFAULTS = {"context", "latent", "shared", "implicit"}  # what a data set brings, or every case without the word
 
