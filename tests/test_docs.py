@@ -127,7 +127,11 @@ def write_data(command: str, words: list[str]) -> None:
     x = rng.integers(0, 256, shape, np.uint8) if "dataset=npz" in words else rng.normal(size=shape)
     for name in {name for word in words for name in re.findall(r"[A-Z]+(?:\.npz)?$", word) if "/" not in word}:
         if not Path(name).is_dir():
-            np.savez(name if name.endswith(".npz") else open(name, "wb"), x=x, y=rng.normal(size=len(x)))
+            np.savez(
+                name if name.endswith(".npz") else open(name, "wb"),
+                x=x,
+                y=rng.normal(size=len(x)) if command == "mi" else np.arange(len(x)) % 2,
+            )
 
 
 @pytest.mark.parametrize("page", sorted(page for page, text in PAGES.items() if commands(text)))
