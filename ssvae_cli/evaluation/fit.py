@@ -86,6 +86,8 @@ class PairedStop:
         if is_best:
             self.best = self.now
             return False
+        if min(map(len, self.now)) < 2:  # whose error nobody knows
+            return False
         falls = [best - now for best, now in zip(self.best, self.now)]
         error = sum(fall.var() / len(fall) for fall in falls).sqrt()
         return (sum(fall.mean() for fall in falls) > Z95 * error).item()
