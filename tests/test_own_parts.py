@@ -98,7 +98,7 @@ def test_an_own_metric_is_in_the_summary_the_log_tensorboard_and_the_report(fold
 
 def test_an_own_prior_is_resumed_and_evaluated_with_its_folder_and_trust(folder, capfd):
     own = ["--config-dir", "my_conf"]
-    assert ssvae("train", *own, "prior=slow", *QUICK, "hydra.run.dir=run") == 0
+    assert ssvae("train", *own, "prior=slow", *QUICK, "encoder.latent_dim=4", "hydra.run.dir=run") == 0
     again = ["train", "resume=run", "trainer.epochs=2"]
     assert "give its --config-dir again" in refused(capfd, *again, "trust=true")
     assert "prior._target_ = my_parts.Slow" in refused(capfd, *again, *own)
