@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from helpers import train
+from helpers import ssvae, train
 from ssvae_cli.evaluation.dimensions import Dimensions
 from ssvae_cli.priors import Gaussian, Laplace, SharedLatent, Student, UnstructuredLaplace, UnstructuredNormal
 from ssvae_cli.priors.conditional import Normal
@@ -39,7 +39,6 @@ def test_the_coordinates_densities_multiply_to_the_prior(name):
     """And each is the prior of one dimension with that coordinate's parameters, as its own samples say: KL is 0."""
     prior = PRIORS[name](3)
     latents = prior.sample(400, 3, torch.Generator().manual_seed(0))
-    assert prior.has_independent_dimensions
     of_dimensions = prior.log_prob_of_dimensions(*latents)
     assert of_dimensions.shape == (400, 3)
     assert torch.allclose(of_dimensions.sum(1), prior.log_prob(*latents), atol=1e-4)
@@ -72,3 +71,25 @@ def test_a_run_under_a_product_prior_has_a_number_a_coordinate_and_what_lies_bet
     rest = summary["kl/test"] - summary["kl/dimensions/sum/test"]
     assert summary["kl/dimensions/between/test"] == pytest.approx(rest, abs=1e-6)
     assert "KL of single coordinates" in (tmp_path / "run" / "train.log").read_text()
+
+
+def test_too_few_rows_for_the_neighbour_are_a_reason_and_end_no_run(tmp_path):
+    """Nor is there a number under a prior whose coordinates depend on each other."""
+    few = [
+        "dataset=latents",
+        "dataset.dim=2",
+        "dataset.train=100",
+        "dataset.test=4",
+        "encoder=mlp",
+        "encoder.latent_dim=2",
+    ]
+    for prior, reason in (("laplace", "a neighbour k=5 needs more"), ("linear_dynamics", None)):
+        run = tmp_path / prior
+        assert (
+            ssvae("train", *few, "posterior=gaussian", f"prior={prior}", "trainer.epochs=1", f"hydra.run.dir={run}")
+            == 0
+        )
+        assert json.loads((run / "summary.json").read_text())["kl/dimensions/sum/test"] is None
+        reasons = json.loads((run / "reasons.json").read_text())
+        assert (reason is None) == ("kl/dimensions/sum/test" not in reasons)
+        assert reason is None or reason in reasons["kl/dimensions/sum/test"]

@@ -40,11 +40,15 @@ class Dimensions:
         prior = reading.objective.prior
         if split != "test":
             return {}
-        if not prior.needs_densities or not prior.has_independent_dimensions or reading.objective.decoder is not None:
+        if reading.objective.decoder is not None or not prior.needs_densities:
             return dict.fromkeys(KEYS)
-        explicit = reading.explicit()
-        if prior.marginal == "encoder" or isinstance(explicit, Missing):
-            return dict.fromkeys(KEYS, ENCODERS_OWN if prior.marginal == "encoder" else explicit)
+        if prior.log_prob_of_dimensions(*(z[:1] for z in reading.latents(split))) is None:
+            return dict.fromkeys(KEYS)
+        explicit, count = reading.explicit(), len(reading.latents(split)[0])
+        few = Missing(f"test has {count} rows, and a neighbour k={self.k} needs more") if count <= self.k else None
+        own = ENCODERS_OWN if prior.marginal == "encoder" else None
+        if fault := own or (explicit if isinstance(explicit, Missing) else None) or few:
+            return dict.fromkeys(KEYS, fault)
         values, total = self.divergences(prior, explicit.latents), explicit.divergence().value
         largest = values.argsort(descending=True)[:TOLD].tolist()
         named = ", ".join(f"z{d} {values[d]:.3f}" for d in largest)

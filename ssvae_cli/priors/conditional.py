@@ -24,7 +24,6 @@ class Conditional(ExplicitPrior):
     """
 
     law = ("scale",)
-    has_independent_dimensions = True
 
     def __init__(self, *, latent_dim: int, scale: float, learn: bool, space: Literal["euclidean", "box"], **common):
         super().__init__(**common)

@@ -31,7 +31,6 @@ class ExplicitPrior(Prior):
     quantity = "entropy"
     needs_densities = True
     law = ()  # the names of the properties, [] or [D], that `described` gives
-    has_independent_dimensions = False  # whether P is a product over coordinates, of `log_prob_of_dimensions`
 
     def __init__(self, *, marginal: Marginal = "own"):
         super().__init__()
@@ -41,9 +40,9 @@ class ExplicitPrior(Prior):
     def log_prob(self, *latents: Tensor) -> Tensor:
         """log P(z, z'), [B, D] each -> [B], nats; of n latents; log P(z) of an unstructured prior."""
 
-    def log_prob_of_dimensions(self, *latents: Tensor) -> Tensor:
-        """log P(z_d, z'_d) of each coordinate, [B, D] each -> [B, D], nats, where the coordinates are independent."""
-        raise NotImplementedError
+    def log_prob_of_dimensions(self, *latents: Tensor) -> Tensor | None:
+        """log P(z_d, z'_d) of each coordinate, [B, D] each -> [B, D], nats; None where P is no product over them."""
+        return None
 
     def log_marginal(self, z: Tensor, side: int = 0) -> Tensor | None:
         """log P of one latent, z for side 0, z' for side 1: [B, D] -> [B], nats; None where it has no closed form."""

@@ -58,12 +58,10 @@ class Gaussian(NormalPrior):
         centred = torch.tanh(self.fixed if self.raw is None else self.raw)
         return centred + self.middle * (1 - centred)
 
-    @property
-    def has_independent_dimensions(self) -> bool:
-        return self.covariance == "correlation"
-
-    def log_prob_of_dimensions(self, *latents: Tensor) -> Tensor:
+    def log_prob_of_dimensions(self, *latents: Tensor) -> Tensor | None:
         """Of `covariance=correlation`, where each block of W is diagonal."""
+        if self.covariance == "full":
+            return None
         blocks = torch.stack([torch.stack([b.diagonal() for b in w.chunk(self.views)]) for w in self.whitening()[0]])
         white = torch.einsum("kbd,kvd->bvd", torch.stack(latents), blocks)  # of latent k, in rows v of W
         volume = blocks.diagonal().abs().log().sum(-1)

@@ -21,7 +21,6 @@ class SharedLatent(ExplicitPrior):
     """
 
     law = ("scale", "noise")
-    has_independent_dimensions = True
 
     def __init__(self, *, latent_dim: int, scale: float, noise: float, learn: bool, views: int = 2, **common):
         super().__init__(**common)

@@ -36,8 +36,6 @@ class Unstructured(ExplicitPrior):
 class UnstructuredNormal(Unstructured):
     """P(z) = N(0, I). With an explicit decoder this is the prior of the ordinary VAE (Eq. 1)."""
 
-    has_independent_dimensions = True
-
     def log_prob_of_dimensions(self, z: Tensor) -> Tensor:
         return self.space.log_prob(z[..., None])
 
@@ -48,8 +46,6 @@ class UnstructuredNormal(Unstructured):
 
 class UnstructuredLaplace(Unstructured):
     """P(z) = prod_d exp(-|z_d|) / 2: a sparse code."""
-
-    has_independent_dimensions = True
 
     def log_prob(self, z: Tensor) -> Tensor:
         return self.log_prob_of_dimensions(z).sum(-1)
