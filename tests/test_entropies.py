@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ssvae_cli.distributions import gamma
-from ssvae_cli.distributions.spaces import SPACES, digamma, log_area, logdet_bias
+from ssvae_cli.distributions.spaces import SPACES, Spheres, digamma, log_area, logdet_bias
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser, mean_cosine
 from ssvae_cli.distributions.von_mises_fisher import sample as vmf_sample
 from ssvae_cli.encoders.posteriors import Gaussian, PowerSpherical
@@ -180,6 +180,15 @@ def test_moments_on_the_sphere_are_exact_on_uniform_samples_and_an_upper_end_els
     pole = torch.eye(1, 3, dtype=torch.float64).expand(256 * 20, 3)
     value, error = read(LogDet(), vmf_sample(pole, kappa, torch.Generator().manual_seed(0)), SPHERE)
     assert truth < value - 4 * error and value < log_area(3) - 1
+
+
+def test_moments_on_two_spheres_are_those_of_one_for_one_and_an_upper_end_for_neighbours():
+    kappa, g = torch.tensor(8.0, dtype=torch.float64), torch.Generator().manual_seed(0)
+    z = SPHERE.sample(torch.empty(256 * 40, 4, dtype=torch.float64), g)
+    assert torch.allclose(Spheres(1).entropy_of_moments(z), SPHERE.entropy_of_moments(z))
+    truth = (log_area(4) - log_normaliser(kappa, 4) - kappa * mean_cosine(kappa, 4)).item()
+    value, error = read(LogDet(), torch.cat([z, vmf_sample(z, kappa, g)], 1), Spheres(2))
+    assert truth < value - 4 * error and value < 2 * log_area(4) - 1
 
 
 def test_sliced_tests_read_the_normal_entropy_less_the_same_penalty_at_every_size():

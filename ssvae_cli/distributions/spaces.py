@@ -234,6 +234,16 @@ class Spheres:
     def largest_entropy(self, z: Tensor) -> Tensor:
         return sum(map(Sphere.largest_entropy, self.parts(z)))
 
+    def entropy_of_moments(self, z: Tensor) -> Tensor:
+        """At least H(z), by the second moments of u = (r_1 z_1, r_2 z_2, ...), the r independent and distributed as chi
+        with D degrees of freedom: H(u) is at most a normal's, and H(z) = H(u) + E log volume of the r. The blocks of
+        E u u^T are D E z_i z_i^T and (E r)^2 E z_i z_j^T. Of one sphere it is `Sphere.entropy_of_moments`."""
+        count, dim = len(z), z.shape[1] // self.count
+        mean = math.sqrt(2) * math.exp(math.lgamma((dim + 1) / 2) - math.lgamma(dim / 2))
+        weights = z.new_full((self.count, self.count), mean**2).fill_diagonal_(dim)
+        _, log_volume = _factor(z.T @ z / count * weights.repeat_interleave(dim, 0).repeat_interleave(dim, 1))
+        return self.count * log_area(dim) + log_volume - logdet_bias(count + 1, self.count * (dim - 1))
+
     def unbounded(self, z: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         parts, log_volumes = zip(*(Sphere.unbounded(part, generator) for part in self.parts(z)))
         return torch.cat(parts, -1), sum(log_volumes)

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.distributions.quadrature import legendre
-from ssvae_cli.distributions.spaces import Euclidean, Sphere, digamma, log_area, spheres_of
+from ssvae_cli.distributions.spaces import Euclidean, digamma, log_area, spheres_of
 from ssvae_cli.errors import require, require_at_least
 from ssvae_cli.estimators.base import EntropyEstimator
 
 
 class LogDet(EntropyEstimator):
     """H(z) = 1/2 log det(2 pi e Sigma), Sigma the batch's covariance, less the known bias on normal data; on the sphere
-    log area + 1/2 log det(D M), M = E z z^T, less the bias on uniform data.
+    log area + 1/2 log det(D M), M = E z z^T, less the bias on uniform data; on several, of z with random radii.
 
     Relation to I: none. Relation to the ELBO: biased up (a normal has the largest entropy of its covariance; on the
     sphere by Jensen, an angular central Gaussian of second moments M has a cross-entropy with z of at most this), exact
@@ -23,10 +23,10 @@ class LogDet(EntropyEstimator):
     """
 
     name = "logdet"
-    spaces = frozenset({"euclidean", "sphere"})
+    spaces = frozenset({"euclidean", "sphere", "spheres"})
 
     def forward(self, z, *, posterior, space, side, mixture=None):
-        return Euclidean.largest_entropy(z) if space.name == "euclidean" else Sphere.entropy_of_moments(z)
+        return Euclidean.largest_entropy(z) if space.name == "euclidean" else space.entropy_of_moments(z)
 
 
 class Aggregate(EntropyEstimator):
