@@ -6,16 +6,19 @@ The table, mean and standard deviation over seeds, is printed in Markdown. --cur
 of metrics.jsonl over epochs instead, a field for each setting of --across. --truth NAME: summary.json's value as a
 line. --least: where the axis of values begins. --pick: how often, of the runs of one law and
 one seed, that of the law's own prior has the largest value, with Wilson's interval of 95%; of the choices that are
-named."""
+named. --rank OTHER: how alike the two metrics rank the choices of --by, or those of --among: Spearman's correlation of
+their means over seeds, with an interval of 95% by drawing choices and seeds again, for each setting of --across."""
 
 import argparse
 import math
+import random
 from collections import defaultdict
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean, quantiles, stdev
 
 from matplotlib import rcParams
 from matplotlib.figure import Figure
+from scipy.stats import spearmanr
 
 from ssvae_cli.report.runs import find_runs
 from ssvae_cli.tracking.line_styles import nested_widths, style
@@ -74,6 +77,20 @@ def wilson(hits: int, of: int) -> tuple[float, float]:
     return (centre - spread) / (1 + z * z / of), (centre + spread) / (1 + z * z / of)
 
 
+def rank(values: dict[str, list[tuple[float, float]]], draws: int = 2000) -> str:
+    """Spearman's correlation of two metrics over choices, each a list of seeds' pairs, with its interval of 95%."""
+
+    def correlation(chosen: list[list[tuple[float, float]]]) -> float:
+        return spearmanr(*zip(*([fmean(side) for side in zip(*seeds)] for seeds in chosen))).statistic
+
+    draw, seeds = random.Random(0), list(values.values())
+    again = [
+        correlation([draw.choices(of, k=len(of)) for of in draw.choices(seeds, k=len(seeds))]) for _ in range(draws)
+    ]
+    ends = quantiles([each for each in again if not math.isnan(each)], n=40)  # NaN where one choice was drawn alone
+    return f"{correlation(seeds):.2f} ({ends[0]:.2f} to {ends[-1]:.2f}), {len(seeds)} choices: {', '.join(values)}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path)
@@ -81,6 +98,8 @@ def main() -> None:
     parser.add_argument("--across", required=True)
     parser.add_argument("--by", required=True)
     parser.add_argument("--pick", nargs="*", default=[])
+    parser.add_argument("--rank")
+    parser.add_argument("--among", nargs="*", default=[])
     parser.add_argument("--curve")
     parser.add_argument("--truth")
     parser.add_argument("--least", type=float)
@@ -88,11 +107,15 @@ def main() -> None:
     given = parser.parse_args()
     runs, _ = find_runs(given.folders)
     values, by_seed = defaultdict(list), defaultdict(dict)
+    pairs = defaultdict(lambda: defaultdict(list))
     for run in runs:
         row, column, value = setting(run, given.across), setting(run, given.by), run.number(given.metric)
         if value is not None:
             values[row, column].append(value)
             by_seed[row, run.seed][column] = value
+            other = run.number(given.rank) if given.rank else None
+            if other is not None and column in (given.among or [column]):
+                pairs[row][column].append((value, other))
     rows, columns = (sorted({setting(run, key) for run in runs}) for key in (given.across, given.by))
     columns.sort(key=lambda column: column not in rows)  # those of the laws first
 
@@ -111,6 +134,8 @@ def main() -> None:
         hits = sum(max(given.pick, key=found.get) == row for row, found in of)
         low, high = wilson(hits, len(of))
         print(f"\nthe largest is that of the own law in {hits} of {len(of)} ({low:.2f} to {high:.2f})")
+    for row, of in pairs.items():
+        print(f"\n{row}: Spearman's correlation of {given.metric} and {given.rank} is {rank(of)}")
     if given.out:
         rcParams["svg.fonttype"], rcParams["svg.hashsalt"] = "none", "claims"
         drawn = picture(values, rows, columns, given.metric)
