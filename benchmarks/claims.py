@@ -29,6 +29,13 @@ def setting(run, key: str) -> str:
     return str(run.choices[key] if key in run.choices else run.config[key])
 
 
+def settings(runs: list, key: str) -> list[str]:
+    """All settings of a key: numbers by size, words by the alphabet."""
+    found = {setting(run, key) for run in runs}
+    numbers = all(each.replace(".", "", 1).isdigit() for each in found)
+    return sorted(found, key=float if numbers else None)
+
+
 def picture(values: dict, rows: list[str], columns: list[str], metric: str) -> Figure:
     """A group of points for each row, one marker for each column, a point for each seed, a line for the mean."""
     figure = Figure(figsize=(1.6 + 1.5 * len(rows), 3.6), layout="constrained")
@@ -49,7 +56,7 @@ def picture(values: dict, rows: list[str], columns: list[str], metric: str) -> F
 def curves(runs: list, across: str, by: str, name: str, truth: str | None, least: float | None) -> Figure:
     """The metric over epochs: a field for each setting of `across`, a colour for each of `by`, a line a seed, nested
     where they coincide; from `least` on."""
-    fields, colours = (sorted({setting(run, key) for run in runs}) for key in (across, by))
+    fields, colours = (settings(runs, key) for key in (across, by))
     figure = Figure(figsize=(1.6 + 3.2 * len(fields), 3.2), layout="constrained")
     axes = figure.subplots(1, len(fields), sharey=True, squeeze=False)[0]
     for axis, field in zip(axes, fields):
@@ -116,7 +123,7 @@ def main() -> None:
             other = run.number(given.rank) if given.rank else None
             if other is not None and column in (given.among or [column]):
                 pairs[row][column].append((value, other))
-    rows, columns = (sorted({setting(run, key) for run in runs}) for key in (given.across, given.by))
+    rows, columns = (settings(runs, key) for key in (given.across, given.by))
     columns.sort(key=lambda column: column not in rows)  # those of the laws first
 
     print(f"| {given.metric} | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
