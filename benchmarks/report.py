@@ -51,7 +51,8 @@ def main() -> None:
         seconds, after = time.perf_counter() - began, os.times()
         processor = sum(after[2:4]) - sum(before[2:4])
         page = Path(folder, "report/report.html").stat().st_size / 1e6
-        print(f"{given.settings * given.seeds} runs: {seconds:.1f} s, {processor:.1f} s of processor time, {page:.0f} MB")
+        count = given.settings * given.seeds
+        print(f"{count} runs: {seconds:.1f} s, {processor:.1f} s of processor time, {page:.0f} MB")
 
 
 if __name__ == "__main__":
