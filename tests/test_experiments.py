@@ -31,7 +31,8 @@ def test_the_cifar10_speedrun_runs_in_its_short_form(tmp_path):
 def presets(claim: str) -> list[DictConfig]:
     """A claim's, and those below it that it names."""
     preset = CLAIMS[claim]
-    below = [str(each).removeprefix("claims/") for each in preset.get("defaults", []) if isinstance(each, str)]
+    names = [each for each in preset.get("defaults", []) if isinstance(each, str)]
+    below = [name.removeprefix("/experiment/claims/") for name in names]
     return [preset, *itertools.chain(*map(presets, below))]
 
 
@@ -42,6 +43,19 @@ def settings(claim: str) -> list[list[str]]:
         params = dict(preset.hydra.sweeper.params) | params
     params = {key: str(values).split(",") for key, values in params.items() if key != "seed"}
     return [[f"{key}={value}" for key, value in zip(params, job)] for job in itertools.product(*params.values())]
+
+
+@pytest.mark.parametrize("below", ["claims/reconstruct_or_not_vae", "methods/cpc_multi"])
+def test_a_preset_of_ones_own_stands_on_one_of_ours(below, tmp_path, capfd):
+    """Also on one that stands on another, which is therefore named by its whole place."""
+    (tmp_path / "experiment").mkdir()
+    head = "# @package _global_\ndefaults:\n"
+    (tmp_path / "experiment" / "mine.yaml").write_text(f"{head}  - {below}\ntrainer:\n  epochs: 3\n")
+    printed = []
+    for words in (["--config-dir", str(tmp_path), "experiment=mine"], [f"experiment={below}", "trainer.epochs=3"]):
+        assert ssvae("train", *words, "evaluation=none", "--cfg", "job") == 0
+        printed.append(capfd.readouterr().out)
+    assert printed[0] == printed[1]
 
 
 def dataset_of(claim: str) -> str:
