@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 
 
 def sample(like: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -13,25 +14,38 @@ def sample(like: Tensor, generator: torch.Generator | None = None) -> Tensor:
 
 
 def log_convolved(x: Tensor, scale: Tensor, std: Tensor) -> Tensor:
-    """log density of s + e at x, elementwise, nats: s Laplace of this scale, e normal of this standard deviation.
+    """log density of s + e at x, elementwise, nats: s Laplace of this scale b, e normal of this standard deviation.
 
-    The sum over the two signs of s of exp(std^2 / (2 scale^2) -+ x / scale) Phi(+-x / std - std / scale) / (2 scale).
-    Where Phi is small it is written with erfcx, in which the exponentials cancel by hand."""
-    sides = [_log_side(sign * x / std, std / scale) for sign in (1, -1)]
-    return torch.logaddexp(*sides) - torch.log(2 * scale)
+    With u = (std / b -+ |x| / std) / sqrt(2) it is -x^2 / (2 std^2) + log(erfcx(u-) + erfcx(u+)) - log 4b."""
+    return _LogConvolved.apply(x, scale, std)
 
 
-def _log_side(x: Tensor, ratio: Tensor) -> Tensor:
-    """ratio^2 / 2 - ratio x + log Phi(x - ratio)."""
-    u = (ratio - x) / math.sqrt(2)
-    inside = 0.5 * ratio**2 - ratio * x + torch.special.log_ndtr((x - ratio).clamp_min(0))
-    return torch.where(u > 0, -0.5 * x**2 + _log_erfcx(u.clamp_min(0)) - math.log(2), inside)
+class _LogConvolved(Function):
+    """In float64, in which nothing cancels that counts. The gradient takes no special function: p = (A + B) / 2b, A and B
+    of the two signs of s, has p' = (B - A) / 2b^2; p solves p - b^2 p'' = N(x; 0, std^2), as the Laplace density solves
+    it with a point mass for N; it is a convolution in std, so dp/d std = std p''; and it has the unit of 1 / x."""
 
+    @staticmethod
+    def forward(ctx, *leaves):
+        x, b, std = (leaf.double() for leaf in leaves)
+        size, ratio = x.abs() / std, std / b
+        near, far = (ratio - size) / math.sqrt(2), (ratio + size) / math.sqrt(2)
+        inside = near < 0  # where erfcx(near) = 2 exp(near^2) - erfcx(-near), and its exponential is taken out
+        weight = torch.where(inside, torch.exp(-near.square()), 1.0)
+        of_far, of_near = weight * torch.special.erfcx(far), weight * torch.special.erfcx(near.abs())
+        both = of_far + torch.where(inside, 2 - of_near, of_near)
+        exponent = torch.where(inside, ratio * (0.5 * ratio - size), -0.5 * size.square())
+        log_p = exponent + torch.log(both / (4 * b))
+        ctx.save_for_backward(*leaves, of_far / both, log_p)
+        return log_p.to(leaves[0].dtype)
 
-def _log_erfcx(u: Tensor) -> Tensor:
-    """log of erfcx(u) = exp(u^2) erfc(u), u at least 0; for a large u by its asymptotic series (DLMF 7.12.1), as the
-    derivative of erfcx cancels there."""
-    large = u.clamp_min(8.0)
-    v = 0.5 / large**2
-    series = torch.log1p(-v * (1 - 3 * v * (1 - 5 * v * (1 - 7 * v)))) - torch.log(large * math.sqrt(math.pi))
-    return torch.where(u > 8.0, series, torch.special.erfcx(u.clamp_max(8.0)).log())
+    @staticmethod
+    def backward(ctx, gradient):
+        *leaves, far, log_p = ctx.saved_tensors
+        x, b, std = (leaf.double() for leaf in leaves)
+        of_x = (2 * far - 1) * x.sign() / b
+        log_normal = -0.5 * (x / std).square() - torch.log(std * math.sqrt(2 * math.pi))
+        of_std = -torch.expm1(log_normal - log_p) * std / b.square()
+        of_b = -(1 + x * of_x + std * of_std) / b
+        slopes = zip(leaves, (of_x, of_b, of_std))
+        return tuple((gradient * slope).sum_to_size(leaf.shape).to(leaf.dtype) for leaf, slope in slopes)
