@@ -9,6 +9,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ from ssvae_cli.compiler import compiled
 from ssvae_cli.datasets.base import CONTRACT as DATA
 from ssvae_cli.device import keep_freed, peak, set_precision
 from ssvae_cli.distributed.threads import described as threads
-from ssvae_cli.errors import require_above
+from ssvae_cli.errors import require_above, require_at_least
 from ssvae_cli.files import write_json
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.objective import make_objective
@@ -32,9 +33,21 @@ from ssvae_cli.training.step import Forward
 log = logging.getLogger(__name__)
 
 
+@dataclass(kw_only=True)
+class Timing:
+    """How long the parts are timed: `rounds`, in each about `seconds` for each part."""
+
+    rounds: int
+    seconds: float
+
+    def __post_init__(self):
+        require_at_least(1, rounds=self.rounds)
+        require_above(0, seconds=self.seconds)
+
+
 def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     """Time the parts of one configuration; the table on standard output is also written to bench.json in `run`."""
-    require_above(0, **{"bench.rounds": cfg.bench.rounds, "bench.seconds": cfg.bench.seconds})
+    timing = build(cfg.bench, "bench")
     trainer = build(cfg.trainer, "trainer")
     set_precision(trainer.precision)
     device = trainer.device
@@ -74,11 +87,11 @@ def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     if objective.decoder is None:
         parts["objective"] = only_objective
     seconds: dict[str, list[float]] = {name: [] for name in parts}
-    with Stages("stage", 1 + cfg.bench.rounds) as stages:
+    with Stages("stage", 1 + timing.rounds) as stages:
         stages.begin("first steps, compilation included")
         first = {name: timed(part, device, 1) for name, part in parts.items()}  # compiles, allocates, fills caches
-        steps = {name: max(1, math.ceil(cfg.bench.seconds / timed(part, device, 1))) for name, part in parts.items()}
-        for n in range(cfg.bench.rounds):
+        steps = {name: max(1, math.ceil(timing.seconds / timed(part, device, 1))) for name, part in parts.items()}
+        for n in range(timing.rounds):
             stages.begin(f"round {n + 1}: {', '.join(parts)}")
             for name, part in parts.items():
                 seconds[name].append(timed(part, device, steps[name]))

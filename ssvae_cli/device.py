@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, require_device
 
 Precision = Literal["float32", "float64", "bf16", "auto"]
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt(3)
@@ -49,7 +49,7 @@ def keep_freed(device: torch.device) -> None:
 def device_of(name: str) -> torch.device:
     """auto (a GPU where there is one), cpu or cuda, as torch knows it. Raises UserError for a GPU that is not there."""
     available = torch.cuda.is_available()
-    require(name in ("auto", "cpu", "cuda"), f"device must be one of auto, cpu, cuda, got {name!r}")
+    require_device(name)
     require(name != "cuda" or available, "device=cuda, but no GPU was found; allowed here: auto, cpu")
     if not available or name == "cpu":
         return torch.device("cpu")

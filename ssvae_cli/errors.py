@@ -73,6 +73,11 @@ def require_seed(seed: object) -> None:
     require(valid, f"seed must be an integer of at least 0, got {seed!r}")
 
 
+def require_device(device: object) -> None:
+    """Raise UserError unless `device` is a word for one."""
+    require(device in ("auto", "cpu", "cuda"), f"device must be one of auto, cpu, cuda, got {device!r}")
+
+
 def require_extra(extra: str, asked: str, *packages: str) -> None:
     """Raise UserError, with the command that installs them, unless all packages of an extra can be imported."""
     missing = [package for package in packages if importlib.util.find_spec(package) is None]

@@ -59,7 +59,6 @@ def stored_run(folder: str, *, trust: bool, name: str = "last") -> Stored:
     """The last checkpoint in `folder`, without its data. Raises UserError where there is none, and where it names parts
     that are not trusted."""
     run = Path(expanded(folder, "run"))
-    require(run.is_dir(), f"run={run}: no such folder; give the folder of a run")
     state = checkpoint.load(run, key="run", name=name)
     config = OmegaConf.create(state["config"])
     refuse_untrusted(config, run, trust=trust)

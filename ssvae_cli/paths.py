@@ -23,6 +23,27 @@ def expanded(path: str, setting: str) -> str:
     return home
 
 
+def existing_file(path: str, setting: str) -> Path:
+    """The file at a path, `~` expanded. Raises UserError where there is none."""
+    file = Path(expanded(path, setting))
+    require(file.is_file(), f"{setting}={path}: no such file")
+    return file
+
+
+def existing_folder(path: str, setting: str, remedy: str) -> Path:
+    """As `existing_file`, of a folder. remedy: what to give, for the error line."""
+    folder = Path(expanded(path, setting))
+    require(folder.is_dir(), f"{setting}={path}: no such folder; {remedy}")
+    return folder
+
+
+def existing(path: str, setting: str, remedy: str = "") -> Path:
+    """As `existing_file`, of a file or folder. remedy: what to give, for the error line."""
+    place = Path(expanded(path, setting))
+    require(place.exists(), f"{setting}={path}: no such file or folder{remedy and f'; {remedy}'}")
+    return place
+
+
 def typed(path: str | Path) -> str:
     """A path as it is typed: with ./ in front where its first characters would be read as something else."""
     return f"./{path}" if MISREAD.match(str(path)) else str(path)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from ssvae_cli.errors import allowed, require
 from ssvae_cli.files import write_json
 
 CHECKPOINT = Path("checkpoints") / "last.pt"
+CONFIG, MODEL = "config.json", "model.safetensors"  # what `ssvae embed export=huggingface` writes
 SPLIT = "split.json"  # the names of the samples of each split, where they have names
 FAILED = "failed.txt"  # in the folder of a sweep's job until it has ended: why it did not
 SWEEP = "multirun.yaml"  # in a sweep's folder, by Hydra
@@ -20,6 +22,21 @@ def holds_run(run: Path) -> bool:
     """Whether something was trained in a folder; a run killed before its first checkpoint is none."""
     metrics = run / "metrics.jsonl"
     return (run / CHECKPOINT).exists() or (metrics.exists() and metrics.stat().st_size > 0)
+
+
+def checkpoint_of(run: Path, key: str, name: str = "last") -> Path | None:
+    """The file of a run's last checkpoint, or of another that is kept, best or epoch_10; None where the folder holds
+    the exported model instead. Raises UserError for a folder that is not there or holds neither; key: what named it."""
+    require(run.is_dir(), f"{key}={run}: no such folder; give the folder of a run")
+    path = run / CHECKPOINT
+    if not path.exists() and (run / CONFIG).is_file() and (run / MODEL).is_file():
+        return None
+    if name != path.stem:
+        kept = [file.stem for file in path.parent.glob("*.pt")]
+        require(name in kept, f"checkpoint={name}: {key}={run} has no such; {allowed(name, kept)}")
+        path = path.with_name(f"{name}.pt")
+    require(path.is_file(), f"{key}={run}: no checkpoint there ({CHECKPOINT} is missing); give the folder of a run")
+    return path
 
 
 def is_finished(folder: Path) -> bool:

@@ -17,7 +17,7 @@ class Trainer:
     batch_size: int | Literal["auto"]
     microbatch: int | None
     eval_every: int
-    device: str
+    device: Literal["auto", "cpu", "cuda"]
     precision: Precision
     compile: bool | Literal["reduce-overhead"]
     ema: float | None = None

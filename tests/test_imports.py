@@ -1,6 +1,7 @@
 """What a command imports: nothing slow before it is needed."""
 
 import json
+import os
 import pkgutil
 import re
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -34,11 +36,19 @@ for line in sys.argv[1:]:
 print(json.dumps(loaded))
 """
 
-MISTAKES = [
-    "nope", "train --nope", "train prior=nope", "train prior.nope=1", "train +nope=1", "train -m prior=mi,nope",
-    "train seed=-1", "train dataset=npz", "train resume=nope", "eval", "mi nope.npz", "mi data=nope.npz",
-    "eval run=nope", "train trainer.epochs=x", "train trainer.precision=fp8", "train prior.direction=sideways",
-    "report runs=nope",
+MISTAKES = [  # {npz}: a file that is there, which says what suits it
+    # words
+    "nope", "train prior=nope", "train encoder=resnet50", "train prior.nope=1", "mi critic=nope",
+    # what is not there
+    "train dataset=npz dataset.path=nope.npz", "train dataset=mnist dataset.root=nope",
+    "train dataset=folder dataset.root=nope", "train resume=nope", "train init_from=nope", "eval", "eval run=nope",
+    "eval run=.", "mi data=nope.npz",
+    # types and ranges
+    "train seed=-1", "train trainer.epochs=x", "train dataset=npz dataset.path={npz} trainer.epochs=-1",
+    "train prior.direction=sideways", "train optimizer.lr=0", "train prior.critic.temperature=-1",
+    "train pairs.noise.std=-1", "mi units=nope", "bench bench.rounds=x",
+    # of a sweep, before its first job
+    "train -m seed=1,x",
 ]  # fmt: skip
 
 PART = re.compile(r"ssvae_cli|Callable|Any|'laplace'")  # not plain: a part, or a literal of the keys of a dictionary
@@ -67,7 +77,10 @@ def said(program: str, *arguments: str, folder) -> object:
 
 
 def test_a_mistake_that_shows_without_torch_is_refused_without_it(tmp_path):
-    assert said(REFUSED, *MISTAKES, folder=tmp_path) == {line: [2, False] for line in MISTAKES}
+    np.savez(tmp_path / "vectors.npz", x=np.zeros((9, 2)))
+    lines = [line.format(npz="vectors.npz") for line in MISTAKES]
+    assert said(REFUSED, *lines, folder=tmp_path) == {line: [2, False] for line in lines}
+    assert os.listdir(tmp_path) == ["vectors.npz"]
 
 
 def test_the_first_step_is_taken_before_what_it_does_not_need_is_imported(tmp_path):

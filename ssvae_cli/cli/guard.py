@@ -23,7 +23,9 @@ from ssvae_cli.cli.sweep_plan import (
     override,
     raw,
     require_own_folders,
+    require_types,
     require_validation,
+    without_hydra,
 )
 from ssvae_cli.cli.sweeps import Sweep
 from ssvae_cli.distributed.launch import is_worker
@@ -32,11 +34,6 @@ from ssvae_cli.paths import shell_word, typed
 from ssvae_cli.run_folder import SWEEP, holds_run
 
 WRITES_NOTHING = ("runs",)  # commands without a folder
-
-
-def without_hydra(config: DictConfig) -> DictConfig:
-    """The user's part of a composed configuration."""
-    return OmegaConf.masked_copy(config, [k for k in config if k != "hydra"])
 
 
 @dataclass
@@ -134,6 +131,7 @@ class Guard(Callback):
             name_by_what_varies(config)
         jobs = job_overrides(config)
         require(jobs != [], f"{' '.join(raw(config, 'hydra.overrides.task'))} is a sweep without a job")
+        require_types(config, jobs or [])
         require_own_folders(config, jobs or [])
         if jobs is None and "sweep" in config:
             require_validation(config)

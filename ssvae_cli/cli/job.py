@@ -14,14 +14,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ssvae_cli.cli.checks import check
 from ssvae_cli.cli.guard import invocation
-from ssvae_cli.cli.hydra_errors import one_line, refuse_added_keys
+from ssvae_cli.cli.hydra_errors import one_line
 from ssvae_cli.cli.sweeps import KILLED, assign_gpu, claim_job, clear_memory, metric_of
 from ssvae_cli.distributed.threads import set_count, set_wait
-from ssvae_cli.errors import PartError, UserError, cause_of, require, require_seed
-from ssvae_cli.instantiate.signatures import check_plain
+from ssvae_cli.errors import PartError, UserError, cause_of
 from ssvae_cli.instantiate.trust import refuse_untrusted
-from ssvae_cli.paths import expanded, shell_command, typed
+from ssvae_cli.paths import shell_command, typed
 from ssvae_cli.run_folder import CHECKPOINT, Job, has_ended, is_finished
 from ssvae_cli.training.signals import Stopped, leave
 
@@ -39,7 +39,7 @@ def start(command: str, target: str, config: DictConfig) -> float | None:
         return start_job(command, target, config, hydra)
     folder = Path(hydra.runtime.output_dir)
     try:
-        check(config, hydra)
+        check(target, config, hydra)
         if config.get("resume") is not None and has_ended(Path(config.resume), config.trainer.epochs):
             ended = f"{config.resume} has ended, after epoch {config.trainer.epochs}"
             print(f"{ended}; trainer.epochs=N goes on to epoch N", file=sys.stderr)
@@ -55,10 +55,7 @@ def start(command: str, target: str, config: DictConfig) -> float | None:
 
 def start_job(command: str, target: str, config: DictConfig, hydra: DictConfig) -> float | None:
     """As `start`, for a job of a sweep, whose end is written to the sweep's folder."""
-    from ssvae_cli.training.checkpoint import refuse_other_config, refuse_other_run  # torch, as in `clear_memory`
-
     clear_memory()
-    assign_gpu(hydra.job.num)
     sweep, folder = Path(hydra.sweep.dir), Path(hydra.runtime.output_dir)
     searching = "sweep" in config and not hydra.sweeper._target_.endswith(".BasicSweeper")
     if searching:
@@ -68,17 +65,22 @@ def start_job(command: str, target: str, config: DictConfig, hydra: DictConfig) 
     try:
         claim = claim_job(sweep, hydra.job.num, folder)
         if is_finished(folder):
+            from ssvae_cli.training.checkpoint import refuse_other_config
+
             refuse_other_config(folder, (folder / ".hydra" / "config.yaml").read_text(), config)
             print(f"ssvae: {folder} is there already", file=sys.stderr)
         else:
             Job(**job, is_own=True, failed=KILLED).save(sweep)
-            check(config, hydra)
+            check(target, config, hydra)
             claim.store(records(config, hydra))
             if hydra.callbacks.runs.resume:
                 refuse_untrusted(config, folder, trust=config.trust)
             if (folder / CHECKPOINT).exists():  # sweep.resume, or a scheduler that starts the job again
+                from ssvae_cli.training.checkpoint import refuse_other_run
+
                 refuse_other_run(folder, config)
                 config.resume = str(folder)
+            assign_gpu(hydra.job.num)
             call(target, config, folder, hydra, lambda: f"sweep.resume={typed(sweep)}" if command == "train" else None)
             Job(**job, is_own=True, failed=None).save(sweep)
         return metric_of(folder, config.sweep.metric) if searching else None
@@ -97,25 +99,6 @@ def records(config: DictConfig, hydra: DictConfig) -> dict[str, str]:
     """The files of .hydra/, with Hydra's own names."""
     texts = {"overrides.yaml": hydra.overrides.task, "config.yaml": config, "hydra.yaml": {"hydra": hydra}}
     return {name: OmegaConf.to_yaml(content) for name, content in texts.items()}
-
-
-def check(config: DictConfig, hydra: DictConfig) -> None:
-    """Raise UserError for what no command takes, before anything is written."""
-    overrides = OmegaConf.to_container(hydra.overrides.task)  # as they are written: ${ in a path stays
-    refuse_added_keys(config, overrides, hydra.runtime.choices)
-    for key in OmegaConf.missing_keys(config):
-        raise UserError(f"{key} has no default; give {key}=...")
-    trust = config.get("trust", False)
-    require(isinstance(trust, bool), f"trust must be true or false, got {trust}")
-    if "seed" in config:
-        require_seed(config.seed)
-    for key, is_there, missing in (
-        ("run", Path.is_dir, "folder; give the folder of a run"),
-        ("data", Path.is_file, "file"),
-    ):
-        if isinstance(path := config.get(key), str):
-            require(is_there(Path(expanded(path, key))), f"{key}={path}: no such {missing}")
-    check_plain(OmegaConf.to_container(config))
 
 
 def call(target: str, config: DictConfig, folder: Path, hydra: DictConfig, resume) -> None:

@@ -162,16 +162,19 @@ def hydra_main(command: str, words: list[str]) -> None:
 
 @contextlib.contextmanager
 def composing_once(words: list[str]) -> Iterator[None]:
-    """Inside, Hydra does not compose the configuration beforehand to read hydra.mode, unless something may set it."""
+    """Inside, Hydra composes nothing only to look at it: not the configuration to read hydra.mode, unless something may
+    set it, nor the jobs of a sweep, which `require_types` has seen."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra._internal.hydra import Hydra
 
-    before = Hydra.get_mode
+    before, validate = Hydra.get_mode, BasicSweeper.validate_batch_is_legal
+    BasicSweeper.validate_batch_is_legal = lambda *arguments: None
     if not any(MAY_SET_MODE.match(word) for word in words):
         Hydra.get_mode = lambda *arguments, **named: None
     try:
         yield
     finally:
-        Hydra.get_mode = before
+        Hydra.get_mode, BasicSweeper.validate_batch_is_legal = before, validate
 
 
 def run_hydra(entry: Callable[[], None], command: str, overrides: list[str]) -> None:

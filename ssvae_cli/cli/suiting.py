@@ -2,14 +2,16 @@
 
 A data set's YAML file brings the choices that always suit it. Where only the file tells, the data set's module has
 `suits(path)`, which gives {group: choice}; these are added as the user would have typed them, and stored with the run.
+What a module has is read from its source, and the module alone that defines `suits` is imported: modules load torch.
 """
 
+import os
 import pkgutil
 from pathlib import Path
-from types import ModuleType
 
 from ssvae_cli.cli.overrides import override_name, override_value
 from ssvae_cli.instantiate.groups import conf
+from ssvae_cli.instantiate.source import definition
 
 PRIME = "encoder@encoder_prime"  # g' of another kind than g
 
@@ -19,12 +21,13 @@ def suiting_overrides(command: str, overrides: list[str]) -> list[str]:
     if command not in ("train", "bench") or file_of("dataset", overrides) is None:
         return overrides
     paths = paths_of(overrides)
-    suits = getattr(module_of("dataset", overrides), "suits", None) if paths else None  # a module loads torch
-    wanted = [suits(path) for path in paths] if suits else []
+    suits = definition(f"{module_of('dataset', overrides)}.suits")
+    there = paths and all(os.path.exists(os.path.expanduser(path)) for path in paths)
+    wanted = list(map(pkgutil.resolve_name(f"{suits.module}:{suits.node.name}"), paths)) if suits and there else []
     if any(choices != wanted[0] for choices in wanted):  # of a sweep over unlike files
         return overrides
     choices: dict[str, str | None] = wanted[0] if wanted else {}
-    if getattr(module_of("pairs", overrides), "encodes_steps", False):
+    if definition(f"{module_of('pairs', overrides)}.encodes_steps"):
         brought = step_encoder(overrides, choices)
         choices = {"encoder": brought, PRIME: None} if brought else {"encoder": "mlp"}
     chosen = {override_name(override) for override in overrides}
@@ -41,14 +44,14 @@ def file_of(group: str, overrides: list[str]) -> Path | None:
     return None if choice is None or "/" in choice or not file.is_file() else file
 
 
-def module_of(group: str, overrides: list[str]) -> ModuleType | None:
+def module_of(group: str, overrides: list[str]) -> str | None:
     """The module of the class that a group's override chooses; None where there is no such choice here."""
     file = file_of(group, overrides)
     if file is None:
         return None
     from omegaconf import OmegaConf
 
-    return pkgutil.resolve_name(OmegaConf.load(file)["_target_"].rpartition(".")[0])
+    return OmegaConf.load(file)["_target_"].rpartition(".")[0]
 
 
 def step_encoder(overrides: list[str], wanted: dict[str, str]) -> str | None:

@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from ssvae_cli.cli.checks import check_types
 from ssvae_cli.cli.overrides import quoted
 from ssvae_cli.errors import UserError, require
 
@@ -43,6 +44,11 @@ def safe(text: str) -> str:
 
 # Here, as the processes of a launcher compose a job's configuration again, and import this module with the callback.
 OmegaConf.register_new_resolver("ssvae.job_name", job_name, replace=True)
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """The user's part of a composed configuration."""
+    return OmegaConf.masked_copy(config, [k for k in config if k != "hydra"])
 
 
 def raw(config: DictConfig, key: str):
@@ -109,6 +115,17 @@ def job_folders(config: DictConfig, jobs: list[list[str]]) -> list[Path]:
     HydraConfig.instance().set_config(config)
     OmegaConf.set_readonly(config.hydra, False)  # which set_config ended, though the caller still writes
     return folders
+
+
+def require_types(config: DictConfig, jobs: list[list[str]]) -> None:
+    """Raise UserError where a job's configuration has an unknown key or a value of a wrong type."""
+    loader = GlobalHydra.instance().config_loader()
+    for overrides in jobs:
+        job = loader.load_sweep_config(config, overrides)
+        HydraConfig.instance().set_config(job)
+        check_types(without_hydra(job), job.hydra)
+    HydraConfig.instance().set_config(config)
+    OmegaConf.set_readonly(config.hydra, False)  # which set_config ended, though the caller still writes
 
 
 def require_own_folders(config: DictConfig, jobs: list[list[str]]) -> None:

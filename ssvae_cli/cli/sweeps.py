@@ -78,8 +78,7 @@ def assign_gpu(job: int) -> None:
 def clear_memory() -> None:
     """Free what an earlier job of this process left: reference cycles, the GPU's cached blocks, its peak."""
     gc.collect()
-    import torch
-
-    if torch.cuda.is_available():
+    torch = sys.modules.get("torch")  # of a first job nothing is there yet, and a mistake shows without it
+    if torch and torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()

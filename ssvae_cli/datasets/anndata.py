@@ -13,7 +13,7 @@ from ssvae_cli.datasets.base import Data
 from ssvae_cli.datasets.measurements import Matrix, Measured, listed, measured_data, places_of
 from ssvae_cli.datasets.table import class_words, factor_values
 from ssvae_cli.errors import UserError, require, require_at_least, require_extra
-from ssvae_cli.paths import expanded
+from ssvae_cli.paths import existing_file
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -48,7 +48,9 @@ def anndata(
     require(genes is None or isinstance(genes, str) or genes >= 1, f"genes must be at least 1, got {genes}")
     if isinstance(total, (int, float)):
         require_at_least(1, total=total)
-    cells = _read(path)
+    file = existing_file(path, "path")
+    require_extra("anndata", f"path={path}", "anndata")
+    cells = _read(file, path)
     x, var = _matrix(cells, layer, path)
     names, notes = var.index.astype(str), []
     if not names.is_unique:
@@ -88,10 +90,7 @@ def anndata(
     return measured_data({"": measured}, scaling, fitted, **sizes, notes=notes)
 
 
-def _read(path: str) -> "AnnData":
-    file = Path(expanded(path, "path"))
-    require(file.is_file(), f"path={path}: no such file")
-    require_extra("anndata", f"path={path}", "anndata")
+def _read(file: Path, path: str) -> "AnnData":
     reader = importlib.import_module("anndata")
     try:
         with warnings.catch_warnings():

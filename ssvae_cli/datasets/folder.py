@@ -17,7 +17,7 @@ from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.datasets.splitting import by_hash
 from ssvae_cli.errors import allowed, require
-from ssvae_cli.paths import expanded
+from ssvae_cli.paths import existing_folder
 
 SHOWN = 20  # names in an error line, at most
 PARTS = {"train": ("train",), "test": ("test",), "validation": ("validation", "val", "valid")}
@@ -50,9 +50,8 @@ def folder(
     per core. fitted: of the data that were trained on. Raises UserError, in one line that names the place.
     """
     require_size(size=size)
+    base = existing_folder(root, "root", "give a folder of images")
     storage = Storage(memory_gb, workers)
-    base = Path(expanded(root, "root"))
-    require(base.is_dir(), f"root={root}: no such folder; give a folder of images")
     places, notes = _parts(base)
     paths, rows = [], {}
     for part, place in places.items():

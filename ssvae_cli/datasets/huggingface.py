@@ -20,7 +20,7 @@ from ssvae_cli.datasets.npz import split_up
 from ssvae_cli.datasets.splitting import Share
 from ssvae_cli.datasets.table import class_words, factor_values, measured_frame
 from ssvae_cli.errors import UserError, require, require_extra
-from ssvae_cli.paths import expanded
+from ssvae_cli.paths import existing
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -60,6 +60,7 @@ def huggingface(
     v.1, .... What is not split is split by a hash of the sample. Raises UserError in one line.
     """
     require_size(size=size)
+    require_place(path)
     fitted = fitted or {}
     parts, notes = _parts(path)
     features = next(iter(parts.values())).features
@@ -114,11 +115,16 @@ def suits(path: str) -> dict[str, str]:
     return {} if _of_kind(next(iter(parts.values())).features, "Image") else {"encoder": "mlp", "pairs": "noise"}
 
 
+def require_place(path: str) -> Path:
+    """The file or folder at a path. Raises UserError where there is none, or no library that reads it."""
+    place = existing(path, "path")
+    require_extra("huggingface", f"path={path}", "datasets")
+    return place
+
+
 def _parts(path: str) -> "tuple[dict[str, Dataset], list[str]]":
     """(The data sets by part: "", or _train and _test, each perhaps with _validation; notes)."""
-    place = Path(expanded(path, "path"))
-    require(place.exists(), f"path={path}: no such file or folder")
-    require_extra("huggingface", f"path={path}", "datasets")
+    place = require_place(path)
     import datasets
 
     saved = any((place / name).is_file() for name in SAVED)

@@ -8,13 +8,15 @@ from torch import Tensor
 
 from ssvae_cli.datasets.base import UNLABELLED, Data, Factor, Split, limited
 from ssvae_cli.datasets.io.arrays import images_or_vectors, numbered, require_range
-from ssvae_cli.datasets.io.npz_file import load, ranks
+from ssvae_cli.datasets.io.npz_file import load
 from ssvae_cli.datasets.io.rows import Rows
 from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.datasets.splitting import Share, by_draw, by_hash
+from ssvae_cli.datasets.suits import of_arrays as suits  # noqa: F401, for the command line
 from ssvae_cli.device import array_type, floats
 from ssvae_cli.errors import allowed, require
+from ssvae_cli.paths import existing_file
 
 PARTS = ("", "_train", "_test", "_validation")  # what the names of arrays end with; "" if the file has one part
 OPTIONAL = ("y", "factors")
@@ -46,14 +48,9 @@ def npz(
     exceed it stay in the file, and are streamed by `workers` processes, null: one per core. Raises UserError naming the
     file, the key and what it should hold. Nothing in the file is unpickled.
     """
+    existing_file(path, "path")
     sizes = {"validation": validation, "test": test, "limit": limit}
     return read_npz(path, {"x": images_or_vectors}, Storage(memory_gb, workers), **sizes)
-
-
-def suits(path: str) -> dict[str, str]:
-    """What the file asks for."""
-    axes = ranks(path)
-    return {"encoder": "mlp", "pairs": "noise"} if axes.get("x", axes.get("x_train")) == 2 else {}
 
 
 def read_npz(

@@ -9,12 +9,12 @@ from ssvae_cli.datasets.base import UNLABELLED, Data
 from ssvae_cli.datasets.io.arrays import images_or_vectors
 from ssvae_cli.datasets.io.image_files import OnError, Size, files_of_one_shape, load
 from ssvae_cli.datasets.io.images import image_paths, require_size
-from ssvae_cli.datasets.io.npz_file import ranks
 from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.datasets.npz import read_npz, split_up
+from ssvae_cli.datasets.suits import of_two_sides as suits  # noqa: F401, for the command line
 from ssvae_cli.errors import UserError, did_you_mean, require
-from ssvae_cli.paths import expanded
+from ssvae_cli.paths import existing
 
 
 def paired(
@@ -42,8 +42,7 @@ def paired(
     require_size(size=size, size2=size2)
     sizes = {"validation": validation, "test": test, "limit": limit}
     storage = Storage(memory_gb, workers)
-    base = Path(expanded(path, "path"))
-    require(base.exists(), f"path={path}: no such file or folder")
+    base = existing(path, "path")
     if not base.is_dir():
         return read_npz(path, {"x": images_or_vectors, "x2": images_or_vectors}, storage, **sizes)
     names, paths, paths2 = _partners(base)
@@ -58,14 +57,6 @@ def paired(
         fitted={"shape": list(x.shape), "shape2": list(x2.shape)},
         notes=tuple(filter(None, (note, note2))),
     )
-
-
-def suits(path: str) -> dict[str, str]:
-    """What the file asks for: the kind of encoder of each side."""
-    axes = ranks(path)
-    kinds = [{2: "mlp"}.get(axes.get(name, axes.get(f"{name}_train")), "convnet") for name in ("x", "x2")]
-    g_prime = {} if kinds[0] == kinds[1] else {"encoder@encoder_prime": kinds[1]}
-    return {"encoder": kinds[0]} | g_prime if "mlp" in kinds else {}
 
 
 def _partners(base: Path) -> tuple[list[str], list[Path], list[Path]]:

@@ -8,12 +8,13 @@ import numpy as np
 
 from ssvae_cli.datasets.base import Data
 from ssvae_cli.datasets.io.arrays import pixels, vectors
-from ssvae_cli.datasets.io.npz_file import ranks
 from ssvae_cli.datasets.io.rows import Rows
 from ssvae_cli.datasets.io.series import padded
 from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.npz import read_npz
+from ssvae_cli.datasets.suits import of_sequences as suits  # noqa: F401, for the command line
 from ssvae_cli.errors import require
+from ssvae_cli.paths import existing_file
 
 
 def sequences(
@@ -34,6 +35,7 @@ def sequences(
     series are refused, or masked: filled by the last before, with columns that say what was measured.
     Labels y, factors, memory_gb and workers as for `npz`; factors may also be [N, T, F], one row per step.
     """
+    existing_file(path, "path")
     prepare = partial(padded, mask=missing == "mask")
     sizes = {"validation": validation, "test": test, "limit": limit}
     data = read_npz(path, {"x": steps}, Storage(memory_gb, workers), prepare=prepare, **sizes)
@@ -46,12 +48,6 @@ def sequences(
         return data
     least, most = min(int(n.min()) for n in lengths), max(int(n.max()) for n in lengths)
     return replace(data, notes=(*data.notes, f"series of {least} to {most} steps: what follows is padding"))
-
-
-def suits(path: str) -> dict[str, str]:
-    """What the file asks for: videos, a convolutional network for x', one frame."""
-    axes = ranks(path)
-    return {"encoder@encoder_prime": "convnet"} if axes.get("x", axes.get("x_train")) == 5 else {}
 
 
 def steps(here: str, x: np.ndarray) -> Rows:

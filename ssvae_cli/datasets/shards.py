@@ -17,7 +17,7 @@ from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.datasets.splitting import Share, by_hash
 from ssvae_cli.errors import allowed, require
-from ssvae_cli.paths import expanded
+from ssvae_cli.paths import existing
 
 PARTS = {"train": "train", "test": "test", "val": "validation", "valid": "validation", "validation": "validation"}
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -57,7 +57,8 @@ def shards(
     were trained on. Raises UserError, in one line that names the place.
     """
     require_size(size=size)
-    storage, base = Storage(memory_gb, workers), Path(expanded(root, "root"))
+    base = existing(root, "root", "give a folder of .tar shards")
+    storage = Storage(memory_gb, workers)
     samples, notes = _samples(base)
     kinds = Counter(kind for part in samples.values() for sample in part for kind in sample.files)
     image = _image(base, image, kinds)
@@ -95,7 +96,6 @@ def shards(
 
 def _samples(base: Path) -> tuple[dict[str, list[Sample]], list[str]]:
     """(The samples of train and, where shards are named so, of test and validation; notes)."""
-    require(base.exists(), f"root={base}: no such file or folder; give a folder of .tar shards")
     archives = sorted(base.rglob("*.tar")) if base.is_dir() else [base]
     packed = sorted(path.name for kind in COMPRESSED for path in base.rglob(f"*{kind}"))
     why = f"; {packed[0]} is compressed, and samples are read where they lie: decompress it" if packed else ""

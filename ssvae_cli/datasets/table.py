@@ -8,7 +8,7 @@ import numpy as np
 from ssvae_cli.datasets.base import Data
 from ssvae_cli.datasets.measurements import Measured, as_words, listed, measured_data, places_of
 from ssvae_cli.errors import UserError, allowed, require, require_extra
-from ssvae_cli.paths import expanded
+from ssvae_cli.paths import existing_file
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -44,6 +44,9 @@ def table(
     those that are, None: all other numeric ones. Rows are divided by a hash of their id, None: of their numbers.
     missing: what is done with rows that lack a number. fitted: of the data that were trained on. Raises UserError in
     one line that names the file and the column."""
+    require_kind(path, "path")
+    if test_path is not None:
+        require_kind(test_path, "test_path")
     roles = {"label": [label], "factors": factors or [], "columns": columns or [], "ignored": ignored or [], "id": [id]}
     roles = {role: [str(name) for name in names if name is not None] for role, names in roles.items()}
     trained = (fitted or {}).get("columns")
@@ -62,14 +65,20 @@ def table(
     return measured_data(parts, scaling, fitted, **sizes, notes=notes)
 
 
-def read_frame(path: str, setting: str) -> "tuple[DataFrame, list[str]]":
-    """(The file, its columns named by words; notes). Raises UserError."""
-    file = Path(expanded(path, setting))
-    require(file.is_file(), f"{setting}={path}: no such file")
+def require_kind(path: str, setting: str) -> tuple[Path, str]:
+    """The file at a path, and its kind by its suffix. Raises UserError for none, for a kind that is not read, and where
+    the library that reads it is missing."""
+    file = existing_file(path, setting)
     suffixes = [suffix.lower() for suffix in file.suffixes]
     kind = next((s for s in reversed(suffixes) if s not in COMPRESSED), "")
     require(kind in KINDS, f"{setting}={path}: not a kind of table; {allowed(kind, KINDS)}")
     require_extra("table", f"{setting}={path}", "pandas", *(["pyarrow"] if kind in PARQUET else []))
+    return file, kind
+
+
+def read_frame(path: str, setting: str) -> "tuple[DataFrame, list[str]]":
+    """(The file, its columns named by words; notes). Raises UserError."""
+    file, kind = require_kind(path, setting)
     import pandas
 
     try:

@@ -25,8 +25,9 @@ from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.datasets.splitting import by_draw
 from ssvae_cli.errors import UserError, require
-from ssvae_cli.paths import expanded
+from ssvae_cli.paths import existing_folder, expanded
 
+REMEDY = "give the folder that holds this data set, or download=true to fetch it"
 DIGITS = tuple("0123456789")
 STL10 = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
 # What torchvision's readers raise on missing, truncated or wrong files, and its downloads on failure.
@@ -57,6 +58,7 @@ def torchvision_set(name: str, read: Callable[[str, bool], Parts]) -> Callable[.
         memory_gb: float = 4.0,
         workers: int | None = None,
     ) -> Data:
+        require_root(root, download)
         return _splits(read(root, download), validation, limit, Storage(memory_gb, workers))
 
     dataset.__name__ = name
@@ -120,6 +122,7 @@ def stl10(
     """13,000 photographs of ten kinds of object, 96x96 (Coates et al. 2011).
 
     unlabelled: train on 100,000 more, labelled -1; validation is held out of the labelled ones in any case."""
+    require_root(root, download)
     cls = datasets.STL10
     files = [(f"{cls.base_folder}/{name}", md5) for name, md5 in cls.train_list + cls.test_list]
     with _errors("stl10", root, download, files) as place:
@@ -150,12 +153,15 @@ def _streamed(x: list[np.ndarray], y: np.ndarray, storage: Storage) -> Streamed:
     return Streamed(Rows(x, np.uint8), torch.from_numpy(y).long(), None, storage.processes)
 
 
+def require_root(root: str, download: bool) -> Path:
+    """The folder that torchvision reads, or makes. Raises UserError where there is none and none is to be made."""
+    return Path(expanded(root, "root")) if download else existing_folder(root, "root", REMEDY)
+
+
 @contextmanager
 def _errors(name: str, root: str, download: bool, files: Files) -> Iterator[Path]:
     """root as a path; an error of torchvision inside becomes one line that names the file and the remedy."""
-    base = Path(expanded(root, "root"))
-    remedy = f"give the folder that holds {name}, or download=true to fetch it"
-    require(download or base.is_dir(), f"root={root}: no such folder; {remedy}")
+    base = require_root(root, download)
     try:
         yield base
     except FAULTS as error:
@@ -163,7 +169,7 @@ def _errors(name: str, root: str, download: bool, files: Files) -> Iterator[Path
         if download:
             raise UserError(f"root={root}: {name} could not be fetched or read ({reason})") from error
         what = _missing_or_damaged(base, files) or f"{name} could not be read ({reason})"
-        raise UserError(f"root={root}: {what}; {remedy}") from error
+        raise UserError(f"root={root}: {what}; {REMEDY}") from error
 
 
 def _missing_or_damaged(base: Path, files: Files) -> str | None:

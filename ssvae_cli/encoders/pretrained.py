@@ -1,14 +1,13 @@
 """Weights that an encoder begins with: from a file, from a library, from another run. A resumed run has its own."""
 
 from abc import ABC, abstractmethod
-from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ssvae_cli.errors import UserError, require
-from ssvae_cli.paths import expanded
+from ssvae_cli.paths import existing_file
 
 
 class Pretrained(ABC):
@@ -35,8 +34,7 @@ def is_file(weights: str) -> bool:
 def read_weights(file: str) -> dict[str, Tensor]:
     """The tensors of a file by their names, on the CPU: .safetensors, or a state dict that torch.save wrote, perhaps as
     `state_dict` or `model` of a dict. Loads without running code. Raises UserError for any other file."""
-    path = Path(expanded(file, "weights"))
-    require(path.is_file(), f"weights={file}: no such file")
+    path = existing_file(file, "weights")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

@@ -1,10 +1,10 @@
 """Pictures of single samples, for `ssvae eval`: nearest neighbours of test images, recovered against true factors."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -13,6 +13,10 @@ from ssvae_cli.evaluation.factors import ALPHAS, fault_of, is_of, ridge
 from ssvae_cli.evaluation.figures import scatter_by_label, side_by_side
 from ssvae_cli.evaluation.reading import SPLITS, Reading
 from ssvae_cli.evaluation.rows import evenly_spaced
+from ssvae_cli.tracking.line_styles import blank
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 QUERIES, NEIGHBOURS = 8, 8
 MOST_FACTORS, MOST_POINTS = 9, 1000
@@ -20,7 +24,7 @@ LEAST_FOR_UMAP = 16
 
 
 @torch.no_grad()
-def examples(reading: Reading) -> Iterator[tuple[str, Figure]]:
+def examples(reading: Reading) -> Iterator[tuple[str, "Figure"]]:
     """Of images, some of test with the training images nearest to them; of data with known numbers, those numbers
     against what z predicts."""
     if len(reading.shape) == 3:
@@ -32,21 +36,21 @@ def examples(reading: Reading) -> Iterator[tuple[str, Figure]]:
         yield "factors", recovered(reading, known, numbers[:MOST_FACTORS])
 
 
-def umap_plane(reading: Reading) -> Figure:
+def umap_plane(reading: Reading) -> "Figure":
     """z of test, [N, D], in the plane of UMAP (McInnes et al. 2018), coloured by label."""
     import umap
 
     z = reading.latents("test")[0].cpu().numpy()
     require(len(z) >= LEAST_FOR_UMAP, f"umap=true needs at least {LEAST_FOR_UMAP} samples of test, got {len(z)}")
     points = torch.from_numpy(umap.UMAP(random_state=0, n_jobs=1).fit_transform(z))
-    figure = Figure(figsize=(5.5, 4), layout="constrained")
+    figure = blank(figsize=(5.5, 4))
     axis = figure.subplots()
     scatter_by_label(axis, points, reading.labels("test").cpu(), reading.data.classes)
     axis.set(xlabel="first coordinate of UMAP", ylabel="second coordinate of UMAP", title="z of test by UMAP")
     return figure
 
 
-def neighbours(reading: Reading) -> Figure:
+def neighbours(reading: Reading) -> "Figure":
     """A row for each of some test images: the image, then the training images nearest by cosine of features."""
     features = {part: F.normalize(reading.features(part)) for part in ("train", "test")}
     queries = evenly_spaced(len(features["test"]), QUERIES, features["test"].device)
@@ -56,7 +60,7 @@ def neighbours(reading: Reading) -> Figure:
     height, width = images.shape[-2:]
     gap = max(1, width // 12)
     rows = [side_by_side(F.pad(shown, (0, 0, 0, gap), value=1.0)) for shown in images]
-    figure = Figure(figsize=(0.6 * images.shape[1], 0.6 * len(images) * height / width + 0.4), layout="constrained")
+    figure = blank(figsize=(0.6 * images.shape[1], 0.6 * len(images) * height / width + 0.4))
     axis = figure.subplots()  # one for all images: one axis per image would take a second to draw
     axis.imshow(np.concatenate(rows), cmap="gray", vmin=0, vmax=1)
     axis.axvline(width + gap / 2 - 0.5, color="tab:orange", lw=2)
@@ -73,13 +77,13 @@ def _images(reading: Reading, split: str, rows: Tensor) -> Tensor:
     return reading.pairs.to_unit(clean).cpu().unflatten(0, rows.shape)
 
 
-def recovered(reading: Reading, known: dict[str, Tensor], numbers: list[int]) -> Figure:
+def recovered(reading: Reading, known: dict[str, Tensor], numbers: list[int]) -> "Figure":
     """For each factor, what ridge regression from z predicts on test, against its true value."""
     train, test = (known[part][:, numbers].double().cpu().numpy() for part in ("train", "test"))
     z, z_test = (reading.codes(part).double().cpu().numpy() for part in ("train", "test"))
     predicted = ridge(ALPHAS).fit(z, train).predict(z_test).reshape(test.shape)
     side = min(3, len(numbers))
-    figure = Figure(figsize=(3 * side, 2.8 * -(-len(numbers) // side)), layout="constrained")
+    figure = blank(figsize=(3 * side, 2.8 * -(-len(numbers) // side)))
     shown = evenly_spaced(len(test), MOST_POINTS).numpy()
     for place, column in enumerate(numbers):
         axis = figure.add_subplot(-(-len(numbers) // side), side, place + 1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.evaluation.reading import Reading
-from ssvae_cli.tracking.line_styles import draw, nested_widths, style
+from ssvae_cli.tracking.line_styles import blank, draw, nested_widths, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,13 +20,6 @@ SHOWN_PAIRS = 16
 SHOWN_SCORES = 64
 PARTS = ("mi/fresh/validation", "kl/validation")  # of the ELBO: ELBO = I - KL
 LEVELS = ((0, (6, 3)), (0, (2, 2)), (0, (8, 2, 1.5, 2)), (0, (1, 1)))  # dashes of horizontal lines, in turn
-
-
-def blank(figsize: tuple[float, float]) -> "Figure":
-    """An empty figure, in inches. A run imports matplotlib here, at its end."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=figsize, layout="constrained")
 
 
 @torch.no_grad()

@@ -30,7 +30,7 @@ def finetune(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> dict:
 
     finetune.jsonl has a line an epoch; classifier.safetensors holds the chosen weights, `backbone.*` and `head.*`.
     """
-    check(cfg)
+    require_settings(cfg)
     loaded = load_run(cfg.run, device=cfg.device, trust=cfg.trust, dataset=cfg.dataset, name=str(cfg.checkpoint))
     data = loaded.data
     fault = too_few_classes(data.train.y, data.validation.y, data.test.y, "test")
@@ -90,7 +90,7 @@ def finetune(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> dict:
     return summary
 
 
-def check(cfg: DictConfig) -> None:
+def require_settings(cfg: DictConfig) -> None:
     """Raise UserError for settings that no classifier can be trained with."""
     for name, least in (("epochs", 1), ("batch_size", 2)):
         whole = isinstance(cfg[name], int) and not isinstance(cfg[name], bool)

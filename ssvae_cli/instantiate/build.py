@@ -13,8 +13,7 @@ from typing import Any, NamedTuple, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 
 from ssvae_cli.errors import PartError, UserError, allowed, machine_error, require, setting_of
-from ssvae_cli.instantiate.groups import override_for
-from ssvae_cli.instantiate.types import require_fits
+from ssvae_cli.instantiate.types import require_fits, require_part
 
 HYDRA_KEYS = {"_target_", "_partial_"}  # Hydra's other keys are for programs and configure no part
 
@@ -45,10 +44,7 @@ def build(config: DictConfig, key: str, contract: Contract | None = None, **offe
     constructor that has a parameter of that name gets it, those of nested parts included, and no configuration may set
     it. Raises UserError for anything the user can mend.
     """
-    if not isinstance(config, DictConfig):
-        override = override_for(key, config)
-        meant = f"; did you mean {override}?" if override else ""
-        raise UserError(f"{key} must be a choice of that group, got {config!r}{meant}")
+    require_part(config, key)
     plain = OmegaConf.to_container(config, resolve=True)
     check(plain, key, set(offered))
     with setting_of(key, parameters(_target(plain, key)).keys() - offered.keys()):

@@ -3,16 +3,12 @@
 Numbers, words, literals, and lists of them are plain; whatever else stands in an annotation is left to `build`."""
 
 import ast
-import functools
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Literal
 
+from ssvae_cli.instantiate.source import definition, family, parameters
 from ssvae_cli.instantiate.types import require_fits
 
-PACKAGE = "ssvae_cli"
 PLAIN = {kind.__name__: kind for kind in (bool, dict, float, int, list, str, tuple)} | {"Literal": Literal}
-Found = tuple[str, ast.AST]  # a definition, and the module in which it stands
 
 
 def check_plain(config: dict, key: str = "") -> None:
@@ -29,34 +25,14 @@ def check_plain(config: dict, key: str = "") -> None:
 
 def annotation_of(target: str, name: str) -> Any:
     """That of a parameter of a class or function, or of a class that it derives from; Any where it is not plain."""
-    definition = _definition(*target.rpartition(".")[::2])
-    for module, node in _family(definition) if definition else ():
-        if name in (parameters := _parameters(node)):
+    found = definition(target)
+    for module, node in family(found) if found else ():
+        if name in (known := parameters(node)):
             try:
-                return _value(module, parameters[name])
+                return _value(module, known[name][0])
             except (NameError, TypeError, AttributeError):
                 return Any
     return Any
-
-
-def _family(definition: Found) -> Iterator[Found]:
-    """A class and those that it derives from; a function alone."""
-    yield definition
-    module, node = definition
-    for base in getattr(node, "bases", ()):
-        if isinstance(base, ast.Name) and (found := _definition(module, base.id)):
-            yield from _family(found)
-
-
-def _parameters(node: ast.AST) -> dict[str, ast.expr | None]:
-    """The annotations of a function, of a constructor, or of the fields of a dataclass, by name."""
-    if isinstance(node, ast.ClassDef):
-        constructor = next((n for n in node.body if getattr(n, "name", "") == "__init__"), None)
-        if constructor:
-            return _parameters(constructor)
-        return {n.target.id: n.annotation for n in node.body if isinstance(n, ast.AnnAssign)}
-    arguments = [*node.args.args, *node.args.kwonlyargs] if isinstance(node, ast.FunctionDef) else []
-    return {argument.arg: argument.annotation for argument in arguments}
 
 
 class _Names(dict):
@@ -67,10 +43,10 @@ class _Names(dict):
         self._module = module
 
     def __missing__(self, name: str) -> Any:
-        found = _definition(self._module, name)
-        if found is None or not isinstance(found[1], ast.Assign):
+        found = definition(f"{self._module}.{name}")
+        if found is None or not isinstance(found.node, ast.Assign):
             raise NameError(name)
-        return _value(found[0], found[1].value)
+        return _value(found.module, found.node.value)
 
 
 def _value(module: str, node: ast.expr | None) -> Any:
@@ -78,26 +54,3 @@ def _value(module: str, node: ast.expr | None) -> Any:
     if node is None:
         return Any
     return eval(compile(ast.Expression(node), module, "eval"), {"__builtins__": {}}, _Names(module))
-
-
-def _definition(module: str, name: str) -> Found | None:
-    """Where a module of this package, or the one from which it imports the name, defines it; None elsewhere."""
-    for node in _source(module):
-        if isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                if (alias.asname or alias.name) == name:
-                    return _definition(node.module or "", alias.name)
-        elif getattr(node, "name", None) == name:
-            return module, node
-        elif isinstance(node, ast.Assign) and any(getattr(target, "id", None) == name for target in node.targets):
-            return module, node
-    return None
-
-
-@functools.cache
-def _source(module: str) -> list[ast.stmt]:
-    """The statements of a module of this package; none of another."""
-    top, *parts = module.split(".")
-    place = Path(__file__).parents[1].joinpath(*parts)
-    file = next((f for f in (place.with_suffix(".py"), place / "__init__.py") if f.is_file()), None)
-    return ast.parse(file.read_text()).body if top == PACKAGE and file else []

@@ -7,8 +7,10 @@ import types
 from collections.abc import Callable
 from typing import Any, Literal, Union, get_args, get_origin
 
-from ssvae_cli.errors import did_you_mean, require
-from ssvae_cli.instantiate.groups import override_for
+from omegaconf import DictConfig
+
+from ssvae_cli.errors import UserError, allowed, did_you_mean, require
+from ssvae_cli.instantiate.groups import choices, known_groups, override_for
 
 PLAIN_NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a word", type(None): "null"}
 
@@ -17,6 +19,16 @@ def require_fits(value: Any, annotation: Any, key: str) -> None:
     """Raise UserError unless a plain config value is of the annotated type."""
     wrong = f"{key} must be {describe(annotation)}, got {in_yaml(value)}{hint(value, annotation, key)}"
     require(fits(value, annotation), wrong)
+
+
+def require_part(value: Any, key: str) -> None:
+    """Raise UserError unless a node of a configuration is a part, or a mapping of them."""
+    if not isinstance(value, DictConfig):
+        group, override = key.replace(".", "/"), override_for(key, value)
+        meant = f"; did you mean {override}?" if override else ""
+        if group in known_groups() and value not in choices(group):
+            meant = f"; {allowed(str(value), choices(group))}"
+        raise UserError(f"{key} must be a choice of that group, got {value!r}{meant}")
 
 
 def fits(value: Any, hint: Any) -> bool:

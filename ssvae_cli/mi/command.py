@@ -25,6 +25,7 @@ from ssvae_cli.mi.columns import follow_each_other
 from ssvae_cli.mi.data import pixels, pose, read_npz, varying, without_copies
 from ssvae_cli.mi.problem import Method, Problem
 from ssvae_cli.mi.recommend import Line, Recommended, conditional, recommend
+from ssvae_cli.mi.report import UNITS
 from ssvae_cli.mi.splits import Split
 from ssvae_cli.mi.tasks import Sample
 from ssvae_cli.tracking.console import Stages
@@ -38,7 +39,7 @@ METHOD = Contract(("trained", "relation"), "a method derives from Method of ssva
 def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     """Estimate I(x; y), or I(x; y | z), with results in the folder `run`; returns the content of summary.json."""
     require(isinstance(cfg.zero_check, bool), f"zero_check must be true or false, got {cfg.zero_check!r}")
-    require(cfg.units in report.UNITS, f"units={cfg.units}: unknown; {allowed(str(cfg.units), report.UNITS)}")
+    require(cfg.units in UNITS, f"units={cfg.units}: unknown; {allowed(str(cfg.units), UNITS)}")
     lags = None if cfg.lags is None else range_of(str(cfg.lags))
     task, split = build(cfg.task, "task"), build(cfg.split, "split")
     sample = task.draw(np.random.default_rng(cfg.seed)) if cfg.data is None else read_npz(str(cfg.data))

@@ -4,8 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.sparse.csgraph import connected_components
-from scipy.stats import norm
 from torch import Tensor
 
 from ssvae_cli.evaluation.samples import Pairs
@@ -32,6 +30,8 @@ def strength(z: Tensor) -> Tensor:
 
 def links(z: Tensor) -> np.ndarray:
     """Whether coordinates, [N, d], depend on each other, [d, d]: a test for each, at a level of 1% for all together."""
+    from scipy.stats import norm
+
     width = z.shape[1]
     return strength(z).numpy() > norm.isf(LEVEL / (4 * max(1, width * (width - 1))))
 
@@ -43,6 +43,8 @@ def components(pairs: Pairs) -> list[Component]:
     a parity: what is read so is compared with what is read from all coordinates.
     """
     width = pairs.x.shape[1]
+    from scipy.sparse.csgraph import connected_components
+
     number, group = connected_components(links(torch.cat(pairs, 1)), directed=False)
     found = [np.flatnonzero(group == i).tolist() for i in range(number)]
     sides = [Component([c for c in g if c < width], [c - width for c in g if c >= width]) for g in found]

@@ -2,20 +2,18 @@
 
 import math
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sklearn.base import ClassifierMixin
-from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.neural_network import MLPClassifier
 from torch import Tensor
 
 from ssvae_cli.errors import require_at_least
 from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.mi.problem import Method, Problem, Reading
+
+if TYPE_CHECKING:
+    from sklearn.base import ClassifierMixin
 
 FEW = 12  # classes up to which trees are grown, one for each class and round
 SETTLES = 0.7  # the share of one doubling's gain that the next one brings
@@ -109,8 +107,14 @@ class Classifier(Method):
         return entropies + correction + mixture(torch.from_numpy(likelihood)).log()
 
 
-def classifiers(count: int, classes: int, rounds: int, seed: int) -> list[ClassifierMixin]:
+def classifiers(count: int, classes: int, rounds: int, seed: int) -> "list[ClassifierMixin]":
     """For `count` pairs; trees only where they are fast."""
+    from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.neural_network import MLPClassifier
+
     early = {"early_stopping": True, "max_iter": rounds, "random_state": seed}
     models = [
         LogisticRegression(max_iter=300),
@@ -121,7 +125,7 @@ def classifiers(count: int, classes: int, rounds: int, seed: int) -> list[Classi
     return models + [HistGradientBoostingClassifier(max_leaf_nodes=15, **early)] * (classes <= FEW)
 
 
-def own(model: ClassifierMixin, x, labels, held_x, held_labels, frequency: np.ndarray) -> np.ndarray:
+def own(model: "ClassifierMixin", x, labels, held_x, held_labels, frequency: np.ndarray) -> np.ndarray:
     """p(y_i | x_i) of held-out pairs, by a model fitted to others; the frequencies where it cannot be fitted."""
     known = np.zeros((len(held_x), len(frequency)))
     try:

@@ -1,23 +1,26 @@
 """The pictures of `ssvae mi`: learning curves with the estimates, pointwise mutual information, I over lags."""
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
-from matplotlib.figure import Figure
 
 from ssvae_cli.evaluation.samples import Pairs
 from ssvae_cli.mi.components import strength
 from ssvae_cli.mi.recommend import Line, Recommended
 from ssvae_cli.mi.report import UNITS
-from ssvae_cli.tracking.line_styles import COLOURS, style
+from ssvae_cli.tracking.line_styles import COLOURS, blank, style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DOTS = 4000  # of a scatter
 VALUE, LIMIT, BEST = COLOURS[:3]
 
 
-def estimates(lines: list[Line], best: Recommended, exact: float | None, unit: str) -> Figure:
+def estimates(lines: list[Line], best: Recommended, exact: float | None, unit: str) -> "Figure":
     """Left: validation over training, a dot at the chosen step. Right: the estimates."""
-    figure, scale = Figure(figsize=(10, 4.2), layout="constrained"), UNITS[unit]
+    figure, scale = blank(figsize=(10, 4.2)), UNITS[unit]
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     highs = (e.estimate.value + 2 * e.estimate.error for e in lines if e.failure is None)
     top = scale * max([*highs, exact or 0.0, best.high if math.isfinite(best.high) else 0.0, 0.1])
@@ -53,7 +56,7 @@ def estimates(lines: list[Line], best: Recommended, exact: float | None, unit: s
     return figure
 
 
-def pointwise(lines: list[Line], pairs: Pairs, unit: str) -> Figure | None:
+def pointwise(lines: list[Line], pairs: Pairs, unit: str) -> "Figure | None":
     """Left: the pairs in the two coordinates that are linked most, in the colour of their log ratio. Right: how it is
     distributed. Of the last method that has one for each pair; None if there is none."""
     known = [e for e in lines if e.reading.terms is not None and e.failure is None]
@@ -65,7 +68,7 @@ def pointwise(lines: list[Line], pairs: Pairs, unit: str) -> Figure | None:
     i, j = divmod(int(across.argmax()), across.shape[1])
     shown = torch.linspace(0, len(terms) - 1, min(len(terms), DOTS)).long()
     extent = terms.abs().quantile(0.99).item() or 1.0
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    figure = blank(figsize=(9, 4))
     left, right = figure.subplots(1, 2)
     dots = left.scatter(
         pairs.x[shown, i], pairs.y[shown, j], c=terms[shown], s=4, cmap="coolwarm", vmin=-extent, vmax=extent
@@ -79,9 +82,9 @@ def pointwise(lines: list[Line], pairs: Pairs, unit: str) -> Figure | None:
     return figure
 
 
-def over_lags(lags: list[int], values: list[Recommended], unit: str) -> Figure:
+def over_lags(lags: list[int], values: list[Recommended], unit: str) -> "Figure":
     """The recommended value with its interval for each lag."""
-    figure, scale = Figure(figsize=(8, 4), layout="constrained"), UNITS[unit]
+    figure, scale = blank(figsize=(8, 4)), UNITS[unit]
     axis = figure.subplots()
     middle = [scale * best.value for best in values]
     axis.plot(lags, middle, "o-", ms=4)

@@ -4,7 +4,7 @@ import logging
 import math
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from ssvae_cli.errors import UserError, allowed, require
 from ssvae_cli.files import atomic_write, write_text
@@ -17,7 +17,7 @@ from ssvae_cli.report.figures import pictures, slug
 from ssvae_cli.report.latex import latex
 from ssvae_cli.report.markdown import markdown
 from ssvae_cli.report.page import page
-from ssvae_cli.report.runs import Run, find_runs
+from ssvae_cli.report.runs import Run, find_runs, listed
 from ssvae_cli.report.settings import Section, newest_of_each_seed, sections_of
 from ssvae_cli.report.tables import HIGHEST, LOWEST, Table, main_table, prior_table
 from ssvae_cli.report.terminal import show_report
@@ -44,7 +44,7 @@ TRUTH = ("prior", "truth")  # groups with a table of their own
 
 def report(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> list[Section]:
     """Print the tables and write the report into `folder`; returns the sections."""
-    check(cfg)
+    require_settings(cfg)
     found, others = find_runs([Path(expanded(name, "runs")) for name in listed(cfg.runs)])
     runs, repeated = newest_of_each_seed(found)
     metrics, curves = columns(listed(cfg.metrics), runs), drawn(listed(cfg.curves), runs)
@@ -67,7 +67,7 @@ def report(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> list[Secti
     return sections
 
 
-def check(cfg: DictConfig) -> None:
+def require_settings(cfg: DictConfig) -> None:
     """Raise UserError for settings that no report can have."""
     for name in ("runs", "metrics", "curves", "highest", "lowest"):
         what = "a folder or a list of folders" if name == "runs" else "a list of names"
@@ -81,11 +81,6 @@ def check(cfg: DictConfig) -> None:
         given = cfg[name]
         is_number = isinstance(given, (int, float)) and not isinstance(given, bool)
         require(is_number and low <= given <= high, f"{name} must be a number from {low} to {high}, got {given}")
-
-
-def listed(given: object) -> list | None:
-    """What was given as one value or as several, as a list."""
-    return list(given) if OmegaConf.is_list(given) else None if given is None else [given]
 
 
 def columns(asked: list[str] | None, runs: list[Run]) -> list[str]:

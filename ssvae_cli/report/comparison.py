@@ -5,8 +5,6 @@ import statistics
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from scipy.special import stdtrit
-
 SPREADS = ("deviation", "standard_error")
 
 
@@ -48,4 +46,6 @@ def is_within_noise(x: Mapping[int, float], y: Mapping[int, float], confidence: 
 
 def is_small(difference: float, error: float, freedom: float, confidence: float) -> bool:
     """Whether a difference is not significant by Student's t."""
+    from scipy.special import stdtrit
+
     return abs(difference) <= float(stdtrit(freedom, (1 + confidence) / 2)) * error

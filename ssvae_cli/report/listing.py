@@ -12,8 +12,7 @@ from omegaconf import DictConfig
 
 from ssvae_cli.errors import allowed, require
 from ssvae_cli.paths import expanded
-from ssvae_cli.report.command import listed
-from ssvae_cli.report.runs import Run, began, once, runs_below
+from ssvae_cli.report.runs import Run, began, listed, once, runs_below
 from ssvae_cli.report.unfinished import LOADER, Unfinished
 from ssvae_cli.run_folder import history
 from ssvae_cli.tracking import tables
@@ -44,7 +43,7 @@ class Entry:
 
 def list_runs(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> list[Entry]:
     """Print the runs; returns them."""
-    check(cfg)
+    require_settings(cfg)
     folders = [Path(expanded(name, "runs")) for name in listed(cfg.runs)]
     entries = [entry(run) for run in once([run for folder in folders for run in runs_below(folder)])]
     known = {name for each in entries for name in each.values if each.number(name) is not None}
@@ -63,7 +62,7 @@ def list_runs(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> list[En
     return entries
 
 
-def check(cfg: DictConfig) -> None:
+def require_settings(cfg: DictConfig) -> None:
     """Raise UserError for settings that no list can have."""
     words = lambda names: bool(names) and all(isinstance(each, str) for each in names)
     require(words(listed(cfg.runs)), f"runs must be a folder or a list of folders, got {cfg.runs}")

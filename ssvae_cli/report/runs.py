@@ -114,7 +114,7 @@ def finished_run(folder: Path) -> Run:
         seed=config["seed"],
         config=flatten(OmegaConf.create(config) if "${" in text else config),
         choices=yaml.load(hydra.read_text(), LOADER)["hydra"]["runtime"]["choices"] if hydra.exists() else {},
-        overrides=tuple(yaml.load((records / "overrides.yaml").read_text(), LOADER) or ()),
+        overrides=tuple(map(str, yaml.load((records / "overrides.yaml").read_text(), LOADER) or ())),
         values=(history[-1] if history else {}) | json.loads((folder / "summary.json").read_text()),
         history=history,
         reasons=json.loads(why.read_text()) if (why := folder / REASONS).exists() else {},
@@ -127,3 +127,8 @@ def began(folder: Path) -> datetime:
     times = [path.name.split(".")[3] for path in folder.glob("events.out.tfevents.*")]
     known = [int(time) for time in times if time.isdecimal()]
     return datetime.fromtimestamp(min(known) if known else (folder / "summary.json").stat().st_mtime)
+
+
+def listed(given: object) -> list | None:
+    """What was given as one value or as several, as a list."""
+    return list(given) if OmegaConf.is_list(given) else None if given is None else [given]

@@ -1,9 +1,11 @@
-"""Lines that are told apart in any number, by colour, marker and dashes, and by readers who see colours differently."""
+"""Empty figures, and lines that are told apart in any number, by colour, marker and dashes, whatever colours a reader
+sees."""
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
 # Okabe & Ito (2008), without their yellow, which is faint on white; black last.
@@ -12,6 +14,13 @@ MARKERS = "o^sDvPX<>*h"  # their number has no divisor in common with that of co
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 MARKERS_A_LINE = 8  # about so many points of a line have a marker
 NARROWEST, RIM = 1.0, 0.9  # points: the width of the uppermost of nested lines, and how much wider each lower one is
+
+
+def blank(figsize: tuple[float, float]) -> "Figure":
+    """An empty figure, in inches. A command imports matplotlib here, at its end."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=figsize, layout="constrained")
 
 
 def style(number: int) -> dict:

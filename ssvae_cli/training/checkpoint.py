@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from ssvae_cli.errors import UserError, allowed, require
+from ssvae_cli.errors import UserError, require
 from ssvae_cli.files import atomic_write
 from ssvae_cli.instantiate.trust import refuse_untrusted
 from ssvae_cli.paths import literal
-from ssvae_cli.run_folder import CHECKPOINT, flatten
+from ssvae_cli.run_folder import CHECKPOINT, checkpoint_of, flatten
 from ssvae_cli.training import portable
 
 MAY_CHANGE = (
@@ -36,14 +36,9 @@ def load(run: Path, key: str = "resume", name: str = "last") -> dict:
 
     key: the setting that named the run. name: of another checkpoint that is kept, best or epoch_10.
     Raises UserError where there is none, or one that holds more than plain data."""
-    path = run / CHECKPOINT
-    if portable.holds_model(run) and not path.exists():
+    path = checkpoint_of(run, key, name)
+    if path is None:
         return portable.load(run)
-    if name != path.stem:
-        kept = [file.stem for file in path.parent.glob("*.pt")]
-        require(name in kept, f"checkpoint={name}: {key}={run} has no such; {allowed(name, kept)}")
-        path = path.with_name(f"{name}.pt")
-    require(path.is_file(), f"{key}={run}: no checkpoint there ({CHECKPOINT} is missing); give the folder of a run")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises nearly anything on a bad file

@@ -17,7 +17,6 @@ def begin_from(objective: Objective, folder: str) -> None:
     They are the averaged ones where that run averages them. Raises UserError where there is none, and where a weight is
     missing or of another shape."""
     run = Path(expanded(folder, "init_from"))
-    require(run.is_dir(), f"init_from={run}: no such folder; give the folder of a run")
     state = checkpoint.load(run, key="init_from")
     stored = state.get("average") or state.get("objective")
     require(isinstance(stored, dict), f"init_from={run}: its checkpoint holds no weights; give the folder of a run")

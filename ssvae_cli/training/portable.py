@@ -10,14 +10,9 @@ from torch import Tensor
 
 from ssvae_cli.errors import UserError
 from ssvae_cli.files import atomic_write, write_json
+from ssvae_cli.run_folder import CONFIG, MODEL
 
-CONFIG, MODEL = "config.json", "model.safetensors"
 KEPT = ("sample", "shapes", "data", "fitted", "epoch")  # of a checkpoint, besides configuration and weights
-
-
-def holds_model(folder: Path) -> bool:
-    """Whether a folder is one of these."""
-    return (folder / CONFIG).is_file() and (folder / MODEL).is_file()
 
 
 def save(folder: Path, state: dict, about: dict[str, object]) -> None:

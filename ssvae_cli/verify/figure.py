@@ -1,21 +1,23 @@
 """The pictures of `ssvae verify`: the error of each identity, and the curves of (3) against (5)."""
 
 import math
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
-
-from ssvae_cli.tracking.line_styles import COLOURS
+from ssvae_cli.tracking.line_styles import COLOURS, blank
 from ssvae_cli.verify.check import Check
 from ssvae_cli.verify.sweep import DIM, INFORMATION, Curve
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LABELS = {"eq3": "(3), N negatives and the positive", "infonce": "K-way InfoNCE, K = N + 1",
           "leave_one_out": "leave-one-out"}  # fmt: skip
 LEAST, MOST = 1e-18, 1e2  # limits of a drawn error: 0 is drawn at the lower, NaN at the upper
 
 
-def curves_of_n(curves: list[Curve]) -> Figure:
+def curves_of_n(curves: list[Curve]) -> "Figure":
     """Estimates over N, one panel per I."""
-    figure = Figure(figsize=(12, 4), layout="constrained")
+    figure = blank(figsize=(12, 4))
     for axis, information in zip(figure.subplots(1, len(INFORMATION)), INFORMATION):
         for curve in (c for c in curves if c.information == information):
             axis.errorbar(curve.negatives, curve.values, curve.errors, marker=".", lw=1, label=LABELS[curve.estimator])
@@ -28,10 +30,10 @@ def curves_of_n(curves: list[Curve]) -> Figure:
     return figure
 
 
-def identities(checks: list[Check]) -> Figure:
+def identities(checks: list[Check]) -> "Figure":
     """One row per check, in two columns: its error, in front of the tolerance."""
     half = math.ceil(len(checks) / 2)
-    figure = Figure(figsize=(16, 1 + 0.26 * half), layout="constrained")
+    figure = blank(figsize=(16, 1 + 0.26 * half))
     for axis, column in zip(figure.subplots(1, 2), (checks[:half], checks[half:])):
         rows = range(half)[::-1][: len(column)]
         errors = [max(LEAST, min(MOST, c.excess)) for c in column]  # min(MOST, NaN) is MOST

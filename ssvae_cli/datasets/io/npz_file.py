@@ -5,24 +5,21 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
-from typing import IO
 
 import numpy as np
 
+from ssvae_cli.datasets.io.npz_headers import header_of
 from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.errors import UserError, require
-from ssvae_cli.paths import expanded
+from ssvae_cli.paths import existing_file
 
 LOCAL_HEADER = 30  # bytes, of a member of a zip file, before its name
-HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 @contextmanager
 def opened(path: str, setting: str) -> Iterator[np.lib.npyio.NpzFile]:
     """An .npz file; a fault in it is a UserError. setting: the key that named the file."""
-    file = Path(expanded(path, setting))
-    require(file.is_file(), f"{setting}={path}: no such file")
+    file = existing_file(path, setting)
     try:
         loaded = np.load(file, allow_pickle=False)
         require(isinstance(loaded, np.lib.npyio.NpzFile), f"{setting}={path}: one array, not an .npz of named arrays")
@@ -48,20 +45,11 @@ def load(path: str, samples: Sequence[str], storage: Storage) -> dict[str, np.nd
         return {key: members[key][1]() if key in members else loaded[key] for key in loaded.files}
 
 
-def ranks(path: str) -> dict[str, int]:
-    """The number of axes of every array, by the file's headers; {} for what is no .npz file."""
-    try:
-        with zipfile.ZipFile(expanded(path, "path")) as archive:
-            return {name.removesuffix(".npy"): len(_header(archive.open(name), name)[0]) for name in archive.namelist()}
-    except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile):
-        return {}
-
-
 def _member(archive: zipfile.ZipFile, name: str) -> tuple[int, Callable[[], np.ndarray] | None]:
     """By an array's header, (its bytes, a function that memory-maps it or None if compressed). Raises ValueError."""
     info = archive.getinfo(name)
     with archive.open(info) as stream:
-        (shape, fortran, dtype), header = _header(stream, name), stream.tell()
+        (shape, fortran, dtype), header = header_of(stream, name), stream.tell()
     if dtype.hasobject:
         raise ValueError(f"{name} needs pickle")
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
@@ -74,11 +62,3 @@ def _member(archive: zipfile.ZipFile, name: str) -> tuple[int, Callable[[], np.n
         name_length, extra = struct.unpack("<26x2H", file.read(LOCAL_HEADER))
     start = info.header_offset + LOCAL_HEADER + name_length + extra + header
     return size, partial(np.memmap, archive.filename, dtype, "r", start, shape, "F" if fortran else "C")
-
-
-def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """(shape, whether its axes are in Fortran's order, type) of an array; the stream is then at its data."""
-    version = np.lib.format.read_magic(stream)
-    if version not in HEADERS:
-        raise ValueError(f"{name} is of version {version}")
-    return HEADERS[version](stream)

@@ -1,0 +1,47 @@
+"""What a command refuses of its configuration before torch is loaded, and before anything is written."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from ssvae_cli.cli.hydra_errors import refuse_added_keys
+from ssvae_cli.errors import UserError, require, require_device, require_seed
+from ssvae_cli.instantiate.first_checks import check_call, check_values
+from ssvae_cli.instantiate.signatures import check_plain
+from ssvae_cli.instantiate.source import definition
+from ssvae_cli.instantiate.types import require_part
+from ssvae_cli.paths import existing_file, expanded
+from ssvae_cli.run_folder import checkpoint_of
+
+
+def check_types(config: DictConfig, hydra: DictConfig) -> None:
+    """Raise UserError for keys that are unknown or have no value, and for values of a wrong type."""
+    overrides = OmegaConf.to_container(hydra.overrides.task)  # as they are written: ${ in a path stays
+    refuse_added_keys(config, overrides, hydra.runtime.choices)
+    for key in OmegaConf.missing_keys(config):
+        raise UserError(f"{key} has no default; give {key}=...")
+    trust = config.get("trust", False)
+    require(isinstance(trust, bool), f"trust must be true or false, got {trust}")
+    if "seed" in config:
+        require_seed(config.seed)
+    if "device" in config:
+        require_device(config.device)
+    for group, choice in hydra.runtime.choices.items():
+        key = group.split("@")[-1].replace("/", ".")
+        value = None if group.startswith("hydra/") else OmegaConf.select(config, key)
+        if choice is not None and value not in (None, choice):  # g' is its choice
+            require_part(value, key)
+    check_plain(OmegaConf.to_container(config))
+
+
+def check(target: str, config: DictConfig, hydra: DictConfig) -> None:
+    """Raise UserError as `check_types`, for files and runs that are not there, and for values that the command
+    `target`, or the constructor that they go to, refuses in its first statements."""
+    check_types(config, hydra)
+    for key in ("run", "init_from"):
+        if isinstance(run := config.get(key), str):
+            checkpoint_of(Path(expanded(run, key)), key, str(config.get("checkpoint", "last")))
+    if isinstance(file := config.get("data"), str):
+        existing_file(file, "data")
+    check_values(OmegaConf.to_container(config))
+    check_call(definition(target.replace(":", ".")), {"cfg": config})
