@@ -239,7 +239,7 @@ def test_a_classifier_is_trained_chosen_on_validation_and_saved(finished, tmp_pa
 )
 def test_settings_that_no_classifier_has_are_one_line(word, said):
     with pytest.raises(UserError, match=said):
-        command.check(composed(word, command="finetune"))
+        command.require_settings(composed(word, command="finetune"))
 
 
 def test_data_without_labels_are_one_line(finished, tmp_path, capfd):

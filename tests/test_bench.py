@@ -32,7 +32,7 @@ def test_every_part_is_timed_and_compared_with_the_limit(overrides, tmp_path, ca
 
 def test_rounds_of_nothing_are_refused(tmp_path, capfd):
     line = refused(capfd, "bench", *QUICK, "bench.rounds=0", f"hydra.run.dir={tmp_path}/bench")
-    assert "bench.rounds must be above 0, got 0" in line
+    assert "bench.rounds must be at least 1, got 0" in line
 
 
 @pytest.mark.parametrize("factor, code", [(0.9, 0), (0.8, 1), (1.5, 0)])

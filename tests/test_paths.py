@@ -232,7 +232,9 @@ def test_a_command_finds_the_path_in_its_configuration(command, here, monkeypatc
     found = []
     monkeypatch.setattr(module, function, lambda cfg, folder, choices: found.append(cfg[key]))
     for name in ('a "b", (c)=[d]\\', REFERENCE):
-        (here / name).touch() if command == "mi" else (here / name).mkdir()
+        file = here / name if command == "mi" else here / name / CHECKPOINT
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
         assert ssvae(command, name) == 0
         (path,) = [found[-1]] if isinstance(found[-1], str) else found[-1]
         assert os.path.samefile(path, here / name)
