@@ -9,7 +9,7 @@ round; then the median ratio.
 import os
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -22,7 +22,7 @@ PENALTIES, TOLERANCE = [1e-4, 1e-3, 1e-2, 1e-1], 1e-4  # of conf/metric/probe.ya
 COMPARED, MOST = 10_000, 1000  # rows of train on which penalties are compared; iterations, at most
 
 
-def timed(fit: Callable[[], float]) -> tuple[float, float]:
+def timed(fit: Callable[[], float]) -> "Timed":
     """(processor seconds, accuracy)."""
     before = os.times()
     score = fit()
@@ -30,15 +30,11 @@ def timed(fit: Callable[[], float]) -> tuple[float, float]:
     return after.user + after.system - before.user - before.system, score
 
 
-def main() -> None:
-    run, rounds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 3
-    loaded = load_run(run, device="cpu", trust=False)
-    parts = []
-    for part in ("train", "validation", "test"):
-        clean = (loaded.pairs.clean(batch) for batch in loaded.data.splits[part].batches(512))
-        with torch.no_grad():
-            parts.append((torch.cat([loaded.objective.features(x) for x in clean]), loaded.data.splits[part].y))
-    train, validation, test = parts
+Timed = tuple[float, float]  # processor seconds, accuracy
+
+
+def in_turns(train: Labelled, validation: Labelled, test: Labelled, rounds: int) -> Iterator[tuple[Timed, Timed]]:
+    """The probe and lbfgs, for each round."""
     probe = LinearProbe(penalties=PENALTIES, max_iterations=MOST, tolerance=TOLERANCE, compared=COMPARED)
 
     def ours() -> float:
@@ -55,10 +51,21 @@ def main() -> None:
         penalty = max(PENALTIES, key=lambda penalty: of_sklearn(train, validation, penalty))
         return of_sklearn(tuple(map(torch.cat, zip(train, validation))), test, penalty)
 
-    print(f"{list(train[0].shape)} features of train, {torch.get_num_threads()} threads")
-    ratios = []
     for _ in range(rounds):
-        (seconds, score), (their_seconds, their_score) = timed(ours), timed(theirs)
+        yield timed(ours), timed(theirs)
+
+
+def main() -> None:
+    run, rounds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 3
+    loaded = load_run(run, device="cpu", trust=False)
+    parts = []
+    for part in ("train", "validation", "test"):
+        clean = (loaded.pairs.clean(batch) for batch in loaded.data.splits[part].batches(512))
+        with torch.no_grad():
+            parts.append((torch.cat([loaded.objective.features(x) for x in clean]), loaded.data.splits[part].y))
+    print(f"{list(parts[0][0].shape)} features of train, {torch.get_num_threads()} threads")
+    ratios = []
+    for (seconds, score), (their_seconds, their_score) in in_turns(*parts, rounds):
         ratios.append(their_seconds / seconds)
         of_both = f"probe {seconds:.1f} s, {score:.4f}; lbfgs {their_seconds:.1f} s, {their_score:.4f}"
         print(f"{of_both}: {ratios[-1]:.2f} times", flush=True)

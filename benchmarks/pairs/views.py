@@ -16,7 +16,6 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-import kornia.augmentation as K
 import torch
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
@@ -51,6 +50,8 @@ def ours(x, blurred):
 
 
 def kornia(x, blurred):
+    import kornia.augmentation as K
+
     side = x.shape[-1]
     operations = [
         # "resample" is its batched mode; the default loops over the samples.
