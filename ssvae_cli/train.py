@@ -140,10 +140,9 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
             began = time.perf_counter()
             broadcast_random_state()
             objective.train()
-            shuffled = state.shuffle(len(data.train))[: steps_per_epoch * batch_size]
+            order, steps = state.shuffle(len(data.train)), range(state.step, steps_per_epoch)
             with sharded(batch_size) as own:  # this process's rows of every batch
-                rows = shuffled.view(steps_per_epoch, -1)[state.step :, own]
-                for batch in data.train.batches(rows.shape[1], rows.flatten()):
+                for batch in data.train.batches_of(order.batches(batch_size, steps, own)):
                     if safe.asked and is_rank_zero():  # without rank zero, torchrun ends the others
                         state.train_s += time.perf_counter() - began
                         save()

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ssvae_cli.datasets.order import Order
 from ssvae_cli.errors import require
 from ssvae_cli.instantiate.build import Contract
 
@@ -72,7 +73,11 @@ class Split:
     def batches(self, size: int, order: Tensor | None = None) -> Iterator["Split"]:
         """`size` samples at a time, the last perhaps fewer, on the split's device; order: rows [M], None for all."""
         slices = (slice(i, i + size) for i in range(0, len(self), size))
-        yield from map(self.rows, slices if order is None else order.to(self.x.device).split(size))
+        yield from map(self.rows, slices) if order is None else self.batches_of(order.split(size))
+
+    def batches_of(self, batches: Sequence[Tensor]) -> Iterator["Split"]:
+        """The samples of each batch, of whose rows one batch after another is asked for."""
+        yield from (self.rows(rows.to(self.x.device)) for rows in batches)
 
     def _map(self, function: Callable[[Tensor], Tensor], of: "Split | None") -> "Split":
         tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
@@ -162,5 +167,6 @@ def limit_rows(total: int, limit: int | None) -> Tensor:
 
 def draw(total: int, count: int) -> tuple[Tensor, Tensor]:
     """(`count` of `total` rows, the others), each in order; the random draw is fixed, whatever the run's seed."""
-    order = torch.randperm(total, generator=torch.Generator().manual_seed(0))
-    return order[:count].sort().values, order[count:].sort().values
+    chosen = Order(total, torch.Generator().manual_seed(0)).rows(0, count).sort().values
+    others = torch.ones(total, dtype=torch.bool).index_fill_(0, chosen, False)
+    return chosen, others.nonzero().squeeze(1)

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ssvae_cli.datasets.order import Order
 from ssvae_cli.objective import Objective
 from ssvae_cli.optimizers import Optimization
 from ssvae_cli.training import checkpoint
@@ -39,10 +40,10 @@ class TrainState:
         self.total = torch.zeros((), device=device)
         self._before_shuffle = self._order.get_state()
 
-    def shuffle(self, count: int) -> Tensor:
-        """The rows of the epoch that begins, or goes on, in its order: [count]."""
+    def shuffle(self, count: int) -> Order:
+        """The order of all samples in the epoch that begins, or goes on."""
         self._before_shuffle = self._order.get_state()
-        return torch.randperm(count, generator=self._order)
+        return Order(count, self._order)
 
     def count_step(self, elbo: Tensor) -> None:
         """One more step is done, whose ELBO it was."""

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 
 CHUNK = 128  # samples per task, at most: with larger tasks, workers wait for each other at the end
 TASK_BYTES = 2**23  # per task, at most
+Task = tuple[int, int, np.ndarray]  # the place of a batch, where in it to begin, the samples to read
 AHEAD = 2  # tasks that a worker reads ahead
 
 
@@ -82,7 +84,7 @@ class Streamed:
 
     def rows(self, rows: Tensor | slice) -> "Streamed":
         """Those samples, in that order."""
-        rows = np.arange(len(self))[rows if isinstance(rows, slice) else rows.cpu().numpy()]
+        rows = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows.cpu().numpy()
         source, source_prime = (*(source.rows(rows) for source in self.sources), None)[:2]
         return replace(self, source=source, source_prime=source_prime, **self._known(torch.from_numpy(rows)))
 
@@ -110,26 +112,33 @@ class Streamed:
 
     def batches(self, size: int, order: Tensor | None = None) -> Iterator[Split]:
         """As `Split.batches`. Raises UserError naming a file that cannot be read, and if a worker dies."""
-        batches = (torch.arange(len(self)) if order is None else order.cpu()).split(size)
+        yield from self.batches_of((torch.arange(len(self)) if order is None else order.cpu()).split(size))
+
+    def batches_of(self, batches: Sequence[Tensor]) -> Iterator[Split]:
+        """As `Split.batches_of`. Raises UserError as `batches`."""
+        size = len(batches[0]) if len(batches) else 1
         chunk = max(1, min(CHUNK, size, TASK_BYTES // sum(map(_size, self.sources))))
         pending = -(-max(1, self.workers * AHEAD) // -(-size // chunk))  # batches that workers read; other places are
         count = min(len(batches), pending + 2 + LENT)  # for the batch being gathered, a short last one, the caller's
         places = SharedBuffers([(source.shape, source.dtype) for source in self.sources], size, count)
-        decoded = self._decoded(places, batches, chunk)
-        for batch in batches:
-            for _ in range(0, len(batch), chunk):
-                place = next(decoded)
-            yield self.of(places.lend(place, len(batch)), batch).to(self.device)
+        asked: deque[Tensor] = deque()  # the batches that are being read, in order
 
-    def _decoded(self, places: SharedBuffers, batches: Sequence[Tensor], chunk: int) -> Iterator[int]:
-        """For each finished task of `chunk` samples, in order, the place of its batch."""
-        tasks = (
-            (place, start, batch[start : start + chunk].numpy())
-            for batch in batches
-            for place in [places.free.pop()]  # only when the loader asks for it
-            for start in range(0, len(batch), chunk)
-        )
-        workers = min(self.workers, sum(-(-len(batch) // chunk) for batch in batches))
+        def tasks() -> Iterator[Task]:
+            for batch in batches:
+                place = places.free.pop()  # only when the loader asks for it
+                asked.append(batch)
+                for start in range(0, len(batch), chunk):
+                    yield place, start, batch[start : start + chunk].numpy()
+
+        workers, done = min(self.workers, len(batches) * -(-size // chunk)), 0
+        for place in self._decoded(places, tasks(), workers):
+            done += chunk
+            if done >= len(asked[0]):
+                batch, done = asked.popleft(), 0
+                yield self.of(places.lend(place, len(batch)), batch).to(self.device)
+
+    def _decoded(self, places: SharedBuffers, tasks: Iterator[Task], workers: int) -> Iterator[int]:
+        """For each finished task, in order, the place of its batch."""
         loader = DataLoader(
             _Decoder(self.sources, places),
             batch_size=None,
@@ -169,7 +178,7 @@ class _Decoder:
     def __init__(self, sources: list[Source], places: SharedBuffers):
         self.sources, self.places = sources, places
 
-    def __getitem__(self, task: tuple[int, int, np.ndarray]) -> int | UserError:
+    def __getitem__(self, task: Task) -> int | UserError:
         place, start, rows = task
         try:
             for source, out in zip(self.sources, self.places.arrays(place)):
