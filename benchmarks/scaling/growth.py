@@ -7,6 +7,7 @@ usage: growth.py OUT.json            everything, each point in a process of its 
        growth.py --clock             table and tiles in turn at B = 4096, by the clock, all threads
 """
 
+import itertools
 import json
 import math
 import statistics
@@ -20,6 +21,7 @@ import torch
 from hydra import compose, initialize_config_module
 
 from ssvae_cli.critics import Cosine
+from ssvae_cli.datasets import order as orders
 from ssvae_cli.datasets.base import Split
 from ssvae_cli.device import peak as peak_bytes
 from ssvae_cli.distributed.collectives import init_process_group, is_rank_zero, sharded
@@ -36,6 +38,7 @@ POINTS = [
     *(("tiles", 4096, dim) for dim in (32, 64, 256, 512)),
     *(("negatives", past) for past in (4096, 8192, 16384, 32768, 65536)),
     *(("images", images) for images in (10_000, 100_000, 1_000_000)),
+    *(("order", samples) for samples in (10**7, 10**8, 10**9)),
     *(("partition", sources) for sources in (4096, 16384, 65536)),
     *(("processes", count) for count in (2, 4, 8)),
 ]
@@ -46,7 +49,8 @@ FITS = {  # name: (kind, by, of)
     "seconds by negatives": ("negatives", "past", "cpu_seconds"),
     "memory by negatives": ("negatives", "past", "mib"),
     "seconds of a step's views by images": ("images", "images", "cpu_seconds"),
-    "seconds of an epoch's shuffle by images": ("images", "images", "shuffle_seconds"),
+    "seconds of an epoch's order by samples": ("order", "samples", "cpu_seconds"),
+    "memory of an epoch's order by samples": ("order", "samples", "mib"),
     "memory by images": ("images", "images", "mib"),
     "seconds of test's partition by images": ("partition", "sources", "cpu_seconds"),
     "seconds of a process by processes": ("processes", "count", "cpu_seconds"),
@@ -113,13 +117,21 @@ def images(images: int) -> dict:
         pairs = build(compose("train").pairs, "pairs")
     noise, places = torch.Generator(), torch.randint(images, (10, 256))
     views = cost(lambda: [pairs(batch, noise) for batch in data.batches(256, places.flatten())])
-    shuffle = cost(lambda: torch.randperm(images))
     return {
         "images": images,
         "cpu_seconds": views["cpu_seconds"] / len(places),
-        "shuffle_seconds": shuffle["cpu_seconds"],
         "mib": held,
     }
+
+
+def order(samples: int) -> dict:
+    """What an epoch of so many samples draws up to its first batch, and each later block of them."""
+    orders.Order(1000, torch.Generator()).rows(0, 256)  # loads libraries
+    found = cost(lambda: orders.Order(samples, torch.Generator().manual_seed(0)).rows(0, 256))
+    drawn = orders.Order(samples, torch.Generator().manual_seed(0))
+    ends = itertools.cycle([0, samples - 256])  # of two blocks, in turns
+    block = cost(lambda: drawn.rows(end := next(ends), end + 256))
+    return {"samples": samples, "block_seconds": block["cpu_seconds"]} | found
 
 
 def partition(sources: int) -> dict:

@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import copy
 import logging
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ssvae_cli.compiler import marked
+from ssvae_cli.distributed.row_seeds import of_seeds
 
+SEEDED = 2**24  # numbers of a batch beyond which each of its rows has a seed
 PATIENCE = timedelta(hours=2)  # for ranks that wait while rank zero evaluates; torchrun handles a rank that dies
 
 
@@ -85,12 +88,18 @@ def current_shard() -> Shard | None:
 
 def draw_rows(random: Callable[..., Tensor], rows: int, *shape: int, **options) -> Tensor:
     """random(rows, *shape), as torch.rand and torch.randn; under `sharded` the numbers that one process would draw.
-    Every rank draws the whole batch's numbers, from generators in the same state, and keeps those of its rows.
+
+    Every rank draws the whole batch's numbers, from generators in the same state, and keeps those of its rows; of a
+    batch of more than SEEDED numbers it draws a seed for each row, and the numbers of its own rows alone.
     rows: a multiple of this rank's rows, such as twice as many for two views."""
-    if _shard is None:
-        return random(rows, *shape, **options)
-    times = rows // _shard.sizes[_shard.rank]
-    return random(times, _shard.total, *shape, **options)[:, _shard.rows].reshape(rows, *shape)
+    total, times, own = rows, 1, slice(None)
+    if _shard is not None:
+        total, times, own = _shard.total, rows // _shard.sizes[_shard.rank], _shard.rows
+    if times * total * math.prod(shape) > SEEDED:
+        dtype = options.pop("dtype", None)
+        seeds = torch.randint(2**62, (times, total), **options)[:, own].flatten()
+        return of_seeds(random, seeds, *shape, dtype=dtype)
+    return random(times, total, *shape, **options)[:, own].reshape(rows, *shape)
 
 
 def all_reduce_mean(values: Tensor) -> Tensor:
@@ -101,6 +110,11 @@ def all_reduce_mean(values: Tensor) -> Tensor:
 def all_gather(x: Tensor) -> Tensor:
     """The rows of every rank in the order of the batch, [b, ...] -> [B, ...]; differentiable."""
     return x if _shard is None else _gathered(x)
+
+
+def own_rows(x: Tensor) -> Tensor:
+    """This rank's rows of what is there of the whole batch, [B, ...] -> [b, ...]: `all_gather` takes them back."""
+    return x if _shard is None else x[_shard.rows]
 
 
 def all_gather_own_first(x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ssvae_cli.distributed.collectives import all_gather, own_rows
 from ssvae_cli.distributions.quadrature import legendre
 from ssvae_cli.distributions.spaces import Euclidean, digamma, log_area, spheres_of
 from ssvae_cli.errors import require, require_at_least
@@ -41,7 +42,7 @@ class Aggregate(EntropyEstimator):
     needs_density = True  # of Q(z|x)
 
     def forward(self, z, *, posterior, space, side, mixture=None):
-        return math.log(len(z)) - posterior.log_prob_table(z).logsumexp(1).mean()
+        return math.log(len(z)) - all_gather(posterior.log_prob_table(own_rows(z)).logsumexp(1)).mean()
 
 
 class Conditionals(EntropyEstimator):
@@ -121,9 +122,11 @@ class KNN(EntropyEstimator):
         """From each sample to its k-th neighbour, without the largest, [B - tail B]: the largest of the distances in
         each part of the coordinates; differentiable, and above 0 even for equal samples."""
         with torch.no_grad():
-            table = torch.stack([torch.cdist(u, u) for u in parts]).amax(0)
-            nearest = table.fill_diagonal_(math.inf).kthvalue(self.k, dim=1).indices
-        distances = torch.stack([((u - u[nearest]).square().sum(1) + 1e-12).sqrt() for u in parts]).amax(0)
+            table = torch.stack([torch.cdist(own_rows(u), u) for u in parts]).amax(0)
+            itself = own_rows(torch.arange(len(parts[0]), device=table.device))
+            nearest = table.scatter_(1, itself[:, None], math.inf).kthvalue(self.k, dim=1).indices
+        apart = [own_rows(u) - u[nearest] for u in parts]
+        distances = all_gather(torch.stack([(d.square().sum(1) + 1e-12).sqrt() for d in apart]).amax(0))
         kept = len(distances) - math.floor(self.tail * len(distances))
         return distances if kept == len(distances) else distances.sort().values[:kept]
 

@@ -7,12 +7,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ssvae_cli.distributed.collectives import all_gather, own_rows
 from ssvae_cli.distributions.spaces import Euclidean, spheres_of
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser
 from ssvae_cli.errors import require, require_above
 from ssvae_cli.estimators.base import EntropyEstimator
 
-Kernel = Callable[[Tensor], Tensor]  # a bandwidth, [] -> log k(z_i, z_j), [B, B]
+Kernel = Callable[[Tensor], Tensor]  # a bandwidth, [] -> log k(z_i, z_j), [b, B], of this process's own rows
 RANGE, EVALUATIONS = 8.0, 18  # of the search for the likeliest bandwidth: Scott's times or over RANGE; golden sections
 GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -51,12 +52,12 @@ class KDE(EntropyEstimator):
             dim, parts = spheres[0].shape[1], len(spheres)
             apart = torch.stack([1 - part.detach().mean(0).square().sum() for part in spheres]).mean()
             scott = count ** (-1 / (parts * (dim - 1) + 4)) * (apart.clamp_min(1e-6) / (dim - 1)).sqrt()
-            cosine, log_jacobian = sum(part @ part.T for part in spheres), z.new_zeros(())
+            cosine, log_jacobian = sum(own_rows(part) @ part.T for part in spheres), z.new_zeros(())
             kernel = lambda h: h**-2 * cosine + parts * log_normaliser(h**-2, dim)
         else:
             u, log_jacobian = Euclidean.standardiser(z)(z)
             scott = z.new_full((), count ** (-1 / (dim + 4)))
-            squared = torch.cdist(u, u).square()
+            squared = torch.cdist(own_rows(u), u).square()
             kernel = lambda h: -0.5 * h**-2 * squared - dim * (h.log() + 0.5 * math.log(2 * math.pi))
         log_k = kernel(self._bandwidth(kernel, scott))
         return -_leave_one_out(log_k, self.order) - log_jacobian.mean()
@@ -86,7 +87,9 @@ def _likeliest(kernel: Kernel, scott: Tensor) -> Tensor:
 
 
 def _leave_one_out(log_k: Tensor, order: int = 1) -> Tensor:
-    """E log 1/(B-1) sum_{j != i} k_ij, []; of order 2 the log of the mean over all i != j."""
-    itself = torch.eye(len(log_k), dtype=torch.bool, device=log_k.device)
-    log_sums = log_k.masked_fill(itself, -math.inf).logsumexp(1) - math.log(len(log_k) - 1)
-    return log_sums.mean() if order == 1 else log_sums.logsumexp(0) - math.log(len(log_k))
+    """E log 1/(B-1) sum_{j != i} k_ij, []; of order 2 the log of the mean over all i != j. log_k: [b, B]."""
+    count = log_k.shape[1]
+    places = torch.arange(count, device=log_k.device)
+    itself = own_rows(places)[:, None] == places
+    log_sums = all_gather(log_k.masked_fill(itself, -math.inf).logsumexp(1) - math.log(count - 1))
+    return log_sums.mean() if order == 1 else log_sums.logsumexp(0) - math.log(count)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ssvae_cli.distributed.collectives import all_gather_encoded
+from ssvae_cli.distributed.collectives import all_gather, all_gather_encoded, own_rows
 from ssvae_cli.distributions.posterior import Joined
 from ssvae_cli.distributions.spaces import power
 from ssvae_cli.errors import PartError
@@ -72,9 +72,11 @@ class ExplicitPrior(Prior):
         """log sum_j w_j P(z_i|z'_j) of side 0, log sum_j w_j P(z'_i|z_j) of side 1: [B], nats; of n latents, given all
         others of row j. candidates: j = i weighs 1 / candidates, and 1/B at most; all others alike, 1 in all.
 
-        A table too large to be kept is computed in rows, again for the gradient."""
+        Each process computes the table of its own rows. One too large to be kept is computed in parts, again for the
+        gradient."""
         own, others, count = latents[side], [*latents[:side], *latents[side + 1 :]], len(latents[side])
         rows, place = max(1, AT_ONCE // sum(other.numel() for other in others)), torch.arange(count, device=own.device)
+        own, of_own = own_rows(own), own_rows(place)
         share = 1 / max(count, candidates or count)
         log_own, log_other = math.log(share), math.log((1 - share) / (count - 1)) if count > 1 else 0.0
 
@@ -82,10 +84,11 @@ class ExplicitPrior(Prior):
             table = self.log_given((*others[:side], own, *others[side:]), side)
             return torch.where(of_own[:, None] == place, table + log_own, table + log_other).logsumexp(1)
 
-        if rows >= count:
-            return of_rows(own, place, *others)
-        parts = zip(own.split(rows), place.split(rows))
-        return torch.cat([checkpoint(of_rows, *part, *others, use_reentrant=False) for part in parts])
+        if rows >= len(own):
+            return all_gather(of_rows(own, of_own, *others))
+        parts = zip(own.split(rows), of_own.split(rows))
+        mixtures = [checkpoint(of_rows, *part, *others, use_reentrant=False) for part in parts]
+        return all_gather(torch.cat(mixtures))
 
     def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
         """`count` samples of (z, z'), [count, dim] each; of n latents; of (z,) for an unstructured prior."""

@@ -78,6 +78,7 @@ CASES = {
     "gaussian prior, conditionals": lambda: (gaussian("full"), Conditionals(), "deterministic"),
     "gaussian prior, aggregate": lambda: (gaussian("full"), Aggregate(), "gaussian"),
     "normal prior, kde": lambda: (stepping("own"), KDE(bandwidth="learned"), "deterministic"),
+    "normal prior, likeliest kde": lambda: (stepping("own"), KDE(bandwidth="leave_one_out", order=2), "deterministic"),
     "normal prior, knn": lambda: (stepping("own"), KNN(k=2, tail=0.2), "deterministic"),
     "normal prior, sliced": lambda: (stepping("encoder"), Sliced(slices=8, weight=0.1), "deterministic"),
     "normal prior, hinges": lambda: (stepping("encoder"), Hinges(std=1, variance=1, covariance=1), "deterministic"),
