@@ -9,18 +9,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-PIECE = 2**18  # numbers that are computed at once, in a cache
+PIECE = 2**16  # numbers that are computed at once, in a cache
 STEP, FIRST, SECOND = (c - 2**64 for c in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 
 
 def uniform(bits: Tensor, count: int, dtype: torch.dtype) -> Tensor:
     """Integers below `count`, a power of two -> [0, 1)."""
-    return bits.to(dtype) / count
+    return bits.to(dtype).div_(count)
 
 
 def normal(bits: Tensor, count: int, dtype: torch.dtype) -> Tensor:
     """The same -> N(0, 1), by its quantiles at the middles of `count` equal shares."""
-    return math.sqrt(2) * ((2 * bits + 1 - count).to(dtype) / count).erfinv()
+    return bits.mul_(2).add_(1 - count).to(dtype).div_(count).erfinv_().mul_(math.sqrt(2))
 
 
 KINDS: dict[Callable, Callable[[Tensor, int, torch.dtype], Tensor]] = {torch.rand: uniform, torch.randn: normal}
@@ -42,11 +42,11 @@ def of_seeds(random: Callable, seeds: Tensor, *shape: int, dtype: torch.dtype | 
 
 def mixed(z: Tensor) -> Tensor:
     """SplitMix64's finaliser, int64 -> int64."""
-    z = (z ^ shifted(z, 30)) * FIRST
-    z = (z ^ shifted(z, 27)) * SECOND
-    return z ^ shifted(z, 31)
+    z = shifted(z, 30).bitwise_xor_(z).mul_(FIRST)
+    z = shifted(z, 27).bitwise_xor_(z).mul_(SECOND)
+    return shifted(z, 31).bitwise_xor_(z)
 
 
 def shifted(z: Tensor, places: int) -> Tensor:
     """int64 as 64 bits, moved right; zeros come in from the left."""
-    return (z >> places) & (2 ** (64 - places) - 1)
+    return (z >> places).bitwise_and_(2 ** (64 - places) - 1)

@@ -40,7 +40,7 @@ def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     """Estimate I(x; y), or I(x; y | z), with results in the folder `run`; returns the content of summary.json."""
     require(isinstance(cfg.zero_check, bool), f"zero_check must be true or false, got {cfg.zero_check!r}")
     require(cfg.units in UNITS, f"units={cfg.units}: unknown; {allowed(str(cfg.units), UNITS)}")
-    lags = None if cfg.lags is None else range_of(str(cfg.lags))
+    lags = None if cfg.lags is None else require_range(str(cfg.lags))
     task, split = build(cfg.task, "task"), build(cfg.split, "split")
     sample = task.draw(np.random.default_rng(cfg.seed)) if cfg.data is None else read_npz(str(cfg.data))
     sample = without_copies(sample)
@@ -135,7 +135,7 @@ def over_lags(
     return found
 
 
-def range_of(text: str) -> range:
+def require_range(text: str) -> range:
     """first..last."""
     found = re.fullmatch(r"(-?\d+)\.\.(-?\d+)", text)
     require(found is not None and int(found[1]) <= int(found[2]), f"lags must be first..last, as -10..10, got {text}")
