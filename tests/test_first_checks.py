@@ -10,6 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from helpers import composed
+from ssvae_cli.cli.checks import check
 from ssvae_cli.errors import UserError
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.instantiate.first_checks import check_call, check_values
@@ -51,6 +52,16 @@ def test_no_shipped_choice_is_refused():
     for file in conf().rglob("*.yaml"):
         said = refusal(check_values, OmegaConf.to_container(OmegaConf.load(file)))
         assert said is None or "of the extra" in said, file
+
+
+def test_the_run_whose_weights_a_run_began_with_may_be_gone_when_it_goes_on(tmp_path):
+    choices = OmegaConf.create({"overrides": {"task": []}, "runtime": {"choices": {}}})
+    config = composed("init_from=gone")
+    assert refusal(check, "ssvae_cli.train:train", config, choices) == (
+        "init_from=gone: no such folder; give the folder of a run"
+    )
+    config.resume = str(tmp_path)
+    assert refusal(check, "ssvae_cli.train:train", config, choices) is None
 
 
 @pytest.mark.parametrize(

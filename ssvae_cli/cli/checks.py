@@ -38,7 +38,8 @@ def check(target: str, config: DictConfig, hydra: DictConfig) -> None:
     """Raise UserError as `check_types`, for files and runs that are not there, and for values that the command
     `target`, or the constructor that they go to, refuses in its first statements."""
     check_types(config, hydra)
-    for key in ("run", "init_from"):
+    begins = config.get("resume") is None  # a run that goes on has its weights
+    for key in ("run", *["init_from"] * begins):
         if isinstance(run := config.get(key), str):
             checkpoint_of(Path(expanded(run, key)), key, str(config.get("checkpoint", "last")))
     if isinstance(file := config.get("data"), str):

@@ -14,7 +14,7 @@ from typing import Any
 from ssvae_cli.errors import UserError, setting_of
 from ssvae_cli.instantiate.source import Found, constructor, definition, family, imported, parameters
 
-PLAIN = ("math", "pathlib", "re", "ssvae_cli.errors", "ssvae_cli.paths")  # modules that load no torch and change nothing
+PLAIN = ("math", "pathlib", "re", "ssvae_cli.errors", "ssvae_cli.paths")  # they load no torch, and change nothing
 SIMPLE = (ast.Assign, ast.AnnAssign, ast.Expr, ast.Raise)
 
 
