@@ -27,9 +27,9 @@ def log_convolved(x: Tensor, scale: Tensor, std: Tensor) -> Tensor:
 
 
 class _LogConvolved(Function):
-    """In float64, in which nothing cancels that counts. The gradient takes no special function: p = (A + B) / 2b, A and B
-    of the two signs of s, has p' = (B - A) / 2b^2; p solves p - b^2 p'' = N(x; 0, std^2), as the Laplace density solves
-    it with a point mass for N; it is a convolution in std, so dp/d std = std p''; and it has the unit of 1 / x."""
+    """In float64, in which nothing cancels that counts. The gradient takes no special function: p = (A + B) / 2b, A and
+    B of the two signs of s, has p' = (B - A) / 2b^2; p solves p - b^2 p'' = N(x; 0, std^2), as the Laplace density does
+    with a point mass for N; N solves the heat equation, so dp/d std = std p''; and p has the unit of 1 / x."""
 
     @staticmethod
     def forward(ctx, *leaves):
