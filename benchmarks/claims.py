@@ -36,7 +36,7 @@ def settings(runs: list, key: str) -> list[str]:
     return sorted(found, key=float if numbers else None)
 
 
-def picture(values: dict, rows: list[str], columns: list[str], metric: str) -> Figure:
+def picture(values: dict, rows: list[str], columns: list[str], metric: str, across: str) -> Figure:
     """A group of points for each row, one marker for each column, a point for each seed, a line for the mean."""
     figure = Figure(figsize=(1.6 + 1.5 * len(rows), 3.6), layout="constrained")
     axis, width = figure.subplots(), 0.8 / len(columns)
@@ -47,7 +47,7 @@ def picture(values: dict, rows: list[str], columns: list[str], metric: str) -> F
             axis.plot([place] * len(seeds), seeds, ls="none", ms=4, alpha=0.8, label=column if i == 0 else None, **look)
             if seeds:
                 axis.hlines(fmean(seeds), place - width / 2.5, place + width / 2.5, color=look["color"], lw=1.5)
-    axis.set(xticks=range(len(rows)), xticklabels=rows, ylabel=metric)
+    axis.set(xticks=range(len(rows)), xticklabels=rows, xlabel=across, ylabel=metric)
     axis.grid(axis="y", alpha=0.3)
     axis.legend(title="trained with", fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
@@ -145,7 +145,7 @@ def main() -> None:
         print(f"\n{row}: Spearman's correlation of {given.metric} and {given.rank} is {rank(of)}")
     if given.out:
         rcParams["svg.fonttype"], rcParams["svg.hashsalt"] = "none", "claims"
-        drawn = picture(values, rows, columns, given.metric)
+        drawn = picture(values, rows, columns, given.metric, given.across)
         if given.curve:
             drawn = curves(runs, given.across, given.by, given.curve, given.truth, given.least)
         drawn.savefig(given.out, metadata={"Date": None})
