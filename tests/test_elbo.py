@@ -68,7 +68,7 @@ class Exact:
     def __init__(self, log_q):
         self.log_q = log_q
 
-    def __call__(self, train, validation, space):
+    def __call__(self, train, validation, space, like=None):
         return lambda context, y: self.log_q(y)
 
 

@@ -34,7 +34,7 @@ SPLITS = [normals(4000, 0), normals(1000, 1), normals(2000, 2)]
 
 def eq23():
     """The metric as conf/metric/eq23.yaml has it, its classifiers smaller."""
-    ratio = RatioFit(hidden=[64], steps=250, batch_size=512, eval_every=50)
+    ratio = RatioFit(hidden=[64], steps=250, batch_size=256, lr=0.004, eval_every=50)
     return Eq23(
         critic=lambda latent_dim: Separable(latent_dim=latent_dim, hidden=[256], embedding_dim=64),
         critic_fit=Fit(steps=300, batch_size=256, lr=0.003, eval_every=50, patience=3),

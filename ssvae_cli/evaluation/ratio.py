@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ssvae_cli.compiler import unmarked
 from ssvae_cli.distributions.seeding import own_stream
-from ssvae_cli.errors import require_at_least
+from ssvae_cli.errors import require_above, require_at_least
 from ssvae_cli.estimators.classifier import cross_entropy
 from ssvae_cli.evaluation.fit import PairedStop, fit
 from ssvae_cli.layers import mlp, require_widths
@@ -24,10 +24,12 @@ class RatioFit:
     hidden: list[int]  # widths of its layers
     steps: int  # of AdamW
     batch_size: int  # samples of each distribution
+    lr: float
     eval_every: int  # steps between validations
 
     def __post_init__(self):
         require_widths("hidden", self.hidden)
+        require_above(0, lr=self.lr)
         require_at_least(1, steps=self.steps, batch_size=self.batch_size, eval_every=self.eval_every)
 
     def log_ratio(
@@ -52,16 +54,14 @@ class RatioFit:
             network = mlp([train.shape[1], *self.hidden, 1]).to(train)
             torch.nn.init.zeros_(network[-1].weight)
             torch.nn.init.zeros_(network[-1].bias)
-            optimizer = unmarked(torch.optim.AdamW)(network.parameters(), lr=2e-3, weight_decay=1e-4, fused=True)
+            optimizer = unmarked(torch.optim.AdamW)(network.parameters(), lr=self.lr, fused=True)
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
             pools = [(lift(z), begin(z).detach().to(z)) for z in (of_p[0], train, of_p[1], validation)]
 
             def objective() -> Tensor:
-                batches = []
-                for u, at_start in pools[:2]:
-                    rows = draw_with_replacement(torch.arange(len(u), device=u.device), self.batch_size)
-                    batches.append(network(u[rows]).squeeze(1) + at_start[rows])
-                return -cross_entropy(torch.neg, *batches)
+                drawn = [draw_with_replacement(len(u), self.batch_size, u.device) for u, _ in pools[:2]]
+                u, at_start = (torch.cat([of[rows] for of, rows in zip(side, drawn)]) for side in zip(*pools[:2]))
+                return -cross_entropy(torch.neg, *(network(u).squeeze(1) + at_start).split(list(map(len, drawn))))
 
             stop = PairedStop()
 
@@ -74,6 +74,6 @@ class RatioFit:
         return torch.no_grad()(lambda z: network(lift(z)).squeeze(1) + begin(z).to(z))
 
 
-def draw_with_replacement(rows: Tensor, count: int) -> Tensor:
-    """`count` of the rows, at most N, drawn independently: [N, D] -> [min(count, N), D]."""
-    return rows[torch.randint(len(rows), (min(count, len(rows)),), device=rows.device)]
+def draw_with_replacement(rows: int, count: int, device: torch.device) -> Tensor:
+    """The places of `count` of the rows, at most all, drawn independently: int64 [min(count, rows)]."""
+    return torch.randint(rows, (min(count, rows),), device=device)

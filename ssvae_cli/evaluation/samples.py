@@ -35,19 +35,23 @@ def normal_scores(values: np.ndarray, train: np.ndarray) -> Tensor:
     """
     from scipy.special import ndtri  # slow to import
 
-    columns = []
+    columns, other = [], np.ones(len(values), bool)
+    other[train] = False
     for column in values.T:
-        distinct, counts = np.unique(column[train], return_counts=True)
-        mid_ranks = np.cumsum(counts) - 0.5 * counts
-        columns.append(np.interp(column, distinct, ndtri(mid_ranks / len(train))))
+        distinct, places, counts = np.unique(column[train], return_inverse=True, return_counts=True)
+        scores = ndtri((np.cumsum(counts) - 0.5 * counts) / len(train))  # of the middle rank among equal values
+        mapped = np.empty(len(column))
+        mapped[train], mapped[other] = scores[places], np.interp(column[other], distinct, scores)
+        columns.append(mapped)
     return floats(torch.from_numpy(np.stack(columns, 1)))
 
 
 def normalised(parts: Parts) -> Parts:
     """The parts with every coordinate as normal scores, by the distribution on train; on the same device."""
+    sizes = [len(pairs.x) for pairs in parts]
 
-    def scores(side: Tensor, train: Tensor) -> Tensor:
-        both = torch.cat([train, side]).double().cpu().numpy()
-        return normal_scores(both, np.arange(len(train)))[len(train) :].to(side.device)
+    def scores(side: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        rows = normal_scores(torch.cat(side).double().cpu().numpy(), np.arange(sizes[0]))
+        return rows.to(side[0].device).split(sizes)
 
-    return Parts(*(Pairs(scores(p.x, parts.train.x), scores(p.y, parts.train.y)) for p in parts))
+    return Parts(*map(Pairs, *map(scores, zip(*parts))))

@@ -17,7 +17,9 @@ class InfoNCE(ScorePrior):
         z, z_prime = latents
 
         def partners(candidates, table):
-            return candidates[table.softmax(1).multinomial(1).squeeze(1)]
+            below = table.softmax(1).cumsum(1)
+            drawn = torch.rand(len(table), 1, device=table.device, dtype=table.dtype) * below[:, -1:]
+            return candidates[torch.searchsorted(below, drawn).squeeze(1).clamp_max(len(candidates) - 1)]
 
         def forward(like):
             anchors, candidates = draw_distinct(z, len(like)), draw_distinct(z_prime)

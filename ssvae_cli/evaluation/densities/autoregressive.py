@@ -33,7 +33,7 @@ class Autoregressive(nn.Module):
         # MADE: output k depends on the context and the coordinates before k, a unit of degree k on those up to k.
         inputs = torch.cat([torch.zeros(self.context_dim), torch.arange(1, dim + 1)])
         units = torch.arange(hidden) % dim if dim > 1 else torch.zeros(hidden)
-        outputs = torch.arange(dim).repeat_interleave(3 * components)
+        outputs = torch.arange(dim).repeat(3 * components)
         layers = (Masked(inputs, units), nn.ReLU(), Masked(units, units), nn.ReLU(), Masked(units, outputs))
         self.layers = nn.Sequential(*layers)
         self.components = components
@@ -42,10 +42,6 @@ class Autoregressive(nn.Module):
         self.register_buffer("offsets", torch.linspace(-0.2, 0.2, components))  # equal components would stay equal
         self.to(y.device)
 
-    def stages(self) -> list[list[nn.Parameter]]:
-        """What is trained first and next: the shape of every u_k, then how it depends on the others."""
-        return [[self.layers[-1].bias], list(self.parameters())]
-
     def prepared(self, context: Tensor, y: Tensor) -> Tensor:
         """L^-1 [c, y], [B, dc + dy]: what `log_density` takes, and training computes once."""
         centred = torch.cat([context, y], 1).double() - self.mean
@@ -53,13 +49,13 @@ class Autoregressive(nn.Module):
 
     def log_density(self, u: Tensor) -> Tensor:
         """log p(y_i | c_i), [B]."""
-        only_shape = not self.layers[0].weight.requires_grad and self.layers[-1].bias.requires_grad
-        parameters = self.layers[-1].bias.expand(len(u), -1) if only_shape else self.layers(u)
-        weight, mean, log_scale = parameters.view(len(u), -1, 3, self.components).unbind(2)
+        parameters = self.layers(u)
+        # [B, components, D] each: sums over the components are fast where the coordinates lie next to each other
+        weight, mean, log_scale = parameters.view(len(u), 3, self.components, -1).unbind(1)
         log_scale = 4 * torch.tanh(log_scale / 4)  # scales between e^-4 and e^4
-        standardised = (u[:, self.context_dim :, None] - mean - self.offsets) * (-log_scale).exp()
+        standardised = (u[:, None, self.context_dim :] - mean - self.offsets[:, None]) * (-log_scale).exp()
         log_normal = -0.5 * standardised**2 - log_scale - 0.5 * math.log(2 * math.pi)
-        log_density = (weight.log_softmax(-1) + log_normal).logsumexp(-1).sum(1)
+        log_density = (weight.log_softmax(1) + log_normal).logsumexp(1).sum(1)
         return log_density - self.lower.diagonal()[self.context_dim :].log().sum().to(log_density)
 
     def forward(self, context: Tensor, y: Tensor) -> Tensor:

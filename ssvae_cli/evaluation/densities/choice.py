@@ -1,7 +1,7 @@
 """A normalised density of latents in any space: candidates of several kinds, weighted by validation."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,9 +16,29 @@ from ssvae_cli.evaluation.densities.directions import Directions
 from ssvae_cli.evaluation.fit import Fit
 from ssvae_cli.evaluation.samples import Pairs
 
-LogDensity = Callable[[Tensor, Tensor], Tensor]  # context [B, dc], y [B, D] -> log q(y | context), [B], nats
 SAMPLES_A_CLUSTER = 20  # at least
 WEIGHTING = 50  # iterations in which the candidates' weights settle
+USED = 0.01  # weight of a candidate from which a further fit has one of its kind
+
+
+class Density:
+    """(context [B, dc], y [B, D]) -> log q(y | context), [B], nats: a mixture of candidates, by the name of their kind.
+
+    log_weights: of the candidates, [K]. seed: of what a map to R^D draws."""
+
+    def __init__(self, candidates: dict[str, nn.Module], log_weights: Tensor, space: type[Space], seed: int):
+        self.candidates, self.log_weights, self.space, self.seed = candidates, log_weights, space, seed
+
+    @torch.no_grad()
+    def __call__(self, context: Tensor, y: Tensor) -> Tensor:
+        with own_stream(self.seed, y.device):
+            pairs, log_volume = in_euclidean(Pairs(context, y), self.space)
+        of_each = rated(self.candidates, pairs).nan_to_num(-math.inf)
+        return (of_each + self.log_weights).logsumexp(1) + log_volume
+
+    def used(self) -> list[str]:
+        """The kinds that have a weight."""
+        return [name for name, log_weight in zip(self.candidates, self.log_weights) if log_weight > math.log(USED)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,54 +59,54 @@ class DensityFit:
     def __post_init__(self):
         require_at_least(1, hidden=self.hidden, components=self.components, clusters=min(self.clusters, default=1))
 
-    def __call__(self, train: Pairs, validation: Pairs, space: type[Space], seed: int = 0) -> LogDensity:
-        """log q(y | c), fitted to train; c: [N, dc], dc = 0 for none, y: [N, D], both latents of `space`."""
+    def __call__(
+        self, train: Pairs, validation: Pairs, space: type[Space], seed: int = 0, like: Density | None = None
+    ) -> Density:
+        """log q(y | c), fitted to train; c: [N, dc], dc = 0 for none, y: [N, D], both latents of `space`.
+
+        like: of more samples; only kinds that it used are fitted."""
         with own_stream(seed, train.y.device):
             generator = torch.Generator().manual_seed(seed)
             mapped, held_out = (in_euclidean(pairs, space)[0] for pairs in (train, validation))
+            kinds = self._kinds(mapped, held_out, space, generator)
+            used = [name for name in kinds if like is None or name in like.used()]
             with torch.enable_grad():
-                candidates = list(self._candidates(mapped, held_out, space, generator))
-            rated = torch.stack([candidate(*held_out).double() for candidate in candidates], 1)
-        weights = mixture_weights(rated)
+                candidates = {name: kinds[name]() for name in used or kinds}
+        return Density(candidates, mixture_weights(rated(candidates, held_out)), space, seed + 1)
 
-        @torch.no_grad()
-        def log_q(context: Tensor, y: Tensor) -> Tensor:
-            with own_stream(seed + 1, y.device):
-                pairs, log_volume = in_euclidean(Pairs(context, y), space)
-            of_each = torch.stack([candidate(*pairs).double() for candidate in candidates], 1)
-            return (of_each.nan_to_num(-math.inf) + weights).logsumexp(1) + log_volume
-
-        return log_q
-
-    def _candidates(
+    def _kinds(
         self, train: Pairs, validation: Pairs, space: type[Space], generator: torch.Generator
-    ) -> Iterator[nn.Module]:
-        """Densities of y given c in R^D."""
+    ) -> dict[str, Callable[[], nn.Module]]:
+        """By name, what fits a density of y given c in R^D."""
         sizes = {"hidden": self.hidden, "components": self.components}
-        yield self._trained(best_start(train, validation, sizes), train, validation, generator)
-        least = SAMPLES_A_CLUSTER
+        trained = lambda density: self._trained(density, train, validation, generator)
+        kinds = {"autoregressive": lambda: trained(best_start(train, validation, sizes))}
         for number in self.clusters:
-            if len(train.y) > max(least * number, 2 * sum(side.shape[1] for side in train)):
-                yield Clusters.fitted(train, validation, components=number, generator=generator)
+            if len(train.y) > max(SAMPLES_A_CLUSTER * number, 2 * sum(side.shape[1] for side in train)):
+                clusters = {"components": number, "generator": generator}
+                kinds[f"{number} clusters"] = lambda of=clusters: Clusters.fitted(train, validation, **of)
         for number in (1, *self.clusters[-1:]) if space is SPACES["sphere"] else ():
-            if len(train.y) > least * number:
-                directions = Directions(*train, components=number, generator=generator)
-                yield self._trained(directions, train, validation, generator)
+            if len(train.y) > SAMPLES_A_CLUSTER * number:
+                directions = {"components": number, "generator": generator}
+                kinds[f"{number} directions"] = lambda of=directions: trained(Directions(*train, **of))
+        return kinds
 
     def _trained(
         self, density: Autoregressive | Directions, train: Pairs, validation: Pairs, generator: torch.Generator
     ) -> nn.Module:
-        """The density after each of its stages has been trained."""
+        """The density after its training."""
         with torch.no_grad():
             rows, held_out = (density.prepared(*pairs) for pairs in (train, validation))
         of_batch = lambda batch: density.log_density(batch.x).mean()
         of_validation = lambda: density.log_density(held_out).mean().item()
-        for parameters in density.stages():
-            density.requires_grad_(False)
-            for parameter in parameters:
-                parameter.requires_grad_(True)
-            self.training(density, of_batch, Pairs(rows, rows[:, :0]), of_validation, generator)
+        self.training(density, of_batch, Pairs(rows, rows[:, :0]), of_validation, generator)
         return density
+
+
+@torch.no_grad()
+def rated(candidates: dict[str, nn.Module], pairs: Pairs) -> Tensor:
+    """The log density of each candidate at pairs in R^D, [B, K]."""
+    return torch.stack([candidate(*pairs).double() for candidate in candidates.values()], 1)
 
 
 def in_euclidean(pairs: Pairs, space: type[Space]) -> tuple[Pairs, Tensor]:

@@ -1,16 +1,21 @@
 """Mixtures of normals, by expectation-maximisation."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssvae_cli.evaluation.densities.autoregressive import RIDGE
+from ssvae_cli.evaluation.rows import evenly_spaced
 from ssvae_cli.evaluation.samples import Pairs
 
-ITERATIONS = 20
+ITERATIONS = 20  # of expectation-maximisation, at most
+SETTLED = 1e-4  # nats a coordinate: expectation-maximisation ends once a sample gains less
+SMALLEST = 1e-4  # share of a sample in a cluster that counts; in many dimensions nearly all of a sample is in one
 MOST = 4096  # samples that clusters are fitted to
+CHOOSING = 1024  # validation samples on which the shrinkage is chosen
 RESTARTS = 4
 FIRMNESS = (1, 5, 25, 125)  # how many samples a coordinate the common covariance counts for
 
@@ -39,16 +44,14 @@ class Clusters(nn.Module):
         ridge = RIDGE * covariance.diagonal().clamp_min(torch.finfo(covariance.dtype).tiny).diag()
         mean, lower = both.mean(0), torch.linalg.cholesky(covariance + ridge)
         white = torch.linalg.solve_triangular(lower, (both - mean).T, upper=False).T
-        shares = F.one_hot(k_means(white, components, generator), components).to(white)
-        for _ in range(ITERATIONS):
-            weights, means, covariances = _maximise(white, shares, FIRMNESS[1])
-            shares = (log_normals(white, means, torch.linalg.cholesky(covariances)) + weights.log()).softmax(1)
+        moments = Moments.of(white, _shares(white.float(), components, generator).double())
+        held_out = validation.rows(evenly_spaced(len(validation.y), CHOOSING, validation.y.device))
 
         def of(firmness: float) -> Clusters:
-            weights, means, covariances = _maximise(white, shares, firmness)
+            weights, means, covariances = moments.shrunk(firmness)
             return cls(train.x.shape[1], weights, means @ lower.T + mean, lower @ torch.linalg.cholesky(covariances))
 
-        return max(map(of, FIRMNESS), key=lambda density: density(*validation).mean().nan_to_num(-math.inf).item())
+        return max(map(of, FIRMNESS), key=lambda density: density(*held_out).mean().nan_to_num(-math.inf).item())
 
     def forward(self, context: Tensor, y: Tensor) -> Tensor:
         """log p(y_i | c_i), [B]."""
@@ -60,14 +63,46 @@ class Clusters(nn.Module):
         return log_p
 
 
-def _maximise(x: Tensor, shares: Tensor, firmness: float) -> tuple[Tensor, Tensor, Tensor]:
-    """(weights [K], means [K, D], covariances [K, D, D]) of samples [N, D] with shares [N, K] in the clusters."""
-    sizes, dim = shares.sum(0) + 1e-6, x.shape[1]
-    means = shares.T @ x / sizes[:, None]
-    scatter = torch.stack([(share[:, None] * (x - m)).T @ (x - m) for share, m in zip(shares.T, means)])
-    common = scatter.sum(0) / len(x) + 1e-6 * torch.eye(dim).to(x)
-    prior = firmness * dim
-    return sizes / sizes.sum(), means, (scatter + prior * common) / (sizes + prior)[:, None, None]
+def _shares(x: Tensor, components: int, generator: torch.Generator) -> Tensor:
+    """Of samples, [N, D], in the clusters, [N, K], by expectation-maximisation."""
+    shares, before = F.one_hot(k_means(x, components, generator), components).to(x), -math.inf
+    for _ in range(ITERATIONS if components > 1 else 0):
+        weights, means, covariances = Moments.of(x, shares).shrunk(FIRMNESS[1])
+        lowers = torch.linalg.cholesky(covariances)
+        log_p = log_normals(x, means.to(x), lowers.to(x)) + weights.log().to(x)
+        shares, now = log_p.softmax(1), log_p.logsumexp(1).mean().item()
+        if now < before + SETTLED * x.shape[1]:
+            break
+        before = now
+    return shares
+
+
+class Moments(NamedTuple):
+    """Of samples in clusters: sizes, [K], means, [K, D], and sums of squares about the means, [K, D, D], in float64."""
+
+    sizes: Tensor
+    means: Tensor
+    scatter: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor, shares: Tensor) -> "Moments":
+        """Of samples, [N, D], with shares in the clusters, [N, K]."""
+        sizes = shares.sum(0) + 1e-6
+        means = shares.T @ x / sizes[:, None]
+        scatter = []
+        for share, mean in zip(shares.T, means):
+            rows = (share > SMALLEST).nonzero().squeeze(1)
+            centred = x[rows] - mean
+            scatter.append((share[rows, None] * centred).T @ centred)
+        return cls(sizes.double(), means.double(), torch.stack(scatter).double())
+
+    def shrunk(self, firmness: float) -> tuple[Tensor, Tensor, Tensor]:
+        """(weights [K], means [K, D], covariances [K, D, D]), the covariances shrunk towards their mean."""
+        count, dim = self.sizes.sum(), self.means.shape[1]
+        common = self.scatter.sum(0) / count + 1e-6 * torch.eye(dim).to(self.means)
+        prior = firmness * dim
+        covariances = (self.scatter + prior * common) / (self.sizes + prior)[:, None, None]
+        return self.sizes / count, self.means, covariances
 
 
 def log_normals(x: Tensor, means: Tensor, lowers: Tensor) -> Tensor:
