@@ -8,6 +8,7 @@ import torch
 from ssvae_cli.distributions.spaces import SPACES
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser, sample
 from ssvae_cli.evaluation.densities import Densities, DensityFit
+from ssvae_cli.evaluation.densities.autoregressive import MixtureOfNormals
 from ssvae_cli.evaluation.densities.held_out import missing
 from ssvae_cli.evaluation.fit import Fit
 from ssvae_cli.evaluation.samples import Pairs
@@ -101,3 +102,19 @@ def test_fitting_leaves_the_random_numbers_of_training_alone():
     torch.set_rng_state(before)
     torch.randn(90, 2), torch.randn(9, 2)
     assert torch.equal(torch.get_rng_state(), drawn)
+
+
+def test_the_gradient_of_a_mixture_of_normals_is_that_of_its_formula():
+    parameters, u = torch.randn(3, 3, 4, 2, dtype=torch.float64, requires_grad=True), torch.randn(3, 4, 2).double()
+
+    def formula(parameters):
+        weight, mean, log_scale = parameters.unbind(1)
+        of_each = torch.distributions.Normal(mean, (4 * torch.tanh(log_scale / 4)).exp()).log_prob(u)
+        return (weight.log_softmax(1) + of_each).logsumexp(1).sum(1)
+
+    assert torch.allclose(MixtureOfNormals.apply(parameters, u), formula(parameters))
+    gradients = [
+        torch.autograd.grad(of(parameters).sum(), parameters)[0]
+        for of in (formula, lambda p: MixtureOfNormals.apply(p, u))
+    ]
+    assert torch.allclose(*gradients)

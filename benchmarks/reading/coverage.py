@@ -2,9 +2,9 @@
 
     python benchmarks/reading/coverage.py --cases normal warp --dims 2 16 --counts 400 4000 --seeds 2 --out coverage.csv
 
-Train and test have `count` pairs each, validation a quarter of it, at least 100. The settings are those of
-conf/evaluation/full.yaml. A row is a quantity of one case, dimension, count and seed; the truth is the mean over 50,000
-other pairs. An interval is the value and 1.96 of its errors to each side.
+Train and test have `count` pairs each, validation a quarter of it, at least 100. The settings are the defaults,
+conf/bases/evaluation.yaml. A row is a quantity of one case, dimension, count and seed; the truth is the mean over
+50,000 other pairs. An interval is the value and 1.96 of its errors to each side.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def read(name: str, dim: int, count: int, seed: int) -> list[dict]:
     generator = torch.Generator().manual_seed(1000 * seed + list(CASES).index(name))  # no two cases share their draws
     splits = [case.sample(n, generator) for n in (count, max(100, count // 4), count)]
     truth = case.truth(case.sample(50_000, torch.Generator().manual_seed(2**31)))
-    fit = build(OmegaConf.load(conf() / "evaluation" / "full.yaml").density, "density")
+    fit = build(OmegaConf.load(conf() / "bases" / "evaluation.yaml").density, "density")
     explicit = Explicit(case.prior.float(), splits[2], Densities(fit, case.prior.space, *splits, count))
     read = {"elbo": explicit.elbo(), "mi": explicit.information(), "kl": explicit.divergence()}
     rows = []

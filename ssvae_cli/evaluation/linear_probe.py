@@ -14,7 +14,7 @@ from ssvae_cli.evaluation.rows import evenly_spaced
 from ssvae_cli.tracking.missing import Missing
 
 log = logging.getLogger(__name__)
-EXACT = 4_000_000  # numbers in the features up to which float64 is used, as it is fast enough
+EXACT = 1 << 18  # numbers in the features up to which float64 is used: they fit in a cache
 CURVATURE = 0.1  # of the cross-entropy, about p (1 - p); affects the speed and not the result
 HISTORY = 20  # of L-BFGS
 MOST_NAMED = 5  # classes in a line of the log

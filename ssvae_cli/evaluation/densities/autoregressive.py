@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from ssvae_cli.evaluation.samples import Pairs
 
 SHRINKAGES = (0.0, 0.02, 0.1, 0.3, 0.7)  # of a covariance towards its diagonal
+NEGLIGIBLE = -80.0  # log share of a component: below it exp gives numbers that processors are slow with
 RIDGE = 1e-9  # of the variances: keeps the Cholesky factor of a singular covariance finite
 
 
@@ -42,6 +43,10 @@ class Autoregressive(nn.Module):
         self.register_buffer("offsets", torch.linspace(-0.2, 0.2, components))  # equal components would stay equal
         self.to(y.device)
 
+    def stages(self) -> list[list[nn.Parameter]]:
+        """What is trained first and next: the shape of every u_k, then how it depends on the others."""
+        return [[self.layers[-1].bias], list(self.parameters())]
+
     def prepared(self, context: Tensor, y: Tensor) -> Tensor:
         """L^-1 [c, y], [B, dc + dy]: what `log_density` takes, and training computes once."""
         centred = torch.cat([context, y], 1).double() - self.mean
@@ -49,13 +54,10 @@ class Autoregressive(nn.Module):
 
     def log_density(self, u: Tensor) -> Tensor:
         """log p(y_i | c_i), [B]."""
-        parameters = self.layers(u)
-        # [B, components, D] each: sums over the components are fast where the coordinates lie next to each other
-        weight, mean, log_scale = parameters.view(len(u), 3, self.components, -1).unbind(1)
-        log_scale = 4 * torch.tanh(log_scale / 4)  # scales between e^-4 and e^4
-        standardised = (u[:, None, self.context_dim :] - mean - self.offsets[:, None]) * (-log_scale).exp()
-        log_normal = -0.5 * standardised**2 - log_scale - 0.5 * math.log(2 * math.pi)
-        log_density = (weight.log_softmax(1) + log_normal).logsumexp(1).sum(1)
+        only_shape = not self.layers[0].weight.requires_grad and self.layers[-1].bias.requires_grad
+        parameters = self.layers[-1].bias.expand(len(u), -1) if only_shape else self.layers(u)
+        parameters = parameters.view(len(u), 3, self.components, -1)
+        log_density = MixtureOfNormals.apply(parameters, u[:, None, self.context_dim :] - self.offsets[:, None])
         return log_density - self.lower.diagonal()[self.context_dim :].log().sum().to(log_density)
 
     def forward(self, context: Tensor, y: Tensor) -> Tensor:
@@ -68,6 +70,40 @@ def best_start(train: Pairs, validation: Pairs, sizes: dict[str, int]) -> Autore
     with torch.no_grad():
         starts = [Autoregressive(*train, **sizes, shrinkage=shrinkage) for shrinkage in SHRINKAGES]
         return max(starts, key=lambda start: start(*validation).mean().nan_to_num(-math.inf).item())
+
+
+class MixtureOfNormals(torch.autograd.Function):
+    """sum_d log sum_k w_k N(u_d; m_k, s_k^2), [B], with its gradient written out: a third of the time of autograd's.
+
+    parameters: log w up to a constant, m and the logarithm of s before its limits, [B, 3, K, D]; u: [B, K, D], each
+    component's own origin subtracted."""
+
+    @staticmethod
+    def forward(ctx, parameters: Tensor, u: Tensor) -> Tensor:
+        weight, mean, log_scale = parameters.unbind(1)
+        limited = torch.tanh(log_scale / 4)  # scales between e^-4 and e^4
+        precision = (-4 * limited).exp_()  # the root of it
+        standardised = (u - mean).mul_(precision)
+        square = standardised.square()
+        log_p = weight.sub(4 * limited).sub_(square, alpha=0.5)
+        (shares, log_sum), (prior_shares, log_weights) = softmax_and_sum(log_p), softmax_and_sum(weight)
+        if ctx.needs_input_grad[0]:
+            of_mean = standardised.mul_(precision).mul_(shares)
+            of_scale = square.sub_(1).mul_(shares).mul_(1 - limited.square())
+            ctx.save_for_backward(torch.stack([shares - prior_shares, of_mean, of_scale], 1))
+        return (log_sum - log_weights).sum(1) - 0.5 * math.log(2 * math.pi) * u.shape[2]
+
+    @staticmethod
+    def backward(ctx, of_result: Tensor) -> tuple[Tensor, None]:
+        return ctx.saved_tensors[0] * of_result[:, None, None, None], None
+
+
+def softmax_and_sum(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """softmax and logsumexp over the components, [B, K, D] -> [B, K, D], [B, D]."""
+    largest = logits.amax(1, keepdim=True)
+    shares = (logits - largest).clamp_min_(NEGLIGIBLE).exp_()
+    total = shares.sum(1, keepdim=True)
+    return shares.div_(total), total.log_().add_(largest).squeeze(1)
 
 
 class Masked(nn.Linear):

@@ -94,12 +94,16 @@ class DensityFit:
     def _trained(
         self, density: Autoregressive | Directions, train: Pairs, validation: Pairs, generator: torch.Generator
     ) -> nn.Module:
-        """The density after its training."""
+        """The density after each of its stages has been trained."""
         with torch.no_grad():
             rows, held_out = (density.prepared(*pairs) for pairs in (train, validation))
         of_batch = lambda batch: density.log_density(batch.x).mean()
         of_validation = lambda: density.log_density(held_out).mean().item()
-        self.training(density, of_batch, Pairs(rows, rows[:, :0]), of_validation, generator)
+        for parameters in density.stages():
+            density.requires_grad_(False)
+            for parameter in parameters:
+                parameter.requires_grad_(True)
+            self.training(density, of_batch, Pairs(rows, rows[:, :0]), of_validation, generator)
         return density
 
 

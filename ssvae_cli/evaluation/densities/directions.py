@@ -41,6 +41,10 @@ class Directions(nn.Module):
                 self.logits.add_(log_normaliser(kappa, c.shape[1]))
         self.log_concentration = nn.Parameter(concentration(size, z.shape[1]).log())
 
+    def stages(self) -> list[list[nn.Parameter]]:
+        """What is trained first and next."""
+        return [list(self.parameters())]
+
     def prepared(self, context: Tensor, y: Tensor) -> Tensor:
         """Both directions and log of the volume at y, [B, dc + D + 1]: what `log_density` takes."""
         sides = [Sphere.project(side).to(self.logits) for side in (context, y)]
