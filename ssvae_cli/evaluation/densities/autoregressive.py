@@ -24,13 +24,10 @@ class Autoregressive(nn.Module):
 
     def __init__(self, context: Tensor, y: Tensor, *, hidden: int, components: int, shrinkage: float):
         super().__init__()
-        both = torch.cat([context, y], 1).double()
         self.context_dim, dim = context.shape[1], y.shape[1]
-        covariance = torch.cov(both.T).reshape(both.shape[1], -1)
-        diagonal = covariance.diagonal().clamp_min(torch.finfo(covariance.dtype).tiny).diag()
-        shrunk = (1 - shrinkage) * covariance + (shrinkage + RIDGE) * diagonal
-        self.register_buffer("mean", both.mean(0))
-        self.register_buffer("lower", torch.linalg.cholesky(shrunk))  # float64: thin directions
+        mean, covariance = moments(context, y)
+        self.register_buffer("mean", mean)
+        self.register_buffer("lower", shrunk_factor(covariance, shrinkage))  # float64: thin directions
         # MADE: output k depends on the context and the coordinates before k, a unit of degree k on those up to k.
         inputs = torch.cat([torch.zeros(self.context_dim), torch.arange(1, dim + 1)])
         units = torch.arange(hidden) % dim if dim > 1 else torch.zeros(hidden)
@@ -66,10 +63,29 @@ class Autoregressive(nn.Module):
 
 
 def best_start(train: Pairs, validation: Pairs, sizes: dict[str, int]) -> Autoregressive:
-    """The untrained density, a normal one, with the shrinkage of the covariance that validation likes best."""
-    with torch.no_grad():
-        starts = [Autoregressive(*train, **sizes, shrinkage=shrinkage) for shrinkage in SHRINKAGES]
-        return max(starts, key=lambda start: start(*validation).mean().nan_to_num(-math.inf).item())
+    """The untrained density, about a normal one, with the shrinkage of the covariance that validation likes best."""
+    mean, covariance = moments(*train)
+    centred, dim = (torch.cat(validation, 1).double() - mean).T, train.x.shape[1]
+
+    def log_normal(shrinkage: float) -> float:
+        """Of y given c, up to a constant, the mean over validation."""
+        lower = shrunk_factor(covariance, shrinkage)
+        white = torch.linalg.solve_triangular(lower, centred, upper=False)[dim:]
+        return (-0.5 * white.square().sum(0).mean() - lower.diagonal()[dim:].log().sum()).nan_to_num(-math.inf).item()
+
+    return Autoregressive(*train, **sizes, shrinkage=max(SHRINKAGES, key=log_normal))
+
+
+def moments(context: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean and the covariance of [c, y], in float64."""
+    both = torch.cat([context, y], 1).double()
+    return both.mean(0), torch.cov(both.T).reshape(both.shape[1], -1)
+
+
+def shrunk_factor(covariance: Tensor, shrinkage: float) -> Tensor:
+    """The Cholesky factor of a covariance shrunk towards its diagonal."""
+    diagonal = covariance.diagonal().clamp_min(torch.finfo(covariance.dtype).tiny).diag()
+    return torch.linalg.cholesky((1 - shrinkage) * covariance + (shrinkage + RIDGE) * diagonal)
 
 
 class MixtureOfNormals(torch.autograd.Function):

@@ -11,14 +11,15 @@ from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.distributions.spaces import SPACES, Space
 from ssvae_cli.errors import require_at_least
 from ssvae_cli.evaluation.densities.autoregressive import Autoregressive, best_start
-from ssvae_cli.evaluation.densities.clusters import Clusters
+from ssvae_cli.evaluation.densities.clusters import CHOOSING, Clusters
 from ssvae_cli.evaluation.densities.directions import Directions
 from ssvae_cli.evaluation.fit import Fit
+from ssvae_cli.evaluation.rows import evenly_spaced
 from ssvae_cli.evaluation.samples import Pairs
 
 SAMPLES_A_CLUSTER = 20  # at least
 WEIGHTING = 50  # iterations in which the candidates' weights settle
-USED = 0.01  # weight of a candidate from which a further fit has one of its kind
+USED = 1e-3  # weight of a candidate from which a further fit has one of its kind
 
 
 class Density:
@@ -96,7 +97,8 @@ class DensityFit:
     ) -> nn.Module:
         """The density after each of its stages has been trained."""
         with torch.no_grad():
-            rows, held_out = (density.prepared(*pairs) for pairs in (train, validation))
+            chosen_on = validation.rows(evenly_spaced(len(validation.y), CHOOSING, validation.y.device))
+            rows, held_out = (density.prepared(*pairs) for pairs in (train, chosen_on))
         of_batch = lambda batch: density.log_density(batch.x).mean()
         of_validation = lambda: density.log_density(held_out).mean().item()
         for parameters in density.stages():

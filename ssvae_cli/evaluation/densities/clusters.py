@@ -15,7 +15,7 @@ ITERATIONS = 20  # of expectation-maximisation, at most
 SETTLED = 1e-4  # nats a coordinate: expectation-maximisation ends once a sample gains less
 SMALLEST = 1e-4  # share of a sample in a cluster that counts; in many dimensions nearly all of a sample is in one
 MOST = 4096  # samples that clusters are fitted to
-CHOOSING = 1024  # validation samples on which the shrinkage is chosen
+CHOOSING = 1024  # validation samples, at most, on which a shrinkage or a training step is chosen
 RESTARTS = 4
 FIRMNESS = (1, 5, 25, 125)  # how many samples a coordinate the common covariance counts for
 
