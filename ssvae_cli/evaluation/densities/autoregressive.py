@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from ssvae_cli.evaluation.samples import Pairs
 
 SHRINKAGES = (0.0, 0.02, 0.1, 0.3, 0.7)  # of a covariance towards its diagonal
-NEGLIGIBLE = -80.0  # log share of a component: below it exp gives numbers that processors are slow with
+NEGLIGIBLE = -80.0  # log share of a component; exp is slow on a CPU where its result is below the normal numbers
 RIDGE = 1e-9  # of the variances: keeps the Cholesky factor of a singular covariance finite
 
 
@@ -89,7 +89,7 @@ def shrunk_factor(covariance: Tensor, shrinkage: float) -> Tensor:
 
 
 class MixtureOfNormals(torch.autograd.Function):
-    """sum_d log sum_k w_k N(u_d; m_k, s_k^2), [B], with its gradient written out: a third of the time of autograd's.
+    """sum_d log sum_k w_k N(u_d; m_k, s_k^2), [B], its gradient written out, as the fits spend their time here.
 
     parameters: log w up to a constant, m and the logarithm of s before its limits, [B, 3, K, D]; u: [B, K, D], each
     component's own origin subtracted."""

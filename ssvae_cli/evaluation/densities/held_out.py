@@ -33,7 +33,7 @@ class Densities:
 
     E log q of a density on held-out latents lies below E log Q. How far is estimated by fits to a half and to a quarter
     of the sources of train: the gains of two doublings are continued to infinity as a geometric series. The fits to a
-    part have the candidates that the fit to all used: without others they miss more, so no gain is read as too small.
+    part have the kinds of candidates that the fit to all used.
     """
 
     def __init__(
