@@ -8,7 +8,7 @@ from omegaconf.errors import InterpolationResolutionError
 from ssvae_cli.cli.overrides import AS_REFERENCE, ONE_FOLDER, PATH_KEY, SETTING, hydra_value, override_name, quoted
 from ssvae_cli.cli.suggestions import unknown_choice, unknown_key
 from ssvae_cli.errors import UserError, allowed
-from ssvae_cli.instantiate.groups import choices_with, known_groups
+from ssvae_cli.instantiate.groups import choices, choices_with, known_groups
 from ssvae_cli.paths import literal, shell_command, shell_word
 
 
@@ -81,8 +81,8 @@ def missing_group(group: str, package: str | None, command: str) -> str:
 
 
 def refuse_added_keys(config, overrides: list[str], groups: Iterable[str]) -> None:
-    """Raise UserError for +key=value that no part has, which Hydra adds at the top, where nothing reads it, and for the
-    key of g' that is g's.
+    """Raise UserError for +key=value that no part has, which Hydra adds at the top, where nothing reads it, for ~group
+    of one that the command needs, and for the key of g' that is g's.
 
     config: composed. groups: those of the configuration, added ones among them.
     """
@@ -90,5 +90,7 @@ def refuse_added_keys(config, overrides: list[str], groups: Iterable[str]) -> No
         key = override_name(override)
         if key == "encoder_prime.latent_dim":
             raise UserError(f"unknown key {key}: z' has the dimension of z; allowed: encoder.latent_dim")
+        if override.startswith("~") and key in known_groups() and "/" not in key and key not in config:
+            raise UserError(f"~{key} leaves out what the command needs; {allowed(key, choices(key))}")
         if override.startswith("+") and not override.startswith("++") and "." not in key and key not in groups:
             raise UserError(f"unknown key {key}; {allowed(key, set(config) - {key})}")
