@@ -32,9 +32,9 @@ LIMITS: dict[str, Ratios] = {
         "first step / import torch": 1.7,
     },
     "evaluation": {"evaluation / training, default run": 2.1},
-    "explicit": {"evaluation / training, prior=gaussian": 6.0},
+    "explicit": {"evaluation / training, prior=gaussian": 6.5},
     "probe": {"lbfgs / linear probe": -0.9},
-    "views": {"torchvision / two views": -8.0},
+    "views": {"torchvision / two views": -6.0},
     "mi": {"first value / neighbours of all pairs": 3.0},
     "busy": {"a step beside a busy process / alone": 2.2},
     "steps": {

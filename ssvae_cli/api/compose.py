@@ -8,8 +8,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf
 
+from ssvae_cli.cli.checks import check_types
 from ssvae_cli.cli.hydra_errors import one_line
-from ssvae_cli.cli.job import check
 from ssvae_cli.cli.overrides import override_name, plain_path
 from ssvae_cli.cli.suiting import suiting_overrides
 from ssvae_cli.errors import UserError, require
@@ -34,7 +34,7 @@ def composed(overrides: Sequence[str]) -> tuple[DictConfig, DictConfig]:
             raise UserError(one_line(error, "train", words)) from error
     hydra = config.hydra
     config = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
-    check(config, hydra)
+    check_types(config, hydra)
     return config, hydra
 
 
