@@ -131,7 +131,7 @@ def test_what_is_given_the_other_side_is_a_density(name):
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_a_table_of_pairs_is_that_of_its_entries_and_its_mean_is_the_mixture(name, monkeypatch):
+def test_a_table_of_pairs_is_that_of_its_entries_and_its_mixture_has_the_own_part_and_the_others(name, monkeypatch):
     prior = moved(PRIORS[name](3))
     z, z_prime = (side.double() for side in prior.sample(7, 3, torch.Generator().manual_seed(0)))
     for side in (0, 1):
@@ -139,39 +139,34 @@ def test_a_table_of_pairs_is_that_of_its_entries_and_its_mean_is_the_mixture(nam
         rows = [torch.cat([prior.log_given((z[[i if side == 0 else j]], z_prime[[j if side == 0 else i]]), side)
                            for j in range(7)], 1) for i in range(7)]  # fmt: skip
         assert torch.allclose(table, torch.cat(rows), atol=1e-9)
-        whole = prior.log_mixture((z, z_prime), side)
-        assert torch.allclose(whole, table.logsumexp(1) - math.log(7), atol=1e-12)
+        whole = torch.stack(prior.log_mixture((z, z_prime), side))
+        others = (table.exp().sum(1) - table.diagonal().exp()) / 6
+        assert torch.allclose(whole, torch.stack([table.diagonal(), others.log()]), atol=1e-9)
         gradient = torch.autograd.grad(whole.sum(), list(prior.parameters()), allow_unused=True)
         monkeypatch.setattr("ssvae_cli.priors.explicit.AT_ONCE", 42)  # in parts of two rows
-        parts = prior.log_mixture((z, z_prime), side)
+        parts = torch.stack(prior.log_mixture((z, z_prime), side))
         assert torch.allclose(parts, whole, atol=1e-12)
         for a, b in zip(gradient, torch.autograd.grad(parts.sum(), list(prior.parameters()), allow_unused=True)):
             assert (a is None and b is None) or torch.allclose(a, b, atol=1e-9)
         monkeypatch.undo()
 
 
-@pytest.mark.parametrize("name", PAIRS)
-def test_in_the_mixture_the_own_conditional_weighs_as_one_of_the_candidates(name, monkeypatch):
-    prior = moved(PRIORS[name](3))
-    z, z_prime = (side.double() for side in prior.sample(7, 3, torch.Generator().manual_seed(0)))
-    for side in (0, 1):
-        table = prior.log_given((z, z_prime), side).exp()
-        own, others = table.diagonal(), table.sum(1) - table.diagonal()
-        by_hand = (own / 20 + 19 / 20 * others / 6).log()
-        assert torch.allclose(prior.log_mixture((z, z_prime), side, 20), by_hand, atol=1e-9)
-        assert torch.equal(prior.log_mixture((z, z_prime), side, 3), prior.log_mixture((z, z_prime), side))
-        monkeypatch.setattr("ssvae_cli.priors.explicit.AT_ONCE", 42)  # in parts of two rows
-        assert torch.allclose(prior.log_mixture((z, z_prime), side, 20), by_hand, atol=1e-9)
-        monkeypatch.undo()
-
-
-@pytest.mark.parametrize("candidates", [None, 1280])
-def test_the_elbo_with_conditionals_is_at_most_the_log_of_the_candidates(candidates):
+@pytest.mark.parametrize(("candidates", "least"), [(None, 8), (3, 8), (1280, 1280), ("auto", 40)])
+def test_the_elbo_with_conditionals_is_at_most_the_log_of_the_candidates(candidates, least):
     """Of pairs that no other pair resembles it is that logarithm, and the value is put together as written."""
     z = 1e4 * torch.arange(8.0, dtype=torch.float64)[:, None].expand(8, 3)
     prior = moved(conditional(Laplace, "euclidean", marginal="encoder")(3))
     value = prior.elbo(Conditionals(candidates=candidates), Encoded((z, z + 0.01), (None, None)))
-    assert value.item() == pytest.approx(math.log(candidates or 8), abs=1e-6)
+    assert value.item() == pytest.approx(math.log(least), abs=1e-6)
+
+
+def test_automatic_candidates_are_the_batch_where_little_is_known_of_a_pair():
+    """Up to I of two nats below log B the estimate is that of `null`; beyond, it is above it."""
+    for correlation, alike in ((0.5, True), (0.999, False)):
+        prior = Gaussian(latent_dim=2, correlation=correlation, learn=False, covariance="correlation")
+        latents = prior.sample(64, 2, torch.Generator().manual_seed(0))
+        auto, null = (prior.elbo(Conditionals(candidates=k), Encoded(latents, (None, None))) for k in ("auto", None))
+        assert (auto == null) if alike else (auto > null + 0.3)
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -216,7 +211,7 @@ def test_with_the_encoders_marginal_the_elbo_is_k_way_infonce_with_the_condition
     prior.marginal = "encoder"
     z, z_prime = (side.double() for side in prior.sample(64, 2, torch.Generator().manual_seed(0)))
     scores = DenseScores(prior.log_given((z, z_prime), 1))  # every z' with all z for candidates
-    elbo = prior.elbo(Conditionals(), Encoded((z, z_prime), (None, None)))
+    elbo = prior.elbo(Conditionals(candidates=None), Encoded((z, z_prime), (None, None)))
     most = prior.log_conditional(z, z_prime).mean() + prior.space.largest_entropy(z_prime)
     assert abs(elbo.item() - min(InfoNCE()(scores).item(), most.item())) < 1e-9 and elbo < math.log(64)
 

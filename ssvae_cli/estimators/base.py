@@ -70,13 +70,13 @@ class EntropyEstimator(Estimator):
         posterior: Posterior,
         space: type[Space] | Spheres,
         side: int,
-        mixture: Callable[[int | None], Tensor] | None = None,
+        mixture: Callable[[], tuple[Tensor, Tensor]] | None = None,
     ) -> Tensor:
         """H(z) in nats, [], of the marginal Q from samples z, [B, D].
         posterior: the batch's Q(z|x), from which z were sampled. space: where z lives. side: 0 for z, 1 for z' and so
         on; with a joint decoder 0 for all latents joined, 1 for z alone.
-        mixture: gives log sum_j w_j P(z_i|z'_j), [B], by the prior's conditionals, of a number of candidates as which
-        the own one counts; None where z has no partner."""
+        mixture: gives log P(z_i|z'_i) and the log of the mean of P(z_i|z'_j) over j != i, [B] each, by the prior's
+        conditionals; None where z has no partner."""
 
 
 class PairEstimator(Estimator):

@@ -1,7 +1,7 @@
 """Entropies without a network to train."""
 
 import math
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -11,6 +11,8 @@ from ssvae_cli.distributions.quadrature import legendre
 from ssvae_cli.distributions.spaces import Euclidean, digamma, log_area, spheres_of
 from ssvae_cli.errors import require, require_at_least
 from ssvae_cli.estimators.base import EntropyEstimator
+
+FAR, NEAR, MOST = 2.0, 1.75, 5.0  # nats below log B, and multiples of B: `conditionals` with candidates=auto
 
 
 class LogDet(EntropyEstimator):
@@ -46,33 +48,51 @@ class Aggregate(EntropyEstimator):
 
 
 class Conditionals(EntropyEstimator):
-    """H(z) = -E log sum_j w_j P(z_i|z'_j): the cross-entropy of a mixture of the prior's own conditionals, at most the
-    largest entropy that z can have: of a normal of its covariance, or of the uniform density on a sphere or in a box.
+    """H(z) = -E log (w P(z_i|z'_i) + (1 - w) mean_j P(z_i|z'_j)), j != i: the cross-entropy of a mixture of the prior's
+    own conditionals, at most the largest entropy that z can have: of a normal of its covariance, or of the uniform
+    density on a sphere or in a box.
 
     With the mixture E log P(z'|z) + H(z') is K-way InfoNCE whose critic is P(z'|z), the positive among the K
     candidates: `prior.marginal=encoder estimator=conditionals` is a contrastive loss with the prior's parameters for
-    temperature. candidates: the own conditional, of z' of the same pair, weighs as one of this many, or of the batch
-    where that is larger or `candidates` null; the others share the rest. So the ceiling is log K, K = candidates, not
-    log B, near which coordinates of little I are lost. The other bound holds H(z) where no z' predicts z, as at the
-    start; without it an encoder that moves z' away from what P expects makes H(z) as large as it likes. Relation to I:
-    E log P(z'|z) + H(z') is at most log K, and in expectation at most I where K = B. Relation to the ELBO: biased up by
-    KL(Q(z) || mixture) and, where few others are near, by the logarithm of their mean; down by the own term where I is
-    near log K. Ceiling: that largest entropy. Low variance. Source: van den Oord et al. 2018 (the bound); Song & Ermon
-    2020 (the weight); Zimmermann et al. 2021.
+    temperature. candidates: the own conditional, of z' of the same pair, weighs w = 1/K, K a number, the batch B where
+    that is larger or `candidates` null. The ceiling is log K, near which coordinates of little I are lost; a K above B
+    raises it, but then H(z) is too high where few others are near, which an encoder exploits. `auto`: K is B while
+    K-way InfoNCE of the batch stays FAR nats below log B, and rises to MOST B where it comes within NEAR nats.
+    The other bound holds H(z) where no z' predicts z, as at the start; without it an encoder that moves z' away from
+    what P expects makes H(z) as large as it likes. Relation to I: E log P(z'|z) + H(z') is at most log K, and in
+    expectation at most I where K = B. Relation to the ELBO: biased up by KL(Q(z) || mixture) and, where few others are
+    near, by the logarithm of their mean; down by the own term where I is near log K. Ceiling: that largest entropy. Low
+    variance. Source: van den Oord et al. 2018 (the bound); Song & Ermon 2020 (the weight); Zimmermann et al. 2021.
     """
 
     name = "conditionals"
     needs_partner = True  # z' of the same pair
     suits: ClassVar = {"lr": 2.5, "prior_lr": 5.0}
 
-    def __init__(self, *, candidates: int | None = None):
+    def __init__(self, *, candidates: int | Literal["auto"] | None = "auto"):
         super().__init__()
-        if candidates is not None:
+        if isinstance(candidates, int):
             require_at_least(2, candidates=candidates)
         self.candidates = candidates
 
     def forward(self, z, *, posterior, space, side, mixture=None):
-        return torch.minimum(-mixture(self.candidates).mean(), space.largest_entropy(z))
+        own, others = mixture()
+        log_mixture = self._mixed(own, others, self._log_candidates(own, others))
+        return torch.minimum(-log_mixture.mean(), space.largest_entropy(z))
+
+    def _log_candidates(self, own: Tensor, others: Tensor) -> Tensor:
+        """log K, []."""
+        batch = own.new_full((), math.log(len(own)))
+        if self.candidates == "auto":
+            information = (own - self._mixed(own, others, batch)).mean().detach()
+            near = (FAR - (batch - information)) / (FAR - NEAR)
+            return batch + math.log(MOST) * near.clamp(0, 1)
+        return batch.clamp_min(math.log(self.candidates or 1))
+
+    @staticmethod
+    def _mixed(own: Tensor, others: Tensor, log_k: Tensor) -> Tensor:
+        """log of the mixture, [B], the own part weighing 1/K."""
+        return torch.logaddexp(own - log_k, others + torch.log1p(-torch.exp(-log_k)))
 
 
 class Frequencies(EntropyEstimator):

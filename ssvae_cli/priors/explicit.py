@@ -68,27 +68,30 @@ class ExplicitPrior(Prior):
             return self.log_conditional(z_prime, z[:, None])
         return self.log_prob(z[:, None], z_prime) - of_z_prime
 
-    def log_mixture(self, latents: tuple[Tensor, ...], side: int, candidates: int | None = None) -> Tensor:
-        """log sum_j w_j P(z_i|z'_j) of side 0, log sum_j w_j P(z'_i|z_j) of side 1: [B], nats; of n latents, given all
-        others of row j. candidates: j = i weighs 1 / candidates, and 1/B at most; all others alike, 1 in all.
+    def log_mixture(self, latents: tuple[Tensor, ...], side: int) -> tuple[Tensor, Tensor]:
+        """The own and the other part of the mixture of conditionals, of side 0: log P(z_i|z'_i), and the log of the
+        mean of P(z_i|z'_j) over all j != i, [B] each, nats; of side 1 of z'_i given z; of n latents, given all others
+        of row j. A batch of one has no others: its own part stands in their place.
 
         Each process computes the table of its own rows. One too large to be kept is computed in parts, again for the
         gradient."""
         own, others, count = latents[side], [*latents[:side], *latents[side + 1 :]], len(latents[side])
         rows, place = max(1, AT_ONCE // sum(other.numel() for other in others)), torch.arange(count, device=own.device)
         own, of_own = own_rows(own), own_rows(place)
-        share = 1 / max(count, candidates or count)
-        log_own, log_other = math.log(share), math.log((1 - share) / (count - 1)) if count > 1 else 0.0
 
         def of_rows(own: Tensor, of_own: Tensor, *others: Tensor) -> Tensor:
             table = self.log_given((*others[:side], own, *others[side:]), side)
-            return torch.where(of_own[:, None] == place, table + log_own, table + log_other).logsumexp(1)
+            own_part = table.gather(1, of_own[:, None])
+            if count == 1:
+                return own_part.expand(-1, 2)
+            rest = table.masked_fill(of_own[:, None] == place, -math.inf).logsumexp(1) - math.log(count - 1)
+            return torch.cat([own_part, rest[:, None]], 1)
 
         if rows >= len(own):
-            return all_gather(of_rows(own, of_own, *others))
+            return all_gather(of_rows(own, of_own, *others)).unbind(1)
         parts = zip(own.split(rows), of_own.split(rows))
         mixtures = [checkpoint(of_rows, *part, *others, use_reentrant=False) for part in parts]
-        return all_gather(torch.cat(mixtures))
+        return all_gather(torch.cat(mixtures)).unbind(1)
 
     def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
         """`count` samples of (z, z'), [count, dim] each; of n latents; of (z,) for an unstructured prior."""
