@@ -123,7 +123,7 @@ def name_again() -> None:
 def write_data(command: str, words: list[str]) -> None:
     """The file of data that a command names: series, images as the run's, or pairs of x and y."""
     rng = np.random.default_rng(0)
-    shape = (200,) if command == "mi" else (60, 20, 3) if "dataset=sequences" in words else (60, 8, 8)
+    shape = (1000,) if command == "mi" else (60, 20, 3) if "dataset=sequences" in words else (60, 8, 8)
     x = rng.integers(0, 256, shape, np.uint8) if "dataset=npz" in words else rng.normal(size=shape)
     for name in {name for word in words for name in re.findall(r"[A-Z]+(?:\.npz)?$", word) if "/" not in word}:
         if not Path(name).is_dir():
