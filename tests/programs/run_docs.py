@@ -3,7 +3,7 @@
     python tests/programs/run_docs.py [PART OF A COMMAND]
 
 Those of the tutorial run in their order in a folder of their own, all others in one that holds what the pages name, of
-a sweep its first job. Left out are own parts, claims, launchers, other libraries and data in archives, which tests run.
+a sweep its first job. Left out are own parts, claims, launchers, other libraries and large data, which tests run.
 """
 
 import os
@@ -30,7 +30,7 @@ SMALL = {
 }
 ELSEWHERE = re.compile(
     r"claims/|hydra/|resnet50.pth|vit_tiny|FILE.h5ad|path=FOLDER|NEW.csv|trackers=|checkpoint=|bf16|torchrun"
-    r"|root=CIFAR|dataset=shards|export=onnx|^ssvae (embed|report)$"
+    r"|root=CIFAR|dataset=shards|export=onnx|batch_size=32768|^ssvae (embed|eval|finetune|report)$"
 )
 
 
