@@ -29,7 +29,7 @@ SMALL = {
     "bench": "bench.rounds=1 bench.seconds=0.05",
 }
 ELSEWHERE = re.compile(
-    r"claims/|hydra/|resnet50.pth|vit_tiny|FILE.h5ad|path=FOLDER|NEW.csv|trackers=|checkpoint=|bf16|torchrun"
+    r"claims/|hydra/|resnet50.pth|vit_tiny|FILE.h5ad|path=FOLDER|NEW.csv|trackers=|trackers.(wandb|mlflow)|checkpoint=|bf16|torchrun"
     r"|root=CIFAR|dataset=shards|export=onnx|batch_size=32768|^ssvae (embed|eval|finetune|report)$"
 )
 
