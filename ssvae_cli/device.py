@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ssvae_cli.distributed.threads import described
 from ssvae_cli.errors import require, require_device
 
 Precision = Literal["float32", "float64", "bf16", "auto"]
@@ -56,6 +57,16 @@ def device_of(name: str) -> torch.device:
     place, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()  # torchrun's: a GPU a process
     require(place < gpus, f"--nproc-per-node is above the {gpus} GPUs of this machine; allowed: 1 to {gpus}")
     return torch.device("cuda", place)
+
+
+def device_name(device: torch.device) -> str:
+    """cpu, or the GPU's name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def in_words(device: torch.device) -> str:
+    """The device, and the threads of this process, as a command says them when it begins."""
+    return f"{device_name(device)}, {described(torch.get_num_threads())}"
 
 
 def set_precision(precision: Precision) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 import ssvae_cli
 from ssvae_cli.datasets.base import CONTRACT as DATA
-from ssvae_cli.device import keep_freed, set_precision
+from ssvae_cli.device import device_name, in_words, keep_freed, set_precision
 from ssvae_cli.distributed.batch_norm import synchronise_batch_norm
 from ssvae_cli.distributed.collectives import (
     average_gradients,
@@ -26,7 +26,6 @@ from ssvae_cli.distributed.collectives import (
     sharded,
     world_size,
 )
-from ssvae_cli.distributed.threads import described as threads
 from ssvae_cli.encoders.pretrained import load_pretrained
 from ssvae_cli.estimators.base import meaning
 from ssvae_cli.evaluation.elbo import BOUNDS
@@ -115,8 +114,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         sizes = ", ".join(f"{len(split)} {name}" for name, split in data.splits.items())
         count = sum(p.numel() for p in objective.parameters())
         log.info("run: %s", run)
-        start = (device_name(device), threads(torch.get_num_threads()), sizes, f"{count:,}", steps_per_epoch)
-        log.info("%s, %s; samples: %s; %s parameters; %d steps an epoch", *start)
+        start = (in_words(device), sizes, f"{count:,}", steps_per_epoch)
+        log.info("%s; samples: %s; %s parameters; %d steps an epoch", *start)
         log.info("%s", shell_command("tensorboard", "--logdir", typed(run)))
 
     def check_finite() -> None:
@@ -238,11 +237,6 @@ def described(of: str, parameters: dict[str, Tensor | float | list]) -> dict[str
         if values.ndim == 1:
             found |= {f"{of}/{name}/least": values.min().item(), f"{of}/{name}/largest": values.max().item()}
     return found
-
-
-def device_name(device: torch.device) -> str:
-    """The GPU's name, or cpu."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def meanings(objective: Objective) -> dict[str, str]:

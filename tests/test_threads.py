@@ -6,7 +6,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
+from helpers import ssvae
 from ssvae_cli.distributed import threads
 
 ALL = (*threads.COUNT, *threads.WAIT, "LOCAL_WORLD_SIZE")
@@ -115,6 +117,25 @@ def test_a_command_sets_its_threads_before_torch_is_loaded(command, tmp_path):
     environment = json.loads(said.stdout.splitlines()[-1])
     assert environment["OMP_WAIT_POLICY"] == "PASSIVE", said.stderr
     assert environment["OMP_NUM_THREADS"] == str(threads.usable_cores())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train trainer.epochs=1 trainer.device=cpu evaluation=none dataset.limit=200",
+        "bench bench.rounds=1 bench.seconds=0.001 trainer.batch_size=32 trainer.device=cpu",
+        "eval evaluation=quick training.steps=10 device=cpu",
+        "embed device=cpu",
+        "finetune epochs=1 labels=0.1 device=cpu",
+    ],
+    ids=lambda command: command.split()[0],
+)
+def test_a_command_says_its_device_and_threads(command, finished, tmp_path, capfd):
+    name = command.split()[0]
+    of = [f"run={finished}"] if name in ("eval", "embed", "finetune") else []
+    assert ssvae(*command.split(), *of, f"hydra.run.dir={tmp_path}/out") == 0
+    printed = capfd.readouterr()
+    assert f"cpu, {threads.described(torch.get_num_threads())}" in printed.err + printed.out
 
 
 def test_the_python_interface_sets_nothing():

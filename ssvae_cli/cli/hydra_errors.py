@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from omegaconf.errors import InterpolationResolutionError
 
 from ssvae_cli.cli.overrides import AS_REFERENCE, ONE_FOLDER, PATH_KEY, SETTING, hydra_value, override_name, quoted
-from ssvae_cli.cli.suggestions import unknown_choice, unknown_key
+from ssvae_cli.cli.suggestions import left_out, unknown_choice, unknown_key
 from ssvae_cli.errors import UserError, allowed
 from ssvae_cli.instantiate.groups import choices, choices_with, known_groups
 from ssvae_cli.paths import literal, shell_command, shell_word
@@ -32,6 +32,10 @@ def one_line(error: Exception, command: str, overrides: list[str]) -> str:
         return (
             f"{given}: several values are a sweep, {sweep}; a list is written [{value}]; one word with a comma: {one}"
         )
+    if found := re.search(r"Could not delete from config\. '([^']+)' does not exist", text):
+        return unknown_key(found[1], command, overrides)
+    if re.search(r"Key '[^']+' is not in struct", text) and f"~{error.full_key}" in overrides:
+        return left_out(error.full_key)
     if "Config group override must be" in text:
         return f"a group takes the name of a choice, ssvae {command} --help lists them; given: {' '.join(overrides)}"
     headings = ("full_key", "object_type", "Set the environment variable", "See https")

@@ -96,11 +96,18 @@ def unknown_key(wrong: str, command: str, overrides: list[str]) -> str:
         return f"{wrong} is a key of {above}, which {above}=null leaves out; give one of the two"
     config = config_of(command, overrides)
     meant, known = key_meant(wrong, config), siblings(wrong, config)
+    if wrong in known:  # Hydra says of a key that is null, and is to be deleted, that it is not there
+        return left_out(wrong)
     if meant and "." not in wrong and meant.endswith(f".{wrong}"):
         known = [meant]
     having = [choice for choice in choices(wrong.rpartition(".")[0]) if has_key(*wrong.rsplit(".", 1), choice)]
     hint = f"; did you mean '{meant}'?" if meant else f"; these have it: {', '.join(having)}" if having else ""
     return f"unknown key {wrong}; allowed: {', '.join(sorted(known)) or 'none'}{hint}"
+
+
+def left_out(key: str) -> str:
+    """The line for ~key where the command reads the key."""
+    return f"~{key} leaves out what the command needs; leave out the override, or give {key}=..."
 
 
 def parents(key: str) -> list[str]:
