@@ -18,7 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ssvae_cli.compiler import compiled
 from ssvae_cli.datasets.base import CONTRACT as DATA
-from ssvae_cli.device import in_words, keep_freed, peak, set_precision
+from ssvae_cli.device import keep_freed, peak, set_precision
+from ssvae_cli.distributed.machine import machine
 from ssvae_cli.errors import require_above, require_at_least
 from ssvae_cli.files import write_json
 from ssvae_cli.instantiate.build import build
@@ -105,7 +106,7 @@ def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         "memory/peak_gib": peak(device) / 2**30,
         "matrix_rate/share": share_of_matrix_rate(limit, medians["limit"], device) if on_gpu else None,
         "batch_size": batch_size,
-        "device": in_words(device),
+        "device": machine(device),
         "torch": torch.__version__,
     }
     write_json(run / "bench.json", values)

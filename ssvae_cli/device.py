@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssvae_cli.distributed.threads import described
 from ssvae_cli.errors import require, require_device
 
 Precision = Literal["float32", "float64", "bf16", "auto"]
@@ -62,11 +61,6 @@ def device_of(name: str) -> torch.device:
 def device_name(device: torch.device) -> str:
     """cpu, or the GPU's name."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
-def in_words(device: torch.device) -> str:
-    """The device, and the threads of this process, as a command says them when it begins."""
-    return f"{device_name(device)}, {described(torch.get_num_threads())}"
 
 
 def set_precision(precision: Precision) -> None:

@@ -10,7 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from ssvae_cli.datasets.base import CONTRACT as DATA
 from ssvae_cli.datasets.base import Data, Shape
-from ssvae_cli.device import device_of, in_words, set_precision
+from ssvae_cli.device import device_of, set_precision
+from ssvae_cli.distributed.machine import machine
 from ssvae_cli.errors import require
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.instantiate.trust import refuse_untrusted
@@ -79,7 +80,7 @@ def load_run(folder: str, *, device: str, trust: bool, dataset: DictConfig | Non
     set_precision(config.trainer.precision)
     fitted = stored.state.get("fitted", {})
     data = build(config.dataset if dataset is None else dataset, "dataset", DATA, fitted=fitted).to(place)
-    for note in (f"run={folder}: {in_words(place)}", *data.notes):
+    for note in (f"run={folder}: {machine(place)}", *data.notes):
         log.info("%s", note)
     pairs = make_pairs(config.pairs, data) if dataset is None else build(config.pairs, "pairs", PAIRS)
     got, trained = pairs.shapes(data)[0], stored.shapes[0]

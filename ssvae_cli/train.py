@@ -16,7 +16,7 @@ from torch import Tensor
 
 import ssvae_cli
 from ssvae_cli.datasets.base import CONTRACT as DATA
-from ssvae_cli.device import device_name, in_words, keep_freed, set_precision
+from ssvae_cli.device import device_name, keep_freed, set_precision
 from ssvae_cli.distributed.batch_norm import synchronise_batch_norm
 from ssvae_cli.distributed.collectives import (
     average_gradients,
@@ -26,6 +26,7 @@ from ssvae_cli.distributed.collectives import (
     sharded,
     world_size,
 )
+from ssvae_cli.distributed.machine import machine
 from ssvae_cli.encoders.pretrained import load_pretrained
 from ssvae_cli.estimators.base import meaning
 from ssvae_cli.evaluation.elbo import BOUNDS
@@ -114,7 +115,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         sizes = ", ".join(f"{len(split)} {name}" for name, split in data.splits.items())
         count = sum(p.numel() for p in objective.parameters())
         log.info("run: %s", run)
-        start = (in_words(device), sizes, f"{count:,}", steps_per_epoch)
+        start = (machine(device), sizes, f"{count:,}", steps_per_epoch)
         log.info("%s; samples: %s; %s parameters; %d steps an epoch", *start)
         log.info("%s", shell_command("tensorboard", "--logdir", typed(run)))
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from helpers import refused, ssvae
-from ssvae_cli.device import in_words
+from ssvae_cli.distributed.machine import machine
 from ssvae_cli.estimators import ScoreEstimator
 from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.evaluation.samples import Pairs
@@ -230,7 +230,7 @@ def test_without_data_the_task_is_named_with_its_information_before_the_table(tm
     summary = run(tmp_path, "task.samples=10", "zero_check=false")
     assert summary["data/task"] == "gaussian"
     said = capfd.readouterr().err
-    pairs = f"task=gaussian, I is 2.000 nats: 10 pairs, x [20], y [20]; {in_words(torch.device('cpu'))}"
+    pairs = f"task=gaussian, I is 2.000 nats: 10 pairs, x [20], y [20]; {machine(torch.device('cpu'))}"
     assert said.index(pairs) < said.index("method 1/")
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from helpers import refused, ssvae
-from ssvae_cli.device import in_words
+from ssvae_cli.distributed.machine import machine
 from ssvae_cli.estimators import DV, NWJ, Eq3, InfoNCE, LeaveOneOut
 from ssvae_cli.priors import ExplicitPrior, Gaussian, ScorePrior
 from ssvae_cli.scores import DenseScores
@@ -82,7 +82,7 @@ def test_every_identity_holds_in_a_table_json_and_pictures(tmp_path, capfd):
     assert len(sums) > 20, "the finite alphabet is held to 1e-12"
     out, err = capfd.readouterr()
     device, *parts = err.splitlines()[:5]
-    assert device == in_words(torch.device("cpu"))
+    assert device == machine(torch.device("cpu"))
     assert [line.split("  ")[0] for line in parts] == [f"part {i}/4" for i in range(1, 5)]
     assert "bilinear: b rho - b^2/2" in out and "FAILS" not in out
     assert all((tmp_path / name).stat().st_size > 10_000 for name in ("identities.png", "negatives.png"))

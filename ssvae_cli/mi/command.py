@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
-from ssvae_cli.device import in_words
+from ssvae_cli.distributed.machine import machine
 from ssvae_cli.errors import allowed, require
 from ssvae_cli.estimators.base import CONTRACT as ESTIMATOR
 from ssvae_cli.evaluation.fresh_critics import require_information
@@ -73,7 +73,7 @@ def introduce(sample: Sample, source: str) -> None:
     known = "" if sample.exact is None else f", I is {sample.exact:.3f} nats"
     given = "" if sample.z is None else f", given z {list(sample.z.shape[1:])}"
     shapes = f"x {list(sample.x.shape[1:])}, y {list(sample.y.shape[1:])}{given}"
-    start = (source, known, len(sample.x), shapes, in_words(torch.device("cpu")))
+    start = (source, known, len(sample.x), shapes, machine(torch.device("cpu")))
     log.info("%s%s: %d pairs, %s; %s", *start)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from ssvae_cli.device import in_words
+from ssvae_cli.distributed.machine import machine
 from ssvae_cli.files import write_json
 from ssvae_cli.tracking.console import Stages
 from ssvae_cli.tracking.missing import DASH, plain
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 def verify(cfg: DictConfig, run: Path, choices: dict[str, str]) -> None:
     """Run all checks, print the table, write verify.json and two pictures into `run`; exit code 1 if a check fails."""
     began, generator = time.perf_counter(), lambda: torch.Generator().manual_seed(cfg.seed)
-    log.info("%s", in_words(torch.device("cpu")))
+    log.info("%s", machine(torch.device("cpu")))
     with Stages("part", 4) as stages:
         stages.begin("(3) against (5) as N grows")
         curves = sweep.curves(generator())
