@@ -18,7 +18,7 @@ from ssvae_cli.evaluation.eq23 import KEYS, Eq23, told
 from ssvae_cli.evaluation.estimate import Enclosed, Estimate
 from ssvae_cli.evaluation.explicit import Explicit
 from ssvae_cli.evaluation.fit import Fit, PairedStop, fit
-from ssvae_cli.evaluation.ratio import RatioFit
+from ssvae_cli.evaluation.ratio import RatioFit, normaliser
 from ssvae_cli.priors import MI, VMF, Energy, ExplicitPrior, Gaussian, InfoNCE, UnstructuredLaplace
 
 RHO, B, DIM = 0.8, 0.5, 2
@@ -150,6 +150,14 @@ def test_the_residual_shows_a_log_p_that_is_not_the_density_of_the_samples_of_p(
 
     found = both_sides(Wrong(latent_dim=DIM, correlation=0.8, learn=False, covariance="correlation"), None, SPLITS)
     assert abs(found["eq23/residual_in_errors"]) > 5 and abs(found["eq23/residual"]) > 0.5
+
+
+def test_a_ratio_is_normalised_over_p_where_samples_of_p_reach_q():
+    z = torch.randn(20_000, DIM, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    near, far = (shift * z.sum(1) - 0.5 * DIM * shift**2 for shift in (0.8, 5.0))  # log N(shift, I) / N(0, I)
+    found = normaliser(near + 0.3)
+    assert abs(found.value - 0.3) < 3 * found.error < 0.1
+    assert normaliser(far).error == math.inf
 
 
 def test_with_the_encoders_marginal_the_kl_is_that_of_the_conditional():

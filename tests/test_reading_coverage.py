@@ -2,12 +2,13 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from ssvae_cli.evaluation.densities import Densities, DensityFit
-from ssvae_cli.evaluation.estimate import Z95
+from ssvae_cli.evaluation.estimate import Z95, Estimate
 from ssvae_cli.evaluation.explicit import Explicit
 from ssvae_cli.evaluation.fit import Fit
 
@@ -33,6 +34,16 @@ def test_the_intervals_hold_the_truth(name, dim):
 def test_more_dimensions_than_the_samples_settle_are_null_with_the_reason_and_leave_an_upper_end():
     case, generator = CASES["warp"](16), torch.Generator().manual_seed(0)
     splits = [case.sample(count, generator) for count in (400, 100, 400)]
-    elbo = Explicit(case.prior.float(), splits[2], Densities(FIT, case.prior.space, *splits, 400)).elbo()
+    densities = Densities(FIT, case.prior.space, *splits, 400)
+    elbo = Explicit(case.prior.float(), splits[2], densities).elbo()
     assert "needs more of them" in elbo.value.reason
     assert elbo.high > case.truth(splits[2])["elbo"]
+
+    by_posteriors = lambda low: SimpleNamespace(
+        anchors=torch.arange(400), enclose=lambda *_: (low, Estimate(90.0, 0.1))
+    )
+    near, far = (by_posteriors(Estimate(elbo.high - below, 0.1)) for below in (2.0, 20.0))
+    near, far = (Explicit(case.prior.float(), splits[2], densities, mixture).elbo() for mixture in (near, far))
+    assert near.value == pytest.approx(0.5 * (near.low + near.high)) and near.high == elbo.high
+    assert near.error == pytest.approx(0.5 * (near.high - near.low) / Z95)
+    assert far.value == elbo.value and far.low == pytest.approx(elbo.high - 20 - 0.1 * Z95)

@@ -20,7 +20,7 @@ from ssvae_cli.evaluation.estimate import INTERVAL, Z95, Enclosed, Estimate
 from ssvae_cli.evaluation.explicit import Explicit
 from ssvae_cli.evaluation.fit import Fit
 from ssvae_cli.evaluation.fresh_critics import fit_and_read, no_information
-from ssvae_cli.evaluation.ratio import LogRatio, RatioFit
+from ssvae_cli.evaluation.ratio import LogRatio, RatioFit, normaliser
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.evaluation.rows import evenly_spaced
 from ssvae_cli.evaluation.samples import Pairs, Parts, normalised
@@ -154,13 +154,23 @@ class Eq23:
         return Estimate(mean.value, math.hypot(mean.error, doubt)), found
 
     def correction(self, explicit: Explicit) -> tuple[torch.Tensor, float]:
-        """What a classifier between Q and samples of P adds to the densities' log Q/P of test pairs, [n]; its error."""
+        """What a classifier between Q and samples of P adds to the densities' log Q/P of test pairs, [n]; its error.
+
+        The sum is normalised, E_P Q/P = 1: where Q and P lie far apart, the classifier's loss hardly holds its logit.
+        Where the normaliser is unknown, what it seems to be is in the error."""
         start = lambda joined: explicit.log_ratio(joined.chunk(len(explicit.latents), 1))
         given = lambda of_q, of_p: start
         prior, train, validation = explicit.prior, explicit.densities.train, explicit.densities.validation
         joined = torch.cat(explicit.latents, 1)
-        log_ratio = self._log_ratio(prior, train, validation, given)(joined)
-        return log_ratio - start(joined), self._doubt(prior, train, validation, explicit.latents, log_ratio, given)
+        log_ratio = self._log_ratio(prior, train, validation, given)
+        (sample,), like = prior.samplers(train), joined[:1].expand(self.samples, -1)
+        with own_stream(2, joined.device):
+            over_p = normaliser(log_ratio(sample(like)))
+        added = log_ratio(joined) - start(joined)
+        doubt = self._doubt(prior, train, validation, explicit.latents, log_ratio(joined), given)
+        if math.isfinite(over_p.error):
+            return added - over_p.value, math.hypot(doubt, over_p.error)
+        return added, math.hypot(doubt, over_p.value)
 
     def _doubt(
         self,

@@ -15,6 +15,7 @@ from ssvae_cli.tracking.missing import Missing
 
 UNSETTLED = Missing("the density of the latents still gains with every doubling of the samples: it needs more of them")
 ONE_END = Missing("a deterministic encoder's entropy has no lower end; evaluation.noise smooths it, which gives one")
+WIDEST = 5.0  # nats to either side of a number that ends alone give
 ANCHORS = 2048  # test latents, at most, at which mixtures of the posteriors of all test sources are read
 Sides = tuple[int, ...]  # (0,) is z, (1,) is z', (0, 1) the pair
 Density = tuple[int, Sides]  # of a side, given others
@@ -167,7 +168,7 @@ class Explicit:
         return [(sign, self.densities.log_q(*which)) for which, sign in quantity.by_densities.items()]
 
     def _enclosed(self, quantity: Quantity) -> Enclosed:
-        """The better of both estimates, and the nearest ends of an interval of 95%."""
+        """The better of both estimates, by densities or amid the ends of 95%, and these ends, the nearest."""
         parts = self._parts(quantity)
         best = estimate(quantity.known, parts)
         signs = {sign for sign, _ in parts}
@@ -178,9 +179,10 @@ class Explicit:
             low, high = self.mixture.enclose(quantity.known[self.mixture.anchors], quantity.signs)
             lows.append(low.value - Z95 * low.error)
             highs.append(high.value + Z95 * high.error)
-            half = 0.5 * (high.value - low.value)
-            middle = Estimate(low.value + half, math.hypot(max(low.error, high.error), max(half, 0.0) / Z95))
-            best = min(best, middle, key=lambda estimate: estimate.error)
+            half = 0.5 * (min(highs) - max(lows))
+            if half < WIDEST:
+                amid = Estimate(max(lows) + half, max(low.error, high.error, half / Z95))
+                best = min(best, amid, key=lambda estimate: estimate.error)
         low, high = max(lows, default=ONE_END), min(highs, default=ONE_END)
         if not math.isfinite(best.error):
             return Enclosed(UNSETTLED, UNSETTLED, low, high)

@@ -1,5 +1,6 @@
 """log Q / P by a fresh classifier, for reported numbers: fitted on train, chosen on validation."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,10 +12,12 @@ from ssvae_cli.compiler import unmarked
 from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.errors import require_above, require_at_least
 from ssvae_cli.estimators.classifier import cross_entropy
+from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.evaluation.fit import PairedStop, fit
 from ssvae_cli.layers import mlp, require_widths
 
 LogRatio = Callable[[Tensor], Tensor]  # [B, D] -> [B], nats
+EFFECTIVE = 100  # samples of P, at least, that a mean over P must rest on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +75,15 @@ class RatioFit:
             limits = {"steps": self.steps, "eval_every": self.eval_every, "ended": stop}
             fit(network, objective, validate, optimizer, **limits, schedule=schedule)
         return torch.no_grad()(lambda z: network(lift(z)).squeeze(1) + begin(z).to(z))
+
+
+def normaliser(of_p: Tensor) -> Estimate:
+    """log E_P [Q/P], from log Q/P of samples of P, [n]: 0 of the true ratio. Unknown, with an infinite error, where few
+    samples carry the mean: P then seldom lies where Q does."""
+    log_mean = of_p.logsumexp(0).item() - math.log(len(of_p))
+    shares = of_p.double().softmax(0)
+    error = (shares - 1 / len(shares)).square().sum().sqrt().item()
+    return Estimate(log_mean, error if shares.square().sum() * EFFECTIVE < 1 else math.inf)
 
 
 def draw_with_replacement(rows: int, count: int, device: torch.device) -> Tensor:
