@@ -39,11 +39,12 @@ def test_more_dimensions_than_the_samples_settle_are_null_with_the_reason_and_le
     assert "needs more of them" in elbo.value.reason
     assert elbo.high > case.truth(splits[2])["elbo"]
 
-    by_posteriors = lambda low: SimpleNamespace(
-        anchors=torch.arange(400), enclose=lambda *_: (low, Estimate(90.0, 0.1))
-    )
-    near, far = (by_posteriors(Estimate(elbo.high - below, 0.1)) for below in (2.0, 20.0))
-    near, far = (Explicit(case.prior.float(), splits[2], densities, mixture).elbo() for mixture in (near, far))
+    def beside_posteriors(low: float):
+        enclose = lambda *_: (Estimate(low, 0.1), Estimate(90.0, 0.1))
+        mixture = SimpleNamespace(anchors=torch.arange(400), enclose=enclose)
+        return Explicit(case.prior.float(), splits[2], densities, mixture).elbo()
+
+    near, far = beside_posteriors(elbo.high - 2), beside_posteriors(elbo.high - 20)
     assert near.value == pytest.approx(0.5 * (near.low + near.high)) and near.high == elbo.high
     assert near.error == pytest.approx(0.5 * (near.high - near.low) / Z95)
     assert far.value == elbo.value and far.low == pytest.approx(elbo.high - 20 - 0.1 * Z95)
