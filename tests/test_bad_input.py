@@ -87,6 +87,10 @@ CASES = {
     "more than the memory": ("train encoder.latent_dim=1000000000000000", "not enough memory"),
     "more than an integer": (f"train trainer.batch_size={10**30}", "trainer.batch_size", "an integer"),
     "a part taken out": ("train ~encoder", "~encoder leaves out what the command needs; allowed: causal_conv"),
+    "two choices of g'": (
+        "train encoder_prime=shared encoder@encoder_prime=mlp",
+        "encoder_prime=shared and encoder@encoder_prime=mlp: each chooses g'; give one of the two",
+    ),
     "a key taken out": ("train ~seed", "~seed leaves out what the command needs; leave out the override, or give seed"),
     "a key of mi taken out": ("mi ~units", "~units leaves out what the command needs"),
     "a null key taken out": ("embed run=x ~score", "~score leaves out what the command needs"),

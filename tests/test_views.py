@@ -257,3 +257,9 @@ def test_windows_of_series_of_unequal_length_train_from_end_to_end_and_are_read(
     log = (tmp_path / "run" / "train.log").read_text()
     assert "series of 6 to 11 steps" in log
     assert summary["kl/test"] is None and "I and KL are read of pairs, and these are 4 views" in log
+
+
+def test_a_choice_of_g_prime_takes_the_place_of_the_data_sets():
+    given = ["dataset=balls", "encoder_prime=ema"]
+    assert suiting_overrides("train", given) == [*given, "~encoder@encoder_prime"]
+    assert composed(*given, "~encoder@encoder_prime").encoder_prime._target_.endswith("EMA")

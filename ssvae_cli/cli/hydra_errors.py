@@ -86,10 +86,14 @@ def missing_group(group: str, package: str | None, command: str) -> str:
 
 def refuse_added_keys(config, overrides: list[str], groups: Iterable[str]) -> None:
     """Raise UserError for +key=value that no part has, which Hydra adds at the top, where nothing reads it, for ~group
-    of one that the command needs, and for the key of g' that is g's.
+    of one that the command needs, for the key of g' that is g's, and for two choices of g'.
 
     config: composed. groups: those of the configuration, added ones among them.
     """
+    given = {override_name(override): override for override in overrides if not override.startswith("~")}
+    if {"encoder_prime", "encoder@encoder_prime"} <= set(given):
+        both = f"{given['encoder_prime']} and {given['encoder@encoder_prime']}"
+        raise UserError(f"{both}: each chooses g'; give one of the two")
     for override in overrides:
         key = override_name(override)
         if key == "encoder_prime.latent_dim":

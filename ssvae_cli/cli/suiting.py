@@ -31,8 +31,12 @@ def suiting_overrides(command: str, overrides: list[str]) -> list[str]:
         brought = step_encoder(overrides, choices)
         choices = {"encoder": brought, PRIME: None} if brought else {"encoder": "mlp"}
     chosen = {override_name(override) for override in overrides}
+    if "encoder_prime" in chosen and of_data_set(overrides):  # the user's g' takes the place of the data set's
+        choices[PRIME] = None
     concerned = lambda group: {group, group.split("/")[0], group.split("@")[-1]}  # encoder/frame, encoder@encoder_prime
-    missing = {group: choice for group, choice in choices.items() if not concerned(group) & chosen}
+    missing = {
+        group: choice for group, choice in choices.items() if not (concerned(group) if choice else {group}) & chosen
+    }
     words = (f"{group}={choice}" if choice else f"~{group}" for group, choice in missing.items())
     return [*overrides, *words]
 
@@ -56,11 +60,16 @@ def module_of(group: str, overrides: list[str]) -> str | None:
 
 def step_encoder(overrides: list[str], wanted: dict[str, str]) -> str | None:
     """The encoder of a single step that the data set's file, or its YAML, brings for g'; None for none."""
+    return wanted.get(PRIME) or of_data_set(overrides)
+
+
+def of_data_set(overrides: list[str]) -> str | None:
+    """The encoder that the data set's YAML brings for g'; None for none."""
     from omegaconf import OmegaConf
 
     defaults = OmegaConf.load(conf() / "dataset" / f"{override_value('dataset', overrides)}.yaml").get("defaults", [])
     brought = [line.get("override /encoder@_global_.encoder_prime") for line in defaults if OmegaConf.is_dict(line)]
-    return wanted.get(PRIME) or next(filter(None, brought), None)
+    return next(filter(None, brought), None)
 
 
 def paths_of(overrides: list[str]) -> list[str]:
