@@ -34,12 +34,13 @@ def check_types(config: DictConfig, hydra: DictConfig) -> None:
     check_plain(OmegaConf.to_container(config))
 
 
-def check(target: str, config: DictConfig, hydra: DictConfig) -> None:
+def check(target: str, config: DictConfig, hydra: DictConfig, *, goes_on: bool) -> None:
     """Raise UserError as `check_types`, for files and runs that are not there, and for values that the command
-    `target`, or the constructor that they go to, refuses in its first statements."""
+    `target`, or the constructor that they go to, refuses in its first statements.
+
+    goes_on: from a checkpoint of its own, which has the weights that another run gave it."""
     check_types(config, hydra)
-    begins = config.get("resume") is None  # a run that goes on has its weights
-    for key in ("run", *["init_from"] * begins):
+    for key in ("run", *["init_from"] * (not goes_on)):
         if isinstance(run := config.get(key), str):
             checkpoint_of(Path(expanded(run, key)), key, str(config.get("checkpoint", "last")))
     if isinstance(file := config.get("data"), str):

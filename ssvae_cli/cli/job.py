@@ -39,7 +39,7 @@ def start(command: str, target: str, config: DictConfig) -> float | None:
         return start_job(command, target, config, hydra)
     folder = Path(hydra.runtime.output_dir)
     try:
-        check(target, config, hydra)
+        check(target, config, hydra, goes_on=config.get("resume") is not None)
         if config.get("resume") is not None and has_ended(Path(config.resume), config.trainer.epochs):
             ended = f"{config.resume} has ended, after epoch {config.trainer.epochs}"
             print(f"{ended}; trainer.epochs=N goes on to epoch N", file=sys.stderr)
@@ -71,7 +71,7 @@ def start_job(command: str, target: str, config: DictConfig, hydra: DictConfig) 
             print(f"ssvae: {folder} is there already", file=sys.stderr)
         else:
             Job(**job, is_own=True, failed=KILLED).save(sweep)
-            check(target, config, hydra)
+            check(target, config, hydra, goes_on=(folder / CHECKPOINT).exists())
             claim.store(records(config, hydra))
             if hydra.callbacks.runs.resume:
                 refuse_untrusted(config, folder, trust=config.trust)
