@@ -155,6 +155,19 @@ def test_settings_that_no_override_tells_apart_are_told_apart_by_their_configura
     assert [s.label for s in section.settings] == ["prior=mi optimizer.lr=8", "prior=mi optimizer.lr=16"]
 
 
+def test_where_numbers_go_is_no_setting(tmp_path):
+    for seed, kept in enumerate((None, "elbo/validation")):
+        hydra = a_run(tmp_path / str(seed), "prior=mi", f"seed={seed}") / ".hydra"
+        more = {"trackers": {"tensorboard": {"_target_": "a"}} | ({"mlflow": {"folder": "b"}} if kept else {})}
+        config = json.loads((hydra / "config.yaml").read_text())
+        config["trainer"]["keep_best"] = kept
+        (hydra / "config.yaml").write_text(json.dumps(config | more))
+        added = ["+tracker@trackers.mlflow=mlflow", f"trainer.keep_best={kept}"] if kept else []
+        (hydra / "overrides.yaml").write_text(json.dumps(["prior=mi", f"seed={seed}", *added]))
+    (section,) = sections(tmp_path)[0]
+    assert [(s.label, len(s.runs)) for s in section.settings] == [("prior=mi", 2)]
+
+
 def test_a_seed_that_ran_twice_counts_once(tmp_path):
     for name, time, elbo in (("old", 100, 1.0), ("new", 200, 3.0)):
         a_run(tmp_path / name, "prior=mi", **{"elbo/test": elbo})

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from ssvae_cli.report.labels import IGNORED, choice, effective, given_keys, written
+from ssvae_cli.report.labels import choice, effective, given_keys, ignored, written
 from ssvae_cli.report.runs import Run
 from ssvae_cli.report.settings import Section
 from ssvae_cli.report.unfinished import Unfinished
@@ -45,7 +45,7 @@ def shared_choices(runs: list[Run]) -> str:
     """The choices and the given keys that all runs have in common."""
     groups = [group for group in runs[0].choices if not group.startswith("hydra/") and "@" not in group]
     values = {key: {effective(run, key) for run in runs} for key in dict.fromkeys([*groups, *given_keys(runs)])}
-    shared = {key: next(iter(found)) for key, found in values.items() if len(found) == 1 and key not in IGNORED}
+    shared = {key: next(iter(found)) for key, found in values.items() if len(found) == 1 and not ignored(key)}
     return " ".join(f"{key}={value}" for key, value in shared.items() if value not in (None, "null"))
 
 
@@ -53,4 +53,4 @@ def shared_config(runs: list[Run]) -> dict[str, str]:
     """Every key that has one value in all runs."""
     first, *rest = (run.config for run in runs)
     same = lambda key: all(key in config and config[key] == first[key] for config in rest)
-    return {key: written(value) for key, value in first.items() if key not in IGNORED and same(key)}
+    return {key: written(value) for key, value in first.items() if not ignored(key) and same(key)}

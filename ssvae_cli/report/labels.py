@@ -8,11 +8,12 @@ from ssvae_cli.report.runs import Run
 IGNORED = (
     "seed",
     "resume",
-    "sweep.resume",
-    "sweep.metric",
-    "sweep.dry_run",
+    "sweep",
     "trust",
     "trainer.device",
+    "trainer.checkpoint_every",
+    "trainer.keep_best",
+    "trackers",
     "dataset.download",
 )
 MOST_ADDED = 3  # keys that are added where the given ones leave two settings alike
@@ -31,7 +32,13 @@ def override_key(override: str) -> str:
 def given_keys(runs: list[Run]) -> list[str]:
     """The keys on the command lines of some runs, in order of appearance."""
     keys = {override_key(override): None for run in runs for override in run.overrides}
-    return [key for key in keys if key not in IGNORED]
+    return [key for key in keys if not ignored(key)]
+
+
+def ignored(key: str) -> bool:
+    """Whether a key, or the group of group@key, is one of IGNORED or below one."""
+    place = key.partition("@")[2] or key
+    return any(place == each or place.startswith(f"{each}.") for each in IGNORED)
 
 
 def effective(run: Run, key: str) -> str | None:
@@ -67,7 +74,7 @@ def told_apart(names: list[str], runs: list[Run], concerns: Callable[[str], bool
     names = list(names)
     for alike in {name for name in names if names.count(name) > 1}:
         places = [i for i, other in enumerate(names) if other == alike]
-        keys = dict.fromkeys(key for i in places for key in runs[i].config if concerns(key) and key not in IGNORED)
+        keys = dict.fromkeys(key for i in places for key in runs[i].config if concerns(key) and not ignored(key))
         differing = [key for key in keys if len({str(runs[i].config.get(key)) for i in places}) > 1]
         for i in places:
             names[i] = name(runs[i], differing[:MOST_ADDED], alike)

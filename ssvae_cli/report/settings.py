@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ssvae_cli.report.comparison import Estimate, estimate
-from ssvae_cli.report.labels import IGNORED, choice, name, told_apart, varied_keys
+from ssvae_cli.report.labels import choice, ignored, name, told_apart, varied_keys
 from ssvae_cli.report.runs import Run
 from ssvae_cli.report.unfinished import Unfinished
 
@@ -114,8 +114,8 @@ def grouped(runs: list[Run], key: Callable[[Run], str]) -> dict[str, list[Run]]:
 
 
 def identity(run: Run) -> str:
-    """The configuration without IGNORED: what runs of one setting share."""
-    return repr(sorted((key, repr(value)) for key, value in run.config.items() if key not in IGNORED))
+    """The configuration without what is ignored: what runs of one setting share."""
+    return repr(sorted((key, repr(value)) for key, value in run.config.items() if not ignored(key)))
 
 
 def is_of_dataset(key: str) -> bool:
@@ -124,7 +124,7 @@ def is_of_dataset(key: str) -> bool:
 
 def dataset_identity(run: Run) -> str:
     """The configuration of the data set alone."""
-    config = [(key, repr(value)) for key, value in run.config.items() if is_of_dataset(key) and key not in IGNORED]
+    config = [(key, repr(value)) for key, value in run.config.items() if is_of_dataset(key) and not ignored(key)]
     return repr((choice(run, "dataset"), sorted(config)))
 
 
