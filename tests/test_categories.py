@@ -58,21 +58,36 @@ def enumerated(prior: Categorical, z: torch.Tensor, z_prime: torch.Tensor) -> di
     return of
 
 
+@pytest.mark.parametrize("joint", [False, True])
 @pytest.mark.parametrize("marginal", ["own", "encoder"])
 @pytest.mark.parametrize("uniform", [True, False])
-def test_training_and_test_read_the_sums_over_all_pairs_of_categories(uniform, marginal):
+def test_training_and_test_read_the_sums_over_all_pairs_of_categories(uniform, marginal, joint):
     prior, both = prior_of(uniform, marginal=marginal), probabilities()
-    expected, read = enumerated(prior, *both), Categories(prior, both)
-    value = prior.elbo(Frequencies(), Encoded(both, (None, None))).item()
+    expected, read = enumerated(prior, *both), Categories(prior, both, joint)
+    if joint:
+        expected["elbo"] = -expected["kl"]
+    value = prior.elbo(Frequencies(), Encoded(both, (None, None)), joint).item()
     assert value == pytest.approx(expected["elbo"], abs=1e-9)
     found = {"elbo": read.elbo(), "information": read.information(), "kl": read.divergence()}
     found["marginal"] = read.marginal_divergence()
     assert {name: e.value for name, e in found.items()} == pytest.approx(expected, abs=1e-9)
-    assert expected["elbo"] == pytest.approx(expected["information"] - expected["kl"], abs=1e-9)
+    assert expected["elbo"] == pytest.approx((not joint) * expected["information"] - expected["kl"], abs=1e-9)
     assert read.evidence() > expected["elbo"]  # Jensen, strictly for soft categories
     values = of_categories(read, read.elbo())
     assert values["eq23/residual"] == pytest.approx(0.0, abs=1e-9) and values["kl/source"] == "exact sums"
     assert values["kl/marginal/test"] + values["kl/conditional/test"] == pytest.approx(values["kl/test"], abs=1e-9)
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_a_category_that_is_never_used_has_a_gradient_and_leaves_the_numbers_finite(joint):
+    logits = torch.randn(N, K, generator=torch.Generator().manual_seed(0))
+    logits[:, -1] = -200.0  # whose probability float32 cannot hold
+    z = logits.requires_grad_().softmax(1)
+    prior = prior_of(True).float()
+    prior.elbo(Frequencies(), Encoded((z, z), (None, None)), joint).backward()
+    assert logits.grad.isfinite().all() and logits.grad.abs().sum() > 0
+    read = Categories(prior, (z.detach(), z.detach()), joint)
+    assert math.isfinite(read.evidence()) and read.evidence() > read.elbo().value
 
 
 def test_the_error_of_the_elbo_is_that_of_other_pairs():

@@ -201,12 +201,12 @@ def test_a_joint_decoder_trains_under_an_explicit_prior_and_its_elbo_is_minus_th
     [
         (
             "prior=mi",
-            "P is Q, so its ELBO would be -KL(Q || Q) = 0 whatever the encoder; allowed: prior=gaussian, prior=",
+            "P is Q, so its ELBO would be -KL(Q || Q) = 0 whatever the encoder; allowed: prior=categorical, prior=gaussian, prior=",
         ),
-        ("prior=infonce", "its ELBO would contain I, which is not estimated; allowed: prior=gaussian"),
+        ("prior=infonce", "its ELBO would contain I, which is not estimated; allowed: prior=categorical"),
         ("prior=energy", "its ELBO would contain I"),
         ("prior=unstructured_normal", "it sees one view"),
-        ("prior=categorical posterior=categorical", "the entropy of joined categories is not estimated"),
+        ("prior=categorical posterior=categorical", "aggregate cannot serve prior=categorical with decoder=implicit_joint"),
         ("prior=gaussian estimator=conditionals", "cannot serve prior=gaussian with decoder=implicit_joint; allowed"),
     ],
 )

@@ -4,8 +4,9 @@ The reference of a space is a density that can be both sampled and computed: ent
 map that brings samples of Q near it. Densities on the sphere are with respect to its surface measure.
 """
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 import torch
@@ -13,7 +14,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssvae_cli.compiler import marked
-from ssvae_cli.errors import require
 
 SpaceName = Literal["euclidean", "sphere", "box"]
 Map = Callable[[Tensor], tuple[Tensor, Tensor]]  # z, [B, D] -> (u, [B, D]; log |du/dz|, [B])
@@ -250,11 +250,16 @@ class Spheres:
 
 
 def power(space: type[Space], count: int) -> type[Space] | Spheres:
-    """The space of `count` latents joined: R^D and the box keep their kind. Raises UserError where there is none."""
-    if count == 1 or space.name in ("euclidean", "box"):
-        return space
-    require(space.name == "sphere", f"latents on the {space.name} cannot be joined for a joint decoder")
-    return Spheres(count)
+    """The space of `count` latents joined: of spheres their product, any other space keeps its kind."""
+    return Spheres(count) if count > 1 and space.name == "sphere" else space
+
+
+def join(space: type[Space], latents: Sequence[Tensor]) -> Tensor:
+    """Latents of several views, [B, D] each, as one of `power(space, n)`: side by side, [B, n D]; on the simplex the
+    probabilities of all combinations of their categories, [B, K^n]."""
+    if space.name == Simplex.name:
+        return functools.reduce(lambda a, b: (a[:, :, None] * b[:, None]).flatten(1), latents)
+    return torch.cat(tuple(latents), 1)
 
 
 def spheres_of(space: type[Space] | Spheres, z: Tensor) -> tuple[Tensor, ...]:

@@ -13,10 +13,10 @@ class Categories:
     """What Eqs. 17 and 23 say of the categories of test: Q(c, c') is the mean of Q(c|x) Q(c'|x'), and every number the
     mean over Q of a table. Its error is that of sampling pairs: to first order, log Q itself adds nothing to it.
 
-    latents: the probabilities (z, z') of n pairs, [n, K] each."""
+    latents: the probabilities (z, z') of n pairs, [n, K] each. joint: the decoder is that of both views."""
 
-    def __init__(self, prior: Categorical, latents: Latents):
-        self.latents = tuple(z.double() for z in latents)
+    def __init__(self, prior: Categorical, latents: Latents, joint: bool = False):
+        self.joint, self.latents = joint, tuple(z.double() for z in latents)
         z, z_prime = self.latents
         log = lambda q: q.clamp_min(torch.finfo(q.dtype).tiny).log()
         self.log_q, self.log_p = log(z.T @ z_prime / len(z)), prior.log_table.detach().double()
@@ -25,7 +25,7 @@ class Categories:
             self.log_p = self.log_p - self.log_p.logsumexp(1, keepdim=True) + self.log_q_of_c
 
     def elbo(self) -> Enclosed:
-        """E log P(c, c') - log Q(c) - log Q(c')."""
+        """E log P(c, c') - log Q(c) - log Q(c'), of a joint decoder E log P(c, c') - log Q(c, c')."""
         return self._mean(self.log_ratio)
 
     def information(self) -> Enclosed:
@@ -41,14 +41,15 @@ class Categories:
         return self._mean((self.log_q_of_c - self.log_p.logsumexp(1, keepdim=True)).expand_as(self.log_p))
 
     def evidence(self) -> float:
-        """E log sum_cc' Q(c|x) Q(c'|x') P(c, c') / Q(c) Q(c') (Eq. 14), nats."""
+        """E log sum_cc' Q(c|x) Q(c'|x') times the ratio whose log is in the ELBO (Eq. 14), nats."""
         z, z_prime = self.latents
-        return (z @ self.log_ratio.exp() * z_prime).sum(1).log().mean().item()
+        ratio = self.log_ratio.where(z.T @ z_prime > 0, 0.0).exp()  # of categories that are never met, any number
+        return (z @ ratio * z_prime).sum(1).log().mean().item()
 
     @property
     def log_ratio(self) -> Tensor:
-        """log P(c, c') / Q(c) Q(c'), [K, K]."""
-        return self.log_p - self.log_q_of_c - self.log_q_of_c_prime
+        """log P(c, c') / Q(c) Q(c'), [K, K]; of a joint decoder log P(c, c') / Q(c, c')."""
+        return self.log_p - (self.log_q if self.joint else self.log_q_of_c + self.log_q_of_c_prime)
 
     def _mean(self, table: Tensor) -> Enclosed:
         z, z_prime = self.latents

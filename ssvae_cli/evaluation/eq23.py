@@ -232,8 +232,9 @@ def of_categories(categories: Categories, elbo: Enclosed | None) -> Values:
     information, kl, marginal = categories.information(), categories.divergence(), categories.marginal_divergence()
     values = information.named("mi/fresh/test") | kl.named("kl/test") | {"kl/source": "exact sums"}
     values |= {"kl/marginal/test": marginal.value, "kl/conditional/test": kl.value - marginal.value}
-    residual = None if elbo is None else Estimate(information.value - kl.value - elbo.value, 0.0)
-    return values | told(values, elbo, residual)
+    gain, equation = (0.0, 9) if categories.joint else (information.value, 23)
+    residual = None if elbo is None else Estimate(gain - kl.value - elbo.value, 0.0)
+    return values | told(values, elbo, residual, equation)
 
 
 def at_least(bound: Estimate | Missing | None) -> Values:

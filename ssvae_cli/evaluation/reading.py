@@ -129,7 +129,7 @@ class Reading:
     def categories(self) -> Categories | None:
         """What test says of a prior of categories; None for another."""
         prior = self.objective.prior
-        read = lambda: Categories(prior, self.latents("test"))
+        read = lambda: Categories(prior, self.latents("test"), self.objective.joint)
         return self.once("categories", read) if prior.space is Simplex else None
 
     def explicit(self) -> Explicit | Missing:

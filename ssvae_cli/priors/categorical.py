@@ -19,7 +19,6 @@ class Categorical(ExplicitPrior):
     """
 
     space = Simplex
-    no_joint = "the entropy of joined categories is not estimated"
     law = ("agreement",)
 
     def __init__(self, *, latent_dim: int, agreement: float, uniform: bool, learn: bool, **common):

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ssvae_cli.distributed.collectives import all_gather, all_gather_encoded, own_rows
-from ssvae_cli.distributions.posterior import Joined
-from ssvae_cli.distributions.spaces import power
+from ssvae_cli.distributions.posterior import Joined, Posterior
+from ssvae_cli.distributions.spaces import Space, join, power
 from ssvae_cli.errors import PartError
 from ssvae_cli.priors.base import Encoded, NoSamples, Prior
 
@@ -128,7 +128,7 @@ class ExplicitPrior(Prior):
             blocks = {(view,): 1 for view in range(self.views)}
         for place, (block, sign) in enumerate(blocks.items()):
             mixture = None if joint else partial(self.log_mixture, encoded.latents, block[0])
-            z, posterior = of_block(encoded, block)
+            z, posterior = of_block(encoded, block, self.space)
             space, side = power(self.space, len(block)), place if joint else block[0]
             value = value + sign * estimator(z, posterior=posterior, space=space, side=side, mixture=mixture)
         return value
@@ -145,9 +145,9 @@ class ExplicitPrior(Prior):
         return [sample]
 
 
-def of_block(encoded: Encoded, block: Block):
-    """The latents of a block joined, [B, n D], and their posterior."""
+def of_block(encoded: Encoded, block: Block, space: type[Space]) -> tuple[Tensor, Posterior]:
+    """The latents of a block joined, and their posterior."""
     if len(block) == 1:
         return encoded.latents[block[0]], encoded.posteriors[block[0]]
     posteriors = [encoded.posteriors[view] for view in block]
-    return torch.cat([encoded.latents[view] for view in block], 1), Joined(posteriors)
+    return join(space, [encoded.latents[view] for view in block]), Joined(posteriors)
