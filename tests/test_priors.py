@@ -182,6 +182,23 @@ def test_samples_of_the_conditional_come_from_it(name):
         assert (weighed.mean(0).abs() < 4.5 * error + 1e-9).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("ratio", [0.1, 6.0, 10.0, 40.0])
+def test_the_shared_latents_conditional_has_its_samples_for_any_ratio_of_noise_to_scale(ratio, dtype):
+    """In units of the noise, z at 0 and in the tail of s: their mean and variance are integrals over the density."""
+    prior = SharedLatent(latent_dim=1, scale=1 / ratio, noise=1.0, learn=False).to(dtype)
+    x = torch.linspace(-60, 60, 40_001, dtype=torch.float64)[:, None]
+    for at in (0.0, 4.0):
+        z = torch.tensor([[at]], dtype=dtype)
+        drawn = prior.sample_conditional(z.expand(20_000, 1), torch.Generator().manual_seed(0)).double()
+        density = SharedLatent(latent_dim=1, scale=1 / ratio, noise=1.0, learn=False).double()
+        weights = density.log_conditional(z.double(), x).exp() * (x[1] - x[0])
+        mean = (weights @ x).item()
+        variance = (weights @ (x - mean).square()).item()
+        assert drawn.mean().item() == pytest.approx(mean, abs=4 * math.sqrt(variance / 20_000))
+        assert drawn.var().item() == pytest.approx(variance, rel=0.06)
+
+
 def test_the_shared_latents_density_and_gradient_are_mpmaths_for_any_ratio_of_noise_to_scale():
     mpmath.mp.dps = 50
 
@@ -263,6 +280,16 @@ def test_the_gaussian_prior_is_the_bivariate_normal():
     assert torch.allclose(full.log_prob(z, z_prime), prior.log_prob(z, z_prime), atol=1e-4)
 
 
+@pytest.mark.parametrize("views", [2, 3])
+def test_the_gaussian_prior_stays_finite_where_a_learned_correlation_saturates(views):
+    prior = Gaussian(latent_dim=2, correlation=0.9, learn=True, covariance="correlation", views=views)
+    for raw in (60.0, -60.0):
+        prior.raw.data.fill_(raw)
+        z = torch.randn(5, 2)
+        value = prior.log_prob(*[z] * views).sum()
+        assert value.isfinite() and torch.autograd.grad(value, prior.raw)[0].isfinite().all()
+
+
 def test_a_mixture_is_the_sum_of_its_components():
     prior = moved(Mixture(latent_dim=2, components=3, spread=1.0))
     z, z_prime = torch.randn(2, 5, 2, dtype=torch.float64)
@@ -303,14 +330,15 @@ def test_a_shared_latent_is_the_integral_over_it():
         assert got == pytest.approx(integral, abs=1e-6)
 
 
-@pytest.mark.parametrize("df", [0.5, 1.0, 3.0, 100.0])
+@pytest.mark.parametrize("df", [0.5, 1.0, 3.0, 100.0, 1e6])
 def test_the_walls_of_the_box_cut_students_t_exactly(df):
     from scipy.stats import t
 
-    prior = Student(df=df, latent_dim=1, scale=0.2, learn=False, space="box").double()
+    prior = Student(df=df, latent_dim=1, scale=0.2, learn=False, space="box")
     below, above = torch.tensor([0.0, 0.1, 3.0, 50.0]).double(), torch.tensor([5.0, 0.2, 3.0, 0.0]).double()
     exact = [math.log(t.cdf(b, df) - t.cdf(-a, df)) for a, b in zip(below.tolist(), above.tolist())]
     assert torch.allclose(prior.log_mass(below, above), torch.tensor(exact).double(), atol=1e-9)
+    assert torch.allclose(prior.log_mass(below.float(), above.float()), torch.tensor(exact), atol=1e-4)
 
 
 @pytest.mark.parametrize(

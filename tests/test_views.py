@@ -120,7 +120,7 @@ def test_any_two_of_exchangeable_latents_have_the_law_of_a_pair(name):
 
 
 def test_correlations_of_views_below_minus_one_by_the_others_are_refused():
-    with pytest.raises(UserError, match="correlation must lie between -0.5 and 1, both excluded, got -0.6"):
+    with pytest.raises(UserError, match="correlation must lie between -0.5 and 1, by 1e-06 at least, got -0.6"):
         Gaussian(latent_dim=2, correlation=-0.6, learn=True, covariance="correlation", views=3)
 
 
@@ -201,12 +201,12 @@ def test_a_joint_decoder_trains_under_an_explicit_prior_and_its_elbo_is_minus_th
     [
         (
             "prior=mi",
-            "P is Q, so its ELBO would be -KL(Q || Q) = 0 whatever the encoder; allowed: prior=categorical, prior=gaussian, prior=",
+            "P is Q, so its ELBO would be -KL(Q || Q) = 0 whatever the encoder; allowed: prior=categorical, prior=ga",
         ),
         ("prior=infonce", "its ELBO would contain I, which is not estimated; allowed: prior=categorical"),
         ("prior=energy", "its ELBO would contain I"),
         ("prior=unstructured_normal", "it sees one view"),
-        ("prior=categorical posterior=categorical", "aggregate cannot serve prior=categorical with decoder=implicit_joint"),
+        ("prior=categorical posterior=categorical", "estimator=aggregate cannot serve prior=categorical with decoder="),
         ("prior=gaussian estimator=conditionals", "cannot serve prior=gaussian with decoder=implicit_joint; allowed"),
     ],
 )

@@ -133,7 +133,8 @@ class Student(Conditional):
         angle = torch.atan(end / math.sqrt(self.df)).clamp_max(farthest)
         nodes, weights = legendre(end, 48)
         angles = 0.5 * angle[..., None] * (1 + nodes)
-        density = torch.exp((self.df - 1) * angles.cos().log() + self.log_constant) * math.sqrt(self.df)
+        log_cosine = 0.5 * torch.log1p(-angles.sin().square())  # the log of a rounded cosine is off by df roundings
+        density = torch.exp((self.df - 1) * log_cosine + self.log_constant) * math.sqrt(self.df)
         return 0.5 * angle * (density * weights).sum(-1)
 
     def draw(self, like, generator):

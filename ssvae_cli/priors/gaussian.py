@@ -10,6 +10,7 @@ from ssvae_cli.device import floats
 from ssvae_cli.errors import require
 from ssvae_cli.priors.normal import NormalPrior
 
+MARGIN = 1e-6  # to both ends, where the covariance is singular: of float32
 Covariance = Literal["correlation", "full"] | list[list[float]]
 
 
@@ -31,8 +32,9 @@ class Gaussian(NormalPrior):
         super().__init__(**common)
         least = -1 / max(1, views - 1)  # where the covariance is singular
         self.views, self.middle = views, (1 + least) / 2
-        limits = f"between {least:.3g} and 1, both excluded"
-        require(least < correlation < 1, f"correlation must lie {limits}, got {correlation}")
+        limits = f"between {least:.3g} and 1, by {MARGIN:g} at least"
+        fits = least + MARGIN <= correlation <= 1 - MARGIN
+        require(fits, f"correlation must lie {limits}, got {correlation}")
         require(learn or covariance != "full", "covariance=full needs learn=true, or give the matrix or correlation")
         self.covariance = "correlation" if covariance == "correlation" else "full"
         if self.covariance == "full":
@@ -55,7 +57,7 @@ class Gaussian(NormalPrior):
             deviations, dim = covariance.diagonal().sqrt(), len(covariance) // self.views
             first, second = slice(dim), slice(dim, 2 * dim)
             return covariance[first, second].diagonal() / (deviations[first] * deviations[second])
-        centred = torch.tanh(self.fixed if self.raw is None else self.raw)
+        centred = torch.tanh(self.fixed if self.raw is None else self.raw).clamp(MARGIN - 1, 1 - MARGIN)
         return centred + self.middle * (1 - centred)
 
     def log_prob_of_dimensions(self, *latents: Tensor) -> Tensor | None:

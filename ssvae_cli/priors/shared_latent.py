@@ -10,6 +10,8 @@ from ssvae_cli.distributions import laplace
 from ssvae_cli.errors import require_above
 from ssvae_cli.priors.explicit import ExplicitPrior
 
+FAR = -30.0  # standard deviations from the mean of a truncated normal
+
 
 class SharedLatent(ExplicitPrior):
     """z_i = s + e_i, s Laplace of scale b, the e_i normal of standard deviation sigma; s integrated out.
@@ -66,16 +68,14 @@ class SharedLatent(ExplicitPrior):
 
     @torch.no_grad()
     def sample_conditional(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """P(s|z) is one of two truncated normals, by the sign of s: N(z -+ sigma^2 / b, sigma^2)."""
-        b, sigma = self.scale, self.noise
-        shift = sigma**2 / b
-        log_right = -z / b + torch.special.log_ndtr((z - shift) / sigma)
-        log_left = z / b + torch.special.log_ndtr(-(z + shift) / sigma)
-        like = torch.empty_like(z)
-        choose, u = (torch.rand(like.shape, dtype=like.dtype, device=like.device, generator=generator) for _ in "su")
+        """P(s|z) is by the sign of s one of two truncated normals: |s| of N(+-z - sigma^2 / b, sigma^2), above 0."""
+        b, sigma, x = self.scale.double(), self.noise.double(), z.double()
+        log_right = -x / b + torch.special.log_ndtr(x / sigma - sigma / b)
+        log_left = x / b + torch.special.log_ndtr(-x / sigma - sigma / b)
+        choose, u = (torch.rand(z.shape, dtype=x.dtype, device=z.device, generator=generator) for _ in "su")
         sign = torch.where(choose < torch.sigmoid(log_right - log_left), 1.0, -1.0)
-        below = torch.special.ndtr(-(sign * z - shift) / sigma)  # of |s| = 0 under N(sign z - shift, sigma^2)
-        tail = ((1 - u) * (1 - below)).clamp_min(torch.finfo(z.dtype).tiny)
-        size = sign * z - shift - sigma * torch.special.ndtri(tail)
-        s = sign * size.clamp_min(0)
+        mean, surprise = sign * x / sigma - sigma / b, -torch.log1p(-u)  # of |s| / sigma; standard exponential
+        near = mean - torch.special.ndtri((1 - u) * 0.5 * torch.erfc(-mean / math.sqrt(2)))
+        far = 2 * surprise / ((mean.square() + 2 * surprise).sqrt() - mean)  # in the tail, where the mass underflows
+        s = (sign * sigma * torch.where(mean > FAR, near, far).clamp_min(0)).to(z)
         return torch.cat([s + self.noise * self.space.sample(z, generator) for _ in range(self.views - 1)], 1)
