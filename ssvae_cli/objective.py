@@ -209,6 +209,8 @@ def make_objective(cfg: DictConfig, shape: Shape, *shapes: Shape) -> Objective:
     require(valid, f"encoder.latent_dim, the dimension of z, must be an integer of at least 1, got {dim!r}")
     negatives = cfg.pairs.get("negatives", "across")
     prior = build(cfg.prior, "prior", PRIOR, latent_dim=dim, views=views, negatives=negatives)
+    fault = f"prior={choice_of(type(prior))} is on a sphere, which needs encoder.latent_dim of at least 2, got 1"
+    require(prior.space.name != "sphere" or dim > 1, fault)
     if negatives != "across" and "negatives" not in parameters(type(prior)):
         chosen = f"prior={choice_of(type(prior))}"
         fault = f"pairs.negatives={negatives} says what a critic's candidates are, and {chosen} takes none"

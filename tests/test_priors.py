@@ -348,7 +348,6 @@ def test_the_walls_of_the_box_cut_students_t_exactly(df):
         "scale": (lambda: Laplace(latent_dim=2, scale=0.0, learn=True, space="box"), "above 0"),
         "degrees": (lambda: Student(latent_dim=2, df=0.0, scale=1.0, learn=True, space="box"), "df must be above 0"),
         "kappa": (lambda: VMF(latent_dim=2, concentration=-1.0, learn=True), "above 0"),
-        "circle": (lambda: VMF(latent_dim=1, concentration=1.0, learn=True), "at least 2"),
         "noise": (lambda: SharedLatent(latent_dim=2, scale=1.0, noise=0.0, learn=True), "noise must be above 0"),
         "components": (lambda: Mixture(latent_dim=2, components=0, spread=1.0), "at least 1"),
         "persistence": (lambda: LinearDynamics(latent_dim=2, stationary=True, persistence=1.0), "[0, 1)"),

@@ -42,7 +42,6 @@ class VMF(ExplicitPrior):
         super().__init__(**common)
         self.views, self.shared = views, centre == "shared" or (centre is None and views > 2)
         require(predictor is None or (views == 2 and not self.shared), "predictor is for pairs about the first latent")
-        require(latent_dim >= 2, f"a sphere needs encoder.latent_dim of at least 2, got {latent_dim}")
         require_above(0, concentration=concentration)
         self.log_concentration = nn.Parameter(torch.tensor(math.log(concentration)), requires_grad=learn)
         if predictor is not None:
