@@ -84,7 +84,7 @@ CASES = {
     "temperature of zero": ("train prior.critic.temperature=0", "temperature", "above 0"),
     "affine that shrinks to nothing": ("train pairs.affine.scale=[0.000001,1]", "pairs.affine", "1/16"),
     "rate that is no number": ("train optimizer.lr=.nan", "optimizer.lr", "a number"),
-    "two points": ("train prior.space=sphere encoder.latent_dim=1", "is on a sphere, which needs encoder.latent_dim of"),
+    "two points": ("train prior.space=sphere encoder.latent_dim=1", "sphere, which needs encoder.latent_dim of"),
     "more than the memory": ("train encoder.latent_dim=1000000000000000", "not enough memory"),
     "more than an integer": (f"train trainer.batch_size={10**30}", "trainer.batch_size", "an integer"),
     "a part taken out": ("train ~encoder", "~encoder leaves out what the command needs; allowed: causal_conv"),

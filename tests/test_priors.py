@@ -151,6 +151,17 @@ def test_a_table_of_pairs_is_that_of_its_entries_and_its_mixture_has_the_own_par
         monkeypatch.undo()
 
 
+def test_a_table_of_small_steps_far_from_zero_is_as_exact_as_the_density_of_a_pair():
+    z = 10 + torch.randn(30, 8, generator=torch.Generator().manual_seed(0))
+    z_prime = z + 1e-3 * torch.randn(30, 8, generator=torch.Generator().manual_seed(1))
+    normal = Normal(latent_dim=8, scale=1e-3, learn=False, space="euclidean")
+    gaussian = Gaussian(latent_dim=8, correlation=1 - 1e-5, learn=False, covariance="correlation")
+    for prior in (normal, gaussian):
+        of_pairs = prior.double().log_conditional(z.double(), z_prime.double())
+        table = prior.float().log_given((z, z_prime), 1)
+        assert (table.diagonal() - of_pairs).abs().max() < 0.02
+
+
 @pytest.mark.parametrize(("candidates", "least"), [(None, 8), (3, 8), (1280, 1280), ("auto", 40)])
 def test_the_elbo_with_conditionals_is_at_most_the_log_of_the_candidates(candidates, least):
     """Of pairs that no other pair resembles it is that logarithm, and the value is put together as written."""

@@ -80,6 +80,11 @@ def joined(sides: Sequence[Tensor]) -> Tensor:
 
 
 def log_normal_table(z: Tensor, means: Tensor) -> Tensor:
-    """log N(z_i; means_j, I), [N, D] and [M, D] -> [N, M], nats, by one matrix product."""
-    squared = (z**2).sum(1)[:, None] + (means**2).sum(1) - 2 * z @ means.T
-    return -0.5 * squared - 0.5 * z.shape[1] * math.log(2 * math.pi)
+    """log N(z_i; means_j, I), [N, D] and [M, D] -> [N, M], nats, by one matrix product.
+
+    In float64: |z|^2 is large where steps are small, and its float32 rounding would be that of the distances."""
+    a, b = z.double(), means.double()
+    of_a, of_b = (-0.5 * side.square().sum(1, keepdim=True) for side in (a, b))
+    of_a = of_a - 0.5 * z.shape[1] * math.log(2 * math.pi)
+    left, right = torch.cat([a, of_a, torch.ones_like(of_a)], 1), torch.cat([b, torch.ones_like(of_b), of_b], 1)
+    return (left @ right.T).to(z)
