@@ -6,6 +6,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from ssvae_cli.estimators import ScoreEstimator
 from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.evaluation.samples import Pairs
 from ssvae_cli.mi.problem import Problem, Reading
-from ssvae_cli.mi.recommend import Line, conditional, recommend
+from ssvae_cli.mi.recommend import Line, Recommended, conditional, recommend
 from ssvae_cli.mi.splits import Split
 from ssvae_cli.mi.tasks import Gaussian
 
@@ -104,16 +105,31 @@ def test_what_still_grows_is_carried_on_and_asks_for_more_pairs():
     assert settled.high < 1.1 and "more pairs" not in settled.why
 
 
-def test_what_grows_with_the_log_of_the_number_of_pairs_has_no_upper_end():
-    reading = Reading(Estimate(5.0, 0.02), growth=(Estimate(0.69, 0.02), Estimate(0.7, 0.02)))
-    best = recommend([Line("ksg", "no bound", math.inf, reading, None)], PROBLEM)
-    assert best.high == math.inf and "no noise" in best.why
+@pytest.mark.parametrize(
+    ("growth", "ordered", "said"),
+    [((0.69, 0.7), False, "no noise"), ((0.5, 0.6), True, "no noise"), ((0.34, 0.35), False, "more pairs are needed")],
+)
+def test_what_does_not_settle_as_the_number_of_pairs_doubles_has_no_upper_end(growth, ordered, said):
+    reading = Reading(Estimate(5.0, 0.02), growth=tuple(Estimate(value, 0.02) for value in growth))
+    best = recommend([Line("ksg", "no bound", math.inf, reading, None)], replace(PROBLEM, ordered=ordered))
+    assert best.high == math.inf and said in best.why and 4 < best.low < 5
+
+
+def test_an_estimate_that_says_nothing_widens_no_interval():
+    wild = method("entropies", 1.5, growth=8.0)
+    assert recommend([method("ksg", 1.0), wild], PROBLEM).high < 2
+
+
+def test_a_difference_of_what_is_not_known_is_not_zero():
+    for value in (math.nan, math.inf):
+        both = ([], Recommended(value, value, value, "none stands"))
+        assert math.isnan(conditional(both, both)[1].value)
 
 
 def test_an_interval_has_a_width_and_lies_between_what_i_can_be():
     labels = torch.arange(1000) % 2
     best = recommend([method("ksg", 0.69, error=0.01)], Problem(PROBLEM.pairs, (labels, None), [], SPLIT, 0))
-    assert 0 < best.low < best.high <= math.log(2) + 1e-3
+    assert 0 < best.low < best.high <= math.log(2)
     assert recommend([method("ksg", -0.05)], PROBLEM).high > 0
 
 

@@ -15,6 +15,7 @@ from scipy.special import digamma
 from sklearn.feature_selection import mutual_info_regression
 
 from ssvae_cli.critics import MLP, Separable
+from ssvae_cli.errors import UserError
 from ssvae_cli.estimators import NWJ, SMILE, InfoNCE
 from ssvae_cli.evaluation.densities.autoregressive import Autoregressive
 from ssvae_cli.evaluation.fit import Fit
@@ -22,7 +23,7 @@ from ssvae_cli.evaluation.samples import Pairs, normal_scores
 from ssvae_cli.mi.by_critic import ByCritic
 from ssvae_cli.mi.classical import KSG, GaussianCopula, ksg
 from ssvae_cli.mi.components import components
-from ssvae_cli.mi.data import pose
+from ssvae_cli.mi.data import pose, telling, without_copies_of_z
 from ssvae_cli.mi.entropies import Entropies
 from ssvae_cli.mi.splits import Blocks, Split
 from ssvae_cli.mi.tasks import Gaussian, Sample, Student
@@ -151,11 +152,38 @@ def test_gaussian_copula_with_fewer_pairs_than_coordinates_is_a_failure():
     assert copula(*rng.standard_normal((2, 20, 10))).failure() == "it reads nan"
 
 
-@pytest.mark.parametrize("noise, shared", [(0.0, True), (0.05, False)])
-def test_a_coordinate_that_x_and_y_share_is_seen(noise, shared):
-    x, y, *_ = gaussian(dim=3, mi=1.0, samples=500)
-    y[:, 1] = x[:, 2] ** 3 + noise * y[:, 1]
-    assert pose(x, y, SPLIT, 0).infinite == shared
+@pytest.mark.parametrize(
+    "of_x, noise, infinite, ordered",
+    [
+        (lambda x: -x[:, 2], 0.0, True, True),
+        (lambda x: (x[:, 0] + x[:, 2]).astype(np.float32), 0.0, True, False),
+        (lambda x: x[:, 2] ** 3, 0.0, False, True),
+        (lambda x: x[:, 2] ** 3, 0.05, False, False),
+        (lambda x: x[:, 2], 1e-3, False, False),  # I is 6.9 nats
+    ],
+)
+def test_a_coordinate_that_x_and_y_share_is_seen(of_x, noise, infinite, ordered):
+    x, y, *_ = gaussian(dim=3, mi=1.0, samples=2000)
+    y[:, 1] = of_x(x) + noise * y[:, 1]
+    problem = pose(x, y, SPLIT, 0)
+    assert (problem.infinite, problem.ordered) == (infinite, ordered)
+
+
+@pytest.mark.parametrize("unit", [1e-310, 1e-300, 1e300])
+def test_no_unit_changes_what_a_column_is(unit):
+    x, y, *_ = gaussian(samples=100)
+    assert torch.allclose(pose(x * unit, y, SPLIT, 0).pairs.x, pose(x, y, SPLIT, 0).pairs.x, atol=1e-4)
+
+
+def test_columns_that_order_the_rows_as_others_do_are_left_out():
+    x, z = np.random.default_rng(0).standard_normal((2, 50, 3))
+    copies = np.stack([x[:, 0], -(x[:, 0] ** 3), x[:, 1], np.ones(50), x[:, 1]], 1)
+    assert np.array_equal(telling(copies, "x"), copies[:, [0, 2]])
+    sample = Sample(copies, np.column_stack([x[:, 2], z[:, 0] * 1e300]), None, z)
+    of_x, of_y, of_z = without_copies_of_z(sample)
+    assert of_x.shape == (50, 2) and np.array_equal(of_y, x[:, 2:]) and np.array_equal(of_z, z)
+    with pytest.raises(UserError, match="z holds every column of x, or a function of it"):
+        without_copies_of_z(sample._replace(z=x))
 
 
 # 3. Densities.
@@ -186,6 +214,12 @@ def test_a_density_starts_as_the_gaussian_conditional():
 def test_entropies_are_within_their_interval_on_gaussian_pairs(mi):
     value, error = by_entropies(gaussian(dim=10, mi=mi, samples=2500), steps=50).estimate
     assert abs(value - mi) < 3 * error + 0.02 * mi  # what fitting 20 dimensions on 1300 pairs costs
+
+
+@pytest.mark.parametrize("samples", [10, 11, 14])
+def test_entropies_of_few_pairs_are_a_number_or_none_stands(samples):
+    estimate = by_entropies(gaussian(dim=1, samples=samples), steps=2).estimate
+    assert math.isfinite(estimate.value) or estimate.failure() == "it reads nan"
 
 
 def test_entropies_learn_what_a_gaussian_copula_misses():

@@ -22,7 +22,7 @@ from ssvae_cli.mi import pictures, report
 from ssvae_cli.mi.analysis import read
 from ssvae_cli.mi.by_critic import ByCritic
 from ssvae_cli.mi.columns import follow_each_other
-from ssvae_cli.mi.data import pixels, pose, read_npz, varying, without_copies
+from ssvae_cli.mi.data import pixels, pose, read_npz, telling, without_copies, without_copies_of_z
 from ssvae_cli.mi.problem import Method, Problem
 from ssvae_cli.mi.recommend import Line, Recommended, conditional, recommend
 from ssvae_cli.mi.report import UNITS
@@ -81,11 +81,11 @@ def estimate(
     sample: Sample, methods: dict[str, Method], split: Split, cfg: DictConfig, run: Path
 ) -> tuple[list[Line], Recommended, Problem]:
     """By every method; I(x; y | z) = I((x, z); y) - I(z; y) by every method on both."""
-    x, y = varying(sample.x, "x"), varying(sample.y, "y")
     if sample.z is None:
+        x, y = telling(sample.x, "x"), telling(sample.y, "y")
         problems = [replace(pose(x, y, split, cfg.seed), images=(pixels(sample.x), pixels(sample.y)))]
     else:
-        z = varying(sample.z, "z")
+        x, y, z = without_copies_of_z(sample)
         problems = [pose(np.hstack([x, z]), y, split, cfg.seed), pose(z, y, split, cfg.seed)]
     if type(split) is Split and any(follow_each_other(side) for side in problems[0].pairs):
         log.warning("rows are like their neighbours: if the file is a time series, give split=blocks")
@@ -125,7 +125,7 @@ def over_lags(
     count, quick = len(sample.x), {name: method for name, method in methods.items() if not method.trained}
     furthest = max(map(abs, lags))
     require(count - furthest >= 10, f"lags={cfg.lags}: {count} rows have no pairs {furthest} rows apart")
-    x, y, found = varying(sample.x, "x"), varying(sample.y, "y"), {}
+    x, y, found = telling(sample.x, "x"), telling(sample.y, "y"), {}
     with Stages("lag", len(lags)) as stages:
         for lag in lags:
             stages.begin(str(lag))

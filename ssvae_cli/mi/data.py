@@ -10,7 +10,7 @@ from torch import Tensor
 from ssvae_cli.datasets.io.npz_file import opened
 from ssvae_cli.errors import allowed, require
 from ssvae_cli.evaluation.samples import Pairs
-from ssvae_cli.mi.columns import classes, constant, continuous, copied, normal_by_ranks, scores
+from ssvae_cli.mi.columns import classes, constant, continuous, copied, orders, scores, standardised
 from ssvae_cli.mi.components import components
 from ssvae_cli.mi.problem import Problem
 from ssvae_cli.mi.splits import Split
@@ -68,28 +68,50 @@ def without_copies(sample: Sample) -> Sample:
     return sample._replace(**{key: None if (side := getattr(sample, key)) is None else side[kept] for key in "xyz"})
 
 
-def varying(values: np.ndarray, name: str) -> np.ndarray:
-    """The columns, [N, d] of what may be images, that are not constant; a warning says which are left out."""
+def without_copies_of_z(sample: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """x, y and z, [N, d] each, as `telling` leaves them, and without the columns of x and of y that z holds as well.
+
+    Raises UserError where z holds all of a side, so that I(x; y | z) is 0."""
+    z = telling(sample.z, "z")
+    of_z, sides = {*orders(z)}, []
+    for name in "xy":
+        side = telling(getattr(sample, name), name)
+        kept = [number for number, order in enumerate(orders(side)) if order not in of_z]
+        require(kept, f"z holds every column of {name}, or a function of it: I(x; y | z) is 0")
+        if copies := side.shape[1] - len(kept):
+            log.warning("%s: %d of %d columns are z's as well: left out", name, copies, side.shape[1])
+        sides.append(side[:, kept])
+    return *sides, z
+
+
+def telling(values: np.ndarray, name: str) -> np.ndarray:
+    """The columns, [N, d] of what may be images, that are not constant and order the rows as none before them does; a
+    warning says which are left out."""
     table = values.reshape(len(values), -1)
     same = constant(table)
-    if len(same):
-        shown = ", ".join(map(str, same[:5])) + (", ..." if len(same) > 5 else "")
-        log.warning("%s: column %s of %d is constant and carries nothing: left out", name, shown, table.shape[1])
-    return np.delete(table, same, 1)
+    first: dict[bytes, int] = {}
+    copies = [number for number, order in enumerate(orders(table)) if first.setdefault(order, number) != number]
+    copies = np.setdiff1d(copies, same).astype(int)
+    for numbers, why in ((same, "is constant and carries nothing"), (copies, "orders the rows as one before it does")):
+        if len(numbers):
+            shown = ", ".join(map(str, numbers[:5])) + (", ..." if len(numbers) > 5 else "")
+            log.warning("%s: column %s of %d %s: left out", name, shown, table.shape[1], why)
+    return np.delete(table, [*same, *copies], 1)
 
 
 def pose(x: np.ndarray, y: np.ndarray, split: Split, seed: int) -> Problem:
     """The problem of two tables, [N, d] each, without constant columns."""
     rng = np.random.default_rng(seed)
-    pairs, infinite = Pairs(*(scores(side, rng) for side in (x, y))), share_a_coordinate(x, y, rng)
-    return Problem(pairs, (classes(x), classes(y)), components(pairs), split, seed, infinite)
+    pairs = Pairs(*(scores(side, rng) for side in (x, y)))
+    known = {"infinite": share_a_coordinate(x, y), "ordered": share_an_order(x, y)}
+    return Problem(pairs, (classes(x), classes(y)), components(pairs), split, seed, **known)
 
 
 def shuffled(problem: Problem, most: int) -> Problem:
     """At most `most` of the pairs with y of others, where I is 0."""
     generator = problem.generator()
     apart = problem.rows(*(torch.randperm(len(problem), generator=generator)[:most] for _ in "xy"))
-    return replace(apart, components=components(apart.pairs), infinite=False)
+    return replace(apart, components=components(apart.pairs), infinite=False, ordered=False)
 
 
 def pixels(values: np.ndarray) -> Tensor | None:
@@ -97,14 +119,19 @@ def pixels(values: np.ndarray) -> Tensor | None:
     return torch.from_numpy((values - values.mean()) / values.std()).flatten(1) if values.ndim == 4 else None
 
 
-def share_a_coordinate(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> bool:
-    """Whether a continuous column of x, after an increasing map or with others of x, equals one of y, so I is infinite.
+def share_a_coordinate(x: np.ndarray, y: np.ndarray) -> bool:
+    """Whether a continuous column of x, alone or in a sum with others of x, equals one of y, so that I is infinite.
 
-    That is, whether the largest canonical correlation of their normal scores is 1."""
-    columns = [[normal_by_ranks(c, rng) for c in side[:, continuous(side)].T] for side in (x, y)]
-    if not all(columns) or len(x) < sum(map(len, columns)) + 2:
+    That is, whether their largest canonical correlation is 1 up to the rounding of float32."""
+    sides = [side[:, continuous(side)] for side in (x, y)]
+    if not all(side.size for side in sides) or len(x) < sum(side.shape[1] for side in sides) + 2:
         return False  # with so few pairs the correlation is always 1
-    sides = (torch.from_numpy(np.stack(side, 1)) for side in columns)
-    parts = (torch.linalg.svd(side - side.mean(0), full_matrices=False) for side in sides)
+    parts = (torch.linalg.svd(torch.from_numpy(standardised(side)), full_matrices=False) for side in sides)
     left, right = (part.U[:, part.S > 1e-6 * part.S[0]] for part in parts)
-    return torch.linalg.svdvals(left.T @ right)[0].item() > 1 - 1e-6
+    return torch.linalg.svdvals(left.T @ right)[0].item() > 1 - 1e-12
+
+
+def share_an_order(x: np.ndarray, y: np.ndarray) -> bool:
+    """Whether a continuous column of x orders the rows as one of y does, as where one is a function of the other."""
+    left, right = ({*orders(side[:, continuous(side)])} for side in (x, y))
+    return not left.isdisjoint(right)

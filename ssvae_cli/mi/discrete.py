@@ -33,8 +33,10 @@ def entropy(counts: Tensor) -> float:
 
 
 def largest(problem: Problem) -> float:
-    """What I cannot exceed: the smaller entropy of the sides with few values, nats; infinite if neither has."""
-    return min((entropy(torch.bincount(side)) for side in problem.classes if side is not None), default=math.inf)
+    """What I cannot exceed: the smaller entropy of the sides with few values, and the log of their number, nats;
+    infinite if neither has."""
+    counts = [side.unique(return_counts=True)[1] for side in problem.classes if side is not None]
+    return min((min(entropy(count), math.log(len(count))) for count in counts), default=math.inf)
 
 
 class Counts(Method):
@@ -56,7 +58,7 @@ class Counts(Method):
         left, right, both = (count[values].double() for count, values in zip(counts, (x, y, joint)))
         terms = (both * len(problem) / (left * right)).log()
         plug_in = problem.mean(terms)
-        value = entropy(counts[0]) + entropy(counts[1]) - entropy(counts[2])
+        value = min(entropy(counts[0]) + entropy(counts[1]) - entropy(counts[2]), largest(problem))
         error = math.hypot(plug_in.error, 0.5 * (plug_in.value - value), 1 / len(problem))
         return Reading(Estimate(value, error), terms=terms)
 

@@ -13,6 +13,7 @@ from ssvae_cli.evaluation.fit import Curve, Fit
 from ssvae_cli.evaluation.samples import Pairs
 from ssvae_cli.mi.problem import NOTHING, Method, Ratio, Reading
 
+FEWEST = 8  # training pairs; half of half of them have a covariance
 SETTLES = 0.6  # the share of one doubling's gain that the next one brings
 
 
@@ -43,7 +44,8 @@ class Entropies(Method):
         return "both sides have few values: counts serve" if problem.countable else None
 
     def __call__(self, problem):
-        if (1 - 1 / problem.split.number) * len(problem) < 2 * problem.width + 2:
+        fewest = min(len(train) for train, _ in problem.split.folds(len(problem), problem.generator()))
+        if fewest < max(FEWEST, 2 * problem.width + 2):
             return Reading(NOTHING)
         curves, generator = [], problem.generator()
         pairs = Pairs(*(side.float() for side in problem.linked))
@@ -70,7 +72,7 @@ class Entropies(Method):
     def _fit(self, pairs: Pairs, generator: torch.Generator) -> tuple[Autoregressive, Curve]:
         """log p(y | x) and its mean on validation over training; step 0 is the best Gaussian there."""
         mean = lambda density, pairs: density(*pairs).mean()
-        held = min(max(3, int(self.validation * len(pairs.x))), 2048)
+        held = min(max(3, int(self.validation * len(pairs.x))), 2048, len(pairs.x) // 2)
         rows = torch.randperm(len(pairs.x), generator=generator)
         validation, train = pairs.rows(rows[:held]), pairs.rows(rows[held:])
         density = best_start(train, validation, {"hidden": self.hidden, "components": self.components})

@@ -24,7 +24,8 @@ ALONE = 0.3  # of the pairs, at most, are the only ones of their combination whe
 class Problem:
     """Pairs as normal scores, float64, and what is known of them.
 
-    classes: of x, of y, None for a side without. infinite: whether continuous coordinates of both are the same."""
+    classes: of x, of y, None for a side without. infinite: whether continuous coordinates of both are the same;
+    ordered: whether they order the rows alike."""
 
     pairs: Pairs
     classes: tuple[Tensor | None, Tensor | None]
@@ -32,6 +33,7 @@ class Problem:
     split: Split
     seed: int
     infinite: bool = False
+    ordered: bool = False
     images: tuple[Tensor | None, Tensor | None] = (None, None)
 
     def __len__(self) -> int:

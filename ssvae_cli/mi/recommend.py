@@ -77,6 +77,11 @@ class Candidate(NamedTuple):
         return self.value - self.drift / 2
 
 
+def informative(one: Candidate) -> bool:
+    """Whether its error leaves something to be known, as of an estimate that has not failed."""
+    return one.error <= max(1.0, one.value / 2)
+
+
 def candidate(line: Line, count: int) -> Candidate:
     """The estimate, carried half of the way to infinitely many pairs, with the other half as an error.
 
@@ -109,15 +114,18 @@ def recommend(lines: list[Line], problem: Problem) -> Recommended:
     if exact:
         value, error = exact[0].estimate
         return interval(value, error, most, f"{exact[0].name}: both sides have few values")
-    if endless := [line for line in valid if grows_without_end(line)]:
+    if endless := [line for line in valid if grows_without_end(line) or (problem.ordered and line.reading.growth)]:
         value, error = endless[0].estimate
         why = f"{endless[0].name} grows by log 2 with each doubling of the pairs, as if there were no noise"
+        if problem.ordered:
+            why = f"{endless[0].name}; a column of x orders the rows as one of y does, as if there were no noise"
         return Recommended(value, max(0.0, value - 1.64 * error), most, why)
     floor = lower_bounds(valid, len(problem))
     refuted = lambda one: any(one.value + one.error < value - error for _, (value, error) in floor)
     behind = {b.name for a in valid for b in valid if is_ahead(a, b, problem)}
     may_be = [e for e in valid if e.is_candidate and e.name not in behind and consistent(e, len(problem))]
     standing = [one for one in (candidate(line, len(problem)) for line in may_be) if not refuted(one)]
+    standing = [one for one in standing if informative(one)] or standing
     if not standing:
         return at_least(floor, most)
     top = max(one.seen - APART * one.error for one in standing)
@@ -130,10 +138,13 @@ def recommend(lines: list[Line], problem: Problem) -> Recommended:
     error = math.sqrt(min(one.error for one in standing) ** 2 + spread)
     why = "agreement of " + ", ".join(one.name for one in standing)
     first = min(standing, key=lambda one: one.error)
-    if first.drift > 0.05 + 0.1 * mean:
+    unsettled = [one for one in standing if one.drift > 0.05 + 0.1 * mean]
+    if first in unsettled:
         why += f"; more pairs are needed: {first.name} still grows, by about {first.drift:.2f} nats with many more"
     best = interval(mean, error, most, why)
     highest = max(one.value + one.error / 2 for one in standing)
+    if unsettled == standing and any(keeps_growing(line) for line in valid):
+        highest = math.inf
     return best._replace(high=min(max(best.high, highest), most))
 
 
@@ -142,6 +153,15 @@ def grows_without_end(line: Line) -> bool:
     return len(line.reading.growth) > 1 and all(
         abs(growth.value - math.log(2)) < 0.15 for growth in line.reading.growth
     )
+
+
+def keeps_growing(line: Line) -> bool:
+    """Whether the last doubling added about as much as the one before it, so that nothing shows an end: as where a part
+    of the pairs, or of the coordinates, is without noise."""
+    if len(line.reading.growth) < 2:
+        return False
+    last, before = line.reading.growth[:2]
+    return last.value > max(0.2, 5 * last.error) and last.value > 0.85 * before.value
 
 
 def lower_bounds(lines: list[Line], count: int) -> list[tuple[str, Estimate]]:
@@ -198,6 +218,9 @@ def conditional(
             lines.append(Line(line.name, "no bound", math.inf, Reading(estimate), None))
     a, b = joint[1], given[1]
     value = a.value - b.value
+    if not math.isfinite(value):
+        parts = f"I(x, z; y): {a.why}; I(z; y): {b.why}"
+        return lines, Recommended(math.nan, math.nan, math.nan, f"no estimate of the difference stands: {parts}")
     low, high = math.hypot(a.value - a.low, b.high - b.value), math.hypot(a.high - a.value, b.value - b.low)
     why = f"I(x, z; y) = {a.value:.3f} ({a.why}), less I(z; y) = {b.value:.3f} ({b.why})"
     return lines, Recommended(max(0.0, value), max(0.0, value - low), max(0.0, value + high), why)
