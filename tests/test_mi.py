@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import refused, ssvae
+from helpers import composed, refused, ssvae
 from ssvae_cli.distributed.machine import machine
 from ssvae_cli.estimators import ScoreEstimator
 from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.evaluation.samples import Pairs
+from ssvae_cli.mi.command import over_lags
 from ssvae_cli.mi.problem import Problem, Reading
 from ssvae_cli.mi.recommend import Line, Recommended, conditional, recommend
 from ssvae_cli.mi.splits import Split
-from ssvae_cli.mi.tasks import Gaussian
+from ssvae_cli.mi.tasks import Gaussian, Sample
 
 
 def gaussian(*, samples):
@@ -117,7 +118,7 @@ def test_what_does_not_settle_as_the_number_of_pairs_doubles_has_no_upper_end(gr
 
 def test_an_estimate_that_says_nothing_widens_no_interval():
     wild = method("entropies", 1.5, growth=8.0)
-    assert recommend([method("ksg", 1.0), wild], PROBLEM).high < 2
+    assert recommend([method("ksg", 1.0), wild], PROBLEM).high < 2 < wild.estimate.value + 8
 
 
 def test_a_difference_of_what_is_not_known_is_not_zero():
@@ -215,6 +216,16 @@ def test_lags_show_by_how_many_rows_y_follows_x(tmp_path, series, capfd):
     assert "largest: " in out and "bits at lag 3" in out
     assert "x: column 1 of 2 is constant and carries nothing: left out" in err
     assert (tmp_path / "run" / "figures" / "lags.png").stat().st_size > 10_000
+
+
+def test_lags_count_the_rows_of_the_file_and_a_side_that_is_constant_there_is_nothing():
+    """A reading that is held for two rows, and y two rows later; methods are not asked where I is infinite."""
+    x = np.repeat(np.random.default_rng(0).standard_normal(40), 2)
+    held = Sample(x[:, None], np.roll(x, 2)[:, None], None)
+    found = over_lags(held, range(1, 4), {}, SPLIT, composed(command="mi"))
+    assert found[2].value == math.inf and math.isnan(found[1].value) and math.isnan(found[3].value)
+    once = Sample(np.eye(80)[:, :1], x[:, None], None)
+    assert "constant" in over_lags(once, range(-1, 0), {}, SPLIT, composed(command="mi"))[-1].why
 
 
 def test_what_is_known_through_z_is_not_counted_again(tmp_path, capfd):

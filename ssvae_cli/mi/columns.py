@@ -17,6 +17,11 @@ def constant(values: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.ptp(values, axis=0) == 0)
 
 
+def varying(values: np.ndarray) -> np.ndarray:
+    """The columns of [N, d] that have more than one value."""
+    return np.delete(values, constant(values), 1)
+
+
 def tied(column: np.ndarray) -> float:
     """The share of the rows, [N], whose value occurs more than once: 0 for a continuous column, 1 for codes."""
     _, counts = np.unique(column, return_counts=True)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import re
 import time
 from dataclasses import replace
@@ -21,7 +22,7 @@ from ssvae_cli.instantiate.build import Contract, build
 from ssvae_cli.mi import pictures, report
 from ssvae_cli.mi.analysis import read
 from ssvae_cli.mi.by_critic import ByCritic
-from ssvae_cli.mi.columns import follow_each_other
+from ssvae_cli.mi.columns import constant, follow_each_other, varying
 from ssvae_cli.mi.data import pixels, pose, read_npz, telling, without_copies, without_copies_of_z
 from ssvae_cli.mi.problem import Method, Problem
 from ssvae_cli.mi.recommend import Line, Recommended, conditional, recommend
@@ -43,7 +44,7 @@ def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     lags = None if cfg.lags is None else require_range(str(cfg.lags))
     task, split = build(cfg.task, "task"), build(cfg.split, "split")
     sample = task.draw(np.random.default_rng(cfg.seed)) if cfg.data is None else read_npz(str(cfg.data))
-    sample = without_copies(sample)
+    sample = without_copies(sample) if lags is None else sample  # rows left out of a series would move the others
     methods = the_methods(cfg, sample)
     task_name = choices["task"] if cfg.data is None else None
     introduce(sample, f"task={task_name}" if task_name else f"data={cfg.data}")
@@ -87,8 +88,7 @@ def estimate(
     else:
         x, y, z = without_copies_of_z(sample)
         problems = [pose(np.hstack([x, z]), y, split, cfg.seed), pose(z, y, split, cfg.seed)]
-    if type(split) is Split and any(follow_each_other(side) for side in problems[0].pairs):
-        log.warning("rows are like their neighbours: if the file is a time series, give split=blocks")
+    warn_of_neighbours(problems[0])
     with open(run / "metrics.jsonl", "w") as metrics, Stages("method", len(problems) * len(methods)) as stages:
         found = [all_lines(methods, problem, cfg, stages, metrics) for problem in problems]
     concluded = [(lines, recommend(lines, problem)) for lines, problem in zip(found, problems)]
@@ -126,13 +126,24 @@ def over_lags(
     furthest = max(map(abs, lags))
     require(count - furthest >= 10, f"lags={cfg.lags}: {count} rows have no pairs {furthest} rows apart")
     x, y, found = telling(sample.x, "x"), telling(sample.y, "y"), {}
+    warn_of_neighbours(pose(x, y, split, cfg.seed))
     with Stages("lag", len(lags)) as stages:
         for lag in lags:
             stages.begin(str(lag))
             moved = x[max(0, -lag) : count - max(0, lag)], y[max(0, lag) : count - max(0, -lag)]
-            problem = pose(*moved, split, cfg.seed)
+            pairs = without_copies(Sample(*moved, None), log.warning if lag == lags[0] else log.debug)
+            if any(len(constant(side)) == side.shape[1] for side in (pairs.x, pairs.y)):
+                found[lag] = Recommended(*[math.nan] * 3, "a side is constant in the rows that have a partner")
+                continue
+            problem = pose(varying(pairs.x), varying(pairs.y), split, cfg.seed)
             found[lag] = recommend(list(read(quick, problem, False, lambda _: None)), problem)
     return found
+
+
+def warn_of_neighbours(problem: Problem) -> None:
+    """Say so where the rows of a random split depend on each other."""
+    if type(problem.split) is Split and any(follow_each_other(side) for side in problem.pairs):
+        log.warning("rows are like their neighbours: if the file is a time series, give split=blocks")
 
 
 def require_range(text: str) -> range:

@@ -1,6 +1,7 @@
 """Pairs from a user's file, checked, and made into a problem."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -41,7 +42,7 @@ def read_npz(path: str) -> Sample:
 
 def _table(here: str, values: np.ndarray) -> np.ndarray:
     """Float64, finite, [N, d] or [N, C, H, W]."""
-    require(values.dtype.kind in "fiub", f"{here} must hold numbers, got {values.dtype}")
+    require(values.dtype.kind in "fiub", f"{here} must hold numbers, got {values.dtype}; labels and dates: as integers")
     require(values.ndim in (1, 2, 4), f"{here} must be [N], [N, d] or [N, C, H, W], got {list(values.shape)}")
     values = values.astype(np.float64)
     values = values[:, None] if values.ndim == 1 else values
@@ -54,15 +55,13 @@ def _table(here: str, values: np.ndarray) -> np.ndarray:
     return values
 
 
-def without_copies(sample: Sample) -> Sample:
-    """The sample without rows that repeat earlier ones; a warning says how many."""
+def without_copies(sample: Sample, say: Callable[..., None] = log.warning) -> Sample:
+    """The sample without rows that repeat earlier ones; say: is told how many."""
     sides = [side for side in (sample.x, sample.y, sample.z) if side is not None]
     copies = copied(*(side.reshape(len(side), -1) for side in sides))
     if not len(copies):
         return sample
-    log.warning(
-        "%d of %d rows repeat an earlier row, and are left out: copies are no evidence", len(copies), len(sample.x)
-    )
+    say("%d of %d rows repeat an earlier row, and are left out: copies are no evidence", len(copies), len(sample.x))
     require(len(sample.x) - len(copies) >= FEWEST, f"fewer than {FEWEST} rows are distinct")
     kept = np.setdiff1d(np.arange(len(sample.x)), copies)
     return sample._replace(**{key: None if (side := getattr(sample, key)) is None else side[kept] for key in "xyz"})
@@ -116,7 +115,7 @@ def shuffled(problem: Problem, most: int) -> Problem:
 
 def pixels(values: np.ndarray) -> Tensor | None:
     """Images, [N, C, H, W], as rows, standardised all together; None for a table."""
-    return torch.from_numpy((values - values.mean()) / values.std()).flatten(1) if values.ndim == 4 else None
+    return torch.from_numpy(standardised(values.reshape(-1, 1)).reshape(len(values), -1)) if values.ndim == 4 else None
 
 
 def share_a_coordinate(x: np.ndarray, y: np.ndarray) -> bool:

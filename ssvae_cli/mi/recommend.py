@@ -78,7 +78,7 @@ class Candidate(NamedTuple):
 
 
 def informative(one: Candidate) -> bool:
-    """Whether its error leaves something to be known, as of an estimate that has not failed."""
+    """Whether its error says more than that it failed; if not, the interval does not reach up to it."""
     return one.error <= max(1.0, one.value / 2)
 
 
@@ -125,7 +125,6 @@ def recommend(lines: list[Line], problem: Problem) -> Recommended:
     behind = {b.name for a in valid for b in valid if is_ahead(a, b, problem)}
     may_be = [e for e in valid if e.is_candidate and e.name not in behind and consistent(e, len(problem))]
     standing = [one for one in (candidate(line, len(problem)) for line in may_be) if not refuted(one)]
-    standing = [one for one in standing if informative(one)] or standing
     if not standing:
         return at_least(floor, most)
     top = max(one.seen - APART * one.error for one in standing)
@@ -142,7 +141,7 @@ def recommend(lines: list[Line], problem: Problem) -> Recommended:
     if first in unsettled:
         why += f"; more pairs are needed: {first.name} still grows, by about {first.drift:.2f} nats with many more"
     best = interval(mean, error, most, why)
-    highest = max(one.value + one.error / 2 for one in standing)
+    highest = max((one.value + one.error / 2 for one in standing if informative(one)), default=0.0)
     if unsettled == standing and any(keeps_growing(line) for line in valid):
         highest = math.inf
     return best._replace(high=min(max(best.high, highest), most))

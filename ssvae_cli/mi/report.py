@@ -74,8 +74,11 @@ def lags(found: dict[int, Recommended], unit: str) -> None:
     """A line for each lag, on standard output."""
     for lag, best in found.items():
         print(f"lag {lag:>4}: {said(best, unit)}")
-    lag, best = max(found.items(), key=lambda item: item[1].value)
-    print(f"\nlargest: {best.value * UNITS[unit]:.3f} {unit} at lag {lag}")
+    known = {lag: best for lag, best in found.items() if not math.isnan(best.value)}
+    if known:
+        lag, best = max(known.items(), key=lambda item: item[1].value)
+        largest = "infinite" if math.isinf(best.value) else f"{best.value * UNITS[unit]:.3f} {unit}"
+        print(f"\nlargest: {largest} at lag {lag}")
 
 
 def lags_summary(found: dict[int, Recommended]) -> dict:
