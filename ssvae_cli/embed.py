@@ -42,6 +42,7 @@ def embed(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Path:
         log.info("\n".join(f"{name} {list(a.shape)} {a.dtype}" for name, a in arrays.items()))
     else:
         path = EXPORTS[cfg.export](loaded, Path(expanded(cfg.run, "run")), folder)
+    loaded.introduce(cfg.run)
     log.info("%s", path)
     return path
 

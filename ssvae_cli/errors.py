@@ -4,8 +4,10 @@ import contextlib
 import difflib
 import errno
 import importlib.util
+import math
 import re
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 
 class UserError(Exception):
@@ -20,6 +22,12 @@ class PartError(UserError):
     """A user's own class or file broke its contract or raised; its traceback belongs in the run's log."""
 
 
+SAME = {  # what other programs call a value: its name here
+    **dict.fromkeys(("bfloat16", "bf16-mixed", "fp16", "float16", "16-mixed", "16", "half", "mixed"), "bf16"),
+    **dict.fromkeys(("fp32", "32", "single", "full"), "float32"),
+    **dict.fromkeys(("fp64", "64", "double"), "float64"),
+    "gpu": "cuda",
+}
 DISK = {errno.EACCES, errno.EDQUOT, errno.ENAMETOOLONG, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 MEMORY = re.compile("allocate memory|out of memory|calculation overflowed", re.I)
 
@@ -67,15 +75,43 @@ def require_within(low: float, high: float, **settings: float) -> None:
         require(low <= value <= high, f"{name} must lie in [{low}, {high}], got {value}")
 
 
+def in_yaml(value: Any) -> str:
+    """A value as YAML writes it, for an error line."""
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else repr(value)
+
+
+def require_bool(**settings: object) -> None:
+    """Raise UserError naming the first of the settings that is not true or false."""
+    for name, value in settings.items():
+        require(isinstance(value, bool), f"{name} must be true or false, got {in_yaml(value)}")
+
+
+def require_integer(least: int, **settings: object) -> None:
+    """Raise UserError naming the first of the settings that is no integer of at least `least`."""
+    for name, value in settings.items():
+        whole = isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**63
+        require(whole, f"{name} must be an integer of at least {least}, got {in_yaml(value)}")
+
+
+def require_number(low: float, high: float, **settings: object) -> None:
+    """Raise UserError naming the first of the settings that is no number in [low, high]."""
+    for name, value in settings.items():
+        fits = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
+        limits = f"of at least {low}" if high == math.inf else f"from {low} to {high}"
+        require(fits, f"{name} must be a number {limits}, got {in_yaml(value)}")
+
+
 def require_seed(seed: object) -> None:
     """Raise UserError unless `seed` is what every random generator here takes."""
-    valid = isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**63
-    require(valid, f"seed must be an integer of at least 0, got {seed!r}")
+    require_integer(0, seed=seed)
 
 
 def require_device(device: object) -> None:
     """Raise UserError unless `device` is a word for one."""
-    require(device in ("auto", "cpu", "cuda"), f"device must be one of auto, cpu, cuda, got {device!r}")
+    known = ("auto", "cpu", "cuda")
+    hint = did_you_mean(str(device), known)
+    require(device in known, f"device must be one of {', '.join(known)}, got {in_yaml(device)}{hint}")
 
 
 def require_extra(extra: str, asked: str, *packages: str) -> None:
@@ -86,8 +122,11 @@ def require_extra(extra: str, asked: str, *packages: str) -> None:
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """The choice whose spelling is close to `word`, if one is."""
-    close = difflib.get_close_matches(word, sorted(map(str, choices)), n=1, cutoff=0.65)
+    """The choice that has this name elsewhere, or whose spelling is close to `word`, if one is."""
+    known = sorted(map(str, choices))
+    if (same := SAME.get(word.lower())) in known:
+        return same
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.65)
     return close[0] if close else None
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from ssvae_cli.errors import require, require_extra
+from ssvae_cli.errors import require, require_bool, require_extra, require_integer
 from ssvae_cli.estimators.base import CONTRACT as ESTIMATOR
 from ssvae_cli.evaluation.evaluation import Values
 from ssvae_cli.evaluation.examples import examples, umap_plane
@@ -34,19 +34,22 @@ def evaluate(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Values:
     The probe's penalty and the critics' steps are chosen on validation. The encoder is unchanged, so the test results
     of training are reproduced.
     """
-    require(isinstance(cfg.umap, bool), f"umap must be true or false, got {cfg.umap!r}")
+    require_bool(umap=cfg.umap)
     if cfg.umap:
         require_extra("umap", "umap=true", "umap")
-    require(isinstance(cfg.views, int) and cfg.views >= 1, f"views must be an integer of at least 1, got {cfg.views!r}")
+    require_integer(1, views=cfg.views)
+    lacking = "has no metric; give evaluation=full or evaluation=quick"
+    evaluation = None if cfg.evaluation is None else build(cfg.evaluation, "evaluation")
+    require(evaluation is None or bool(evaluation.metrics), f"evaluation {lacking}")
     loaded = load_run(cfg.run, device=cfg.device, trust=cfg.trust, dataset=cfg.dataset, name=str(cfg.checkpoint))
     estimators = {name: build(node, f"estimators.{name}", ESTIMATOR) for name, node in cfg.estimators.items()}
     require_information(estimators)
     training = build(cfg.training, "training")
     build(cfg.critic, "critic", latent_dim=loaded.config.encoder.latent_dim)  # refused here, not after the metrics
-    evaluation = build(loaded.config.evaluation if cfg.evaluation is None else cfg.evaluation, "evaluation")
-    asked = "evaluation" if cfg.evaluation is not None else f"run={cfg.run}: its evaluation"
-    require(bool(evaluation.metrics), f"{asked} has no metric; give evaluation=full or evaluation=quick")
+    evaluation = evaluation or build(loaded.config.evaluation, "evaluation")
+    require(bool(evaluation.metrics), f"run={cfg.run}: its evaluation {lacking}")
     evaluation.require_served(loaded.objective)
+    loaded.introduce(cfg.run)
     reading = evaluation.reading(loaded.objective, loaded.pairs, loaded.data)
 
     values = evaluation(reading, "validation") | evaluation(reading, "test")

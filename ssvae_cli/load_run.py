@@ -35,6 +35,12 @@ class Loaded:
     objective: Objective
     state: dict[str, Any]  # the checkpoint
 
+    def introduce(self, run: str) -> None:
+        """Log what a command computes on, once it is sure to begin."""
+        place = next(self.objective.parameters()).device
+        for note in (f"run={run}: {machine(place)}", *self.data.notes):
+            log.info("%s", note)
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -80,8 +86,6 @@ def load_run(folder: str, *, device: str, trust: bool, dataset: DictConfig | Non
     set_precision(config.trainer.precision)
     fitted = stored.state.get("fitted", {})
     data = build(config.dataset if dataset is None else dataset, "dataset", DATA, fitted=fitted).to(place)
-    for note in (f"run={folder}: {machine(place)}", *data.notes):
-        log.info("%s", note)
     pairs = make_pairs(config.pairs, data) if dataset is None else build(config.pairs, "pairs", PAIRS)
     got, trained = pairs.shapes(data)[0], stored.shapes[0]
     require(

@@ -5,9 +5,10 @@ import re
 import shlex
 from pathlib import Path
 
-from ssvae_cli.errors import require
+from ssvae_cli.errors import UserError, require
 
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # breaks the line, or is no character
+EMPTY = "{} is empty; give a path, ./ for the working folder"
 MISREAD = re.compile(r"[-+~]|(null|\?\?\?)$", re.I)  # an option, a change of the configuration, a home; no value
 
 
@@ -15,6 +16,7 @@ def expanded(path: str, setting: str) -> str:
     """A path with its `~` or `~user` replaced by a home folder, as in a shell. Raises UserError where none is known.
 
     setting: the key that named the path. A file or folder whose own name begins with ~ is found as well."""
+    require(path != "", EMPTY.format(setting))
     home = os.path.expanduser(path)
     if not path.startswith("~") or (os.path.exists(path) and (home == path or not os.path.exists(home))):
         return path
@@ -26,14 +28,16 @@ def expanded(path: str, setting: str) -> str:
 def existing_file(path: str, setting: str) -> Path:
     """The file at a path, `~` expanded. Raises UserError where there is none."""
     file = Path(expanded(path, setting))
-    require(file.is_file(), f"{setting}={path}: no such file")
+    if not file.is_file():
+        why = "a folder; give a file" if file.is_dir() else "no plain file" if file.exists() else "no such file"
+        raise UserError(f"{setting}={path}: {why}")
     return file
 
 
 def existing_folder(path: str, setting: str, remedy: str) -> Path:
     """As `existing_file`, of a folder. remedy: what to give, for the error line."""
     folder = Path(expanded(path, setting))
-    require(folder.is_dir(), f"{setting}={path}: no such folder; {remedy}")
+    require(folder.is_dir(), f"{setting}={path}: {'no folder' if folder.exists() else 'no such folder'}; {remedy}")
     return folder
 
 
@@ -42,6 +46,11 @@ def existing(path: str, setting: str, remedy: str = "") -> Path:
     place = Path(expanded(path, setting))
     require(place.exists(), f"{setting}={path}: no such file or folder{remedy and f'; {remedy}'}")
     return place
+
+
+def names_file(weights: str) -> bool:
+    """Whether weights are named by a file, and not by a library's name for them."""
+    return "/" in weights or "." in weights
 
 
 def typed(path: str | Path) -> str:

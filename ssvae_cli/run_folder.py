@@ -7,8 +7,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from ssvae_cli.errors import allowed, require
+from ssvae_cli.errors import allowed, in_yaml, require
 from ssvae_cli.files import write_json
+from ssvae_cli.paths import existing_folder
 
 CHECKPOINT = Path("checkpoints") / "last.pt"
 CONFIG, MODEL = "config.json", "model.safetensors"  # what `ssvae embed export=huggingface` writes
@@ -27,13 +28,13 @@ def holds_run(run: Path) -> bool:
 def checkpoint_of(run: Path, key: str, name: str = "last") -> Path | None:
     """The file of a run's last checkpoint, or of another that is kept, best or epoch_10; None where the folder holds
     the exported model instead. Raises UserError for a folder that is not there or holds neither; key: what named it."""
-    require(run.is_dir(), f"{key}={run}: no such folder; give the folder of a run")
+    existing_folder(str(run), key, "give the folder of a run")
     path = run / CHECKPOINT
     if not path.exists() and (run / CONFIG).is_file() and (run / MODEL).is_file():
         return None
     if name != path.stem:
         kept = [file.stem for file in path.parent.glob("*.pt")]
-        require(name in kept, f"checkpoint={name}: {key}={run} has no such; {allowed(name, kept)}")
+        require(name in kept, f"checkpoint={in_yaml(name)}: {key}={run} has no such; {allowed(str(name), kept)}")
         path = path.with_name(f"{name}.pt")
     require(path.is_file(), f"{key}={run}: no checkpoint there ({CHECKPOINT} is missing); give the folder of a run")
     return path

@@ -232,7 +232,7 @@ def test_a_classifier_is_trained_chosen_on_validation_and_saved(finished, tmp_pa
     "word, said",
     [
         ("labels=0", "labels must be a share in .0, 1., got 0"),
-        ("epochs=none", "epochs must be an integer, got 'none'"),
+        ("epochs=none", "epochs must be an integer of at least 1, got 'none'"),
         ("batch_size=1", "batch_size must be at least 2, got 1"),
         ("encoder_lr=-1", "encoder_lr must be at least 0, got -1"),
     ],

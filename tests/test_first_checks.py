@@ -55,7 +55,7 @@ def test_no_shipped_choice_is_refused():
 
 
 def test_the_run_whose_weights_a_run_began_with_may_be_gone_when_it_goes_on():
-    choices = OmegaConf.create({"overrides": {"task": []}, "runtime": {"choices": {}}})
+    choices = OmegaConf.create({"overrides": {"task": []}, "runtime": {"choices": {}}, "job": {"config_name": "train"}})
     config = composed("init_from=gone")
     said = [refusal(check, "ssvae_cli.train:train", config, choices, goes_on=on) for on in (False, True)]
     assert said == ["init_from=gone: no such folder; give the folder of a run", None]

@@ -14,7 +14,7 @@ from ssvae_cli.instantiate.groups import choices
 
 @pytest.fixture(scope="module")
 def config():
-    return composed()
+    return composed("posterior=gaussian")
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,10 @@ def config():
         ("max_epochs", "trainer.epochs"),
         ("out", "hydra.run.dir"),
         ("trainer.epoch", "trainer.epochs"),
+        ("evaluation.metrics.nope.k", None),  # of several
+        ("posterior.std", None),  # least_std or largest_std, and not that of the pairs
+        ("prior.critic.learn", "prior.critic.learn_temperature"),
+        ("encoder.backbone.architecture", None),  # not encoder, in which it was looked for
         ("steps", None),
         ("prior.step", None),
         ("name", None),

@@ -4,24 +4,23 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from ssvae_cli.cli.hydra_errors import refuse_added_keys
-from ssvae_cli.errors import UserError, require, require_device, require_seed
+from ssvae_cli.cli.hydra_errors import refuse_unread_keys
+from ssvae_cli.errors import UserError, require_bool, require_device, require_seed
 from ssvae_cli.instantiate.first_checks import check_call, check_values
 from ssvae_cli.instantiate.signatures import check_plain
 from ssvae_cli.instantiate.source import definition
 from ssvae_cli.instantiate.types import require_part
-from ssvae_cli.paths import existing_file, expanded
-from ssvae_cli.run_folder import checkpoint_of
+from ssvae_cli.paths import existing_file, expanded, names_file
+from ssvae_cli.run_folder import checkpoint_of, flatten
 
 
 def check_types(config: DictConfig, hydra: DictConfig) -> None:
     """Raise UserError for keys that are unknown or have no value, and for values of a wrong type."""
     overrides = OmegaConf.to_container(hydra.overrides.task)  # as they are written: ${ in a path stays
-    refuse_added_keys(config, overrides, hydra.runtime.choices)
+    refuse_unread_keys(config, overrides, hydra.job.config_name, hydra.runtime.choices)
     for key in OmegaConf.missing_keys(config):
         raise UserError(f"{key} has no default; give {key}=...")
-    trust = config.get("trust", False)
-    require(isinstance(trust, bool), f"trust must be true or false, got {trust}")
+    require_bool(trust=config.get("trust", False))
     if "seed" in config:
         require_seed(config.seed)
     if "device" in config:
@@ -42,8 +41,11 @@ def check(target: str, config: DictConfig, hydra: DictConfig, *, goes_on: bool) 
     check_types(config, hydra)
     for key in ("run", *["init_from"] * (not goes_on)):
         if isinstance(run := config.get(key), str):
-            checkpoint_of(Path(expanded(run, key)), key, str(config.get("checkpoint", "last")))
-    if isinstance(file := config.get("data"), str):
-        existing_file(file, "data")
+            checkpoint_of(Path(expanded(run, key)), key, config.get("checkpoint", "last"))
+    weights = [key for key in flatten(OmegaConf.to_container(config)) if begins and key.endswith(".weights")]
+    for key in ("data", *weights):
+        file = OmegaConf.select(config, key)
+        if isinstance(file, str) and (key == "data" or names_file(file)):
+            existing_file(file, key)
     check_values(OmegaConf.to_container(config))
     check_call(definition(target.replace(":", ".")), {"cfg": config})

@@ -3,12 +3,23 @@
 import re
 from collections.abc import Iterable
 
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
-from ssvae_cli.cli.overrides import AS_REFERENCE, ONE_FOLDER, PATH_KEY, SETTING, hydra_value, override_name, quoted
+from ssvae_cli.cli.overrides import (
+    AS_REFERENCE,
+    ONE_FOLDER,
+    PATH_KEY,
+    SETTING,
+    hydra_value,
+    override_name,
+    own_keys,
+    quoted,
+)
 from ssvae_cli.cli.suggestions import left_out, unknown_choice, unknown_key
 from ssvae_cli.errors import UserError, allowed
-from ssvae_cli.instantiate.groups import choices, choices_with, known_groups
+from ssvae_cli.instantiate.groups import choices_with, conf, known_groups
+from ssvae_cli.instantiate.signatures import requires, takes
 from ssvae_cli.paths import literal, shell_command, shell_word
 
 
@@ -34,8 +45,24 @@ def one_line(error: Exception, command: str, overrides: list[str]) -> str:
         )
     if found := re.search(r"Could not delete from config\. '([^']+)' does not exist", text):
         return unknown_key(found[1], command, overrides)
-    if re.search(r"Key '[^']+' is not in struct", text) and f"~{error.full_key}" in overrides:
-        return left_out(error.full_key)
+    if found := re.search(r"Could not append to config\. An item is already at '([^']+)'", text):
+        return already_there(found[1], overrides)
+    if found := re.search(r"^Multiple values for ([\w/]+)|^([\w/]+) appears more than once", text):
+        return already_there(found[1] or found[2], overrides)
+    if found := re.search(r"force-add of config groups is not supported: '\+\+([^=@]+)(?:@([\w.]+))?=", text):
+        is_there = found[1].split("/")[0] in own_keys(command)
+        return already_there(found[1], overrides) if is_there else missing_group(found[1], found[2], command)
+    deleted = [override_name(override) for override in overrides if override.startswith("~")]
+    taken_out = re.search(
+        r"Could not delete (?:from config\. The value of )?'([^'=]+)|Key '([^']+)' is not in struct"
+        r"|Error merging override ~([^= ]+)",
+        text,
+    )
+    if taken_out and (key := next(filter(None, taken_out.groups()))) in deleted:
+        return left_out(key)
+    if found := re.search(r"Error merging override (.+)", text):
+        reason = str(error.__cause__ or text).splitlines()[0]
+        return f"{found[1]}: Hydra's setting takes another kind of value ({reason})"
     if "Config group override must be" in text:
         return f"a group takes the name of a choice, ssvae {command} --help lists them; given: {' '.join(overrides)}"
     headings = ("full_key", "object_type", "Set the environment variable", "See https")
@@ -45,6 +72,12 @@ def one_line(error: Exception, command: str, overrides: list[str]) -> str:
         return unresolved(said, error.full_key, overrides)
     names_it = type(error).__module__.startswith(("hydra", "omegaconf"))
     return said if names_it else f"{said}; given: {' '.join(overrides)}"
+
+
+def already_there(key: str, overrides: list[str]) -> str:
+    """The line for +key=value, or +group=choice, where there is one."""
+    given = next((o for o in overrides if o.startswith("+") and override_name(o).split("@")[0] == key), f"+{key}=...")
+    return f"{given}: {key} is there already; leave out the +: {shell_word(given.lstrip('+'))}"
 
 
 def unreadable(override: str, command: str) -> str:
@@ -80,16 +113,29 @@ def missing_group(group: str, package: str | None, command: str) -> str:
     parent, _, part = (package or group.replace("/", ".")).rpartition(".")
     having = choices_with(parent.replace(".", "/"), part) if parent else []
     if not having:
-        return f"{group} is no group of ssvae {command}; ssvae {command} --help lists those that are"
+        place = place_of(group, command)
+        where = f"one of its choices is put under a name, +{group}@{place}.NAME=CHOICE" if place else ""
+        return f"{group} is no group of ssvae {command}; {where or f'ssvae {command} --help lists those that are'}"
     return f"the {parent} that was chosen has no {part}; these have: {', '.join(having)}"
 
 
-def refuse_added_keys(config, overrides: list[str], groups: Iterable[str]) -> None:
-    """Raise UserError for +key=value that no part has, which Hydra adds at the top, where nothing reads it, for ~group
-    of one that the command needs, for the key of g' that is g's, and for two choices of g'.
+def place_of(group: str, command: str) -> str | None:
+    """Where a command has several choices of a group by name: metrics in `evaluation.metrics`. None for nowhere."""
+    for file in (conf() / f"{command}.yaml", *sorted(conf().glob("*/*.yaml"))):
+        found = re.search(rf"^  - /?{group}@([\w.]+)\.\w+: ", file.read_text(), re.M)
+        if found and file.parent == conf():
+            return found[1]
+        if found and file.parent.name in own_keys(command):
+            return f"{file.parent.name}.{found[1]}"
+    return None
 
-    config: composed. groups: those of the configuration, added ones among them.
-    """
+
+def refuse_unread_keys(config: DictConfig, overrides: list[str], command: str, chosen: Iterable[str]) -> None:
+    """Raise UserError for what Hydra takes and the command would not read, or not do without.
+
+    That is +key=value that no part has, ~key of what the command needs, several choices of one group, two of g', and
+    the key of g' that is g's. config: composed. chosen: its groups, added ones among them, as they are typed."""
+    known = own_keys(command)
     given = {override_name(override): override for override in overrides if not override.startswith("~")}
     if {"encoder_prime", "encoder@encoder_prime"} <= set(given):
         both = f"{given['encoder_prime']} and {given['encoder@encoder_prime']}"
@@ -98,7 +144,29 @@ def refuse_added_keys(config, overrides: list[str], groups: Iterable[str]) -> No
         key = override_name(override)
         if key == "encoder_prime.latent_dim":
             raise UserError(f"unknown key {key}: z' has the dimension of z; allowed: encoder.latent_dim")
-        if override.startswith("~") and key in known_groups() and "/" not in key and key not in config:
-            raise UserError(f"~{key} leaves out what the command needs; {allowed(key, choices(key))}")
-        if override.startswith("+") and not override.startswith("++") and "." not in key and key not in groups:
-            raise UserError(f"unknown key {key}; {allowed(key, set(config) - {key})}")
+        if override.startswith("~") and is_needed(key, config, known):
+            raise UserError(left_out(key))
+        if key.split("@")[0] in known_groups() and override.partition("=")[2].startswith("["):
+            raise UserError(f"{override}: a group takes one choice, and no list; ssvae {command} --help lists them")
+        if override.startswith("+") and key not in chosen:
+            refuse_unknown(key, config, known)
+
+
+def refuse_unknown(key: str, config: DictConfig, known: set[str]) -> None:
+    """Raise UserError for an added key that neither the command nor, as far as its source tells, the part reads."""
+    top, (above, _, name) = key.split(".")[0], key.rpartition(".")
+    if top not in {*known, "hydra"}:
+        raise UserError(f"unknown key {key}; {allowed(top, {own for own in known if own in config})}")
+    part = OmegaConf.select(config, above) if above else None
+    if isinstance(part, DictConfig) and "_target_" in part and not takes(str(part._target_), name):
+        raise UserError(f"unknown key {key}; {allowed(name, {own for own in part if own != name and own[0] != '_'})}")
+
+
+def is_needed(key: str, config: DictConfig, known: set[str]) -> bool:
+    """Whether a key that was taken out is one of the command's, or one without which its part cannot be built."""
+    above, _, name = key.replace("/", ".").rpartition(".")
+    if not above:
+        return name in known and name not in config
+    part = OmegaConf.select(config, above)
+    is_part = isinstance(part, DictConfig) and "_target_" in part and name not in part
+    return is_part and requires(str(part._target_), name)

@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ssvae_cli.errors import UserError, require
 from ssvae_cli.instantiate.groups import conf, known_groups
-from ssvae_cli.paths import expanded, literal, shell_command, typed
+from ssvae_cli.paths import EMPTY, expanded, literal, shell_command, typed
 
 RUN, RUNS = ("eval", "embed", "finetune"), ("report", "runs")
 PLACE = dict.fromkeys(RUN, "run") | dict.fromkeys(RUNS, "runs") | {"mi": "data"}  # the key of a path that stands alone
@@ -126,9 +126,11 @@ def lone_paths(command: str, words: list[str]) -> list[str]:
 
 
 def own_keys(command: str) -> set[str]:
-    """The keys and groups at the top of a command's configuration."""
+    """The keys and groups at the top of a command's configuration, and what its groups are put under."""
     text = (conf() / f"{command}.yaml").read_text()
-    return set(re.findall(r"^(?:  - (?:optional )?)?([\w/]+)(?:@[\w.]+)?:", text, re.M))
+    named = re.findall(r"^(?:  - )?([\w/]+)(?:@(\w+)[\w.]*)?:", text, re.M)
+    builds_on = re.findall(r"^  - (\w+)$", text, re.M)  # and _self_, which is no file
+    return {name for names in named for name in names if name}.union(*(own_keys(c) for c in builds_on if c != "_self_"))
 
 
 def placed(command: str, paths: list[str], settings: list[str], *, sweeping: bool) -> str:
@@ -170,8 +172,9 @@ def plain_path(override: str, command: str, *, sweeping: bool = False) -> str:
     """The override as Hydra has to be given it, where its value is a path; any other as it is."""
     key, _, value = override.partition("=")
     name = override_name(override)
-    if key.startswith("~") or not PATH_KEY.fullmatch(name) or value in ("", "null"):
+    if key.startswith("~") or not PATH_KEY.fullmatch(name) or value in ("null", "[]"):
         return override
+    require(value != "", EMPTY.format(name))
     parsed = hydra_value(value)
     if isinstance(parsed, str) and not is_there(value) and is_there(parsed):
         value = parsed  # escaped by the user, as \= for =

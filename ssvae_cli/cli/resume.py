@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ssvae_cli.cli.overrides import override_name, override_value, quoted
 from ssvae_cli.errors import UserError, require
-from ssvae_cli.paths import literal
+from ssvae_cli.paths import existing_folder, literal
 
 
 def stored_overrides(file: Path, asked: str, what: str) -> list[str]:
@@ -16,7 +16,7 @@ def stored_overrides(file: Path, asked: str, what: str) -> list[str]:
     from ssvae_cli.instantiate.trust import refuse_smuggled
 
     folder = asked.split("=", 1)[1]
-    require(Path(folder).is_dir(), f"{asked}: no such folder; give the folder of a {what}")
+    existing_folder(folder, asked.split("=", 1)[0], f"give the folder of a {what}")
     missing = f"it has no {file.relative_to(folder)}"
     require(file.is_file(), f"{asked}: not a {what} ({missing}); give the folder of a {what}")
     try:
@@ -34,9 +34,17 @@ def resume_overrides(overrides: list[str]) -> list[str]:
     if run is None:
         return overrides
     own = stored_overrides(Path(run) / ".hydra" / "overrides.yaml", f"resume={run}", "run")
+    refuse_another("hydra.run.dir", f"resume={run}", overrides)
     replaced = {override_name(o) for o in overrides}
     inherited = [o for o in own if override_name(o) not in replaced]
     return [*overrides, *inherited, f"hydra.run.dir={quoted(literal(run))}"]
+
+
+def refuse_another(key: str, asked: str, overrides: list[str]) -> None:
+    """Raise UserError where `key` names another folder than the one that is gone on with."""
+    folder, given = asked.split("=", 1)[1], override_value(key, overrides)
+    same = given is None or Path(given).resolve() == Path(folder).resolve()
+    require(same, f"{key}={given}: {asked} goes on in its own folder; leave out {key}")
 
 
 def sweep_overrides(overrides: list[str]) -> list[str]:
@@ -45,6 +53,7 @@ def sweep_overrides(overrides: list[str]) -> list[str]:
     if folder is None:
         return overrides
     own = stored_overrides(Path(folder) / "multirun.yaml", f"sweep.resume={folder}", "sweep")
+    refuse_another("hydra.sweep.dir", f"sweep.resume={folder}", overrides)
     own_words = {"trust", "sweep.resume", "sweep.dry_run"}
     asked = [o for o in overrides if "=" in o and not o.startswith("-") and override_name(o) not in own_words]
     new = [o for o in asked if o not in own and not override_name(o).startswith("hydra")]

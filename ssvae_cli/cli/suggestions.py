@@ -45,6 +45,7 @@ def setting_meant(command: str, option: str, value: str, options: Iterable[str])
 
 def unknown_choice(group: str, choice: str, listed: list[str], overrides: list[str]) -> str:
     """The line for a word that is no choice of its group; what it is elsewhere comes before what is spelt like it."""
+    listed = list(dict.fromkeys([*listed, *choices(group)]))  # Hydra lists no folders
     others = [other for other in known_groups() if choice in choices(other)]
     if group == "encoder_prime" and choice in choices("encoder"):
         hint = f"; an encoder of another kind is encoder@encoder_prime={choice}"
@@ -95,6 +96,8 @@ def unknown_key(wrong: str, command: str, overrides: list[str]) -> str:
     if above:
         return f"{wrong} is a key of {above}, which {above}=null leaves out; give one of the two"
     config = config_of(command, overrides)
+    if value_above := next((key for key in parents(wrong) if is_value(OmegaConf.select(config, key))), None):
+        return f"unknown key {wrong}; {value_above} has no keys: it is given as {value_above}=..."
     meant, known = key_meant(wrong, config), siblings(wrong, config)
     if wrong in known:  # Hydra says of a key that is null, and is to be deleted, that it is not there
         return left_out(wrong)
@@ -106,14 +109,21 @@ def unknown_key(wrong: str, command: str, overrides: list[str]) -> str:
 
 
 def left_out(key: str) -> str:
-    """The line for ~key where the command reads the key."""
-    return f"~{key} leaves out what the command needs; leave out the override, or give {key}=..."
+    """The line for ~key, or ~group, where the command reads it."""
+    listed = choices(key.replace(".", "/"))
+    remedy = f"allowed: {', '.join(listed)}" if listed else f"leave out the override, or give {key}=..."
+    return f"~{key} leaves out what the command needs; {remedy}"
 
 
 def parents(key: str) -> list[str]:
     """a and a.b of a.b.c."""
     words = key.split(".")
     return [".".join(words[:count]) for count in range(1, len(words))]
+
+
+def is_value(node: object) -> bool:
+    """Whether a node of a configuration is a number, a word, true or false, or a list."""
+    return node is not None and not isinstance(node, DictConfig)
 
 
 def has_key(group: str, key: str, choice: str) -> bool:
@@ -133,21 +143,25 @@ def siblings(wrong: str, config: DictConfig) -> list[str]:
 def key_meant(wrong: str, config: DictConfig) -> str | None:
     """The key that a mistaken one was perhaps meant to be.
 
-    That of the same last word in the same group, a sibling that is spelt like it, that of the same last word elsewhere,
-    or what another program's word for it is here."""
+    That of the same last word in the same group, a sibling that is spelt like it or has it as one of its words, that of
+    the same last word elsewhere, or what another program's word for it is here. None where several are as near."""
     last, top = wrong.rpartition(".")[2], wrong.partition(".")[0]
     same = [key for key in keys_of(config) if key.rpartition(".")[2] == last]
     same = [key for key in same if not key.startswith("evaluation.") or top == "evaluation"]
     same.sort(key=lambda key: (not key.startswith(f"{top}."), key.count(".")))
-    if same and (top == wrong or same[0].startswith(f"{top}.")):
+    near = [key for key in same if key.startswith(f"{top}.") and key.count(".") == same[0].count(".")]
+    if same and top == wrong or len(near) == 1:
         return same[0]
     around = siblings(wrong, config)
     start = around[0].rpartition(".")[0] if around else ""
     first = wrong.removeprefix(f"{start}.").partition(".")[0]
     if close := nearest(first, (key.rpartition(".")[2] for key in around)):
         return f"{start}.{close}".lstrip(".")
+    if longer := [key for key in around if first in key.rpartition(".")[2].split("_")] or near:
+        return longer[0] if len(longer) == 1 else None
     other = KEY_OF.get(last)
-    known = other and (other.startswith("hydra.") or OmegaConf.select(config, other) is not None or other in config)
+    here = other and (other.startswith("hydra.") or OmegaConf.select(config, other) is not None or other in config)
+    known = here and not wrong.startswith(f"{other}.")
     return same[0] if same else other if known else None
 
 

@@ -99,7 +99,7 @@ def _samples(base: Path) -> tuple[dict[str, list[Sample]], list[str]]:
     archives = sorted(base.rglob("*.tar")) if base.is_dir() else [base]
     packed = sorted(path.name for kind in COMPRESSED for path in base.rglob(f"*{kind}"))
     why = f"; {packed[0]} is compressed, and samples are read where they lie: decompress it" if packed else ""
-    require(archives != [], f"{base}: no .tar shards{why}")
+    require(archives != [], f"root={base}: no .tar shards{why}")
     parts: dict[str | None, list[Sample]] = {}
     for archive in archives:
         below = archive.relative_to(base).as_posix() if archive != base else archive.name

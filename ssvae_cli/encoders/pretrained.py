@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from ssvae_cli.errors import UserError, require
 from ssvae_cli.paths import existing_file
 
+WEIGHTS = "encoder.backbone.weights"  # the key that names them
+
 
 class Pretrained(ABC):
     """A backbone that may begin with weights from elsewhere: a new run asks for them, and a stored run has its own."""
@@ -26,25 +28,20 @@ def load_pretrained(objective: nn.Module) -> None:
             module.load_pretrained()
 
 
-def is_file(weights: str) -> bool:
-    """Whether weights are named by a file, and not by a library's name for them."""
-    return "/" in weights or "." in weights
-
-
 def read_weights(file: str) -> dict[str, Tensor]:
     """The tensors of a file by their names, on the CPU: .safetensors, or a state dict that torch.save wrote, perhaps as
     `state_dict` or `model` of a dict. Loads without running code. Raises UserError for any other file."""
-    path = existing_file(file, "weights")
+    path = existing_file(file, WEIGHTS)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises nearly anything on a bad file
-        raise UserError(f"weights={file} holds no weights that load without running code") from error
+        raise UserError(f"{WEIGHTS}={file} holds no weights that load without running code") from error
     for name in ("state_dict", "model"):
         found = found[name] if isinstance(found, dict) and isinstance(found.get(name), dict) else found
     tensors = isinstance(found, dict) and found and all(isinstance(value, Tensor) for value in found.values())
-    require(tensors, f"weights={file} holds no tensors by their names")
+    require(tensors, f"{WEIGHTS}={file} holds no tensors by their names")
     return found
 
 

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 
 from ssvae_cli.datasets.base import Shape, require_images
 from ssvae_cli.encoders.base import width_of
-from ssvae_cli.encoders.pretrained import Pretrained, is_file, load_backbone, read_weights
+from ssvae_cli.encoders.pretrained import WEIGHTS, Pretrained, load_backbone, read_weights
 from ssvae_cli.errors import UserError, did_you_mean, require, require_extra
+from ssvae_cli.paths import names_file
 
 
 class TimmModel(Pretrained, nn.Module):
@@ -27,7 +28,7 @@ class TimmModel(Pretrained, nn.Module):
         require(
             timm.is_model(name), f"name={name} is no model of timm{did_you_mean(name, known)}; see timm.list_models()"
         )
-        valid = weights is None or weights == "default" or is_file(weights)
+        valid = weights is None or weights == "default" or names_file(weights)
         require(valid, f"weights={weights}: no such file; allowed: null, default, a file")
         self.name, self.weights, self.channels = name, weights, shape[0]
         self.options = {"in_chans": shape[0], "num_classes": 0, **(options or {})}
@@ -48,8 +49,8 @@ class TimmModel(Pretrained, nn.Module):
             return
         import timm
 
-        asked = f"encoder.backbone.weights={self.weights}"
-        if is_file(self.weights):
+        asked = f"{WEIGHTS}={self.weights}"
+        if names_file(self.weights):
             classifier = timm.models.get_pretrained_cfg_value(self.name, "classifier") or "head"
             found = read_weights(self.weights)
             return load_backbone(self.model, found, asked, classifier, f"give weights of {self.name}")

@@ -5,8 +5,9 @@ from torchvision import models
 
 from ssvae_cli.datasets.base import Shape, require_images
 from ssvae_cli.encoders.base import width_of
-from ssvae_cli.encoders.pretrained import Pretrained, is_file, load_backbone, read_weights
+from ssvae_cli.encoders.pretrained import WEIGHTS, Pretrained, load_backbone, read_weights
 from ssvae_cli.errors import UserError, allowed, require
+from ssvae_cli.paths import names_file
 
 
 class TorchvisionModel(Pretrained, nn.Module):
@@ -20,8 +21,8 @@ class TorchvisionModel(Pretrained, nn.Module):
         require_images(shape, "encoder=torchvision")
         names = models.list_models(module=models)
         require(name in names, f"name={name} is no model of torchvision; {allowed(name, names)}")
-        if weights is not None and not is_file(weights):
-            known = ["DEFAULT", *models.get_model_weights(name).__members__]
+        if weights is not None and not names_file(weights):
+            known = [*models.get_model_weights(name).__members__]
             require(
                 weights in known, f"weights={weights}: no file, and no weights of {name}; {allowed(weights, known)}"
             )
@@ -45,8 +46,8 @@ class TorchvisionModel(Pretrained, nn.Module):
     def load_pretrained(self) -> None:
         if self.weights is None:
             return
-        asked = f"encoder.backbone.weights={self.weights}"
-        found = read_weights(self.weights) if is_file(self.weights) else self._downloaded(asked)
+        asked = f"{WEIGHTS}={self.weights}"
+        found = read_weights(self.weights) if names_file(self.weights) else self._downloaded(asked)
         remedy = f"give weights of {self.name}, and small_stem=false for torchvision's own"
         load_backbone(self.model, found, asked, self.classifier, remedy)
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from safetensors.torch import save as to_safetensors
 from torch import nn
 from torch.nn import functional as F
 
-from ssvae_cli.errors import require, require_at_least
+from ssvae_cli.errors import require, require_above, require_bool, require_integer, require_number
 from ssvae_cli.evaluation.estimate import too_few_classes
 from ssvae_cli.evaluation.rows import labelled_share
 from ssvae_cli.files import atomic_write
@@ -52,6 +53,7 @@ def finetune(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> dict:
 
     optimizations = [attached(model.head, 1.0)]
     optimizations += [attached(model.backbone, cfg.encoder_lr)] if cfg.encoder_lr else []
+    loaded.introduce(cfg.run)
     noise, order = torch.Generator(device).manual_seed(cfg.seed), torch.Generator().manual_seed(cfg.seed)
 
     best, weights = {"epoch": 0, "validation": accuracy(model, loaded, data.validation)}, model.weights()
@@ -92,11 +94,9 @@ def finetune(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> dict:
 
 def require_settings(cfg: DictConfig) -> None:
     """Raise UserError for settings that no classifier can be trained with."""
-    for name, least in (("epochs", 1), ("batch_size", 2)):
-        whole = isinstance(cfg[name], int) and not isinstance(cfg[name], bool)
-        require(whole, f"{name} must be an integer, got {cfg[name]!r}")
-        require_at_least(least, **{name: cfg[name]})
-    number = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)
-    require(number(cfg.labels) and 0 < cfg.labels <= 1, f"labels must be a share in (0, 1], got {cfg.labels!r}")
-    require(number(cfg.encoder_lr) and cfg.encoder_lr >= 0, f"encoder_lr must be at least 0, got {cfg.encoder_lr!r}")
-    require(isinstance(cfg.augment, bool), f"augment must be true or false, got {cfg.augment!r}")
+    require_integer(1, epochs=cfg.epochs)
+    require_integer(2, batch_size=cfg.batch_size)
+    require_number(0, 1, labels=cfg.labels)
+    require_above(0, labels=cfg.labels)
+    require_number(0, math.inf, encoder_lr=cfg.encoder_lr)
+    require_bool(augment=cfg.augment)

@@ -15,7 +15,7 @@ from ssvae_cli.errors import UserError, setting_of
 from ssvae_cli.instantiate.source import Found, constructor, definition, family, imported, parameters
 
 PLAIN = ("math", "pathlib", "re", "ssvae_cli.errors", "ssvae_cli.paths")  # they load no torch, and change nothing
-SIMPLE = (ast.Assign, ast.AnnAssign, ast.Expr, ast.Raise)
+SIMPLE = (ast.Assign, ast.AnnAssign, ast.Expr, ast.For, ast.Raise)
 
 
 def check_values(config: dict | list, key: str = "") -> None:

@@ -35,6 +35,21 @@ def annotation_of(target: str, name: str) -> Any:
     return Any
 
 
+def requires(target: str, name: str) -> bool:
+    """Whether a class or function of this package has a parameter of that name without a default."""
+    found = definition(target)
+    known = next((p for _, node in (family(found) if found else ()) if name in (p := parameters(node))), {})
+    return name in known and known[name][1] is None
+
+
+def takes(target: str, name: str) -> bool:
+    """Whether a class or function has a parameter of that name; of one that its source here does not show, True."""
+    found = definition(target)
+    node = found and found.node
+    shown = isinstance(node, ast.ClassDef) or isinstance(node, ast.FunctionDef) and node.args.kwarg is None
+    return not shown or any(name in parameters(node) for _, node in family(found))
+
+
 class _Names(dict):
     """The plain types, and what a module calls one."""
 

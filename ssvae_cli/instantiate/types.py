@@ -9,10 +9,12 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from omegaconf import DictConfig
 
-from ssvae_cli.errors import UserError, allowed, did_you_mean, require
+from ssvae_cli.errors import UserError, allowed, did_you_mean, in_yaml, require
 from ssvae_cli.instantiate.groups import choices, known_groups, override_for
 
 PLAIN_NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a word", type(None): "null"}
+
+PLURALS = {int: "integers", float: "numbers", str: "words"}
 
 
 def require_fits(value: Any, annotation: Any, key: str) -> None:
@@ -28,7 +30,8 @@ def require_part(value: Any, key: str) -> None:
         meant = f"; did you mean {override}?" if override else ""
         if group in known_groups() and value not in choices(group):
             meant = f"; {allowed(str(value), choices(group))}"
-        raise UserError(f"{key} must be a choice of that group, got {value!r}{meant}")
+        what = "a choice of that group" if override or group in known_groups() else "a part with its _target_"
+        raise UserError(f"{key} must be {what}, got {in_yaml(value)}{meant}")
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -59,12 +62,6 @@ def fits(value: Any, hint: Any) -> bool:
     return isinstance(value, hint) if inspect.isclass(hint) and hint is not Any else True
 
 
-def in_yaml(value: Any) -> str:
-    """A value as YAML writes it, for an error line."""
-    words = {None: "null", True: "true", False: "false"}
-    return words[value] if value is None or isinstance(value, bool) else repr(value)
-
-
 def choice_of(kind: type) -> str:
     """The word that chooses a class on the command line, as a rule: WordsJoined -> words_joined."""
     return re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "_", kind.__name__).lower()
@@ -78,7 +75,8 @@ def describe(hint: Any) -> str:
     if origin is Literal:
         return "one of " * (len(args) > 1) + ", ".join(map(str, args))
     if origin is tuple and not (len(args) == 2 and args[1] is Ellipsis):
-        return "a list of " + ", ".join(describe(a) for a in args)
+        alike = set(args) <= PLURALS.keys() and len(set(args)) == 1
+        return f"a list of {f'{len(args)} {PLURALS[args[0]]}' if alike else ', '.join(map(describe, args))}"
     if origin in (tuple, list):
         return f"a list, each {describe(args[0])}"
     if origin is dict:

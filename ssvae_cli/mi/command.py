@@ -14,7 +14,7 @@ import torch
 from omegaconf import DictConfig
 
 from ssvae_cli.distributed.machine import machine
-from ssvae_cli.errors import allowed, require
+from ssvae_cli.errors import allowed, require, require_bool
 from ssvae_cli.estimators.base import CONTRACT as ESTIMATOR
 from ssvae_cli.evaluation.fresh_critics import require_information
 from ssvae_cli.files import write_json
@@ -39,7 +39,7 @@ METHOD = Contract(("trained", "relation"), "a method derives from Method of ssva
 
 def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     """Estimate I(x; y), or I(x; y | z), with results in the folder `run`; returns the content of summary.json."""
-    require(isinstance(cfg.zero_check, bool), f"zero_check must be true or false, got {cfg.zero_check!r}")
+    require_bool(zero_check=cfg.zero_check)
     require(cfg.units in UNITS, f"units={cfg.units}: unknown; {allowed(str(cfg.units), UNITS)}")
     lags = None if cfg.lags is None else require_range(str(cfg.lags))
     task, split = build(cfg.task, "task"), build(cfg.split, "split")

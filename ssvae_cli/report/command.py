@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from ssvae_cli.errors import UserError, allowed, require
+from ssvae_cli.errors import UserError, allowed, in_yaml, require, require_number
 from ssvae_cli.files import atomic_write, write_text
 from ssvae_cli.paths import expanded
 from ssvae_cli.report import spreadsheets
@@ -73,14 +73,12 @@ def require_settings(cfg: DictConfig) -> None:
         what = "a folder or a list of folders" if name == "runs" else "a list of names"
         names, optional = listed(cfg[name]), name in ("metrics", "curves")
         valid = optional if names is None else all(isinstance(each, str) for each in names)
-        require(valid and (names != [] or name != "runs"), f"{name} must be {what}, got {cfg[name]}")
+        require(valid and (names != [] or name != "runs"), f"{name} must be {what}, got {in_yaml(cfg[name])}")
     for metric in set(listed(cfg.highest)) & set(listed(cfg.lowest)):
         raise UserError(f"{metric} is in highest and in lowest; leave it in one")
     require(cfg.spread in SPREADS, f"spread={cfg.spread}; {allowed(str(cfg.spread), SPREADS)}")
-    for name, low, high in (("confidence", 0.5, 0.999999), ("pictures_mb", 0, math.inf)):
-        given = cfg[name]
-        is_number = isinstance(given, (int, float)) and not isinstance(given, bool)
-        require(is_number and low <= given <= high, f"{name} must be a number from {low} to {high}, got {given}")
+    require_number(0.5, 0.999999, confidence=cfg.confidence)
+    require_number(0, math.inf, pictures_mb=cfg.pictures_mb)
 
 
 def columns(asked: list[str] | None, runs: list[Run]) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 from omegaconf import DictConfig
 
-from ssvae_cli.errors import allowed, require
+from ssvae_cli.errors import allowed, require, require_bool
 from ssvae_cli.paths import expanded
 from ssvae_cli.report.runs import Run, began, listed, once, runs_below
 from ssvae_cli.report.unfinished import LOADER, Unfinished
@@ -69,7 +69,7 @@ def require_settings(cfg: DictConfig) -> None:
     require(cfg.metrics is None or words(listed(cfg.metrics)), f"metrics must be a list of names, got {cfg.metrics}")
     require(cfg.format in FORMATS, f"format={cfg.format}; {allowed(str(cfg.format), FORMATS)}")
     require(isinstance(cfg.sort, str), f"sort must be a name, got {cfg.sort}")
-    require(isinstance(cfg.reverse, bool), f"reverse must be true or false, got {cfg.reverse}")
+    require_bool(reverse=cfg.reverse)
 
 
 def entry(run: Run | Unfinished) -> Entry:

@@ -12,6 +12,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from ssvae_cli.errors import require
+from ssvae_cli.paths import existing_folder
 from ssvae_cli.report.unfinished import LOADER, NO_RUNS, Unfinished, is_of_train, not_begun, unfinished
 from ssvae_cli.run_folder import FAILED, JOBS, SWEEP, begun_jobs, flatten
 from ssvae_cli.tracking.missing import REASONS
@@ -58,7 +59,7 @@ def find_runs(folders: list[Path]) -> tuple[list[Run], list[Unfinished]]:
 
 def runs_below(folder: Path) -> list[Run | Unfinished]:
     """The runs at or below a folder, whatever became of them. Raises UserError where there is no such folder."""
-    require(folder.is_dir(), f"runs={folder}: no such folder; give the folder of a run or of a sweep")
+    existing_folder(str(folder), "runs", "give the folder of a run or of a sweep")
     runs = {path.resolve(): read(path, failure) for path, failure in started(folder)}
     runs |= {run.folder.resolve(): run for run in not_begun(folder)}
     return list(runs.values())
