@@ -231,10 +231,10 @@ def test_a_classifier_is_trained_chosen_on_validation_and_saved(finished, tmp_pa
 @pytest.mark.parametrize(
     "word, said",
     [
-        ("labels=0", "labels must be a share in .0, 1., got 0"),
+        ("labels=0", "labels must be above 0, got 0"),
         ("epochs=none", "epochs must be an integer of at least 1, got 'none'"),
-        ("batch_size=1", "batch_size must be at least 2, got 1"),
-        ("encoder_lr=-1", "encoder_lr must be at least 0, got -1"),
+        ("batch_size=1", "batch_size must be an integer of at least 2, got 1"),
+        ("encoder_lr=-1", "encoder_lr must be a number of at least 0, got -1"),
     ],
 )
 def test_settings_that_no_classifier_has_are_one_line(word, said):
