@@ -57,7 +57,7 @@ def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     pairs = make_pairs(cfg.pairs, data)
     objective = make_objective(cfg, *pairs.shapes(data)).to(device).train()
     batch_size = trainer.batch_of(len(data.train))
-    objective.prior.require_memory(batch_size, device)
+    objective.require_batch(batch_size, cfg.encoder.latent_dim, device)
     optimization = build(cfg.optimizer, "optimizer").attach([objective], 10**6)
     noise = torch.Generator(device).manual_seed(cfg.seed)
     forward = Forward(objective, pairs, noise, compile=trainer.compile)

@@ -122,12 +122,12 @@ def require_extra(extra: str, asked: str, *packages: str) -> None:
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """The choice that has this name elsewhere, or whose spelling is close to `word`, if one is."""
-    known = sorted(map(str, choices))
+    """The choice that has this name elsewhere, or whose spelling is close to `word`, whatever the case, if one is."""
+    known = {choice.lower(): choice for choice in sorted(map(str, choices))}
     if (same := SAME.get(word.lower())) in known:
-        return same
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.65)
-    return close[0] if close else None
+        return known[same]
+    close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.65)
+    return known[close[0]] if close else None
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

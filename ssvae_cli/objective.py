@@ -64,6 +64,12 @@ class Objective(nn.Module):
         self.prior, self.estimator, self.precision = prior, estimator, precision
         self.decoder, self.joint = decoder, joint
 
+    def require_batch(self, batch: int, latent_dim: int, device: torch.device) -> None:
+        """Raise UserError if a step on a batch of this size has too few latents, or cannot fit in memory."""
+        self.prior.require_memory(batch, device)
+        if self.estimator is not None:
+            self.estimator.require_batch(batch, latent_dim)
+
     @property
     def encoders(self) -> tuple[nn.Module, ...]:
         """Of each view that the prior sees: g of the first, g' of the others."""

@@ -71,7 +71,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     evaluation = build(cfg.evaluation, "evaluation")
     objective = synchronise_batch_norm(make_objective(cfg, *pairs.shapes(data)).to(device), device)
     batch_size = trainer.distinct_batch_of(len(data.train), world_size())
-    objective.prior.require_memory(batch_size, device)
+    objective.require_batch(batch_size, cfg.encoder.latent_dim, device)
     evaluation.require_served(objective)
     trackers = [build(node, f"trackers.{name}", TRACKER) for name, node in cfg.trackers.items() if node is not None]
     kept = KeptCheckpoints(run, every=trainer.checkpoint_every, best=trainer.keep_best, known=ON_VALIDATION)

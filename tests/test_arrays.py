@@ -224,6 +224,12 @@ REFUSED = {
     "parts that differ": ("npz", {"x_train": VECTORS, "x_test": VECTORS[:, :3]}, "x must have one shape in all parts"),
     "labels of one part": ("npz", {"x_train": VECTORS, "x_test": VECTORS, "y_test": np.arange(20)}, "or no y at all"),
     "factors of the wrong rank": ("npz", {"x": VECTORS, "factors": np.ones(20)}, r"factors must be \[N, F\]"),
+    "factors by the step": ("npz", {"x": VECTORS, "factors": np.ones((20, 2, 2))}, r"must be \[N, F\], got"),
+    "factors of other steps in test": (
+        "sequences",
+        {"x_train": SERIES, "x_test": SERIES, "factors_train": SERIES, "factors_test": SERIES[:, -1]},
+        "the same columns, and steps, in all parts",
+    ),
     "factors with NaN": ("npz", {"x": VECTORS, "factors": NAN}, "factors has 1 values that are NaN"),
     "names without factors": ("npz", {"x": VECTORS, "factor_names": np.array(["a"])}, "but no factors"),
     "too many names": ("npz", {"x": VECTORS, "factors": VECTORS, "factor_names": np.array(["a"])}, "must be 5 words"),

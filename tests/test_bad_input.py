@@ -81,6 +81,10 @@ CASES = {
         "train hydra.run.dir=null",
         "null: Hydra's setting takes another",
     ),
+    "more neighbours than a batch": (
+        "train prior=gaussian estimator=knn estimator.k=5000",
+        "estimator.k must be below the batch's 256 samples, got 5000",
+    ),
     "empty path": ("train dataset=folder dataset.root=", "dataset.root is empty; give a path"),
     "empty run": ("train resume=", "resume is empty; give a path"),
     "a folder for a file": ("train dataset=npz dataset.path=.", "dataset.path=.: a folder; give a file"),

@@ -30,6 +30,8 @@ def config():
         ("prior.latent_dim", "encoder.latent_dim"),
         ("optimizer.weightdecay", "optimizer.weight_decay"),
         ("sed", "seed"),
+        ("Trainer.Epochs", "trainer"),  # whatever the case
+        ("trainr.epochs", "trainer.epochs"),
         ("gpu", "trainer.device"),
         ("max_epochs", "trainer.epochs"),
         ("out", "hydra.run.dir"),

@@ -42,7 +42,7 @@ def check(target: str, config: DictConfig, hydra: DictConfig, *, goes_on: bool) 
     for key in ("run", *["init_from"] * (not goes_on)):
         if isinstance(run := config.get(key), str):
             checkpoint_of(Path(expanded(run, key)), key, config.get("checkpoint", "last"))
-    weights = [key for key in flatten(OmegaConf.to_container(config)) if begins and key.endswith(".weights")]
+    weights = [key for key in flatten(OmegaConf.to_container(config)) if not goes_on and key.endswith(".weights")]
     for key in ("data", *weights):
         file = OmegaConf.select(config, key)
         if isinstance(file, str) and (key == "data" or names_file(file)):

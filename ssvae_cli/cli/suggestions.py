@@ -156,7 +156,9 @@ def key_meant(wrong: str, config: DictConfig) -> str | None:
     start = around[0].rpartition(".")[0] if around else ""
     first = wrong.removeprefix(f"{start}.").partition(".")[0]
     if close := nearest(first, (key.rpartition(".")[2] for key in around)):
-        return f"{start}.{close}".lstrip(".")
+        meant = f"{start}.{close}".lstrip(".")
+        whole = meant + wrong.removeprefix(f"{start}.").removeprefix(first)
+        return whole if whole in keys_of(config) else meant
     if longer := [key for key in around if first in key.rpartition(".")[2].split("_")] or near:
         return longer[0] if len(longer) == 1 else None
     other = KEY_OF.get(last)

@@ -61,6 +61,7 @@ def huggingface(
     """
     require_size(size=size)
     require_place(path)
+    require(columns != [], "columns must be null, all numeric ones, or name some, got []")
     fitted = fitted or {}
     parts, notes = _parts(path)
     features = next(iter(parts.values())).features

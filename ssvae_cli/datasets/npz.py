@@ -74,7 +74,7 @@ def read_npz(
     for part, named in parts.items():
         _require_equal({f"{key}{part}": len(array) for key, array in named.items()}, f"{path}: one row per sample")
     labels, classes = _labels(path, parts)
-    factors, columns = _factors(path, parts, names)
+    factors, columns = _factors(path, parts, names, by_step=prepare is not None)
     splits = {}
     for part, rows in samples.items():
         row = torch.arange(len(rows["x"]))
@@ -147,24 +147,28 @@ def _labels(path: str, parts: Arrays) -> tuple[dict[str, Tensor], tuple[str, ...
     return numbered(labels)
 
 
-def _factors(path: str, parts: Arrays, names: np.ndarray | None) -> tuple[dict[str, Tensor], tuple[Factor, ...]]:
-    """([N, F] or [N, T, F] for every part, or none; the columns)."""
+def _factors(
+    path: str, parts: Arrays, names: np.ndarray | None, *, by_step: bool
+) -> tuple[dict[str, Tensor], tuple[Factor, ...]]:
+    """([N, F] for every part or, if they may be given by the step, [N, T, F], or none; the columns)."""
     factors = {part: named["factors"] for part, named in parts.items() if "factors" in named}
     if not factors:
         require(names is None, f"{path}: factor_names, but no factors")
         return {}, ()
     for part, values in factors.items():
         here = f"{path}: factors{part}"
-        require(values.ndim in (2, 3), f"{here} must be [N, F], or [N, T, F] for sequences, got {list(values.shape)}")
+        fits = values.ndim == 2 or values.ndim == 3 and by_step
+        wanted = "[N, F], or [N, T, F] by the step" if by_step else "[N, F]"
+        require(fits and 0 not in values.shape, f"{here} must be {wanted}, got {list(values.shape)}")
         require(
             values.dtype.kind in "fiubSU",
             f"{here} must be numbers, or integers or words for categories, got {values.dtype}",
         )
         if values.dtype.kind == "f":
             require_range(here, values)
-    kinds = {(values.shape[-1], values.dtype.kind == "f") for values in factors.values()}
-    require(len(kinds) == 1, f"{path}: factors must have the same columns in all parts")
-    ((count, numbers),) = kinds
+    kinds = {(values.shape[1:], values.dtype.kind == "f") for values in factors.values()}
+    require(len(kinds) == 1, f"{path}: factors must have the same columns, and steps, in all parts")
+    (((*_, count), numbers),) = kinds
     words = [f"factor{i}" for i in range(count)] if names is None else [str(name) for name in np.atleast_1d(names)]
     require(len(words) == count, f"{path}: factor_names must be {count} words, one per column, got {len(words)}")
     if numbers:

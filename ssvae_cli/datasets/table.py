@@ -47,6 +47,7 @@ def table(
     require_kind(path, "path")
     if test_path is not None:
         require_kind(test_path, "test_path")
+    require(columns != [], "columns must be null, all numeric ones, or name some, got []")
     roles = {"label": [label], "factors": factors or [], "columns": columns or [], "ignored": ignored or [], "id": [id]}
     roles = {role: [str(name) for name in names if name is not None] for role, names in roles.items()}
     trained = (fitted or {}).get("columns")

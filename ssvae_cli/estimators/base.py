@@ -31,6 +31,9 @@ class Estimator(nn.Module, ABC):
     needs_target = False  # whether a g' through which gradients flow is refused
     estimates_elbo = True  # whether the value that training reports is an estimate of an ELBO
 
+    def require_batch(self, batch: int, dim: int) -> None:
+        """Raise UserError if nothing can be estimated from so many latents of `dim` dimensions."""
+
 
 class ScoreEstimator(Estimator):
     """One number from the scores of a batch. A subclass's docstring states its relation to I and to the ELBO."""

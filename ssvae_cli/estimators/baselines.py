@@ -44,9 +44,12 @@ class Whitening(PairEstimator):
 
     name = "whitening"
 
+    def require_batch(self, batch, dim):
+        fault = f"estimator=whitening needs a batch above the {dim} dimensions of z, got {batch}"
+        require(batch > dim, f"{fault}; raise trainer.batch_size, or lower encoder.latent_dim")
+
     def forward(self, z, z_prime):
-        fault = f"estimator=whitening needs a batch above the {z.shape[1]} dimensions of z, got {len(z)}"
-        require(len(z) > z.shape[1], f"{fault}; raise trainer.batch_size, or lower encoder.latent_dim")
+        self.require_batch(*z.shape)
         whitened = (SPACES["euclidean"].standardiser(side)(side)[0] for side in (z, z_prime))
         u, u_prime = (F.normalize(side) for side in whitened)
         return -(u - u_prime).square().sum(1).mean()

@@ -129,9 +129,12 @@ class KNN(EntropyEstimator):
         require(0 <= tail < 1, f"tail must be a share in [0, 1), got {tail}")
         self.k, self.tail = k, tail
 
+    def require_batch(self, batch, dim):
+        require(self.k < batch, f"estimator.k must be below the batch's {batch} samples, got {self.k}")
+
     def forward(self, z, *, posterior, space, side, mixture=None):
+        self.require_batch(*z.shape)
         count, dim = z.shape
-        require(self.k < count, f"k must be below the batch's {count} samples, got {self.k}")
         uniform = digamma(count) - digamma(self.k)
         if spheres := spheres_of(space, z):
             angle = 2 * torch.asin((self._distances(*spheres) / 2).clamp_max(1 - 1e-6))

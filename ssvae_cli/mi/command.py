@@ -45,6 +45,8 @@ def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     task, split = build(cfg.task, "task"), build(cfg.split, "split")
     sample = task.draw(np.random.default_rng(cfg.seed)) if cfg.data is None else read_npz(str(cfg.data))
     sample = without_copies(sample) if lags is None else sample  # rows left out of a series would move the others
+    if lags is not None:
+        require_rows(sample, lags)
     methods = the_methods(cfg, sample)
     task_name = choices["task"] if cfg.data is None else None
     introduce(sample, f"task={task_name}" if task_name else f"data={cfg.data}")
@@ -67,6 +69,11 @@ def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     write_json(run / "summary.json", {key: plain(value) for key, value in values.items()})
     log.info("run: %s", run)
     return values
+
+
+def named(parts: DictConfig) -> list[str]:
+    """The names of those that are not null."""
+    return [name for name in parts if parts[name] is not None]
 
 
 def introduce(sample: Sample, source: str) -> None:
@@ -117,14 +124,19 @@ def all_lines(
     return lines
 
 
+def require_rows(sample: Sample, lags: range) -> None:
+    """Raise UserError where too few rows are as far apart as the lags."""
+    require(sample.z is None, "lags: not with z")
+    count, furthest = len(sample.x), max(map(abs, lags))
+    few = f"lags={lags[0]}..{lags[-1]}: {count} rows have {max(0, count - furthest)} pairs {furthest} rows apart"
+    require(count - furthest >= 10, f"{few}, and 10 are needed")
+
+
 def over_lags(
     sample: Sample, lags: range, methods: dict[str, Method], split: Split, cfg: DictConfig
 ) -> dict[int, Recommended]:
     """The recommended value of x at row t and y at row t + lag, for each lag, by the methods without training."""
-    require(sample.z is None, "lags: not with z")
     count, quick = len(sample.x), {name: method for name, method in methods.items() if not method.trained}
-    furthest = max(map(abs, lags))
-    require(count - furthest >= 10, f"lags={cfg.lags}: {count} rows have no pairs {furthest} rows apart")
     x, y, found = telling(sample.x, "x"), telling(sample.y, "y"), {}
     warn_of_neighbours(pose(x, y, split, cfg.seed))
     with Stages("lag", len(lags)) as stages:
@@ -155,7 +167,7 @@ def require_range(text: str) -> range:
 
 def the_methods(cfg: DictConfig, sample: Sample) -> dict[str, Method]:
     """The configured methods, then the configured estimators, each by a critic; all are checked before any runs."""
-    methods = {name: build(cfg.methods[name], f"methods.{name}", METHOD) for name in cfg.methods}
+    methods = {name: build(cfg.methods[name], f"methods.{name}", METHOD) for name in named(cfg.methods)}
     training = build(cfg.training, "training")
     widths = [side[0].size for side in (sample.x, sample.y)]
     if sample.z is not None:
@@ -166,7 +178,7 @@ def the_methods(cfg: DictConfig, sample: Sample) -> dict[str, Method]:
     critic()
     make = {
         name: lambda name=name: build(cfg.estimators[name], f"estimators.{name}", ESTIMATOR, latent_dim=widest)
-        for name in cfg.estimators
+        for name in named(cfg.estimators)
     }
     require_information({name: one() for name, one in make.items()})
     taken = methods.keys() & make.keys()
