@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hydra import compose, initialize_config_module
@@ -26,7 +27,8 @@ X2 = X + 0.3 * np.random.default_rng(1).normal(size=(60, 4))
 
 def tiny(**settings) -> ssvae.SSVAE:
     """An estimator of vectors that trains in a moment."""
-    overrides = [*TINY, *settings.pop("overrides", [])]
+    given = settings.pop("overrides", [])
+    overrides = given if isinstance(given, str) else [*TINY, *given]
     return ssvae.SSVAE(**{"epochs": 1, "latent_dim": 3, "device": "cpu"} | settings, overrides=overrides)
 
 
@@ -123,6 +125,16 @@ def test_images_are_taken_as_fit_took_them():
         model.transform(bytes_)
 
 
+def test_the_columns_of_a_data_frame_are_those_of_fit_in_their_order():
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    model = tiny().fit(frame)
+    assert list(model.feature_names_in_) == list("abcd")
+    np.testing.assert_array_equal(model.transform(frame), model.transform(X))
+    for call in (model.transform, model.elbo):
+        with pytest.raises(ssvae.UserError, match="feature names should match .*: a, b, c, d"):
+            call(frame[list("badc")])
+
+
 def test_series_are_a_data_set_of_the_overrides():
     series = np.random.default_rng(0).normal(size=(20, 12, 2))
     model = ssvae.SSVAE(epochs=1, latent_dim=2, device="cpu", overrides=["dataset=sequences"]).fit(series)
@@ -184,6 +196,11 @@ def test_before_fit_it_says_so_as_scikit_learn_does():
         ({"overrides": ["-m"]}, (X,), "is no setting"),
         ({"overrides": ["hydra.run.dir=here"]}, (X,), "is for the command line"),
         ({"overrides": [3]}, (X,), "overrides are words"),
+        ({"overrides": "seed=1"}, (X,), "overrides must be a list of words"),
+        ({"prior": 3}, (X,), "given: prior=3"),
+        ({"folder": ""}, (X,), "folder is empty"),
+        ({"folder": 3}, (X,), "folder must be a path or None"),
+        ({}, (X, [[1], [1, 2]]), "y is no array of numbers"),
         ({}, (X[:3],), "n_samples = 3"),
         ({}, (X, X2[:5]), "X has 60 samples and y, x' of each pair, has 5"),
         ({}, (np.full((9, 3), np.nan),), "X has 27 values that are NaN or infinite"),

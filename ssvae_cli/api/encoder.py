@@ -14,7 +14,7 @@ from ssvae_cli.api.inputs import Inputs
 from ssvae_cli.datasets.base import UNLABELLED, Shape, Split
 from ssvae_cli.datasets.measurements import Scaling
 from ssvae_cli.device import device_of, in_precision
-from ssvae_cli.errors import as_input_error, require
+from ssvae_cli.errors import as_input_error, require_bool, require_integer
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.instantiate.types import choice_of
 from ssvae_cli.load_run import stored_run
@@ -31,11 +31,13 @@ def load(run: str | PathLike, *, device: str = "auto", trust: bool = False) -> "
     device: auto (a GPU if there is one), cpu, cuda. trust: whether classes that are neither ssvae's nor torch's may be
     built. Raises UserError where the folder holds no run, or one that is not trusted.
     """
-    stored = stored_run(fspath(run), trust=trust)
-    place = device_of(device)
-    fork = torch.random.fork_rng(range(torch.cuda.device_count()) if place.type == "cuda" else [])
-    with in_precision(stored.config.trainer.precision), fork:  # initial weights are drawn, then replaced
-        objective, pairs = stored.objective(place), build(stored.config.pairs, "pairs", PAIRS)
+    with as_input_error():
+        require_bool(trust=trust)
+        stored = stored_run(fspath(run), trust=trust)
+        place = device_of(device)
+        fork = torch.random.fork_rng(range(torch.cuda.device_count()) if place.type == "cuda" else [])
+        with in_precision(stored.config.trainer.precision), fork:  # initial weights are drawn, then replaced
+            objective, pairs = stored.objective(place), build(stored.config.pairs, "pairs", PAIRS)
     sample, fitted = stored.state["sample"], stored.state["fitted"]
     return TrainedEncoder(objective, pairs, stored.config, inputs_of(sample, fitted), name=fspath(run))
 
@@ -89,10 +91,10 @@ class TrainedEncoder:
 
     def _each(self, read: Callable[[Tensor], Tensor], x: Any, batch_size: int) -> Array:
         with as_input_error(), in_precision(self._precision):
-            whole = isinstance(batch_size, int) and batch_size >= 1
-            require(whole, f"batch_size must be an integer of at least 1, got {batch_size!r}")
+            size = batch_size.item() if isinstance(batch_size, np.integer) else batch_size
+            require_integer(1, batch_size=size)
             raw = self._inputs(x)
-            rows = torch.cat([self._batch(read, part).to(raw.device) for part in raw.split(batch_size)])
+            rows = torch.cat([self._batch(read, part).to(raw.device) for part in raw.split(size)])
         return rows if isinstance(x, Tensor) else rows.numpy()
 
     @torch.no_grad()

@@ -5,7 +5,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,7 +32,7 @@ from ssvae_cli.instantiate.build import build
 from ssvae_cli.instantiate.groups import conf
 from ssvae_cli.load_run import Loaded, load_run
 from ssvae_cli.pairs.base import Pairs
-from ssvae_cli.paths import literal
+from ssvae_cli.paths import expanded, literal
 from ssvae_cli.tracking.console import silence
 from ssvae_cli.tracking.missing import Missing
 from ssvae_cli.train import train
@@ -78,11 +78,16 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def fit(self, X: Any, y: Any = None) -> "SSVAE":
         """Train on X, [N, ...], whose views are made by `pairs`; or on the pairs of X and y, x', [N, ...]."""
         with as_input_error(), contextlib.ExitStack() as stack:
+            self._require_settings()
             x = self._read(X, "X")
             x_prime = self._read_prime(y, len(x))
             require(len(x) >= LEAST, f"X has n_samples = {len(x)}; at least {LEAST} are needed")
-            folder = self.folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="ssvae-"))
-            claim = claim_new(Path(folder).expanduser(), "folder")
+            folder = (
+                self.folder
+                if self.folder is not None
+                else stack.enter_context(tempfile.TemporaryDirectory(prefix="ssvae-"))
+            )
+            claim = claim_new(Path(expanded(fspath(folder), "folder")), "folder")
             stack.callback(claim.end)
             sides = {"x": x} if x_prime is None else {"x": x, "x2": x_prime}
             try:
@@ -100,14 +105,19 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.given_pairs_ = x_prime is not None
         self.kinds_ = {"X": x.dtype.kind, "y": (x_prime if self.given_pairs_ else x).dtype.kind}
         self._n_features_out = self.encoder_.latent_dim
+        for name in ("n_features_in_", "feature_names_in_"):  # of an earlier fit
+            vars(self).pop(name, None)
         if x.ndim == 2:
             self.n_features_in_ = x.shape[1]
+        if (names := column_names(X)) is not None:
+            self.feature_names_in_ = names
         return self
 
     def transform(self, X: Any) -> Array:
         """z, the mean of Q(z|x), [N, latent_dim]; a tensor where X is one."""
         check_is_fitted(self)
         with as_input_error(), in_precision(self.run_.config.trainer.precision):
+            self._require_names(X)
             z = self.encoder_.z(self._as_in_training(self._read(X, "X"), "X"))
         return z.to(X.device) if isinstance(X, Tensor) else z.numpy()
 
@@ -116,6 +126,7 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         loaded, device = self.run_, self.encoder_.device
         with as_input_error(), in_precision(loaded.config.trainer.precision), _same_random_state():
+            self._require_names(X)
             x = self._as_in_training(self._read(X, "X"), "X").to(device)
             x_prime = self._read_prime(y, len(x))
             require(x_prime is not None or not self.given_pairs_, "elbo needs y, x' of each pair, as fit was given it")
@@ -131,6 +142,20 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             value = metric(reading, "test")["elbo/test"]
             require(not isinstance(value, Missing), f"the ELBO cannot be estimated: {value}")
         return value
+
+    def _require_settings(self) -> None:
+        """Raise UserError for overrides that are no list, and for a folder that is no path."""
+        listed = isinstance(self.overrides, Sequence) and not isinstance(self.overrides, str)
+        require(listed, f"overrides must be a list of words such as 'optimizer.lr=0.01', got {self.overrides!r}")
+        is_path = self.folder is None or isinstance(self.folder, (str, PathLike))
+        require(is_path, f"folder must be a path or None, got {self.folder!r}")
+
+    def _require_names(self, X: Any) -> None:
+        """Raise UserError where the columns of a DataFrame are not those of `fit`, in their order."""
+        known, names = getattr(self, "feature_names_in_", None), column_names(X)
+        same = known is None or names is None or list(known) == list(names)
+        told = "The feature names should match those that were passed during fit"
+        require(same, f"{told}: {', '.join(known)}" if not same else "")
 
     def _train(self, claim: Claim, sides: dict[str, np.ndarray]) -> None:
         """Train on the arrays, in the folder that is claimed."""
@@ -183,7 +208,7 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _read_prime(self, y: Any, count: int) -> np.ndarray | None:
         """x' of each pair; None for labels, which a Pipeline passes."""
-        if y is None or (y.ndim if hasattr(y, "ndim") else np.asarray(y).ndim) < 2:
+        if y is None or (y.ndim if hasattr(y, "ndim") else as_array(y, "y").ndim) < 2:
             return None
         x_prime = self._read(y, "y")
         require(len(x_prime) == count, f"X has {count} samples and y, x' of each pair, has {len(x_prime)}")
@@ -208,6 +233,12 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         values = np.empty((len(rows), *rows.shape), rows.dtype)
         rows.read(range(len(rows)), values)
         return torch.from_numpy(values)
+
+
+def column_names(x: Any) -> np.ndarray | None:
+    """Those of a DataFrame whose columns are named by words; None for anything else."""
+    names = list(getattr(x, "columns", ()))
+    return np.array(names, object) if names and all(isinstance(name, str) for name in names) else None
 
 
 class GivenPairs:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 
+from hydra.core.override_parser.types import QuotedString
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
@@ -64,7 +65,10 @@ def one_line(error: Exception, command: str, overrides: list[str]) -> str:
         reason = str(error.__cause__ or text).splitlines()[0]
         return f"{found[1]}: Hydra's setting takes another kind of value ({reason})"
     if "Config group override must be" in text:
-        return f"a group takes the name of a choice, ssvae {command} --help lists them; given: {' '.join(overrides)}"
+        split = [(override, override.partition("=")[2]) for override in overrides]
+        of_groups = [o for o, _ in split if override_name(o).split("@")[0] in known_groups()]
+        given = [o for o, v in split if o in of_groups and not isinstance(hydra_value(v), (str, QuotedString))]
+        return f"a group takes the name of a choice, ssvae {command} --help lists them; given: {' '.join(given)}"
     headings = ("full_key", "object_type", "Set the environment variable", "See https")
     lines = [line.strip() for line in text.splitlines()]
     said = " ".join(line for line in lines if line and not line.startswith(headings))
