@@ -82,11 +82,9 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             x = self._read(X, "X")
             x_prime = self._read_prime(y, len(x))
             require(len(x) >= LEAST, f"X has n_samples = {len(x)}; at least {LEAST} are needed")
-            folder = (
-                self.folder
-                if self.folder is not None
-                else stack.enter_context(tempfile.TemporaryDirectory(prefix="ssvae-"))
-            )
+            folder = self.folder
+            if folder is None:
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ssvae-"))
             claim = claim_new(Path(expanded(fspath(folder), "folder")), "folder")
             stack.callback(claim.end)
             sides = {"x": x} if x_prime is None else {"x": x, "x2": x_prime}

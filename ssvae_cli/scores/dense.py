@@ -15,9 +15,8 @@ class DenseScores(Scores):
 
     def __init__(self, table: Tensor, present: Tensor | None = None):
         if not isinstance(table, Tensor) or not table.is_floating_point():
-            raise ValueError(
-                f"DenseScores takes a tensor of floats, got {getattr(table, 'dtype', type(table).__name__)}"
-            )
+            got = getattr(table, "dtype", type(table).__name__)
+            raise ValueError(f"DenseScores takes a tensor of floats, got {got}")
         if table.ndim != 2 or table.shape[0] > table.shape[1] or table.shape[1] < 2:
             raise ValueError(f"DenseScores takes a table of pairs by at least 2 candidates, got {tuple(table.shape)}")
         self.table, self.positives, self.present = table, table.diagonal(), present
