@@ -239,12 +239,22 @@ def test_a_run_that_a_process_is_writing_is_running(tmp_path):
     assert states == ["running"] and [other.state for other in find_runs([tmp_path])[1]] == ["stopped"]
 
 
-@pytest.mark.parametrize("name", ["summary.json", "metrics.jsonl", ".hydra/config.yaml"])
-def test_a_damaged_run_costs_the_report_nothing_but_itself(name, tmp_path):
+@pytest.mark.parametrize("content", ['{"broken": ', "[1]", "3"])
+@pytest.mark.parametrize("name", ["summary.json", "metrics.jsonl", "reasons.json", ".hydra/config.yaml"])
+def test_a_damaged_run_costs_the_report_nothing_but_itself(name, content, tmp_path):
     a_run(tmp_path / "0", "prior=mi")
-    (a_run(tmp_path / "1", "prior=vmf") / name).write_text('{"broken": ')
+    (a_run(tmp_path / "1", "prior=vmf") / name).write_text(content)
     runs, (other,) = find_runs([tmp_path])
-    assert len(runs) == 1 and other.state == "unreadable"
+    assert len(runs) == 1 and other.state == "unreadable" and other.reason.startswith(name.removeprefix(".hydra/"))
+
+
+def test_numbers_that_have_no_mean_are_null_with_a_reason(tmp_path):
+    odd = {"elbo/test": math.nan, "probe/linear/test": 1.7e308, "kl/test": -math.inf}
+    a_run(tmp_path / "0", "seed=0", **odd)
+    a_run(tmp_path / "1", "seed=1")
+    (setting,) = sections(tmp_path)[0][0].settings
+    assert [setting.of(metric).count for metric in ("elbo/test", "probe/linear/test")] == [1, 1]
+    assert setting.runs[0].reasons.keys() == odd.keys()
 
 
 def test_a_run_killed_in_the_middle_of_a_line_is_stopped(tmp_path):

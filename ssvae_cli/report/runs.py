@@ -11,11 +11,13 @@ from pathlib import Path
 import yaml
 from omegaconf import OmegaConf
 
-from ssvae_cli.errors import require
+from ssvae_cli.errors import UserError, require
 from ssvae_cli.paths import existing_folder
 from ssvae_cli.report.unfinished import LOADER, NO_RUNS, Unfinished, is_of_train, not_begun, unfinished
 from ssvae_cli.run_folder import FAILED, JOBS, SWEEP, begun_jobs, flatten
 from ssvae_cli.tracking.missing import REASONS
+
+LARGEST = 1e100  # of what is compared and drawn
 
 
 @dataclass(frozen=True)
@@ -99,28 +101,55 @@ def read(folder: Path, failure: str | None) -> Run | Unfinished:
         return unfinished(folder, failure)
     try:
         return finished_run(folder)
-    except Exception as error:  # whatever files that are damaged make a parser raise
+    except UserError as error:
+        return Unfinished(folder, "unreadable", str(error))
+    except Exception as error:  # whatever files that were edited make of a run
         return Unfinished(folder, "unreadable", f"{type(error).__name__}: {error}".splitlines()[0])
 
 
 def finished_run(folder: Path) -> Run:
-    """A finished run from its folder."""
+    """A finished run from its folder. Raises UserError for a file that is damaged."""
     records = folder / ".hydra"
-    text = (records / "config.yaml").read_text()
-    config = yaml.load(text, LOADER)
-    hydra = records / "hydra.yaml"
-    history = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    config, hydra, why = parsed(records / "config.yaml", dict), records / "hydra.yaml", folder / REASONS
+    history = [comparable(line) for line in parsed(folder / "metrics.jsonl", list)]
+    values = (history[-1] if history else {}) | parsed(folder / "summary.json", dict)
+    reasons = parsed(why, dict) if why.exists() else {}
+    numbers = comparable(values)
+    beyond = {key: f"not finite, or beyond {LARGEST:g}" for key in values if values[key] != numbers[key]}
     return Run(
         folder=folder,
         seed=config["seed"],
-        config=flatten(OmegaConf.create(config) if "${" in text else config),
-        choices=yaml.load(hydra.read_text(), LOADER)["hydra"]["runtime"]["choices"] if hydra.exists() else {},
-        overrides=tuple(map(str, yaml.load((records / "overrides.yaml").read_text(), LOADER) or ())),
-        values=(history[-1] if history else {}) | json.loads((folder / "summary.json").read_text()),
+        config=flatten(OmegaConf.create(config) if "${" in str(config) else config),
+        choices=parsed(hydra, dict)["hydra"]["runtime"]["choices"] if hydra.exists() else {},
+        overrides=tuple(map(str, parsed(records / "overrides.yaml", list))),
+        values=numbers,
         history=history,
-        reasons=json.loads(why.read_text()) if (why := folder / REASONS).exists() else {},
+        reasons=reasons | beyond,
         began=began(folder),
     )
+
+
+def parsed(file: Path, kind: type[dict] | type[list]) -> dict | list:
+    """What a file of a run holds: YAML, JSON, or a line of JSON an epoch. Raises UserError where it is damaged."""
+    try:
+        text = file.read_text()
+        if file.suffix == ".jsonl":
+            found = [json.loads(line) for line in text.splitlines()]
+        else:
+            found = json.loads(text) if file.suffix == ".json" else yaml.load(text, LOADER)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{file.name} cannot be read ({str(error).splitlines()[0]})") from None
+    require(isinstance(found, kind), f"{file.name} holds no {'mapping' if kind is dict else 'list'}")
+    epochs = found if file.suffix == ".jsonl" else ()
+    whole = all(isinstance(line, dict) and isinstance(line.get("epoch"), int) for line in epochs)
+    require(whole, f"{file.name} holds lines that are of no epoch")
+    return found
+
+
+def comparable(values: dict) -> dict:
+    """The numbers, but null for those that have no mean and no place in a figure."""
+    fits = lambda value: not isinstance(value, (int, float)) or abs(value) <= LARGEST
+    return {key: value if fits(value) else None for key, value in values.items()}
 
 
 def began(folder: Path) -> datetime:
