@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from helpers import composed, refused
 from ssvae_cli.cli.other_words import HINT_OF, KEYS
 from ssvae_cli.cli.suggestions import key_meant, setting_meant, unknown_choice
+from ssvae_cli.errors import nearest
 from ssvae_cli.instantiate.groups import choices
 
 
@@ -103,10 +104,20 @@ def test_an_option_that_is_a_setting(option, value, meant):
     assert setting_meant("train", option, value, ["--multirun", "-m", "--version", "--run"]).endswith(f"; {meant}")
 
 
-@pytest.mark.parametrize("hint", sorted({hint for hint in HINT_OF.values() if "=" in hint}))
+@pytest.mark.parametrize("hint", sorted({h for h in HINT_OF.values() if "=" in h and "experiment=" not in h}))
 def test_what_a_hint_names_can_be_composed(hint):
     words = [word.strip(",") for word in hint.split() if re.fullmatch(r"[a-z./]+=\S+", word)]
     composed(*words)
+
+
+def test_every_preset_that_a_hint_names_is_one():
+    named = {preset for hint in HINT_OF.values() for preset in re.findall(r"experiment=(\S+)", hint)}
+    assert named and named <= set(choices("experiment"))
+
+
+@pytest.mark.parametrize("word, name", [("bfloat16", "bf16"), ("BF16", "bf16"), ("fp64", "float64"), ("int8", None)])
+def test_a_value_by_another_programs_name(word, name):
+    assert nearest(word, ["float32", "float64", "bf16", "auto"]) == name
 
 
 def test_every_key_of_another_name_is_a_key(config):
