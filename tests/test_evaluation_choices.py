@@ -60,7 +60,8 @@ def test_test_is_not_read(unread):
 def test_the_run_is_saved(unread):
     choice, run, _ = unread
     assert (run / "encoder.safetensors").exists() and (run / "checkpoints" / "last.pt").exists()
-    assert (run / "figures" / "curves.png").exists() == (choice == "quick")
+    for picture in ("curves", "pairs"):
+        assert (run / "figures" / f"{picture}.png").exists() == (choice == "quick")
 
 
 def test_such_a_run_is_evaluated_later(unread, tmp_path, capfd):
