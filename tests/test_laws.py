@@ -171,6 +171,8 @@ CLOSED = {
         SharedLatent(dim=2, source="normal", scale=1.0, noise=0.5, df=3.0),
         -math.log(1 - 0.8**2),  # of correlation 1 / (1 + 0.25)
     ),
+    "little noise": (LinearDynamics(dim=3, persistence=1 - 1e-7, rotation=0.3), -1.5 * math.log1p(-((1 - 1e-7) ** 2))),
+    "much noise": (Student(**PLAIN, source="normal", scale=1e5), 0.0),
     "a level": (Level(dim=1, share=0.5, correlation=-0.6), -0.5 * math.log(1 - 0.2**2)),  # as of Tschannen et al. 2020
     "with noise": (WithNoise(Gaussian(dim=2, correlation=0.8), 3), -math.log(1 - 0.8**2)),
     # On S^2 log C = log(kappa / (4 pi sinh kappa)), and the mean cosine is coth kappa - 1 / kappa.

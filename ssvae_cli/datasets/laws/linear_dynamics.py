@@ -23,7 +23,8 @@ class LinearDynamics(Law):
         require(bool(((shrink >= 0) & (shrink < 1)).all()), f"persistence must lie in [0, 1), got {persistence}")
         angles = per_dimension("rotation", rotation, dim // 2, "dim // 2").tolist()
         turns = [[[math.cos(a), -math.sin(a)], [math.sin(a), math.cos(a)]] for a in angles]
-        turns = torch.block_diag(*map(torch.tensor, turns), *[torch.ones(1, 1)] * (dim % 2)).double()
+        blocks = [torch.tensor(turn, dtype=torch.float64) for turn in (*turns, *[[[1.0]]] * (dim % 2))]
+        turns = torch.block_diag(*blocks)
         transition = shrink[:, None] * turns
         covariance = torch.eye(dim, dtype=torch.float64) - transition @ transition.T
         radius = torch.linalg.eigvals(transition).abs().max().item()

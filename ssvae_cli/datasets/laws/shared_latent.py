@@ -44,4 +44,4 @@ class SharedLatent(Law):
         """I of one dimension."""
         normal = univariate.Normal()
         of_z, of_mean = (entropy_of_sum(self.source, times * scale, normal, noise) for times in (1, math.sqrt(2)))
-        return 2 * of_z - of_mean - normal.entropy - math.log(noise)
+        return max(0.0, 2 * of_z - of_mean - normal.entropy - math.log(noise))  # of rounding, where it is 0

@@ -99,7 +99,8 @@ class Steps(Law):
         """I of one dimension with this scale."""
         if self.source == "box":
             return information_in_box(self.move, scale)
-        return entropy_of_sum(self.marginal, 1.0, self.move, scale) - self.move.entropy - math.log(scale)
+        of_noise = self.move.entropy + math.log(scale)
+        return max(0.0, entropy_of_sum(self.marginal, 1.0, self.move, scale) - of_noise)  # of rounding, where it is 0
 
     def factors(self):
         style = "style" if self.content else None
