@@ -68,7 +68,8 @@ class Objective(nn.Module):
         """Raise UserError if a step on a batch of this size has too few latents, or cannot fit in memory."""
         self.prior.require_memory(batch, device)
         if self.estimator is not None:
-            self.estimator.require_batch(batch, latent_dim)
+            joined = self.prior.views if self.joint else 1
+            self.estimator.require_rows(batch, power(self.prior.space, joined), joined * latent_dim)
 
     @property
     def encoders(self) -> tuple[nn.Module, ...]:

@@ -20,7 +20,8 @@ class Optimization(ABC):
 
     The update is torch's fused kernel, one for all parameters: what a compiler would make of it. groups: multiples of
     lr by the names of parameters, as encoder.backbone.*, the first that fits; accumulate: steps whose gradients are
-    averaged before each update, so that it climbs the mean of the ELBOs of so many batches. lr and prior_lr: auto is
+    averaged before each update, so that it climbs the mean of the ELBOs of so many batches; of those that are left at
+    the last step, however few. lr and prior_lr: auto is
     what suits the estimator, by `attach`."""
 
     usual_lr: ClassVar[float | None] = None  # what lr=auto is a multiple of; None: lr must be a number
@@ -46,6 +47,7 @@ class Optimization(ABC):
         for pattern, times in self.groups.items():
             require(times >= 0, f"groups must give a multiple of lr, at least 0, for {pattern}, got {times}")
         self.updated = False  # whether the last step ended in an update
+        self.waiting = 0  # steps whose gradients wait for one
 
     @abstractmethod
     def optimizer_of(self, groups: list[dict]) -> torch.optim.Optimizer:
@@ -95,13 +97,16 @@ class Optimization(ABC):
         return self.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
     def step(self, step: int) -> torch.Tensor:
-        """Clip, update, clear, after every `accumulate` steps. Returns the gradient's norm before clipping, []."""
-        self.updated = (step + 1) % self.accumulate == 0
+        """Clip, update, clear, after every `accumulate` steps and at the last. Returns the gradient's norm before
+        clipping, []."""
+        self.updated = (step + 1) % self.accumulate == 0 or step + 1 == self.total_steps
+        self.waiting += 1
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         if not self.updated:
             return nn.utils.get_total_norm(gradients)
-        if self.accumulate > 1:
-            torch._foreach_div_(gradients, self.accumulate)
+        if self.waiting > 1:
+            torch._foreach_div_(gradients, self.waiting)
+        self.waiting = 0
         norm = nn.utils.clip_grad_norm_(self.parameters, math.inf if self.clip is None else self.clip)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(step) * group["times"]
@@ -111,10 +116,12 @@ class Optimization(ABC):
 
     def state_dict(self) -> dict:
         """The optimizer's state, and the gradients that wait for an update."""
-        return {"optimizer": self.optimizer.state_dict(), "gradients": [p.grad for p in self.parameters]}
+        gradients = [p.grad for p in self.parameters]
+        return {"optimizer": self.optimizer.state_dict(), "gradients": gradients, "waiting": self.waiting}
 
     def load_state_dict(self, state: dict) -> None:
         self.optimizer.load_state_dict(state["optimizer"])
+        self.waiting = state["waiting"]
         for p, gradient in zip(self.parameters, state["gradients"], strict=True):
             p.grad = None if gradient is None else gradient.to(p)
 

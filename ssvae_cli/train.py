@@ -157,7 +157,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
                     if optimization.updated:
                         objective.after_update((step + 1) / (trainer.epochs * steps_per_epoch))
                         if average:
-                            average.follow(objective, (step + 1) // optimization.accumulate)
+                            average.follow(objective, math.ceil((step + 1) / optimization.accumulate))
 
                     nan_guard.gradient(norm)
                     if (epoch, state.step) == started:

@@ -276,9 +276,15 @@ def test_gamma_samples_have_the_distribution_and_the_gradient_of_gamma(shape):
     assert abs(slope.mean().item() - 1) < 4 * slope.std().item() / math.sqrt(count)  # E z is the shape
 
 
-def test_nearest_neighbour_needs_more_samples_than_neighbours():
-    with pytest.raises(UserError, match="below the batch's 4 samples, got 4"):
-        of(KNN(k=4), torch.randn(4, 2), EUCLIDEAN)
+@pytest.mark.parametrize(
+    "estimator", [KNN(k=4), KNN(k=1), KDE(), LogDet(), Classifier(dims=[4], hidden=[4], lr=0.1, steps=1, replay=0)]
+)
+def test_a_batch_without_a_covariance_or_a_neighbour_is_refused(estimator):
+    """Whose coordinates cannot be made white; a bound by its covariance is none."""
+    with pytest.raises(UserError, match=f"{estimator.name} needs a batch of at least 5 rows for 4 coordinates, got 4"):
+        of(estimator, torch.randn(4, 4), EUCLIDEAN)
+    assert of(estimator, torch.randn(5, 4), EUCLIDEAN).isfinite()
+    assert EUCLIDEAN.largest_entropy(torch.randn(4, 4)) == math.inf
 
 
 @pytest.mark.parametrize("x", [0.5, 1, 2.5, 7, 14.5, 15, 300])

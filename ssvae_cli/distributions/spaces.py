@@ -74,7 +74,10 @@ class Euclidean:
 
     @staticmethod
     def largest_entropy(z: Tensor) -> Tensor:
-        """1/2 log det(2 pi e Sigma), less the bias of the sample covariance on normal data."""
+        """1/2 log det(2 pi e Sigma), less the bias of the sample covariance on normal data; infinite where there are no
+        more samples than dimensions: that covariance is singular."""
+        if len(z) <= z.shape[1]:
+            return z.new_full((), math.inf)
         _, log_jacobian = Euclidean.standardiser(z)(z[:1])
         return 0.5 * z.shape[1] * math.log(2 * math.pi * math.e) - log_jacobian.mean() - logdet_bias(*z.shape)
 

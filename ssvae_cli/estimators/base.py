@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ssvae_cli.distributions.posterior import Posterior
 from ssvae_cli.distributions.spaces import SPACES, Space, Spheres
+from ssvae_cli.errors import require
 from ssvae_cli.instantiate.build import Contract
 from ssvae_cli.scores.protocol import Past, Scores
 
@@ -31,8 +32,15 @@ class Estimator(nn.Module, ABC):
     needs_target = False  # whether a g' through which gradients flow is refused
     estimates_elbo = True  # whether the value that training reports is an estimate of an ELBO
 
-    def require_batch(self, batch: int, dim: int) -> None:
-        """Raise UserError if nothing can be estimated from so many latents of `dim` dimensions."""
+    def least_rows(self, space: type[Space] | Spheres, dim: int) -> int:
+        """Of a batch of latents with `dim` coordinates: with fewer there is no estimate."""
+        return 1
+
+    def require_rows(self, count: int, space: type[Space] | Spheres, dim: int) -> None:
+        """Raise UserError for a batch of fewer than `least_rows`."""
+        least = self.least_rows(space, dim)
+        fault = f"estimator={self.name} needs a batch of at least {least} rows for {dim} coordinates, got {count}"
+        require(count >= least, f"{fault}; raise trainer.batch_size, or lower encoder.latent_dim")
 
 
 class ScoreEstimator(Estimator):

@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from ssvae_cli.distributions.spaces import SPACES
-from ssvae_cli.errors import require, require_above, require_at_least, require_within
+from ssvae_cli.errors import require_above, require_at_least, require_within
 from ssvae_cli.estimators.base import PairEstimator
 
 
@@ -44,12 +44,11 @@ class Whitening(PairEstimator):
 
     name = "whitening"
 
-    def require_batch(self, batch, dim):
-        fault = f"estimator=whitening needs a batch above the {dim} dimensions of z, got {batch}"
-        require(batch > dim, f"{fault}; raise trainer.batch_size, or lower encoder.latent_dim")
+    def least_rows(self, space, dim):
+        return dim + 1
 
     def forward(self, z, z_prime):
-        self.require_batch(*z.shape)
+        self.require_rows(len(z), SPACES["euclidean"], z.shape[1])
         whitened = (SPACES["euclidean"].standardiser(side)(side)[0] for side in (z, z_prime))
         u, u_prime = (F.normalize(side) for side in whitened)
         return -(u - u_prime).square().sum(1).mean()

@@ -40,7 +40,11 @@ class Classifier(EntropyEstimator):
         self.optimizers = [unmarked(torch.optim.AdamW)(network.parameters(), lr=lr) for network in self.networks]
         self.replayed: list[list[Tensor]] = [[] for _ in dims]  # standardised samples of the last batches, by side
 
+    def least_rows(self, space, dim):
+        return 1 if space.name == "box" else dim + 1
+
     def forward(self, z, *, posterior, space, side, mixture=None):
+        self.require_rows(len(z), space, z.shape[1])
         u, log_jacobian = space.standardiser(z)(z)
         if self.training and torch.is_grad_enabled():
             self.learn(u.detach(), space, side)

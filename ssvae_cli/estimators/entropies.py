@@ -28,7 +28,11 @@ class LogDet(EntropyEstimator):
     name = "logdet"
     spaces = frozenset({"euclidean", "sphere", "spheres"})
 
+    def least_rows(self, space, dim):
+        return dim + 1
+
     def forward(self, z, *, posterior, space, side, mixture=None):
+        self.require_rows(len(z), space, z.shape[1])
         return Euclidean.largest_entropy(z) if space.name == "euclidean" else space.entropy_of_moments(z)
 
 
@@ -129,12 +133,12 @@ class KNN(EntropyEstimator):
         require(0 <= tail < 1, f"tail must be a share in [0, 1), got {tail}")
         self.k, self.tail = k, tail
 
-    def require_batch(self, batch, dim):
-        require(self.k < batch, f"estimator.k must be below the batch's {batch} samples, got {self.k}")
+    def least_rows(self, space, dim):
+        return max(self.k, 0 if "sphere" in space.name else dim) + 1
 
     def forward(self, z, *, posterior, space, side, mixture=None):
-        self.require_batch(*z.shape)
         count, dim = z.shape
+        self.require_rows(count, space, dim)
         uniform = digamma(count) - digamma(self.k)
         if spheres := spheres_of(space, z):
             angle = 2 * torch.asin((self._distances(*spheres) / 2).clamp_max(1 - 1e-6))

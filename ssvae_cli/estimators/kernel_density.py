@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ssvae_cli.distributed.collectives import all_gather, own_rows
 from ssvae_cli.distributions.spaces import Euclidean, spheres_of
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser
-from ssvae_cli.errors import require, require_above
+from ssvae_cli.errors import require_above
 from ssvae_cli.estimators.base import EntropyEstimator
 
 Kernel = Callable[[Tensor], Tensor]  # a bandwidth, [] -> log k(z_i, z_j), [b, B], of this process's own rows
@@ -45,8 +45,11 @@ class KDE(EntropyEstimator):
         self.bandwidth, self.order = bandwidth, order
         self.log_factor = nn.Parameter(torch.zeros(())) if bandwidth == "learned" else None  # of Scott's rule
 
+    def least_rows(self, space, dim):
+        return max(1, 0 if "sphere" in space.name else dim) + 1
+
     def forward(self, z, *, posterior, space, side, mixture=None):
-        require(len(z) > 1, f"estimator=kde needs at least 2 samples, got {len(z)}")
+        self.require_rows(len(z), space, z.shape[1])
         count, dim = z.shape
         if spheres := spheres_of(space, z):
             dim, parts = spheres[0].shape[1], len(spheres)

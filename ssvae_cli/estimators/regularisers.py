@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ssvae_cli.errors import require, require_above, require_at_least
+from ssvae_cli.errors import require_above, require_at_least
 from ssvae_cli.estimators.base import EntropyEstimator
 
 NODES, FARTHEST = 17, 3.0  # of the quadrature over the frequencies of a characteristic function, from 0 to FARTHEST
@@ -80,8 +80,11 @@ class Hinges(Regulariser):
         require_at_least(0, variance=variance, covariance=covariance)
         self.std, self.variance, self.covariance = std, variance, covariance
 
+    def least_rows(self, space, dim):
+        return 2
+
     def forward(self, z, *, posterior, space, side, mixture=None):
-        require(len(z) > 1, f"estimator=hinges needs at least 2 samples, got {len(z)}")
+        self.require_rows(len(z), space, z.shape[1])
         around = z - z.mean(0)
         c = around.T @ around / (len(z) - 1)
         hinge = (self.std - (c.diagonal() + 1e-4).sqrt()).relu().mean()
