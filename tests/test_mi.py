@@ -21,7 +21,7 @@ from ssvae_cli.mi.command import over_lags
 from ssvae_cli.mi.problem import Problem, Reading
 from ssvae_cli.mi.recommend import Line, Recommended, conditional, recommend
 from ssvae_cli.mi.splits import Split
-from ssvae_cli.mi.tasks import Gaussian, Sample
+from ssvae_cli.mi.tasks import Gaussian
 
 
 def gaussian(*, samples):
@@ -221,11 +221,10 @@ def test_lags_show_by_how_many_rows_y_follows_x(tmp_path, series, capfd):
 def test_lags_count_the_rows_of_the_file_and_a_side_that_is_constant_there_is_nothing():
     """A reading that is held for two rows, and y two rows later; methods are not asked where I is infinite."""
     x = np.repeat(np.random.default_rng(0).standard_normal(40), 2)
-    held = Sample(x[:, None], np.roll(x, 2)[:, None], None)
-    found = over_lags(held, range(1, 4), {}, SPLIT, composed(command="mi"))
+    found = over_lags(x[:, None], np.roll(x, 2)[:, None], range(1, 4), {}, SPLIT, composed(command="mi"))
     assert found[2].value == math.inf and math.isnan(found[1].value) and math.isnan(found[3].value)
-    once = Sample(np.eye(80)[:, :1], x[:, None], None)
-    assert "constant" in over_lags(once, range(-1, 0), {}, SPLIT, composed(command="mi"))[-1].why
+    once = np.eye(80)[:, :1]
+    assert "constant" in over_lags(once, x[:, None], range(-1, 0), {}, SPLIT, composed(command="mi"))[-1].why
 
 
 def test_what_is_known_through_z_is_not_counted_again(tmp_path, capfd):
@@ -277,6 +276,7 @@ FILES = {
     "no columns": ({"x": X[:, :0], "y": Y}, ["no columns"]),
     "words": ({"x": np.full((20, 1), "a"), "y": Y}, ["x must hold numbers"]),
     "complex": ({"x": X + 1j, "y": Y}, ["x must hold numbers, got complex128"]),
+    "x known by z": ({"x": X, "y": Y, "z": X}, ["z holds every column of x, or a function of it: I(x; y | z) is 0"]),
     "objects": ({"x": np.array([None] * 20), "y": Y}, ["Python objects"]),
 }
 OVERRIDES = {
@@ -301,6 +301,8 @@ OVERRIDES = {
     "unknown units": (["units=nat"], ["units=nat", "did you mean 'nats'"]),
     "no lags": (["lags=3"], ["lags must be first..last"]),
     "too few blocks": (["split=blocks", "split.blocks=2"], ["split.blocks must be at least 10"]),
+    "no rows apart": (["task.samples=50", "split=blocks", "split.gap=50"], ["gap=50 leaves none of 50 rows"]),
+    "lags too far": (["task.samples=50", "lags=0..41"], ["50 rows have 9 pairs 41 rows apart"]),
     "a check that is none": (["zero_check=maybe"], ["zero_check must be true or false"]),
 }
 

@@ -5,6 +5,7 @@ import logging
 import math
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
@@ -23,7 +24,7 @@ from ssvae_cli.mi import pictures, report
 from ssvae_cli.mi.analysis import read
 from ssvae_cli.mi.by_critic import ByCritic
 from ssvae_cli.mi.columns import constant, follow_each_other, varying
-from ssvae_cli.mi.data import pixels, pose, read_npz, telling, without_copies, without_copies_of_z
+from ssvae_cli.mi.data import FEWEST, pixels, pose, read_npz, tables_of, without_copies
 from ssvae_cli.mi.problem import Method, Problem
 from ssvae_cli.mi.recommend import Line, Recommended, conditional, recommend
 from ssvae_cli.mi.report import UNITS
@@ -47,6 +48,8 @@ def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     sample = without_copies(sample) if lags is None else sample  # rows left out of a series would move the others
     if lags is not None:
         require_rows(sample, lags)
+    split.check(len(sample.x) - max(map(abs, lags or [0])))
+    tables = tables_of(sample)
     methods = the_methods(cfg, sample)
     task_name = choices["task"] if cfg.data is None else None
     introduce(sample, f"task={task_name}" if task_name else f"data={cfg.data}")
@@ -55,12 +58,12 @@ def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     figures.mkdir(exist_ok=True)
     save = lambda figure, name: figure.savefig(figures / f"{name}.png", dpi=150)
     if lags is not None:
-        found = over_lags(sample, lags, methods, split, cfg)
+        found = over_lags(*tables, lags, methods, split, cfg)
         save(pictures.over_lags(lags, list(found.values()), cfg.units), "lags")
         report.lags(found, cfg.units)
         values |= report.lags_summary(found)
     else:
-        lines, best, problem = estimate(sample, methods, split, cfg, run)
+        lines, best, problem = estimate(sample, tables, methods, split, cfg, run)
         save(pictures.estimates(lines, best, sample.exact, cfg.units), "curves")
         if picture := pictures.pointwise(lines, problem.pairs, cfg.units):
             save(picture, "pointwise")
@@ -86,15 +89,14 @@ def introduce(sample: Sample, source: str) -> None:
 
 
 def estimate(
-    sample: Sample, methods: dict[str, Method], split: Split, cfg: DictConfig, run: Path
+    sample: Sample, tables: Sequence[np.ndarray], methods: dict[str, Method], split: Split, cfg: DictConfig, run: Path
 ) -> tuple[list[Line], Recommended, Problem]:
-    """By every method; I(x; y | z) = I((x, z); y) - I(z; y) by every method on both."""
-    if sample.z is None:
-        x, y = telling(sample.x, "x"), telling(sample.y, "y")
-        problems = [replace(pose(x, y, split, cfg.seed), images=(pixels(sample.x), pixels(sample.y)))]
+    """By every method; I(x; y | z) = I((x, z); y) - I(z; y) by every method on both. tables: as of `tables_of`."""
+    x, y, *z = tables
+    if z:
+        problems = [pose(np.hstack([x, *z]), y, split, cfg.seed), pose(*z, y, split, cfg.seed)]
     else:
-        x, y, z = without_copies_of_z(sample)
-        problems = [pose(np.hstack([x, z]), y, split, cfg.seed), pose(z, y, split, cfg.seed)]
+        problems = [replace(pose(x, y, split, cfg.seed), images=(pixels(sample.x), pixels(sample.y)))]
     warn_of_neighbours(problems[0])
     with open(run / "metrics.jsonl", "w") as metrics, Stages("method", len(problems) * len(methods)) as stages:
         found = [all_lines(methods, problem, cfg, stages, metrics) for problem in problems]
@@ -129,15 +131,14 @@ def require_rows(sample: Sample, lags: range) -> None:
     require(sample.z is None, "lags: not with z")
     count, furthest = len(sample.x), max(map(abs, lags))
     few = f"lags={lags[0]}..{lags[-1]}: {count} rows have {max(0, count - furthest)} pairs {furthest} rows apart"
-    require(count - furthest >= 10, f"{few}, and 10 are needed")
+    require(count - furthest >= FEWEST, f"{few}, and {FEWEST} are needed")
 
 
 def over_lags(
-    sample: Sample, lags: range, methods: dict[str, Method], split: Split, cfg: DictConfig
+    x: np.ndarray, y: np.ndarray, lags: range, methods: dict[str, Method], split: Split, cfg: DictConfig
 ) -> dict[int, Recommended]:
     """The recommended value of x at row t and y at row t + lag, for each lag, by the methods without training."""
-    count, quick = len(sample.x), {name: method for name, method in methods.items() if not method.trained}
-    x, y, found = telling(sample.x, "x"), telling(sample.y, "y"), {}
+    count, quick, found = len(x), {name: method for name, method in methods.items() if not method.trained}, {}
     warn_of_neighbours(pose(x, y, split, cfg.seed))
     with Stages("lag", len(lags)) as stages:
         for lag in lags:

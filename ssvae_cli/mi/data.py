@@ -67,10 +67,13 @@ def without_copies(sample: Sample, say: Callable[..., None] = log.warning) -> Sa
     return sample._replace(**{key: None if (side := getattr(sample, key)) is None else side[kept] for key in "xyz"})
 
 
-def without_copies_of_z(sample: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """x, y and z, [N, d] each, as `telling` leaves them, and without the columns of x and of y that z holds as well.
+def tables_of(sample: Sample) -> tuple[np.ndarray, ...]:
+    """x, y and, if there is one, z, [N, d] each, as `telling` leaves them, without the columns of x and of y that z
+    holds as well.
 
     Raises UserError where z holds all of a side, so that I(x; y | z) is 0."""
+    if sample.z is None:
+        return telling(sample.x, "x"), telling(sample.y, "y")
     z = telling(sample.z, "z")
     of_z, sides = {*orders(z)}, []
     for name in "xy":

@@ -22,6 +22,9 @@ class Split:
         require_at_least(2, folds=folds)
         self.validation, self.test, self.at_most, self.number = validation, test, at_most, folds
 
+    def check(self, count: int) -> None:
+        """Raise UserError where so many rows leave none to train on."""
+
     def parts(self, count: int, generator: torch.Generator) -> tuple[Rows, Rows, Rows]:
         """(train, validation, test)."""
         sizes = [min(max(3, int(share * count)), self.at_most) for share in (self.validation, self.test)]
@@ -53,6 +56,9 @@ class Blocks(Split):
         require_at_least(10, blocks=blocks)
         require_at_least(0, gap=gap)
         self.blocks, self.gap = blocks, gap
+
+    def check(self, count):
+        self.parts(count, None), self.folds(count, None)
 
     def parts(self, count, generator):
         sizes = [min(max(3, int(share * count)), self.at_most) for share in (self.validation, self.test)]
