@@ -43,7 +43,9 @@ def evaluate(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Values:
     require(evaluation is None or bool(evaluation.metrics), f"evaluation {lacking}")
     loaded = load_run(cfg.run, device=cfg.device, trust=cfg.trust, dataset=cfg.dataset, name=str(cfg.checkpoint))
     estimators = {
-        name: build(node, f"estimators.{name}", ESTIMATOR) for name, node in cfg.estimators.items() if node is not None
+        name: build(node, f"estimators.{name}", ESTIMATOR)
+        for name, node in cfg.get("estimators", {}).items()
+        if node is not None
     }
     require_information(estimators)
     training = build(cfg.training, "training")

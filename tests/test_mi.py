@@ -28,6 +28,9 @@ def gaussian(*, samples):
     return Gaussian(samples=samples, dim=2, mi=1.0, power=1).draw(np.random.default_rng(0))
 
 
+NO_ESTIMATOR = [f"~estimator@estimators.{name}" for name in ("infonce", "nwj", "dv", "smile")]
+
+
 # 1. Failures, and what is recommended.
 
 
@@ -253,8 +256,8 @@ def test_images_are_read_by_convolutions_and_their_constant_pixels_are_left_out(
 
 
 def test_without_data_the_task_is_named_with_its_information_before_the_table(tmp_path, capfd):
-    summary = run(tmp_path, "task.samples=10", "zero_check=false")
-    assert summary["data/task"] == "gaussian"
+    summary = run(tmp_path, "task.samples=10", "zero_check=false", *NO_ESTIMATOR)
+    assert summary["data/task"] == "gaussian" and "mi/ksg/test" in summary and "mi/infonce/test" not in summary
     said = capfd.readouterr().err
     pairs = f"task=gaussian, I is 2.000 nats: 10 pairs, x [20], y [20]; {machine(torch.device('cpu'))}"
     assert said.index(pairs) < said.index("method 1/")
@@ -263,6 +266,7 @@ def test_without_data_the_task_is_named_with_its_information_before_the_table(tm
 # 2. Mistakes.
 
 X, Y = gaussian(samples=20)[:2]
+NO_METHOD = [f"~method@methods.{name}" for name in ("counts", "gaussian_copula", "ksg", "classifier", "entropies")]
 FILES = {
     "unequal lengths": ({"x": X, "y": Y[:15]}, ["equal length", "20 and 15"]),
     "NaN": ({"x": np.where(np.arange(40).reshape(20, 2) == 6, np.nan, X), "y": Y}, ["x has 1 values", "row 3"]),
@@ -293,6 +297,7 @@ OVERRIDES = {
     "nine samples": (["task.samples=9"], ["task.samples must be at least 10"]),
     "leave-one-out": (["estimator@estimators.infonce=leave_one_out"], ["infonce: leave_one_out", "`estimates` has mi"]),
     "entropy estimator": (["estimator@estimators.infonce=kde"], ["estimators.infonce: kde"]),
+    "nothing left": ([*NO_ESTIMATOR, *NO_METHOD], ["every method and every estimator is left out"]),
     "no steps": (["training.steps=0"], ["training.steps must be at least 1"]),
     "no batch": (["training.batch_size=1"], ["training.batch_size must be at least 2"]),
     "no rate": (["training.lr=0"], ["training.lr must be above 0"]),

@@ -168,7 +168,11 @@ def require_range(text: str) -> range:
 
 def the_methods(cfg: DictConfig, sample: Sample) -> dict[str, Method]:
     """The configured methods, then the configured estimators, each by a critic; all are checked before any runs."""
-    methods = {name: build(cfg.methods[name], f"methods.{name}", METHOD) for name in named(cfg.methods)}
+    chosen, by_critic = (
+        named(cfg.get(group, {})) for group in ("methods", "estimators")
+    )  # no key where all are left out
+    require(bool(chosen or by_critic), "every method and every estimator is left out: there is nothing to estimate by")
+    methods = {name: build(cfg.methods[name], f"methods.{name}", METHOD) for name in chosen}
     training = build(cfg.training, "training")
     widths = [side[0].size for side in (sample.x, sample.y)]
     if sample.z is not None:
@@ -179,9 +183,10 @@ def the_methods(cfg: DictConfig, sample: Sample) -> dict[str, Method]:
     critic()
     make = {
         name: lambda name=name: build(cfg.estimators[name], f"estimators.{name}", ESTIMATOR, latent_dim=widest)
-        for name in named(cfg.estimators)
+        for name in by_critic
     }
-    require_information({name: one() for name, one in make.items()})
+    if make:
+        require_information({name: one() for name, one in make.items()})
     taken = methods.keys() & make.keys()
     require(not taken, f"methods and estimators have the same name: {', '.join(taken)}")
     return methods | {name: ByCritic(critic, one, training, widest) for name, one in make.items()}
