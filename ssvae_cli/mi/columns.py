@@ -1,5 +1,6 @@
 """What the columns of a sample are: constant, tied or continuous; as normal scores, and as classes."""
 
+import hashlib
 import math
 
 import numpy as np
@@ -63,10 +64,11 @@ def normal_by_ranks(column: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def orders(values: np.ndarray) -> list[bytes]:
-    """What stands for the order in which each column of [N, d] has the rows, rising or falling: the same for columns of
+    """A digest of the order in which each column of [N, d] has the rows, rising or falling: the same for columns of
     which one is an increasing or decreasing function of the other."""
+    digest = lambda rank: hashlib.blake2b(np.ascontiguousarray(rank)).digest()
     ranks = (np.unique(column, return_inverse=True)[1].ravel() for column in values.T)
-    return [min(rank.tobytes(), (rank.max() - rank).tobytes()) for rank in ranks]
+    return [min(digest(rank), digest(rank.max() - rank)) for rank in ranks]
 
 
 def standardised(values: np.ndarray) -> np.ndarray:
