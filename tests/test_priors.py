@@ -162,6 +162,17 @@ def test_a_table_of_small_steps_far_from_zero_is_as_exact_as_the_density_of_a_pa
         assert (table.diagonal() - of_pairs).abs().max() < 0.02
 
 
+def test_what_is_far_from_the_cluster_of_its_pair_has_a_density_and_a_gradient_in_float32():
+    prior = Mixture(latent_dim=2, components=2, spread=1.0)
+    for means in prior.means:
+        means.data = torch.tensor([[0.0, 0.0], [30.0, 0.0]])
+    z, z_prime = torch.zeros(1, 2, requires_grad=True), torch.tensor([[30.0, 0.0]])
+    log_p = prior.log_given((z, z_prime), 0)
+    # Either z is far from the cluster of both, or z' is.
+    assert log_p.item() == pytest.approx(-450 - math.log(2 * math.pi) + math.log(2), abs=0.01)
+    assert torch.allclose(torch.autograd.grad(log_p, z)[0], torch.tensor([[15.0, 0.0]]), atol=1e-3)
+
+
 @pytest.mark.parametrize(("candidates", "least"), [(None, 8), (3, 8), (1280, 1280), ("auto", 40)])
 def test_the_elbo_with_conditionals_is_at_most_the_log_of_the_candidates(candidates, least):
     """Of pairs that no other pair resembles it is that logarithm, and the value is put together as written."""

@@ -55,13 +55,15 @@ class Mixture(ExplicitPrior):
         return (self.logits + self.log_within(z, 0)).argmax(-1)
 
     def log_given(self, latents, side):
-        """log sum_k P(k|the others of row j) N(z_i; m_k, D_k), by one matrix product over k."""
-        own = self.log_within(latents[side], side)
+        """log sum_k P(k|the others of row j) N(z_i; m_k, D_k), by one matrix product over k; in float64, which holds
+        what is 700 nats below the largest."""
+        own = self.log_within(latents[side], side).double()
         others = {other: z for other, z in enumerate(latents) if other != side}
-        cluster = self.log_components(others).log_softmax(1)
+        cluster = self.log_components(others).double().log_softmax(1)
         largest = own.amax(1, keepdim=True).detach()
         tiny = torch.finfo(own.dtype).tiny
-        return ((own - largest).exp() @ cluster.exp().T).clamp_min(tiny).log() + largest
+        log_p = ((own - largest).exp() @ cluster.exp().T).clamp_min(tiny).log() + largest
+        return log_p.to(latents[side])
 
     @torch.no_grad()
     def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
