@@ -79,7 +79,7 @@ CASES = {
     ),
     "more neighbours than a batch": (
         "train prior=gaussian estimator=knn estimator.k=5000",
-        "estimator.k must be below the batch's 256 samples, got 5000",
+        "estimator=knn needs a batch of at least 5001 rows for",
     ),
     "empty path": ("train dataset=folder dataset.root=", "dataset.root is empty; give a path"),
     "empty run": ("train resume=", "resume is empty; give a path"),
