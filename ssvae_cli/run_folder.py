@@ -34,7 +34,8 @@ def checkpoint_of(run: Path, key: str, name: str = "last") -> Path | None:
         return None
     if name != path.stem:
         kept = [file.stem for file in path.parent.glob("*.pt")]
-        require(name in kept, f"checkpoint={in_yaml(name)}: {key}={run} has no such; {allowed(str(name), kept)}")
+        given = name if isinstance(name, str) else in_yaml(name)
+        require(name in kept, f"checkpoint={given}: {key}={run} has no such; {allowed(given, kept)}")
         path = path.with_name(f"{name}.pt")
     require(path.is_file(), f"{key}={run}: no checkpoint there ({CHECKPOINT} is missing); give the folder of a run")
     return path
