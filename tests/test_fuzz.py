@@ -33,7 +33,7 @@ from ssvae_cli.tracking.record import Record
 from ssvae_cli.training import checkpoint
 
 BY_HAND = "SSVAE_FUZZ" in os.environ
-EXAMPLES = int(os.environ.get("SSVAE_FUZZ", 35))
+EXAMPLES = int(os.environ.get("SSVAE_FUZZ", 20))
 LIMIT_S = 300  # a run takes one or two, on a machine that has nothing else to do
 CONF = Path(__file__).parents[1] / "conf"
 ONE_STEP = [

@@ -124,15 +124,13 @@ def test_a_command_sets_its_threads_before_torch_is_loaded(command, tmp_path):
     [
         "train trainer.epochs=1 trainer.device=cpu evaluation=none dataset.limit=200",
         "bench bench.rounds=1 bench.seconds=0.001 trainer.batch_size=32 trainer.device=cpu",
-        "eval evaluation=quick training.steps=10 device=cpu",
         "embed device=cpu",
-        "finetune epochs=1 labels=0.1 device=cpu",
     ],
     ids=lambda command: command.split()[0],
 )
 def test_a_command_says_its_device_and_threads(command, finished, tmp_path, capfd):
     name = command.split()[0]
-    of = [f"run={finished}"] if name in ("eval", "embed", "finetune") else []
+    of = [f"run={finished}"] if name == "embed" else []
     assert ssvae(*command.split(), *of, f"hydra.run.dir={tmp_path}/out") == 0
     printed = capfd.readouterr()
     assert f"cpu, {threads.described(torch.get_num_threads())}" in printed.err + printed.out

@@ -12,7 +12,7 @@ from ssvae_cli.estimators import DV, NWJ, Eq3, InfoNCE, LeaveOneOut
 from ssvae_cli.priors import ExplicitPrior, Gaussian, ScorePrior
 from ssvae_cli.scores import DenseScores
 from ssvae_cli.verify.check import Check
-from ssvae_cli.verify.command import sweep, views
+from ssvae_cli.verify.command import alphabet, sweep, views
 from ssvae_cli.verify.enumerated import EnumeratedScores
 from ssvae_cli.verify.figure import identities
 
@@ -104,6 +104,8 @@ def test_the_picture_has_a_readable_label_and_a_dot_in_sight_for_every_check():
 def test_a_wrong_class_is_seen(name, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(sweep, "NEGATIVES", (2, 64, 1000))  # the same curves, with fewer points
     monkeypatch.setattr(views, "BATCHES", 16)
+    for of_letters in (alphabet, views):
+        monkeypatch.setattr(of_letters, "TABLES", 1)
     for owner, attribute, wrong in MUTATIONS[name]:
         monkeypatch.setattr(owner, attribute, wrong)
     assert run(tmp_path) == 1
