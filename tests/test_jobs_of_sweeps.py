@@ -36,7 +36,6 @@ def quick(monkeypatch):
     [
         "${ssvae.job_name:}",
         "${hydra.job.num}",
-        "a/${hydra.job.num}",
         "${hydra.job.override_dirname}",
         "s${seed}",
         "x/y/${seed}/${hydra.job.num}",

@@ -15,7 +15,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from helpers import TINY, refused, ssvae
+from helpers import PENALTY, TINY, refused, ssvae
 from ssvae_cli.critics import Critic, Factored
 from ssvae_cli.encoders import base as encoders
 from ssvae_cli.errors import PartError
@@ -28,7 +28,7 @@ from ssvae_cli.priors import ExplicitPrior
 
 REPOSITORY = Path(__file__).parents[1]
 PAGE = (REPOSITORY / "docs" / "own_parts.md").read_text()
-QUICK = [*TINY[:4], "trainer.epochs=1"]
+QUICK = [*TINY[:4], "trainer.epochs=1", PENALTY]
 
 
 def blocks(text: str) -> list[str]:
