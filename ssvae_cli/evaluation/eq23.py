@@ -166,8 +166,8 @@ class Eq23:
         (sample,), like = prior.samplers(train), joined[:1].expand(self.samples, -1)
         with own_stream(2, joined.device):
             over_p = normaliser(log_ratio(sample(like)))
-        added = log_ratio(joined) - start(joined)
-        doubt = self._doubt(prior, train, validation, explicit.latents, log_ratio(joined), given)
+        of_test = log_ratio(joined)
+        added, doubt = of_test - start(joined), self._doubt(prior, train, validation, explicit.latents, of_test, given)
         if math.isfinite(over_p.error):
             return added - over_p.value, math.hypot(doubt, over_p.error)
         return added, math.hypot(doubt, over_p.value)
