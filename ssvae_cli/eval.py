@@ -20,6 +20,7 @@ from ssvae_cli.instantiate.build import build
 from ssvae_cli.load_run import load_run
 from ssvae_cli.tracking.console import closing_table
 from ssvae_cli.tracking.missing import Missing
+from ssvae_cli.tracking.png import save_png
 from ssvae_cli.tracking.record import write_summary
 
 log = logging.getLogger(__name__)
@@ -61,9 +62,8 @@ def evaluate(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Values:
     values |= fresh_information(cfg, estimators, training, reading)
     write_summary(folder, values)
     by_umap = [("latents_umap", umap_plane(reading))] if cfg.umap else []
-    (folder / "figures").mkdir(exist_ok=True)
     for name, figure in [*pictures(reading, "test"), *examples(reading), *by_umap]:
-        figure.savefig(folder / "figures" / f"{name}.png", dpi=150)
+        save_png(figure, folder / "figures" / f"{name}.png")
     closing_table(values)
     log.info("evaluated %s into %s", cfg.run, folder)
     return values

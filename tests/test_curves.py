@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
 from ssvae_cli.evaluation.figures import curves, latents, score_matrix
-from ssvae_cli.tracking.record import DPI
+from ssvae_cli.tracking.png import DPI
 
 SAME = ("elbo/train", "elbo/validation", "mi/dv/validation", "mi/infonce/validation", "mi/nwj/validation")
 PROBES = ("probe/knn/validation", "probe/linear/validation")

@@ -7,7 +7,6 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from ssvae_cli.cli.overrides import override_name
-from ssvae_cli.cli.sweep_plan import job_folders
 from ssvae_cli.errors import require
 from ssvae_cli.report.unfinished import unfinished
 from ssvae_cli.run_folder import begun_jobs, is_finished
@@ -28,13 +27,17 @@ def is_asked(config: DictConfig) -> bool:
     return asked
 
 
-def list_jobs(config: DictConfig, jobs: list[list[str]] | None) -> None:
-    """Print a line for each job, every one composed; raises Listed. jobs: the overrides of each; None for a search."""
+def as_begun(jobs: list[list[str]] | None) -> list[list[str]]:
+    """The overrides of each job as without this setting. Raises UserError for a search, `jobs=None`."""
     require(jobs is not None, f"{KEY}=true: a search decides its jobs on the way; the jobs of a plain sweep are listed")
-    jobs = [[line for line in job if override_name(line) != KEY] for job in jobs]
-    states = state_of_jobs(Path(config.hydra.sweep.dir))
+    return [[line for line in job if override_name(line) != KEY] for job in jobs]
+
+
+def list_jobs(sweep: Path, jobs: list[list[str]], folders: list[Path]) -> None:
+    """Print a line for each job of the sweep, of its overrides and its folder; raises Listed."""
+    states = state_of_jobs(sweep)
     rows = []
-    for number, (job, folder) in enumerate(zip(jobs, job_folders(config, jobs))):
+    for number, (job, folder) in enumerate(zip(jobs, folders)):
         varying = [line for line in job if any(line not in other for other in jobs)]
         rows.append((str(number), " ".join(varying), str(folder), states.get(number, "not begun")))
     tables.show(("job", *TEXT), rows, text=TEXT)

@@ -16,6 +16,7 @@ from ssvae_cli.cli.claim import Claim, claim_again, claim_new, claim_timed, is_l
 from ssvae_cli.cli.sweep_plan import (
     is_given,
     is_timed,
+    job_folders,
     job_overrides,
     keep_names,
     name_by_what_varies,
@@ -23,7 +24,6 @@ from ssvae_cli.cli.sweep_plan import (
     override,
     raw,
     require_own_folders,
-    require_types,
     require_validation,
     without_hydra,
 )
@@ -129,20 +129,20 @@ class Guard(Callback):
             keep_names(config, folder, invocation.command)
         elif "${ssvae.job_name:}" in raw(config, "hydra.sweep.subdir"):
             name_by_what_varies(config)
-        jobs = job_overrides(config)
+        listing, jobs = dry_run.is_asked(config), job_overrides(config)
+        jobs = dry_run.as_begun(jobs) if listing else jobs
         require(jobs != [], f"{' '.join(raw(config, 'hydra.overrides.task'))} is a sweep without a job")
-        require_types(config, jobs or [])
-        require_own_folders(config, jobs or [])
+        folders = job_folders(config, jobs or [])
+        require_own_folders(config, folders)
         if jobs is None and "sweep" in config:
             require_validation(config)
-        listing = dry_run.is_asked(config)
         open_logs_late(config)
         if not self.resume and not is_timed(config, setting) and (folder / SWEEP).exists():
             resume = shell_word(f"sweep.resume={typed(folder)}")
             remedy = f"give another folder{f', or {resume}' if invocation.command == 'train' else ''}"
             raise UserError(f"{setting}={folder} already holds a sweep; {remedy}")
         if listing:
-            dry_run.list_jobs(config, jobs)
+            dry_run.list_jobs(folder, jobs, folders)
         if self.resume:
             invocation.claim = claim_again(folder, "sweep.resume")
         elif is_timed(config, setting):

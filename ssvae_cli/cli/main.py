@@ -163,7 +163,7 @@ def hydra_main(command: str, words: list[str]) -> None:
 @contextlib.contextmanager
 def composing_once(words: list[str]) -> Iterator[None]:
     """Inside, Hydra composes nothing only to look at it: not the configuration to read hydra.mode, unless something may
-    set it, nor the jobs of a sweep, which `require_types` has seen."""
+    set it, nor the jobs of a sweep, which `job_folders` has seen."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra._internal.hydra import Hydra
 

@@ -104,36 +104,28 @@ def job_overrides(config: DictConfig) -> list[list[str]] | None:
 
 
 def job_folders(config: DictConfig, jobs: list[list[str]]) -> list[Path]:
-    """The folder of each job, as it is composed, in that of the sweep."""
+    """The folder of each job, in that of the sweep. Every job is composed, once, as Hydra will compose it again.
+
+    Raises UserError where a job's configuration has an unknown key or a value of a wrong type."""
     loader, folders = GlobalHydra.instance().config_loader(), []
     for number, overrides in enumerate(jobs):
         job = loader.load_sweep_config(config, overrides)
         with read_write(job.hydra), open_dict(job.hydra):
             job.hydra.job.num, job.hydra.job.id = number, str(number)
         HydraConfig.instance().set_config(job)
+        check_types(without_hydra(job), job.hydra)
         folders.append(Path(job.hydra.sweep.dir, job.hydra.sweep.subdir))
     HydraConfig.instance().set_config(config)
     OmegaConf.set_readonly(config.hydra, False)  # which set_config ended, though the caller still writes
     return folders
 
 
-def require_types(config: DictConfig, jobs: list[list[str]]) -> None:
-    """Raise UserError where a job's configuration has an unknown key or a value of a wrong type."""
-    loader = GlobalHydra.instance().config_loader()
-    for overrides in jobs:
-        job = loader.load_sweep_config(config, overrides)
-        HydraConfig.instance().set_config(job)
-        check_types(without_hydra(job), job.hydra)
-    HydraConfig.instance().set_config(config)
-    OmegaConf.set_readonly(config.hydra, False)  # which set_config ended, though the caller still writes
-
-
-def require_own_folders(config: DictConfig, jobs: list[list[str]]) -> None:
+def require_own_folders(config: DictConfig, folders: list[Path]) -> None:
     """Raise UserError where two jobs share a folder, or one lies in the other's, or in none of its own."""
     if any(number in raw(config, "hydra.sweep.subdir") for number in NUMBERED):
-        return  # told apart without composing every job
-    folders = [Path(os.path.normpath(folder.absolute())) for folder in job_folders(config, jobs)]
-    for (earlier, other), (number, folder) in itertools.combinations(enumerate(folders), 2):
+        return  # told apart, without comparing all pairs
+    absolute = [Path(os.path.normpath(folder.absolute())) for folder in folders]
+    for (earlier, other), (number, folder) in itertools.combinations(enumerate(absolute), 2):
         apart = not folder.is_relative_to(other) and not other.is_relative_to(folder)
         subdir = os.path.relpath(folder, Path(config.hydra.sweep.dir).absolute())
         shared = f"hydra.sweep.subdir: jobs {earlier} and {number} of the sweep would share the folder {subdir}"

@@ -32,6 +32,7 @@ from ssvae_cli.mi.splits import Split
 from ssvae_cli.mi.tasks import Sample
 from ssvae_cli.tracking.console import Stages
 from ssvae_cli.tracking.missing import plain
+from ssvae_cli.tracking.png import save_png
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +55,7 @@ def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     task_name = choices["task"] if cfg.data is None else None
     introduce(sample, f"task={task_name}" if task_name else f"data={cfg.data}")
     values = {"data/task": task_name, "data/exact": sample.exact, "data/pairs": len(sample.x), "seed": cfg.seed}
-    figures = run / "figures"
-    figures.mkdir(exist_ok=True)
-    save = lambda figure, name: figure.savefig(figures / f"{name}.png", dpi=150)
+    save = lambda figure, name: save_png(figure, run / "figures" / f"{name}.png")
     if lags is not None:
         found = over_lags(*tables, lags, methods, split, cfg)
         save(pictures.over_lags(lags, list(found.values()), cfg.units), "lags")

@@ -1,6 +1,5 @@
 """A run's own files, metrics.jsonl, figures/ and summary.json, and the trackers that get the same."""
 
-import io
 import json
 import logging
 import os
@@ -10,10 +9,10 @@ from pathlib import Path
 from ssvae_cli.errors import require
 from ssvae_cli.files import atomic_write, write_json
 from ssvae_cli.tracking.missing import REASONS, Missing, lines, plain, reasons
+from ssvae_cli.tracking.png import DPI, png
 from ssvae_cli.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
-DPI = 150  # of pictures
 
 
 class Record:
@@ -71,14 +70,12 @@ class Record:
         return {name: value for name, value in last.items() if name.endswith("/validation")}
 
     def figure(self, name: str, figure, step: int) -> None:
-        """A matplotlib figure to figures/<name>.png; drawn once, as drawing is what takes time."""
-        drawn = io.BytesIO()
-        figure.savefig(drawn, dpi=DPI, format="png")
-        png = drawn.getvalue()
-        atomic_write(self.run / "figures" / f"{name}.png", lambda path: path.write_bytes(png))
+        """A matplotlib figure to figures/<name>.png, and to the trackers."""
+        drawn = png(figure)
+        atomic_write(self.run / "figures" / f"{name}.png", lambda path: path.write_bytes(drawn))
         width, height = (round(DPI * inches) for inches in figure.get_size_inches())
         for tracker in self._trackers:
-            tracker.figure(name, png, (width, height), step)
+            tracker.figure(name, drawn, (width, height), step)
 
     def summary(self, values: dict, step: int) -> None:
         """What the run ends with; at the very end summary.json, by which it has ended."""

@@ -14,6 +14,7 @@ from ssvae_cli.distributed.machine import machine
 from ssvae_cli.files import write_json
 from ssvae_cli.tracking.console import Stages
 from ssvae_cli.tracking.missing import DASH, plain
+from ssvae_cli.tracking.png import save_png
 from ssvae_cli.tracking.tables import number, show
 from ssvae_cli.verify import alphabet, normal, sweep, views
 from ssvae_cli.verify.check import Check
@@ -39,8 +40,8 @@ def verify(cfg: DictConfig, run: Path, choices: dict[str, str]) -> None:
     rows = [{k: plain(v) for k, v in asdict(c).items()} | {"holds": c.holds, "verdict": c.verdict} for c in checks]
     results = {"checks": rows, "curves": [asdict(c) for c in curves]}
     write_json(run / "verify.json", {"seed": cfg.seed} | results)
-    identities(checks).savefig(run / "identities.png", dpi=150)
-    curves_of_n(curves).savefig(run / "negatives.png", dpi=150)
+    save_png(identities(checks), run / "identities.png")
+    save_png(curves_of_n(curves), run / "negatives.png")
     failed = [c for c in checks if not c.holds]
     log.info("%d of %d hold, in %.0f s: %s", len(checks) - len(failed), len(checks), time.perf_counter() - began, run)
     log.info("for an exact sum, the largest error over %d random tables is shown", alphabet.TABLES)
