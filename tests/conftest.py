@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores() // int(os.getenv("PY
 
 import pytest
 import torch
+from PIL import Image
 
 from fake_runs import METRICS, a_run, a_sweep
 from helpers import ssvae, train
@@ -19,6 +21,16 @@ from helpers import ssvae, train
 def seeded():
     torch.manual_seed(0)
     torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture(autouse=True)
+def undrawn(request, monkeypatch):
+    """Runs make their pictures and do not draw them, which is a third of a tiny run's time; `drawn` tests do."""
+    if request.node.get_closest_marker("drawn") is None:
+        blank = io.BytesIO()
+        Image.new("RGB", (8, 8)).save(blank, "PNG")
+        for module in ("png", "record"):
+            monkeypatch.setattr(f"ssvae_cli.tracking.{module}.png", lambda figure: blank.getvalue())
 
 
 @pytest.fixture(scope="session")

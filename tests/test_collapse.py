@@ -68,7 +68,7 @@ def test_a_posterior_that_ignores_x_is_warned_of_and_one_that_reads_it_is_not(we
 
 
 FEW = ["trainer.device=cpu", "trainer.epochs=30", "trainer.eval_every=30", "trainer.batch_size=80", PENALTY]
-FEW += ["encoder.backbone.width=8", "evaluation.metrics.eq23.samples=50"]
+FEW += ["encoder.backbone.width=8", "evaluation=quick"]
 
 
 def test_a_run_on_images_that_are_all_alike_is_warned_of_and_one_on_digits_is_not(tmp_path):

@@ -33,13 +33,7 @@ def quick(monkeypatch):
 
 @pytest.mark.parametrize(
     "subdir",
-    [
-        "${ssvae.job_name:}",
-        "${hydra.job.num}",
-        "${hydra.job.override_dirname}",
-        "s${seed}",
-        "x/y/${seed}/${hydra.job.num}",
-    ],
+    ["${ssvae.job_name:}", "${hydra.job.override_dirname}", "s${seed}", "x/y/${seed}/${hydra.job.num}"],
 )
 def test_every_failure_is_named_whatever_the_folders_of_the_jobs_are(quick, tmp_path, capfd, subdir):
     sweep = tmp_path / "sw"

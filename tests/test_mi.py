@@ -173,6 +173,7 @@ def run(tmp_path, *overrides):
     return json.loads((tmp_path / "run" / "summary.json").read_text())
 
 
+@pytest.mark.drawn
 def test_the_command_reads_a_users_pairs_and_reports_what_diverged_as_failed(tmp_path, capsys):
     x, y, exact, _ = gaussian(samples=1000)
     np.savez(tmp_path / "pairs.npz", x=x, y=y[:, 0])  # one column may come as [N]
@@ -211,6 +212,7 @@ def series(tmp_path):
     return tmp_path / "series.npz"
 
 
+@pytest.mark.drawn
 def test_lags_show_by_how_many_rows_y_follows_x(tmp_path, series, capfd):
     summary = run(tmp_path, f"data={series}", "split=blocks", "split.gap=10", "lags=0..5", "units=bits")
     values = [summary[f"mi/lag/{lag}"] for lag in range(6)]

@@ -72,6 +72,7 @@ def run(folder) -> int:
     return ssvae("verify", f"hydra.run.dir={folder}")
 
 
+@pytest.mark.drawn
 def test_every_identity_holds_in_a_table_json_and_pictures(tmp_path, capfd):
     assert run(tmp_path) == 0
     found = json.loads((tmp_path / "verify.json").read_text())
