@@ -7,7 +7,8 @@ of metrics.jsonl over epochs instead, a field for each setting of --across. --tr
 line. --least: where the axis of values begins. --pick: how often, of the runs of one law and
 one seed, that of the law's own prior has the largest value, with Wilson's interval of 95%; of the choices that are
 named. --rank OTHER: how alike the two metrics rank the choices of --by, or those of --among: Spearman's correlation of
-their means over seeds, with an interval of 95% by drawing choices and seeds again, for each setting of --across."""
+their means over seeds, with an interval of 95% by drawing choices and seeds again, for each setting of --across; the
+picture has one metric on each axis. --by may be several settings, divided by commas."""
 
 import argparse
 import math
@@ -24,9 +25,9 @@ from ssvae_cli.report.runs import find_runs
 from ssvae_cli.tracking.line_styles import nested_widths, style
 
 
-def setting(run, key: str) -> str:
-    """A run's choice in a group, or the value of a key."""
-    return str(run.choices[key] if key in run.choices else run.config[key])
+def setting(run, keys: str) -> str:
+    """A run's choice in a group, or the value of a key; of several, divided by commas, one word each."""
+    return " ".join(str(run.choices[key] if key in run.choices else run.config[key]) for key in keys.split(","))
 
 
 def settings(runs: list, key: str) -> list[str]:
@@ -38,7 +39,7 @@ def settings(runs: list, key: str) -> list[str]:
 
 def picture(values: dict, rows: list[str], columns: list[str], metric: str, across: str) -> Figure:
     """A group of points for each row, one marker for each column, a point for each seed, a line for the mean."""
-    figure = Figure(figsize=(1.6 + 1.5 * len(rows), 3.6), layout="constrained")
+    figure = Figure(figsize=(1.6 + max(1.5, 0.4 * len(columns)) * len(rows), 3.6), layout="constrained")
     axis, width = figure.subplots(), 0.8 / len(columns)
     for j, column in enumerate(columns):
         look = {"color": style(j)["color"], "marker": style(j)["marker"]}
@@ -73,6 +74,22 @@ def curves(runs: list, across: str, by: str, name: str, truth: str | None, least
         axis.set_ylim(bottom=least)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel(name)
+    axes[-1].legend(title=by, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def plane(pairs: dict[str, dict[str, list[tuple[float, float]]]], metrics: tuple[str, str], by: str) -> Figure:
+    """Two metrics against each other: a field for each setting, a marker for each choice, a point for each seed."""
+    figure = Figure(figsize=(1.6 + 3.4 * len(pairs), 3.4), layout="constrained")
+    axes = figure.subplots(1, len(pairs), squeeze=False)[0]
+    choices = sorted({choice for of in pairs.values() for choice in of})
+    for axis, (field, of_choices) in zip(axes, pairs.items()):
+        for number, choice in enumerate(choices):
+            look = {"color": style(number)["color"], "marker": style(number)["marker"]}
+            axis.plot(*zip(*of_choices[choice]), ls="none", ms=4, alpha=0.8, label=choice, **look)
+        axis.set(xlabel=metrics[0], title=field if len(pairs) > 1 else None)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel(metrics[1])
     axes[-1].legend(title=by, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
@@ -146,6 +163,8 @@ def main() -> None:
     if given.out:
         rcParams["svg.fonttype"], rcParams["svg.hashsalt"] = "none", "claims"
         drawn = picture(values, rows, columns, given.metric, given.across)
+        if given.rank:
+            drawn = plane(pairs, (given.metric, given.rank), given.by)
         if given.curve:
             drawn = curves(runs, given.across, given.by, given.curve, given.truth, given.least)
         drawn.savefig(given.out, metadata={"Date": None})
