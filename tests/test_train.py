@@ -17,7 +17,7 @@ from ssvae_cli.distributed.threads import described
 SUMMARY = set(
     """
     elbo/test elbo/test/error elbo/test/low elbo/test/high evidence/test kl/test kl/test/error kl/test/low kl/test/high
-    kl/marginal/test kl/conditional/test kl/dimensions/sum/test kl/dimensions/largest/test
+    kl/marginal/test kl/conditional/test kl/dimensions/sum/test kl/dimensions/sum/test/error kl/dimensions/largest/test
     kl/dimensions/between/test kl/source mi/fresh/test mi/fresh/test/error mi/fresh/test/low
     mi/fresh/test/high eq23/residual eq23/residual_in_errors
     mi/infonce/test mi/dv/test mi/nwj/test mi/infonce/ceiling/test mi/dv/ceiling/test mi/nwj/ceiling/test

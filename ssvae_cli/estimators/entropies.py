@@ -139,25 +139,40 @@ class KNN(EntropyEstimator):
     def forward(self, z, *, posterior, space, side, mixture=None):
         count, dim = z.shape
         self.require_rows(count, space, dim)
-        uniform = digamma(count) - digamma(self.k)
         if spheres := spheres_of(space, z):
-            angle = 2 * torch.asin((self._distances(*spheres) / 2).clamp_max(1 - 1e-6))
-            return uniform + sum(_log_cap(angle, part.shape[1]) for part in spheres).mean()
+            angle = 2 * torch.asin((self._kept(self._distances(*spheres)) / 2).clamp_max(1 - 1e-6))
+            return self._uniform(count) + sum(_log_cap(angle, part.shape[1]) for part in spheres).mean()
+        log_balls, log_jacobian = self._log_balls(z)
+        return self._uniform(count) + self._kept(log_balls).mean() - log_jacobian.mean()
+
+    def of_each(self, z: Tensor) -> Tensor:
+        """-log q(z_i) of each sample in R^D, [B]: without a tail, H is their mean."""
+        log_balls, log_jacobian = self._log_balls(z)
+        return self._uniform(len(z)) + log_balls - log_jacobian
+
+    def _uniform(self, count: int) -> float:
+        return digamma(count) - digamma(self.k)
+
+    def _log_balls(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """The log volumes of the balls in coordinates of covariance I, [B], and the log Jacobian of these."""
         u, log_jacobian = Euclidean.standardiser(z)(z)
-        log_unit_ball = 0.5 * dim * math.log(math.pi) - math.lgamma(0.5 * dim + 1)
-        return uniform + log_unit_ball + dim * self._distances(u).log().mean() - log_jacobian.mean()
+        log_unit_ball = 0.5 * u.shape[1] * math.log(math.pi) - math.lgamma(0.5 * u.shape[1] + 1)
+        return log_unit_ball + u.shape[1] * self._distances(u).log(), log_jacobian
+
+    def _kept(self, of_samples: Tensor) -> Tensor:
+        """Without the largest, [B - tail B]."""
+        kept = len(of_samples) - math.floor(self.tail * len(of_samples))
+        return of_samples if kept == len(of_samples) else of_samples.sort().values[:kept]
 
     def _distances(self, *parts: Tensor) -> Tensor:
-        """From each sample to its k-th neighbour, without the largest, [B - tail B]: the largest of the distances in
-        each part of the coordinates; differentiable, and above 0 even for equal samples."""
+        """From each sample to its k-th neighbour, [B]: the largest of the distances in each part of the coordinates;
+        differentiable, and above 0 even for equal samples."""
         with torch.no_grad():
             table = torch.stack([torch.cdist(own_rows(u), u) for u in parts]).amax(0)
             itself = own_rows(torch.arange(len(parts[0]), device=table.device))
             nearest = table.scatter_(1, itself[:, None], math.inf).kthvalue(self.k, dim=1).indices
         apart = [own_rows(u) - u[nearest] for u in parts]
-        distances = all_gather(torch.stack([(d.square().sum(1) + 1e-12).sqrt() for d in apart]).amax(0))
-        kept = len(distances) - math.floor(self.tail * len(distances))
-        return distances if kept == len(distances) else distances.sort().values[:kept]
+        return all_gather(torch.stack([(d.square().sum(1) + 1e-12).sqrt() for d in apart]).amax(0))
 
 
 def _log_cap(angle: Tensor, dim: int) -> Tensor:

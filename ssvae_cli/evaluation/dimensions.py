@@ -6,16 +6,16 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.distributions.seeding import own_stream
-from ssvae_cli.distributions.spaces import Euclidean
 from ssvae_cli.errors import require_at_least
 from ssvae_cli.estimators import KNN
+from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.evaluation.rows import evenly_spaced
 from ssvae_cli.priors import ExplicitPrior
 from ssvae_cli.tracking.missing import Missing
 
 log = logging.getLogger(__name__)
-KEYS = tuple(f"kl/dimensions/{part}/test" for part in ("sum", "largest", "between"))
+KEYS = tuple(f"kl/dimensions/{part}" for part in ("sum/test", "sum/test/error", "largest/test", "between/test"))
 TOLD = 3  # coordinates that the log names
 MOST_NAMED = 16  # coordinates that have a number each in the summary
 ENCODERS_OWN = Missing("P(z) is Q(z), so the prior gives no density of a coordinate of the pair")
@@ -23,11 +23,12 @@ ENCODERS_OWN = Missing("P(z) is Q(z), so the prior gives no density of a coordin
 
 class Dimensions:
     """`kl/dimensions/z0` and so on: KL(Q(z_d, z'_d) || P(z_d, z'_d)) of each coordinate, where the prior is a product
-    over them; `largest`, their `sum`, and `between`, KL(Q || P) less the sum: how far the coordinates depend on each
-    other, which those of P do not. Nats.
+    over them; `largest`, their `sum` with its standard error over rows, and `between`, KL(Q || P) less the sum: how far
+    the coordinates depend on each other, which those of P do not. Nats.
 
     Each is E log Q - log P, with the entropy by the k-th neighbour (Kozachenko & Leonenko 1987), less the same of as
-    many samples of P, whose KL is 0: so there is no bias where Q is P. rows: of test, at most.
+    many samples of P, whose KL is 0: so there is no bias where Q is P. It may lie below 0 by its error. rows: of test,
+    at most.
     """
 
     def __init__(self, *, k: int = 5, rows: int = 2048):
@@ -49,25 +50,29 @@ class Dimensions:
         own = ENCODERS_OWN if prior.marginal == "encoder" else None
         if fault := own or (explicit if isinstance(explicit, Missing) else None) or few:
             return dict.fromkeys(KEYS, fault)
-        values, total = self.divergences(prior, explicit.latents), explicit.divergence().value
+        of_q, of_p = self.log_ratios(prior, explicit.latents)
+        values, total = of_q.mean(0) - of_p.mean(0), explicit.divergence().value
+        together = Estimate.of_difference(of_q.sum(1), of_p.sum(1))
+        if together.value < -3 * together.error:
+            return dict.fromkeys(KEYS, Missing(f"it reads {together.value:.2f} nats, below 0, which no KL is"))
         largest = values.argsort(descending=True)[:TOLD].tolist()
         named = ", ".join(f"z{d} {values[d]:.3f}" for d in largest)
-        log.info("KL of single coordinates, nats: %.3f in sum; the largest: %s", values.sum(), named)
-        between = total if isinstance(total, Missing) else total - values.sum().item()
-        parts = dict(zip(KEYS, (values.sum().item(), values.max().item(), between)))
+        log.info("KL of single coordinates, nats: %.3f ± %.3f in sum; the largest: %s", *together, named)
+        between = total if isinstance(total, Missing) else total - together.value
+        parts = dict(zip(KEYS, (*together, values.max().item(), between)))
         shown = values.tolist() if len(values) <= MOST_NAMED else []
         return parts | {f"kl/dimensions/z{d}/test": value for d, value in enumerate(shown)}
 
-    def divergences(self, prior: ExplicitPrior, latents: tuple[Tensor, ...]) -> Tensor:
-        """KL of each coordinate, [D], of latents, [n, D] each."""
+    def log_ratios(self, prior: ExplicitPrior, latents: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """log Q/P of each coordinate of latents, [n, D] each, and of samples of P, whose log Q/P is 0: [rows, D]. The
+        difference of their means is the KL."""
         rows = evenly_spaced(len(latents[0]), self.rows, latents[0].device)
         latents = tuple(z[rows] for z in latents)
         with own_stream(0, latents[0].device):
             of_p = tuple(z.to(latents[0]) for z in prior.sample(len(rows), latents[0].shape[1]))
-        return self._log_ratio(prior, latents) - self._log_ratio(prior, of_p)
+        return self._log_ratio(prior, latents), self._log_ratio(prior, of_p)
 
     def _log_ratio(self, prior: ExplicitPrior, latents: tuple[Tensor, ...]) -> Tensor:
-        """- E log P less the entropy, of each coordinate, [D], by samples of any Q."""
+        """log Q less log P of each sample and coordinate, [n, D], by samples of any Q."""
         knn, columns = KNN(k=self.k), torch.stack(latents, 2).double().unbind(1)  # [n, views] each
-        entropies = [knn(column, posterior=None, space=Euclidean, side=0) for column in columns]
-        return -prior.log_prob_of_dimensions(*latents).double().mean(0) - torch.stack(entropies)
+        return -torch.stack([knn.of_each(column) for column in columns], 1) - prior.log_prob_of_dimensions(*latents)

@@ -27,6 +27,12 @@ class Estimate(NamedTuple):
         return cls(terms.mean().item(), deviation / math.sqrt(len(terms)))
 
     @classmethod
+    def of_difference(cls, terms: Tensor, others: Tensor) -> "Estimate":
+        """The mean of some terms less that of others, all independent."""
+        one, other = cls.of_mean(terms), cls.of_mean(others)
+        return cls(one.value - other.value, math.hypot(one.error, other.error))
+
+    @classmethod
     def of_table(cls, estimate: Callable[[Tensor], Tensor], table: Tensor) -> "Estimate":
         """estimate(table), scores of all pairs [B, B], B at least 2; the error by a block jackknife over tenths of the
         pairs, NaN for 2, of which none can be left out."""
