@@ -34,7 +34,7 @@ def test_jobs_and_folders_are_those_of_the_sweep_and_what_is_done_is_said(quick,
     "words, said",
     [
         (["sweep.dry_run=true"], "lists the jobs of a sweep; give -m as well"),
-        (["-m", "seed=0,1", "sweep.dry_run=perhaps"], "sweep.dry_run must be true or false, got perhaps"),
+        (["-m", "seed=0,1", "sweep.dry_run=perhaps"], "sweep.dry_run must be true or false, got 'perhaps'"),
         (["-m", "prior=infonce,nosuch", "sweep.dry_run=true"], "prior=nosuch"),
     ],
 )

@@ -1,6 +1,7 @@
 """The house: the README's map names every module, and each row of it uses the rows below it alone."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -10,12 +11,14 @@ REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "ssvae_cli"
 
 
+@functools.cache
 def modules() -> dict[str, Path]:
     """Dotted name below ssvae_cli -> file; a package by its own name."""
     paths = {path.relative_to(PACKAGE).with_suffix("").parts: path for path in PACKAGE.rglob("*.py")}
     return {".".join(parts).removesuffix("__init__").rstrip("."): path for parts, path in paths.items()}
 
 
+@functools.cache
 def imports(path: Path) -> set[str]:
     """The modules of this package that a file imports, at its top or later."""
     known, found = modules(), set()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from ssvae_cli.cli.hydra_errors import refuse_unread_keys
+from ssvae_cli.cli.unread_keys import refuse_unread_keys
 from ssvae_cli.errors import UserError, require_bool, require_device, require_seed
 from ssvae_cli.instantiate.first_checks import check_call, check_values
 from ssvae_cli.instantiate.signatures import check_plain
@@ -42,10 +42,12 @@ def check(target: str, config: DictConfig, hydra: DictConfig, *, goes_on: bool) 
     for key in ("run", *["init_from"] * (not goes_on)):
         if isinstance(run := config.get(key), str):
             checkpoint_of(Path(expanded(run, key)), key, config.get("checkpoint", "last"))
-    weights = [key for key in flatten(OmegaConf.to_container(config)) if not goes_on and key.endswith(".weights")]
-    for key in ("data", *weights):
-        file = OmegaConf.select(config, key)
-        if isinstance(file, str) and (key == "data" or names_file(file)):
+    files = {"data": config.get("data")}
+    if not goes_on:
+        weights = {key: value for key, value in flatten(config).items() if key.endswith(".weights")}
+        files |= {key: value for key, value in weights.items() if isinstance(value, str) and names_file(value)}
+    for key, file in files.items():
+        if isinstance(file, str):
             existing_file(file, key)
     check_values(OmegaConf.to_container(config))
     check_call(definition(target.replace(":", ".")), {"cfg": config})

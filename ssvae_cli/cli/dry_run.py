@@ -4,10 +4,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ssvae_cli.cli.overrides import override_name
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, require_bool
 from ssvae_cli.report.unfinished import unfinished
 from ssvae_cli.run_folder import begun_jobs, is_finished
 from ssvae_cli.tracking import tables
@@ -22,8 +22,8 @@ class Listed(BaseException):
 
 def is_asked(config: DictConfig) -> bool:
     """Whether the jobs are to be listed alone. Raises UserError for a value that is neither true nor false."""
-    asked = config.sweep.dry_run if "sweep" in config else False
-    require(isinstance(asked, bool), f"{KEY} must be true or false, got {asked}")
+    asked = OmegaConf.select(config, KEY, default=False)
+    require_bool(**{KEY: asked})
     return asked
 
 

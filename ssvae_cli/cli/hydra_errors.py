@@ -1,10 +1,10 @@
-"""What Hydra cannot compose, as one line."""
+"""What Hydra cannot compose, as one line: MESSAGES says how each of its messages is put."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable
+from typing import NamedTuple
 
 from hydra.core.override_parser.types import QuotedString
-from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
 from ssvae_cli.cli.overrides import (
@@ -18,70 +18,31 @@ from ssvae_cli.cli.overrides import (
     quoted,
 )
 from ssvae_cli.cli.suggestions import left_out, unknown_choice, unknown_key
-from ssvae_cli.errors import UserError, allowed
+from ssvae_cli.errors import allowed
 from ssvae_cli.instantiate.groups import choices_with, conf, known_groups
-from ssvae_cli.instantiate.signatures import requires, takes
 from ssvae_cli.paths import literal, shell_command, shell_word
+
+
+class Refusal(NamedTuple):
+    """What Hydra raised, and what it had been given."""
+
+    error: Exception
+    command: str
+    overrides: list[str]
+
+
+Line = Callable[..., str | None]  # of a Refusal and the groups of a pattern; None: the message is of another kind
 
 
 def one_line(error: Exception, command: str, overrides: list[str]) -> str:
     """Hydra's or OmegaConf's message as one line."""
-    text = str(error)
     if override := getattr(error, "override", None):
         return unreadable(override, command)
-    if found := re.search(
-        r"Could not find '([^']+)'.*Available options in '([^']+)':(.*?)Config search path", text, re.S
-    ):
-        path, group, listed = found.groups()
-        return unknown_choice(group, path.removeprefix(f"{group}/"), listed.split(), overrides)
-    if found := re.search(r"Could not override '([\w/]+)(?:@([\w.]+))?'\.\s*(?:No match|Did you mean)", text):
-        return missing_group(found[1], found[2], command)
-    if found := re.search(r"Could not override '([^']+)'", text):
-        return unknown_key(found[1], command, overrides)
-    if found := re.search(r"Ambiguous value for argument '(([^=]+)=(.+))'$", text, re.M):
-        given, key, value = found.groups()
-        sweep, one = shell_command("ssvae", command, "-m", given), shell_word(f"{key}={quoted(literal(value))}")
-        return (
-            f"{given}: several values are a sweep, {sweep}; a list is written [{value}]; one word with a comma: {one}"
-        )
-    if found := re.search(r"Could not delete from config\. '([^']+)' does not exist", text):
-        return unknown_key(found[1], command, overrides)
-    if found := re.search(r"Could not append to config\. An item is already at '([^']+)'", text):
-        return already_there(found[1], overrides)
-    if found := re.search(r"^Multiple values for ([\w/]+)|^([\w/]+) appears more than once", text):
-        return already_there(found[1] or found[2], overrides)
-    if found := re.search(r"force-add of config groups is not supported: '\+\+([^=@]+)(?:@([\w.]+))?=", text):
-        is_there = found[1].split("/")[0] in own_keys(command)
-        return already_there(found[1], overrides) if is_there else missing_group(found[1], found[2], command)
-    deleted = [override_name(override) for override in overrides if override.startswith("~")]
-    taken_out = re.search(
-        r"Could not delete (?:from config\. The value of )?'([^'=]+)|Key '([^']+)' is not in struct"
-        r"|Error merging override ~([^= ]+)",
-        text,
-    )
-    if taken_out and (key := next(filter(None, taken_out.groups()))) in deleted:
-        return left_out(key)
-    if found := re.search(r"Error merging override (.+)", text):
-        reason = str(error.__cause__ or text).splitlines()[0]
-        return f"{found[1]}: Hydra's setting takes another kind of value ({reason})"
-    if "Config group override must be" in text:
-        split = [(override, override.partition("=")[2]) for override in overrides]
-        of_groups = [o for o, _ in split if override_name(o).split("@")[0] in known_groups()]
-        given = [o for o, v in split if o in of_groups and not isinstance(hydra_value(v), (str, QuotedString))]
-        return f"a group takes the name of a choice, ssvae {command} --help lists them; given: {' '.join(given)}"
-    headings = ("full_key", "object_type", "Set the environment variable", "See https")
-    lines = [line.strip() for line in text.splitlines()]
-    said = " ".join(line for line in lines if line and not line.startswith(headings))
-    if isinstance(error, InterpolationResolutionError):
-        return unresolved(said, error.full_key, overrides)
-    names_it = type(error).__module__.startswith(("hydra", "omegaconf"))
-    return said if names_it else f"{said}; given: {' '.join(overrides)}"
-
-
-def already_there(key: str, overrides: list[str]) -> str:
-    """The line for +key=value, or +group=choice, where there is one."""
-    given = next((o for o in overrides if o.startswith("+") and override_name(o).split("@")[0] == key), f"+{key}=...")
-    return f"{given}: {key} is there already; leave out the +: {shell_word(given.lstrip('+'))}"
+    refusal = Refusal(error, command, overrides)
+    for pattern, line in MESSAGES.items():
+        if (found := re.search(pattern, str(error))) and (said := line(refusal, *found.groups())):
+            return said
+    return as_it_is(refusal)
 
 
 def unreadable(override: str, command: str) -> str:
@@ -92,6 +53,93 @@ def unreadable(override: str, command: str) -> str:
         return f"'{override}' is no setting (key=value, group=choice, +new=value, ~key); {see}"
     as_text = shell_word(f"{key}={quoted(literal(value))}")
     return f"{override}: the value cannot be read; as text, between quotes: {as_text}; a list is written [a,b]"
+
+
+def no_choice(refusal: Refusal, path: str, group: str, listed: str) -> str:
+    """The line for a word that is no choice of a group."""
+    return unknown_choice(group, path.removeprefix(f"{group}/"), listed.split(), refusal.overrides)
+
+
+def no_group(refusal: Refusal, group: str, package: str | None) -> str:
+    """The line for a group that the configuration does not choose from: as it is typed, group or group@package."""
+    if group not in known_groups():
+        return f"unknown group {group}; {allowed(group, known_groups())}"
+    parent, _, part = (package or group.replace("/", ".")).rpartition(".")
+    having = choices_with(parent.replace(".", "/"), part) if parent else []
+    if having:
+        return f"the {parent} that was chosen has no {part}; these have: {', '.join(having)}"
+    place = place_of(group, refusal.command)
+    remedy = f"one of its choices is put under a name, +{group}@{place}.NAME=CHOICE" if place else ""
+    remedy = remedy or f"ssvae {refusal.command} --help lists those that are"
+    return f"{group} is no group of ssvae {refusal.command}; {remedy}"
+
+
+def place_of(group: str, command: str) -> str | None:
+    """Where a command has several choices of a group by name: metrics in `evaluation.metrics`. None for nowhere."""
+    for file in (conf() / f"{command}.yaml", *sorted(conf().glob("*/*.yaml"))):
+        found = re.search(rf"^  - /?{group}@([\w.]+)\.\w+: ", file.read_text(), re.M)
+        if found and file.parent == conf():
+            return found[1]
+        if found and file.parent.name in own_keys(command):
+            return f"{file.parent.name}.{found[1]}"
+    return None
+
+
+def no_key(refusal: Refusal, key: str) -> str:
+    """The line for a key that is not there."""
+    return unknown_key(key, refusal.command, refusal.overrides)
+
+
+def several_values(refusal: Refusal, override: str, key: str, value: str) -> str:
+    """The line for commas outside a sweep."""
+    sweep, one = shell_command("ssvae", refusal.command, "-m", override), shell_word(f"{key}={quoted(literal(value))}")
+    return f"{override}: several values are a sweep, {sweep}; a list is written [{value}]; one word with a comma: {one}"
+
+
+def already_there(refusal: Refusal, key: str) -> str | None:
+    """The line for +key=value, or +group=choice, where there is one."""
+    for override in refusal.overrides:
+        if override.startswith("+") and override_name(override).split("@")[0] == key:
+            return f"{override}: {key} is there already; leave out the +: {shell_word(override.lstrip('+'))}"
+    return None
+
+
+def forced(refusal: Refusal, group: str, package: str | None) -> str | None:
+    """The line for ++group=choice."""
+    is_there = group.split("/")[0] in own_keys(refusal.command)
+    return already_there(refusal, group) if is_there else no_group(refusal, group, package)
+
+
+def taken_out(refusal: Refusal, key: str) -> str | None:
+    """The line for ~key or ~group; None where it is another override that Hydra speaks of."""
+    deleted = [override_name(override) for override in refusal.overrides if override.startswith("~")]
+    return left_out(key) if key in deleted else None
+
+
+def not_of_its_type(refusal: Refusal, override: str) -> str:
+    """The line for a value that is not of the type of Hydra's setting."""
+    reason = str(refusal.error.__cause__ or refusal.error).splitlines()[0]
+    return f"{override}: Hydra's setting takes another kind of value ({reason})"
+
+
+def no_word(refusal: Refusal) -> str | None:
+    """The line for a number, null, a list or a mapping in place of a choice; None where there is none."""
+    of_groups = [o for o in refusal.overrides if override_name(o).split("@")[0] in known_groups()]
+    is_word = lambda override: isinstance(hydra_value(override.partition("=")[2]), (str, QuotedString))
+    given = " ".join(override for override in of_groups if not is_word(override))
+    line = f"a group takes the name of a choice, ssvae {refusal.command} --help lists them; given: {given}"
+    return line if given else None
+
+
+def as_it_is(refusal: Refusal) -> str:
+    """Any other message, without its headings; of a ${...} that leads nowhere, with what is written instead."""
+    headings = ("full_key", "object_type", "Set the environment variable", "See https")
+    lines = [line.strip() for line in str(refusal.error).splitlines()]
+    said = " ".join(line for line in lines if line and not line.startswith(headings))
+    if isinstance(refusal.error, InterpolationResolutionError):
+        return unresolved(said, refusal.error.full_key, refusal.overrides)
+    names_it = type(refusal.error).__module__.startswith(("hydra", "omegaconf"))
+    return said if names_it else f"{said}; given: {' '.join(refusal.overrides)}"
 
 
 def unresolved(said: str, key: str | None, overrides: list[str]) -> str:
@@ -110,67 +158,22 @@ def unresolved(said: str, key: str | None, overrides: list[str]) -> str:
     return f"{key}: {said}" if key else said
 
 
-def missing_group(group: str, package: str | None, command: str) -> str:
-    """The line for a group that the configuration does not choose from: as it is typed, group or group@package."""
-    if group not in known_groups():
-        return f"unknown group {group}; {allowed(group, known_groups())}"
-    parent, _, part = (package or group.replace("/", ".")).rpartition(".")
-    having = choices_with(parent.replace(".", "/"), part) if parent else []
-    if not having:
-        place = place_of(group, command)
-        where = f"one of its choices is put under a name, +{group}@{place}.NAME=CHOICE" if place else ""
-        return f"{group} is no group of ssvae {command}; {where or f'ssvae {command} --help lists those that are'}"
-    return f"the {parent} that was chosen has no {part}; these have: {', '.join(having)}"
-
-
-def place_of(group: str, command: str) -> str | None:
-    """Where a command has several choices of a group by name: metrics in `evaluation.metrics`. None for nowhere."""
-    for file in (conf() / f"{command}.yaml", *sorted(conf().glob("*/*.yaml"))):
-        found = re.search(rf"^  - /?{group}@([\w.]+)\.\w+: ", file.read_text(), re.M)
-        if found and file.parent == conf():
-            return found[1]
-        if found and file.parent.name in own_keys(command):
-            return f"{file.parent.name}.{found[1]}"
-    return None
-
-
-def refuse_unread_keys(config: DictConfig, overrides: list[str], command: str, chosen: Iterable[str]) -> None:
-    """Raise UserError for what Hydra takes and the command would not read, or not do without.
-
-    That is +key=value that no part has, ~key of what the command needs, several choices of one group, two of g', and
-    the key of g' that is g's. config: composed. chosen: its groups, added ones among them, as they are typed."""
-    known = own_keys(command)
-    given = {override_name(override): override for override in overrides if not override.startswith("~")}
-    if {"encoder_prime", "encoder@encoder_prime"} <= set(given):
-        both = f"{given['encoder_prime']} and {given['encoder@encoder_prime']}"
-        raise UserError(f"{both}: each chooses g'; give one of the two")
-    for override in overrides:
-        key = override_name(override)
-        if key == "encoder_prime.latent_dim":
-            raise UserError(f"unknown key {key}: z' has the dimension of z; allowed: encoder.latent_dim")
-        if override.startswith("~") and is_needed(key, config, known):
-            raise UserError(left_out(key))
-        if key.split("@")[0] in known_groups() and override.partition("=")[2].startswith("["):
-            raise UserError(f"{override}: a group takes one choice, and no list; ssvae {command} --help lists them")
-        if override.startswith("+") and key not in chosen:
-            refuse_unknown(key, config, known)
-
-
-def refuse_unknown(key: str, config: DictConfig, known: set[str]) -> None:
-    """Raise UserError for an added key that neither the command nor, as far as its source tells, the part reads."""
-    top, (above, _, name) = key.split(".")[0], key.rpartition(".")
-    if top not in {*known, "hydra"}:
-        raise UserError(f"unknown key {key}; {allowed(top, {own for own in known if own in config})}")
-    part = OmegaConf.select(config, above) if above else None
-    if isinstance(part, DictConfig) and "_target_" in part and not takes(str(part._target_), name):
-        raise UserError(f"unknown key {key}; {allowed(name, {own for own in part if own != name and own[0] != '_'})}")
-
-
-def is_needed(key: str, config: DictConfig, known: set[str]) -> bool:
-    """Whether a key that was taken out is one of the command's, or one without which its part cannot be built."""
-    above, _, name = key.replace("/", ".").rpartition(".")
-    if not above:
-        return name in known and name not in config
-    part = OmegaConf.select(config, above)
-    is_part = isinstance(part, DictConfig) and "_target_" in part and name not in part
-    return is_part and requires(str(part._target_), name)
+# What Hydra and OmegaConf say, as a pattern: the function that puts it in our words, of the pattern's groups. The first
+# that answers counts.
+MESSAGES: dict[str, Line] = {
+    r"(?s)Could not find '([^']+)'.*Available options in '([^']+)':(.*?)Config search path": no_choice,
+    r"Could not override '([\w/]+)(?:@([\w.]+))?'\.\s*(?:No match|Did you mean)": no_group,
+    r"Could not override '([^']+)'": no_key,
+    r"(?m)Ambiguous value for argument '(([^=]+)=(.+))'$": several_values,
+    r"Could not delete from config\. '([^']+)' does not exist": no_key,
+    r"Could not append to config\. An item is already at '([^']+)'": already_there,
+    r"^Multiple values for ([\w/]+)": already_there,
+    r"^([\w/]+) appears more than once": already_there,
+    r"^(?:Multiple values for |[\w/]+ appears more than once)": no_word,  # of a list of choices
+    r"force-add of config groups is not supported: '\+\+([^=@]+)(?:@([\w.]+))?=": forced,
+    r"Could not delete (?:from config\. The value of )?'([^'=]+)": taken_out,
+    r"Key '([^']+)' is not in struct": taken_out,
+    r"Error merging override ~([^= ]+)": taken_out,
+    r"Error merging override (.+)": not_of_its_type,
+    r"Config group override must be": no_word,
+}

@@ -8,6 +8,7 @@ The value of a key that takes a path is:
    reference to another key.
 """
 
+import functools
 import os
 import re
 from typing import Any
@@ -127,10 +128,30 @@ def lone_paths(command: str, words: list[str]) -> list[str]:
 
 def own_keys(command: str) -> set[str]:
     """The keys and groups at the top of a command's configuration, and what its groups are put under."""
-    text = (conf() / f"{command}.yaml").read_text()
-    named = re.findall(r"^(?:  - )?([\w/]+)(?:@(\w+)[\w.]*)?:", text, re.M)
-    builds_on = re.findall(r"^  - (\w+)$", text, re.M)  # and _self_, which is no file
-    return {name for names in named for name in names if name}.union(*(own_keys(c) for c in builds_on if c != "_self_"))
+    values, groups = own_file(command)
+    return {*values, *groups, *(package.split(".")[0] for package in groups.values() if package)}
+
+
+def mappings(command: str) -> set[str]:
+    """The keys at the top of a command's configuration that hold settings, or parts by name: sweep, trackers."""
+    values, groups = own_file(command)
+    of_settings = {key for key, value in values.items() if isinstance(value, dict) and "_target_" not in value}
+    return of_settings | {package.split(".")[0] for package in groups.values() if "." in package}
+
+
+@functools.cache
+def own_file(command: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Of a command's YAML file and those that it builds on: the values by key; what each group is put under, or ""."""
+    values = OmegaConf.to_container(OmegaConf.load(conf() / f"{command}.yaml"))
+    groups: dict[str, str] = {}
+    for line in values.pop("defaults"):
+        if isinstance(line, dict):
+            names = [name.partition("@") for name in line if not name.startswith("override ")]
+            groups |= {group: package for group, _, package in names}
+        elif line != "_self_":
+            above, of_above = own_file(line)
+            values, groups = above | values, of_above | groups
+    return values, groups
 
 
 def placed(command: str, paths: list[str], settings: list[str], *, sweeping: bool) -> str:

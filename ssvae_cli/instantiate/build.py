@@ -8,7 +8,7 @@ the key of the part is put in front here.
 import inspect
 import pkgutil
 from collections.abc import Callable
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -81,8 +81,9 @@ def _check_value(value: Any, annotation: Any, key: str, offered: set[str]) -> No
     if isinstance(value, dict) and "_target_" in value:
         check(value, key, offered)
     elif _has_parts(value):
+        of_each = get_args(annotation)[-1] if get_origin(annotation) is type(value) else Any
         for name, child in value.items() if isinstance(value, dict) else enumerate(value):
-            _check_value(child, Any, f"{key}.{name}", offered)
+            _check_value(child, of_each, f"{key}.{name}", offered)
     else:
         require_fits(value, annotation, key)
 

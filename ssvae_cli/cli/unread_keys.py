@@ -1,0 +1,61 @@
+"""What Hydra composes, and the command would not read, or not do without."""
+
+from collections.abc import Iterable
+
+from omegaconf import DictConfig, OmegaConf
+
+from ssvae_cli.cli.overrides import mappings, override_name, own_keys
+from ssvae_cli.cli.suggestions import left_out
+from ssvae_cli.errors import UserError, allowed, in_yaml, require
+from ssvae_cli.instantiate.groups import known_groups
+from ssvae_cli.instantiate.signatures import requires, takes
+
+
+def refuse_unread_keys(config: DictConfig, overrides: list[str], command: str, chosen: Iterable[str]) -> None:
+    """Raise UserError for an override by which the command would be without what it needs, or which it would not read.
+
+    Those are a value in place of several keys, ~key of what the command needs, +key=value that no part has, several
+    choices of one group, two of g', and the key of g' that is g's. config: composed. chosen: its groups, added ones
+    among them, as they are typed."""
+    for key in mappings(command):
+        value = config.get(key, {})  # no key where all that stood below it were taken out
+        fault = f"{key} must be a mapping, whose keys are given as {key}.KEY=..., got {in_yaml(value)}"
+        require(isinstance(value, (dict, DictConfig)), fault)
+    known = own_keys(command)
+    given = {override_name(override): override for override in overrides if not override.startswith("~")}
+    if {"encoder_prime", "encoder@encoder_prime"} <= set(given):
+        both = f"{given['encoder_prime']} and {given['encoder@encoder_prime']}"
+        raise UserError(f"{both}: each chooses g'; give one of the two")
+    for override in overrides:
+        key = override_name(override)
+        group, _, package = key.partition("@")
+        if key == "encoder_prime.latent_dim":
+            raise UserError(f"unknown key {key}: z' has the dimension of z; allowed: encoder.latent_dim")
+        if override.startswith("~") and is_needed(key, config, known):
+            raise UserError(left_out(key))
+        if group in known_groups() and override.partition("=")[2].startswith("["):
+            raise UserError(f"{override}: a group takes one choice, and no list; ssvae {command} --help lists them")
+        if override.startswith("+") and key not in chosen:
+            refuse_unknown(key, config, known)
+        elif override.startswith("+") and package and not package.startswith("_global_"):
+            refuse_unknown(package, config, known)
+
+
+def refuse_unknown(key: str, config: DictConfig, known: set[str]) -> None:
+    """Raise UserError for an added key that neither the command nor, as far as its source tells, the part reads."""
+    top, (above, _, name) = key.split(".")[0], key.rpartition(".")
+    if top not in {*known, "hydra"}:
+        raise UserError(f"unknown key {key}; {allowed(top, {own for own in known if own in config})}")
+    part = OmegaConf.select(config, above) if above else None
+    if isinstance(part, DictConfig) and "_target_" in part and not takes(str(part._target_), name):
+        raise UserError(f"unknown key {key}; {allowed(name, {own for own in part if own != name and own[0] != '_'})}")
+
+
+def is_needed(key: str, config: DictConfig, known: set[str]) -> bool:
+    """Whether a key that was taken out is one of the command's, or one without which its part cannot be built."""
+    above, _, name = key.replace("/", ".").rpartition(".")
+    if not above:
+        return name in known and name not in config
+    part = OmegaConf.select(config, above)
+    is_part = isinstance(part, DictConfig) and "_target_" in part and name not in part
+    return is_part and requires(str(part._target_), name)
