@@ -14,7 +14,7 @@ from ssvae_cli.decoders import ConvDecoder, ImplicitJoint
 from ssvae_cli.device import Precision, full_precision
 from ssvae_cli.distributed.collectives import all_reduce_mean
 from ssvae_cli.distributions.posterior import Posterior
-from ssvae_cli.distributions.spaces import power
+from ssvae_cli.distributions.products import power
 from ssvae_cli.encoders.base import CONTRACT as ENCODER
 from ssvae_cli.encoders.posteriors import CONTRACT as POSTERIOR
 from ssvae_cli.encoders.posteriors import with_density

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from ssvae_cli.distributions import gamma
-from ssvae_cli.distributions.spaces import SPACES, Spheres, digamma, log_area, logdet_bias
+from ssvae_cli.distributions.covariance import digamma, logdet_bias
+from ssvae_cli.distributions.products import Spheres
+from ssvae_cli.distributions.spaces import SPACES, log_area
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser, mean_cosine
 from ssvae_cli.distributions.von_mises_fisher import sample as vmf_sample
 from ssvae_cli.encoders.posteriors import Gaussian, PowerSpherical
@@ -285,6 +287,14 @@ def test_a_batch_without_a_covariance_or_a_neighbour_is_refused(estimator):
         of(estimator, torch.randn(4, 4), EUCLIDEAN)
     assert of(estimator, torch.randn(5, 4), EUCLIDEAN).isfinite()
     assert EUCLIDEAN.largest_entropy(torch.randn(4, 4)) == math.inf
+
+
+def test_moments_on_several_spheres_are_those_of_each():
+    """So a joint decoder of n views needs no larger batch than an implicit one."""
+    classifier = Classifier(dims=[8], hidden=[4], lr=0.1, steps=1, replay=0)
+    assert of(classifier, Spheres(2).project(torch.randn(5, 8)), Spheres(2)).isfinite()
+    with pytest.raises(UserError, match="classifier needs a batch of at least 5 rows for 8 coordinates, got 4"):
+        of(classifier, Spheres(2).project(torch.randn(4, 8)), Spheres(2))
 
 
 @pytest.mark.parametrize("x", [0.5, 1, 2.5, 7, 14.5, 15, 300])

@@ -16,7 +16,8 @@ from helpers import FILE_RUN, composed, refused, ssvae, train
 from ssvae_cli.cli.suiting import suiting_overrides
 from ssvae_cli.critics import Bilinear
 from ssvae_cli.distributions.posterior import Joined
-from ssvae_cli.distributions.spaces import SPACES, Spheres, log_area, power
+from ssvae_cli.distributions.products import Spheres, power
+from ssvae_cli.distributions.spaces import SPACES, log_area
 from ssvae_cli.encoders.posteriors import Normal
 from ssvae_cli.errors import UserError
 from ssvae_cli.estimators import KDE, KNN, Classifier, LogDet

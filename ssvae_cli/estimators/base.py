@@ -9,13 +9,14 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from ssvae_cli.distributions.posterior import Posterior
-from ssvae_cli.distributions.spaces import SPACES, Space, Spheres
+from ssvae_cli.distributions.products import Spheres
+from ssvae_cli.distributions.spaces import SPACES, Space
 from ssvae_cli.errors import require
 from ssvae_cli.instantiate.build import Contract
 from ssvae_cli.scores.protocol import Past, Scores
 
 CONTRACT = Contract(
-    ("name", "estimates"),
+    ("name", "estimates", "require_rows"),
     "an estimator derives from ScoreEstimator, EntropyEstimator or PairEstimator of ssvae_cli.estimators, and has a "
     "`name`",
 )

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from ssvae_cli.distributions.spaces import SPACES
+from ssvae_cli.distributions.spaces import Euclidean
 from ssvae_cli.errors import require_above, require_at_least, require_within
 from ssvae_cli.estimators.base import PairEstimator
 
@@ -45,11 +45,11 @@ class Whitening(PairEstimator):
     name = "whitening"
 
     def least_rows(self, space, dim):
-        return dim + 1
+        return Euclidean.least_samples(dim)
 
     def forward(self, z, z_prime):
-        self.require_rows(len(z), SPACES["euclidean"], z.shape[1])
-        whitened = (SPACES["euclidean"].standardiser(side)(side)[0] for side in (z, z_prime))
+        self.require_rows(len(z), Euclidean, z.shape[1])
+        whitened = (Euclidean.standardiser(side)(side)[0] for side in (z, z_prime))
         u, u_prime = (F.normalize(side) for side in whitened)
         return -(u - u_prime).square().sum(1).mean()
 

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssvae_cli.compiler import marked, unmarked
-from ssvae_cli.distributions.spaces import logdet_bias, spheres_of
+from ssvae_cli.distributions.covariance import logdet_bias
+from ssvae_cli.distributions.products import spheres_of
 from ssvae_cli.errors import require_above, require_at_least
 from ssvae_cli.estimators.base import EntropyEstimator
 from ssvae_cli.layers import mlp, require_widths
@@ -41,7 +42,7 @@ class Classifier(EntropyEstimator):
         self.replayed: list[list[Tensor]] = [[] for _ in dims]  # standardised samples of the last batches, by side
 
     def least_rows(self, space, dim):
-        return 1 if space.name == "box" else dim + 1
+        return space.least_samples(dim)
 
     def forward(self, z, *, posterior, space, side, mixture=None):
         self.require_rows(len(z), space, z.shape[1])

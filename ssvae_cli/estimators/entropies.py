@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.distributed.collectives import all_gather, own_rows
+from ssvae_cli.distributions.covariance import digamma
+from ssvae_cli.distributions.products import spheres_of
 from ssvae_cli.distributions.quadrature import legendre
-from ssvae_cli.distributions.spaces import Euclidean, digamma, log_area, spheres_of
+from ssvae_cli.distributions.spaces import Euclidean, log_area
 from ssvae_cli.errors import require, require_at_least
 from ssvae_cli.estimators.base import EntropyEstimator
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ssvae_cli.distributed.collectives import all_gather, own_rows
-from ssvae_cli.distributions.spaces import Euclidean, spheres_of
+from ssvae_cli.distributions.products import spheres_of
+from ssvae_cli.distributions.spaces import Euclidean
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser
 from ssvae_cli.errors import require_above
 from ssvae_cli.estimators.base import EntropyEstimator

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ssvae_cli.distributions.spaces import RIDGE
+from ssvae_cli.distributions.covariance import RIDGE
 from ssvae_cli.encoders.posteriors import with_density
 from ssvae_cli.tracking.missing import Missing
 

@@ -11,7 +11,8 @@ from torch.utils.checkpoint import checkpoint
 
 from ssvae_cli.distributed.collectives import all_gather, all_gather_encoded, own_rows
 from ssvae_cli.distributions.posterior import Joined, Posterior
-from ssvae_cli.distributions.spaces import Space, join, power
+from ssvae_cli.distributions.products import join, power
+from ssvae_cli.distributions.spaces import Space
 from ssvae_cli.errors import PartError
 from ssvae_cli.priors.base import Encoded, NoSamples, Prior
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ssvae_cli.distributions.spaces import cholesky
+from ssvae_cli.distributions.covariance import cholesky
 from ssvae_cli.errors import require
 from ssvae_cli.priors.normal import NormalPrior
 

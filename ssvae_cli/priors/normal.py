@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ssvae_cli.distributions.spaces import cholesky
+from ssvae_cli.distributions.covariance import cholesky
 from ssvae_cli.priors.explicit import Block, ExplicitPrior
 
 
