@@ -95,11 +95,11 @@ def require_integer(least: int, **settings: object) -> None:
 
 
 def require_number(low: float, high: float, **settings: object) -> None:
-    """Raise UserError naming the first of the settings that is no number in [low, high]."""
+    """Raise UserError naming the first of the settings that is no finite number in [low, high]."""
     for name, value in settings.items():
-        fits = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
         limits = f"of at least {low}" if high == math.inf else f"from {low} to {high}"
-        require(fits, f"{name} must be a number {limits}, got {in_yaml(value)}")
+        require(is_number and low <= value <= high, f"{name} must be a number {limits}, got {in_yaml(value)}")
 
 
 def require_seed(seed: object) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from ssvae_cli.errors import UserError, require
 
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # breaks the line, or is no character
-EMPTY = "{} is empty; give a path, ./ for the working folder"
 MISREAD = re.compile(r"[-+~]|(null|\?\?\?)$", re.I)  # an option, a change of the configuration, a home; no value
 
 
@@ -16,13 +15,18 @@ def expanded(path: str, setting: str) -> str:
     """A path with its `~` or `~user` replaced by a home folder, as in a shell. Raises UserError where none is known.
 
     setting: the key that named the path. A file or folder whose own name begins with ~ is found as well."""
-    require(path != "", EMPTY.format(setting))
+    require_path(path, setting)
     home = os.path.expanduser(path)
     if not path.startswith("~") or (os.path.exists(path) and (home == path or not os.path.exists(home))):
         return path
     user = path.split("/")[0]
     require(home != path, f"{setting}={path}: the home folder {user} is not known; a name with a ~ is written ./{user}")
     return home
+
+
+def require_path(path: str, setting: str) -> None:
+    """Raise UserError for no path at all."""
+    require(path != "", f"{setting} is empty; give a path, ./ for the working folder")
 
 
 def existing_file(path: str, setting: str) -> Path:
@@ -48,9 +52,9 @@ def existing(path: str, setting: str, remedy: str = "") -> Path:
     return place
 
 
-def names_file(weights: str) -> bool:
-    """Whether weights are named by a file, and not by a library's name for them."""
-    return "/" in weights or "." in weights
+def names_file(word: str) -> bool:
+    """Whether a word that may also be a library's name, as of weights, is the name of a file."""
+    return "/" in word or "." in word
 
 
 def typed(path: str | Path) -> str:

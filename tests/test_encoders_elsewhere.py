@@ -19,6 +19,7 @@ from torchvision import models
 
 import ssvae_cli
 from helpers import TINY, ssvae, train
+from ssvae_cli.encoders.pretrained import load_pretrained
 from ssvae_cli.encoders.torchvision_models import TorchvisionModel
 from ssvae_cli.errors import PartError, UserError
 from ssvae_cli.load_run import load_run, stored_run
@@ -60,7 +61,7 @@ def test_a_file_of_weights_is_all_of_a_backbone_but_its_classifier(files, name):
 @pytest.mark.parametrize(
     "name, said",
     [
-        ("other.pth", "has no conv1.0.weight; give weights of shufflenet_v2_x0_5"),
+        ("other.pth", "has no conv1.0.weight; give those of shufflenet_v2_x0_5"),
         ("code.pth", "holds no weights that load without running code"),
         ("cut.safetensors", "holds no weights that load without running code"),
         ("none.pth", "no such file"),
@@ -70,6 +71,12 @@ def test_a_file_that_does_not_fit_is_one_line(files, name, said):
     ours = backbone(str(files[1] / name))
     with pytest.raises(UserError, match=said):
         ours.load_pretrained()
+
+
+def test_the_line_names_the_key_of_g_or_of_the_second_encoder(files):
+    both = torch.nn.ModuleDict({"encoder_prime": backbone(str(files[1] / "other.pth"))})
+    with pytest.raises(UserError, match="^encoder_prime.backbone.weights=.* has no conv1.0.weight; give those of"):
+        load_pretrained(both)
 
 
 def test_a_stem_of_another_size_is_one_line(tmp_path):

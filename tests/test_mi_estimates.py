@@ -23,7 +23,7 @@ from ssvae_cli.evaluation.samples import Pairs, normal_scores
 from ssvae_cli.mi.by_critic import ByCritic
 from ssvae_cli.mi.classical import KSG, GaussianCopula, ksg
 from ssvae_cli.mi.components import components
-from ssvae_cli.mi.data import pose, tables_of, telling
+from ssvae_cli.mi.data import informative, pose, tables_of
 from ssvae_cli.mi.entropies import Entropies
 from ssvae_cli.mi.splits import Blocks, Split
 from ssvae_cli.mi.tasks import Gaussian, Sample, Student
@@ -178,7 +178,7 @@ def test_no_unit_changes_what_a_column_is(unit):
 def test_columns_that_order_the_rows_as_others_do_are_left_out():
     x, z = np.random.default_rng(0).standard_normal((2, 50, 3))
     copies = np.stack([x[:, 0], -(x[:, 0] ** 3), x[:, 1], np.ones(50), x[:, 1]], 1)
-    assert np.array_equal(telling(copies, "x"), copies[:, [0, 2]])
+    assert np.array_equal(informative(copies, "x"), copies[:, [0, 2]])
     sample = Sample(copies, np.column_stack([x[:, 2], z[:, 0] * 1e300]), None, z)
     of_x, of_y, of_z = tables_of(sample)
     assert of_x.shape == (50, 2) and np.array_equal(of_y, x[:, 2:]) and np.array_equal(of_z, z)

@@ -151,9 +151,9 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _require_names(self, X: Any) -> None:
         """Raise UserError where the columns of a DataFrame are not those of `fit`, in their order."""
         known, names = getattr(self, "feature_names_in_", None), column_names(X)
-        same = known is None or names is None or list(known) == list(names)
-        told = "The feature names should match those that were passed during fit"
-        require(same, f"{told}: {', '.join(known)}" if not same else "")
+        if known is not None and names is not None and list(known) != list(names):
+            told = "The feature names should match those that were passed during fit"  # as scikit-learn says it
+            raise UserError(f"{told}: {', '.join(known)}")
 
     def _train(self, claim: Claim, sides: dict[str, np.ndarray]) -> None:
         """Train on the arrays, in the folder that is claimed."""

@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ssvae_cli.errors import UserError, require
 from ssvae_cli.instantiate.groups import conf, known_groups
-from ssvae_cli.paths import EMPTY, expanded, literal, shell_command, typed
+from ssvae_cli.paths import expanded, literal, require_path, shell_command, typed
 
 RUN, RUNS = ("eval", "embed", "finetune"), ("report", "runs")
 PLACE = dict.fromkeys(RUN, "run") | dict.fromkeys(RUNS, "runs") | {"mi": "data"}  # the key of a path that stands alone
@@ -195,7 +195,7 @@ def plain_path(override: str, command: str, *, sweeping: bool = False) -> str:
     name = override_name(override)
     if key.startswith("~") or not PATH_KEY.fullmatch(name) or value in ("null", "[]"):
         return override
-    require(value != "", EMPTY.format(name))
+    require_path(value, name)
     parsed = hydra_value(value)
     if isinstance(parsed, str) and not is_there(value) and is_there(parsed):
         value = parsed  # escaped by the user, as \= for =

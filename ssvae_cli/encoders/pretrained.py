@@ -6,10 +6,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ssvae_cli.errors import UserError, require
+from ssvae_cli.errors import UserError, require, setting_of
+from ssvae_cli.instantiate.build import parameters
 from ssvae_cli.paths import existing_file
-
-WEIGHTS = "encoder.backbone.weights"  # the key that names them
 
 
 class Pretrained(ABC):
@@ -22,26 +21,27 @@ class Pretrained(ABC):
 
 
 def load_pretrained(objective: nn.Module) -> None:
-    """Let every backbone that is Pretrained take its weights."""
-    for module in objective.modules():
+    """Let every backbone that is Pretrained, of g and of g', take its weights."""
+    for name, module in objective.named_modules():
         if isinstance(module, Pretrained):
-            module.load_pretrained()
+            with setting_of(f"{name.partition('.')[0]}.backbone", parameters(type(module))):
+                module.load_pretrained()
 
 
 def read_weights(file: str) -> dict[str, Tensor]:
     """The tensors of a file by their names, on the CPU: .safetensors, or a state dict that torch.save wrote, perhaps as
     `state_dict` or `model` of a dict. Loads without running code. Raises UserError for any other file."""
-    path = existing_file(file, WEIGHTS)
+    path = existing_file(file, "weights")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises nearly anything on a bad file
-        raise UserError(f"{WEIGHTS}={file} holds no weights that load without running code") from error
+        raise UserError(f"weights={file} holds no weights that load without running code") from error
     for name in ("state_dict", "model"):
         found = found[name] if isinstance(found, dict) and isinstance(found.get(name), dict) else found
     tensors = isinstance(found, dict) and found and all(isinstance(value, Tensor) for value in found.values())
-    require(tensors, f"{WEIGHTS}={file} holds no tensors by their names")
+    require(tensors, f"weights={file} holds no tensors by their names")
     return found
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from ssvae_cli.datasets.base import Shape, require_images
 from ssvae_cli.encoders.base import width_of
-from ssvae_cli.encoders.pretrained import WEIGHTS, Pretrained, load_backbone, read_weights
+from ssvae_cli.encoders.pretrained import Pretrained, load_backbone, read_weights
 from ssvae_cli.errors import UserError, did_you_mean, require, require_extra
 from ssvae_cli.paths import names_file
 
@@ -49,11 +49,11 @@ class TimmModel(Pretrained, nn.Module):
             return
         import timm
 
-        asked = f"{WEIGHTS}={self.weights}"
+        asked = f"weights={self.weights}"
         if names_file(self.weights):
             classifier = timm.models.get_pretrained_cfg_value(self.name, "classifier") or "head"
             found = read_weights(self.weights)
-            return load_backbone(self.model, found, asked, classifier, f"give weights of {self.name}")
+            return load_backbone(self.model, found, asked, classifier, f"give those of {self.name}")
         try:
             whole = timm.create_model(self.name, pretrained=True, **self.options)
         except Exception as error:  # of timm, of its hub, of the network

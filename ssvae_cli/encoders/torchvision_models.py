@@ -5,7 +5,7 @@ from torchvision import models
 
 from ssvae_cli.datasets.base import Shape, require_images
 from ssvae_cli.encoders.base import width_of
-from ssvae_cli.encoders.pretrained import WEIGHTS, Pretrained, load_backbone, read_weights
+from ssvae_cli.encoders.pretrained import Pretrained, load_backbone, read_weights
 from ssvae_cli.errors import UserError, allowed, require
 from ssvae_cli.paths import names_file
 
@@ -46,9 +46,9 @@ class TorchvisionModel(Pretrained, nn.Module):
     def load_pretrained(self) -> None:
         if self.weights is None:
             return
-        asked = f"{WEIGHTS}={self.weights}"
+        asked = f"weights={self.weights}"
         found = read_weights(self.weights) if names_file(self.weights) else self._downloaded(asked)
-        remedy = f"give weights of {self.name}, and small_stem=false for torchvision's own"
+        remedy = f"give those of {self.name}, and small_stem=false for torchvision's own"
         load_backbone(self.model, found, asked, self.classifier, remedy)
 
     def _downloaded(self, asked: str) -> dict[str, Tensor]:

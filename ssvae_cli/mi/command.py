@@ -73,9 +73,9 @@ def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     return values
 
 
-def named(parts: DictConfig) -> list[str]:
-    """The names of those that are not null."""
-    return [name for name in parts if parts[name] is not None]
+def named(cfg: DictConfig, key: str) -> list[str]:
+    """The names of the parts below a key that are not null; none where ~key.NAME took all of them out, and the key."""
+    return [name for name, part in cfg.get(key, {}).items() if part is not None]
 
 
 def introduce(sample: Sample, source: str) -> None:
@@ -143,7 +143,7 @@ def over_lags(
         for lag in lags:
             stages.begin(str(lag))
             moved = x[max(0, -lag) : count - max(0, lag)], y[max(0, lag) : count - max(0, -lag)]
-            pairs = without_copies(Sample(*moved, None), log.warning if lag == lags[0] else log.debug)
+            pairs = without_copies(Sample(*moved, None), logging.WARNING if lag == lags[0] else logging.DEBUG)
             if any(len(constant(side)) == side.shape[1] for side in (pairs.x, pairs.y)):
                 found[lag] = Recommended(*[math.nan] * 3, "a side is constant in the rows that have a partner")
                 continue
@@ -167,9 +167,7 @@ def require_range(text: str) -> range:
 
 def the_methods(cfg: DictConfig, sample: Sample) -> dict[str, Method]:
     """The configured methods, then the configured estimators, each by a critic; all are checked before any runs."""
-    chosen, by_critic = (
-        named(cfg.get(group, {})) for group in ("methods", "estimators")
-    )  # no key where all are left out
+    chosen, by_critic = named(cfg, "methods"), named(cfg, "estimators")
     require(bool(chosen or by_critic), "every method and every estimator is left out: there is nothing to estimate by")
     methods = {name: build(cfg.methods[name], f"methods.{name}", METHOD) for name in chosen}
     training = build(cfg.training, "training")

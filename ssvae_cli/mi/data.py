@@ -1,7 +1,6 @@
 """Pairs from a user's file, checked, and made into a problem."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -55,29 +54,30 @@ def _table(here: str, values: np.ndarray) -> np.ndarray:
     return values
 
 
-def without_copies(sample: Sample, say: Callable[..., None] = log.warning) -> Sample:
-    """The sample without rows that repeat earlier ones; say: is told how many."""
+def without_copies(sample: Sample, level: int = logging.WARNING) -> Sample:
+    """The sample without rows that repeat earlier ones; the log says at this level how many."""
     sides = [side for side in (sample.x, sample.y, sample.z) if side is not None]
     copies = copied(*(side.reshape(len(side), -1) for side in sides))
     if not len(copies):
         return sample
-    say("%d of %d rows repeat an earlier row, and are left out: copies are no evidence", len(copies), len(sample.x))
+    counts = (len(copies), len(sample.x))
+    log.log(level, "%d of %d rows repeat an earlier row, and are left out: copies are no evidence", *counts)
     require(len(sample.x) - len(copies) >= FEWEST, f"fewer than {FEWEST} rows are distinct")
     kept = np.setdiff1d(np.arange(len(sample.x)), copies)
     return sample._replace(**{key: None if (side := getattr(sample, key)) is None else side[kept] for key in "xyz"})
 
 
 def tables_of(sample: Sample) -> tuple[np.ndarray, ...]:
-    """x, y and, if there is one, z, [N, d] each, as `telling` leaves them, without the columns of x and of y that z
+    """x, y and, if there is one, z, [N, d] each, as `informative` leaves them, without the columns of x and of y that z
     holds as well.
 
     Raises UserError where z holds all of a side, so that I(x; y | z) is 0."""
     if sample.z is None:
-        return telling(sample.x, "x"), telling(sample.y, "y")
-    z = telling(sample.z, "z")
+        return informative(sample.x, "x"), informative(sample.y, "y")
+    z = informative(sample.z, "z")
     of_z, sides = {*orders(z)}, []
     for name in "xy":
-        side = telling(getattr(sample, name), name)
+        side = informative(getattr(sample, name), name)
         kept = [number for number, order in enumerate(orders(side)) if order not in of_z]
         require(kept, f"z holds every column of {name}, or a function of it: I(x; y | z) is 0")
         if copies := side.shape[1] - len(kept):
@@ -86,7 +86,7 @@ def tables_of(sample: Sample) -> tuple[np.ndarray, ...]:
     return *sides, z
 
 
-def telling(values: np.ndarray, name: str) -> np.ndarray:
+def informative(values: np.ndarray, name: str) -> np.ndarray:
     """The columns, [N, d] of what may be images, that are not constant and order the rows as none before them does; a
     warning says which are left out."""
     table = values.reshape(len(values), -1)
