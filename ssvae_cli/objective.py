@@ -207,25 +207,30 @@ def supports_bf16(device: torch.device) -> bool:
     return torch.cpu._is_avx512_bf16_supported()  # true of every CPU with AMX
 
 
+def make_prior(cfg: DictConfig, views: int) -> Prior:
+    """The prior of a composed configuration, whose pairs have so many views. Raises UserError if it is not of them."""
+    dim, negatives = cfg.encoder.get("latent_dim"), cfg.pairs.get("negatives", "across")
+    valid = isinstance(dim, int) and not isinstance(dim, bool) and 1 <= dim < 2**63
+    require(valid, f"encoder.latent_dim, the dimension of z, must be an integer of at least 1, got {dim!r}")
+    prior = build(cfg.prior, "prior", PRIOR, latent_dim=dim, views=views, negatives=negatives)
+    chosen = f"prior={choice_of(type(prior))}"
+    fault = f"{chosen} is on a sphere, which needs encoder.latent_dim of at least 2, got {dim}"
+    require(prior.space.name != "sphere" or dim >= 2, fault)
+    takes = negatives == "across" or "negatives" in parameters(type(prior))
+    fault = f"pairs.negatives={negatives} says what a critic's candidates are, and {chosen} takes none"
+    require(takes, f"{fault}; allowed: prior=infonce, prior=mi, or pairs.negatives=across")
+    if prior.views not in (1, views):
+        several = ", ".join(f"prior={name}" for name, cls in classes("prior").items() if "views" in parameters(cls))
+        fault = f"{chosen} is of {prior.views} latents, and the pairs have {views} views"
+        raise UserError(f"{fault}; allowed for any number: {several}")
+    return prior
+
+
 def make_objective(cfg: DictConfig, shape: Shape, *shapes: Shape) -> Objective:
     """The objective that a composed configuration describes, for views of these shapes: one x, one x' and so on."""
     shape_prime, views = shapes[0], 1 + len(shapes)
-    dim = cfg.encoder.get("latent_dim")
+    prior, dim = make_prior(cfg, views), cfg.encoder.latent_dim
     prime = cfg.encoder if cfg.encoder_prime == "separate" else cfg.encoder_prime
-    valid = isinstance(dim, int) and not isinstance(dim, bool) and 1 <= dim < 2**63
-    require(valid, f"encoder.latent_dim, the dimension of z, must be an integer of at least 1, got {dim!r}")
-    negatives = cfg.pairs.get("negatives", "across")
-    prior = build(cfg.prior, "prior", PRIOR, latent_dim=dim, views=views, negatives=negatives)
-    fault = f"prior={choice_of(type(prior))} is on a sphere, which needs encoder.latent_dim of at least 2, got 1"
-    require(prior.space.name != "sphere" or dim > 1, fault)
-    if negatives != "across" and "negatives" not in parameters(type(prior)):
-        chosen = f"prior={choice_of(type(prior))}"
-        fault = f"pairs.negatives={negatives} says what a critic's candidates are, and {chosen} takes none"
-        raise UserError(f"{fault}; allowed: prior=infonce, prior=mi, or pairs.negatives=across")
-    if prior.views not in (1, views):
-        several = ", ".join(f"prior={name}" for name, cls in classes("prior").items() if "views" in parameters(cls))
-        fault = f"prior={choice_of(type(prior))} is of {prior.views} latents, and the pairs have {views} views"
-        raise UserError(f"{fault}; allowed for any number: {several}")
     fault = f"g' cannot share g's weights, as one x is {list(shape)} and one x' {list(shape_prime)}"
     remedy = "give encoder_prime=separate, or an encoder of another kind by encoder@encoder_prime=..."
     fits = prime is not None or prior.views == 1 or shape == shape_prime

@@ -21,8 +21,7 @@ class Optimization(ABC):
     The update is torch's fused kernel, one for all parameters: what a compiler would make of it. groups: multiples of
     lr by the names of parameters, as encoder.backbone.*, the first that fits; accumulate: steps whose gradients are
     averaged before each update, so that it climbs the mean of the ELBOs of so many batches; of those that are left at
-    the last step, however few. lr and prior_lr: auto is
-    what suits the estimator, by `attach`."""
+    the last step, however few. lr and prior_lr: auto is what suits the estimator, by `attach`."""
 
     usual_lr: ClassVar[float | None] = None  # what lr=auto is a multiple of; None: lr must be a number
     lr: float | Literal["auto"]
@@ -79,9 +78,9 @@ class Optimization(ABC):
         groups: dict[tuple, dict] = {}
         for p, name in named.items():
             usual = times_of_prior if p in prior else 1.0
-            times = next((times for pattern, times in self.groups.items() if fnmatchcase(name, pattern)), usual)
+            own = next((own for pattern, own in self.groups.items() if fnmatchcase(name, pattern)), usual)
             matrix = p.ndim > 1 and p not in prior
-            kind = {"weight_decay": self.weight_decay if matrix else 0.0, "times": times, "matrix": matrix}
+            kind = {"weight_decay": self.weight_decay if matrix else 0.0, "times": own, "matrix": matrix}
             groups.setdefault(tuple(kind.values()), {"params": [], **kind})["params"].append(p)
         self.parameters = list(named)
         self.optimizer = self.optimizer_of(list(groups.values()))

@@ -75,18 +75,21 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     evaluation.require_served(objective)
     trackers = [build(node, f"trackers.{name}", TRACKER) for name, node in cfg.trackers.items() if node is not None]
     kept = KeptCheckpoints(run, every=trainer.checkpoint_every, best=trainer.keep_best, known=ON_VALIDATION)
+
+    # Its weights, its optimizer, and the state that checkpoints hold.
     steps_per_epoch = len(data.train) // batch_size
+    total_steps = trainer.epochs * steps_per_epoch
     optimization = build(cfg.optimizer, "optimizer").attach(
         [objective],
-        trainer.epochs * steps_per_epoch,
+        total_steps,
         of_prior=objective.prior.own_parameters(),
         suits=getattr(objective.estimator, "suits", {}),
     )
     untrained = copy.deepcopy(objective)
     if cfg.resume is None:
         load_pretrained(objective)
-    if cfg.resume is None and cfg.init_from is not None:
-        begin_from(objective, cfg.init_from)
+        if cfg.init_from is not None:
+            begin_from(objective, cfg.init_from)
     average = None if trainer.ema is None else WeightAverage(objective, trainer.ema)
     nan_guard = NanGuard(objective, device)
     stored = {
@@ -97,20 +100,32 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         "fitted": data.fitted,
         "threads": torch.get_num_threads(),
     }
-    of_state = {"objective": objective, "optimization": optimization, "average": average, "stored": stored}
-    state = TrainState(run, seed=cfg.seed, device=device, **of_state)
+    state = TrainState(
+        run,
+        objective=objective,
+        optimization=optimization,
+        average=average,
+        stored=stored,
+        seed=cfg.seed,
+        device=device,
+    )
     forward = Forward(objective, pairs, state.noise, compile=trainer.compile)
 
     if cfg.resume is not None:
         state.load(Path(cfg.resume))
         log.info("resumed %s after epoch %d and %d steps of the next", run, state.epoch, state.step)
+
+    # What is logged and recorded.
     exploitation = ExploitationWatch(objective, samples=len(data.train), information=pairs.mi(data))
     for note in (*data.notes, *trainer.notes(batch_size), *objective.notes(), *exploitation.notes):
         log.info("%s", note)
-    kept_bytes = state.metrics_bytes if is_rank_zero() else 0  # the others begin a folder of their own
-    of_run = {"settings": hyperparameters(cfg, choices, batch_size), "meanings": meanings(objective)}
-    record = Record(run, kept_bytes=kept_bytes, trackers=trackers if is_rank_zero() else (), **of_run)
-
+    record = Record(
+        run,
+        kept_bytes=state.metrics_bytes if is_rank_zero() else 0,  # the others begin a folder of their own
+        trackers=trackers if is_rank_zero() else (),
+        settings=hyperparameters(cfg, choices, batch_size),
+        meanings=meanings(objective),
+    )
     if is_rank_zero():
         sizes = ", ".join(f"{len(split)} {name}" for name, split in data.splits.items())
         count = sum(p.numel() for p in objective.parameters())
@@ -119,6 +134,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         log.info("%s; samples: %s; %s parameters; %d steps an epoch", *start)
         log.info("%s", shell_command("tensorboard", "--logdir", typed(run)))
 
+    # The loop.
     def check_finite() -> None:
         nan_guard.check(steps_per_epoch, f"the last good checkpoint is {run / CHECKPOINT}")
 
@@ -126,15 +142,15 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         check_finite()
         state.save(record.bytes_written)
 
-    started, reading = (state.epoch, state.step), None
     if cfg.resume is None and is_rank_zero():
         if listing := data.listing():
             write_json(run / SPLIT, listing)
         save()  # from here on the run can be resumed
-    collapse = CollapseWatch(cfg.encoder.latent_dim, trainer.epochs * steps_per_epoch)
-    done = state.epoch * steps_per_epoch + state.step
+    collapse = CollapseWatch(cfg.encoder.latent_dim, total_steps)
+    first_step = state.epoch * steps_per_epoch + state.step
     maximised = "elbo/train" if objective.estimates_elbo else "objective/train"
-    display = Display(trainer.epochs, steps_per_epoch, done=done, batch_size=batch_size, maximised=maximised)
+    display = Display(trainer.epochs, steps_per_epoch, done=first_step, batch_size=batch_size, maximised=maximised)
+    reading = None
     with SafePoint() as safe, display:
         for epoch in range(state.epoch, trainer.epochs):
             began = time.perf_counter()
@@ -155,12 +171,12 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
                     average_gradients(optimization.parameters)
                     norm = optimization.step(step)
                     if optimization.updated:
-                        objective.after_update((step + 1) / (trainer.epochs * steps_per_epoch))
+                        objective.after_update((step + 1) / total_steps)
                         if average:
                             average.follow(objective, math.ceil((step + 1) / optimization.accumulate))
 
                     nan_guard.gradient(norm)
-                    if (epoch, state.step) == started:
+                    if step == first_step:
                         display.first_step(time.perf_counter() - began, compiled=trainer.compile)
                     state.count_step(elbo)
                     if device.type == "cpu" or state.step % CHECK_EVERY == 0:
@@ -194,7 +210,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
 
     # The last epoch's numbers: test is read here, once.
     reading = reading or evaluation.reading(state.evaluated, pairs, data, untrained)
-    seen = trainer.epochs * steps_per_epoch * batch_size
+    seen = total_steps * batch_size
     values = {}
     if evaluation.test and evaluation.metrics:
         with Stages("reading test", len(evaluation.metrics)) as stages:
@@ -213,14 +229,13 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         "device": device_name(device),
         "versions": versions,
     }
-    step = trainer.epochs * steps_per_epoch
     if evaluation.metrics:
         split = "test" if evaluation.test else "validation"
         for name, figure in [*pictures(reading, split), ("curves", curves(record.history(), summary))]:
-            record.figure(name, figure, step)
+            record.figure(name, figure, total_steps)
     weights = {k: v.contiguous() for k, v in state.evaluated.encoder.state_dict().items()}
     atomic_write(run / "encoder.safetensors", lambda path: path.write_bytes(to_safetensors(weights)))
-    record.summary(summary, step)
+    record.summary(summary, total_steps)
     record.close()
     closing_table(summary if values else record.last_validation() | summary)
     log.info("run: %s", run)

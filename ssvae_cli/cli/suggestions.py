@@ -153,12 +153,11 @@ def key_meant(wrong: str, config: DictConfig) -> str | None:
     if same and top == wrong or len(near) == 1:
         return same[0]
     around = siblings(wrong, config)
-    start = around[0].rpartition(".")[0] if around else ""
-    first = wrong.removeprefix(f"{start}.").partition(".")[0]
+    parent = around[0].rpartition(".")[0] if around else ""
+    first, _, rest = wrong.removeprefix(f"{parent}.").partition(".")  # the word that is not there, what follows it
     if close := nearest(first, (key.rpartition(".")[2] for key in around)):
-        meant = f"{start}.{close}".lstrip(".")
-        whole = meant + wrong.removeprefix(f"{start}.").removeprefix(first)
-        return whole if whole in keys_of(config) else meant
+        meant = f"{parent}.{close}".lstrip(".")
+        return f"{meant}.{rest}" if f"{meant}.{rest}" in keys_of(config) else meant
     if longer := [key for key in around if first in key.rpartition(".")[2].split("_")] or near:
         return longer[0] if len(longer) == 1 else None
     other = KEY_OF.get(last)

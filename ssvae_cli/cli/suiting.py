@@ -33,12 +33,15 @@ def suiting_overrides(command: str, overrides: list[str]) -> list[str]:
     chosen = {override_name(override) for override in overrides}
     if "encoder_prime" in chosen and of_data_set(overrides):  # the user's g' takes the place of the data set's
         choices[PRIME] = None
-    concerned = lambda group: {group, group.split("/")[0], group.split("@")[-1]}  # encoder/frame, encoder@encoder_prime
-    missing = {
-        group: choice for group, choice in choices.items() if not (concerned(group) if choice else {group}) & chosen
-    }
-    words = (f"{group}={choice}" if choice else f"~{group}" for group, choice in missing.items())
-    return [*overrides, *words]
+    added = [f"{group}={choice}" for group, choice in choices.items() if choice and not is_chosen(group, chosen)]
+    left_out = [f"~{group}" for group, choice in choices.items() if choice is None and group not in chosen]
+    return [*overrides, *added, *left_out]
+
+
+def is_chosen(group: str, chosen: set[str]) -> bool:
+    """Whether a group, as encoder/frame or encoder@encoder_prime, is among those chosen, or what it is a part of, or
+    what it is put under."""
+    return bool({group, group.split("/")[0], group.split("@")[-1]} & chosen)
 
 
 def file_of(group: str, overrides: list[str]) -> Path | None:

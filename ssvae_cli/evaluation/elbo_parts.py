@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from torch import nn
 
 from ssvae_cli.errors import require_at_least
-from ssvae_cli.evaluation.eq23 import lower_bound
 from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.evaluation.fit import Fit
+from ssvae_cli.evaluation.fresh_critics import lower_bound
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.tracking.missing import Missing
 

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,20 +10,16 @@ from torch import nn
 
 from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.errors import require_at_least
-from ssvae_cli.estimators import InfoNCE as KWay
-from ssvae_cli.estimators.classifier import cross_entropy
 from ssvae_cli.evaluation.categories import Categories
 from ssvae_cli.evaluation.degeneracy import constant_latent
 from ssvae_cli.evaluation.densities import Latents
-from ssvae_cli.evaluation.densities.clusters import Clusters
 from ssvae_cli.evaluation.estimate import INTERVAL, Z95, Enclosed, Estimate
 from ssvae_cli.evaluation.explicit import Explicit
 from ssvae_cli.evaluation.fit import Fit
-from ssvae_cli.evaluation.fresh_critics import fit_and_read, no_information
-from ssvae_cli.evaluation.ratio import LogRatio, RatioFit, normaliser
+from ssvae_cli.evaluation.fresh_critics import lower_bound
+from ssvae_cli.evaluation.ratio import Joined, LogRatio, RatioFit, normal_ratio, normaliser
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.evaluation.rows import evenly_spaced
-from ssvae_cli.evaluation.samples import Pairs, Parts, normalised
 from ssvae_cli.priors.base import NoSamples, Prior
 from ssvae_cli.tracking.missing import Missing
 
@@ -34,7 +30,6 @@ KEYS = (
     *(f"{name}/test{end}" for name in ("mi/fresh", "kl") for end in INTERVAL),
     "kl/marginal/test", "kl/conditional/test", "kl/source", *RESIDUAL,
 )  # fmt: skip
-Joined = Sequence[torch.Tensor]  # samples with their sides joined, for the fit and for validation, [N, F] each
 Start = Callable[[Joined, Joined], LogRatio | None]  # of Q, of P -> log Q/P
 Values = dict[str, float | str | Missing | None]
 
@@ -69,17 +64,18 @@ class Eq23:
         prior, elbo = reading.objective.prior, reading.estimates.get("elbo/test")
         if categories := reading.categories():
             return dict.fromkeys(KEYS) | of_categories(categories, elbo)
-        fitting = tuple(reading.fitting_latents(part) for part in ("train", "validation"))
-        if (views := len(fitting[0])) > 2:
+        latents = (*map(reading.fitting_latents, ("train", "validation")), reading.latents("test"))
+        views = len(latents[0])
+        if views > 2:
             return dict.fromkeys(KEYS, Missing(f"I and KL are read of pairs, and these are {views} views"))
-        bound = self.information(*fitting, reading.latents("test")) if len(fitting[0]) == 2 else None
+        bound = lower_bound(self.critic, self.critic_fit, self.scored, *latents) if views == 2 else None
         if prior.needs_densities:
             explicit = reading.explicit()
             values, residual = self.of_explicit(explicit, elbo, bound, *reading.most_information())
         else:
-            values, residual = self.of_scores(prior, elbo, bound, *fitting, reading.latents("test"))
-        marginal = len(fitting[0]) == 1 or reading.objective.joint
-        return dict.fromkeys(KEYS) | values | told(values, elbo, residual, equation=9 if marginal else 23)
+            values, residual = self.of_scores(prior, elbo, bound, *latents)
+        equation = 9 if views == 1 or reading.objective.joint else 23  # of -KL, or of I - KL
+        return dict.fromkeys(KEYS) | values | residual_values(values, elbo, residual, equation)
 
     def of_explicit(
         self,
@@ -95,7 +91,7 @@ class Eq23:
         values = at_least(bound)
         if bound is not None:
             information = explicit.information().within(0.0, most, why)
-            values = raised(information, bound).named("mi/fresh/test")
+            values = bounded(information, bound).named("mi/fresh/test")
         kl = explicit.divergence().within(0.0, math.inf, "which no KL is")
         values |= kl.named("kl/test") | {"kl/source": "densities" if explicit.mixture is None else "posteriors"}
         marginal = explicit.marginal_divergence()
@@ -126,10 +122,6 @@ class Eq23:
             return values, faults[0] if faults else None
         error = math.hypot(information.error, kl.error, elbo.error)
         return values, Estimate(information.value - kl.value - elbo.value, error)
-
-    def information(self, train: Latents, validation: Latents, test: Latents) -> Estimate | Missing:
-        """A lower bound of I(z; z') by a fresh critic."""
-        return lower_bound(self.critic, self.critic_fit, self.scored, train, validation, test)
 
     def divergence(
         self, prior: Prior, train: Latents, validation: Latents, test: Latents
@@ -202,31 +194,6 @@ class Eq23:
         return lambda z: sum(ratio(z) for ratio in ratios) / len(ratios)
 
 
-def lower_bound(
-    critic: Callable[..., nn.Module], fit: Fit, scored: int, train: Latents, validation: Latents, test: Latents
-) -> Estimate | Missing:
-    """A lower bound of I(z; z') by K-way InfoNCE with a fresh critic, K the number of test pairs scored, in nats."""
-    if fault := no_information(train, validation, test):
-        return fault
-    rows = evenly_spaced(len(test[0]), scored, test[0].device)  # the table of all pairs grows with the square
-    parts = normalised(Parts(Pairs(*train), Pairs(*validation), Pairs(*(z[rows] for z in test))))
-    with own_stream(0, test[0].device), torch.enable_grad():
-        fresh = critic(latent_dim=train[0].shape[1]).to(test[0].device)
-        return fit_and_read(fresh, KWay(), fit, parts, torch.Generator().manual_seed(0))[0]
-
-
-def normal_ratio(of_q: Joined, of_p: Joined) -> LogRatio | None:
-    """log Q/P of normal densities of both, from samples for the fit and for validation; None where Q = P is better."""
-    if len(of_q[0]) <= 2 * of_q[0].shape[1]:
-        return None
-    alone = lambda z: Pairs(z[:, :0], z)
-    generator = torch.Generator().manual_seed(0)
-    q, p = (Clusters.fitted(*map(alone, side), components=1, generator=generator) for side in (of_q, of_p))
-    log_ratio = lambda z: q(*alone(z)) - p(*alone(z))
-    loss = cross_entropy(torch.neg, *(log_ratio(side[1]) for side in (of_p, of_q)))
-    return log_ratio if loss < 2 * math.log(2) else None
-
-
 def of_categories(categories: Categories, elbo: Enclosed | None) -> Values:
     """All keys, by exact sums; the residual is rounding."""
     information, kl, marginal = categories.information(), categories.divergence(), categories.marginal_divergence()
@@ -234,7 +201,7 @@ def of_categories(categories: Categories, elbo: Enclosed | None) -> Values:
     values |= {"kl/marginal/test": marginal.value, "kl/conditional/test": kl.value - marginal.value}
     gain, equation = (0.0, 9) if categories.joint else (information.value, 23)
     residual = None if elbo is None else Estimate(gain - kl.value - elbo.value, 0.0)
-    return values | told(values, elbo, residual, equation)
+    return values | residual_values(values, elbo, residual, equation)
 
 
 def at_least(bound: Estimate | Missing | None) -> Values:
@@ -245,7 +212,7 @@ def at_least(bound: Estimate | Missing | None) -> Values:
     return information.named("mi/fresh/test")
 
 
-def raised(information: Enclosed, bound: Estimate | Missing) -> Enclosed:
+def bounded(information: Enclosed, bound: Estimate | Missing) -> Enclosed:
     """The estimate of I, its interval bounded by a critic; the bound itself where the estimate lies below it."""
     if isinstance(bound, Missing):
         return information
@@ -260,7 +227,9 @@ def raised(information: Enclosed, bound: Estimate | Missing) -> Enclosed:
     return information._replace(low=low)
 
 
-def told(values: Values, elbo: Enclosed | None, residual: Estimate | Missing | None, equation: int = 23) -> Values:
+def residual_values(
+    values: Values, elbo: Enclosed | None, residual: Estimate | Missing | None, equation: int
+) -> Values:
     """The residual's keys, and a line of the log that says what Eq. 23 reads, or Eq. 9, where the ELBO is -KL."""
     if not isinstance(residual, Estimate):
         return dict.fromkeys(RESIDUAL, residual)

@@ -5,14 +5,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.errors import allowed, require
+from ssvae_cli.estimators import InfoNCE as KWay
 from ssvae_cli.estimators import ScoreEstimator
 from ssvae_cli.estimators.nwj import jensen_shannon
 from ssvae_cli.evaluation.degeneracy import constant_latent
 from ssvae_cli.evaluation.estimate import Estimate, too_few_pairs
 from ssvae_cli.evaluation.fit import Curve, Fit
 from ssvae_cli.evaluation.rows import evenly_spaced
-from ssvae_cli.evaluation.samples import Parts
+from ssvae_cli.evaluation.samples import Pairs, Parts, normalised
 from ssvae_cli.instantiate.groups import conf
 from ssvae_cli.scores import DenseScores
 from ssvae_cli.tracking.missing import Missing
@@ -36,6 +38,19 @@ def no_information(train: Latents, validation: Latents, test: Latents) -> Missin
     """Why I(z; z') of these latents, (z, z') of [N, D] each, cannot be estimated: too few pairs, or a constant side."""
     sizes = {"train": len(train[0]), "validation": len(validation[0]), "test": len(test[0])}
     return too_few_pairs(sizes) or constant_latent(train)
+
+
+def lower_bound(
+    critic: Callable[..., nn.Module], fit: Fit, scored: int, train: Latents, validation: Latents, test: Latents
+) -> Estimate | Missing:
+    """A lower bound of I(z; z') by K-way InfoNCE with a fresh critic, K the number of test pairs scored, in nats."""
+    if fault := no_information(train, validation, test):
+        return fault
+    rows = evenly_spaced(len(test[0]), scored, test[0].device)  # the table of all pairs grows with the square
+    parts = normalised(Parts(Pairs(*train), Pairs(*validation), Pairs(*(z[rows] for z in test))))
+    with own_stream(0, test[0].device), torch.enable_grad():
+        fresh = critic(latent_dim=train[0].shape[1]).to(test[0].device)
+        return fit_and_read(fresh, KWay(), fit, parts, torch.Generator().manual_seed(0))[0]
 
 
 def fit_and_read(

@@ -1,7 +1,7 @@
 """log Q / P by a fresh classifier, for reported numbers: fitted on train, chosen on validation."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,10 +12,13 @@ from ssvae_cli.compiler import unmarked
 from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.errors import require_above, require_at_least
 from ssvae_cli.estimators.classifier import cross_entropy
+from ssvae_cli.evaluation.densities.clusters import Clusters
 from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.evaluation.fit import PairedStop, fit
+from ssvae_cli.evaluation.samples import Pairs
 from ssvae_cli.layers import mlp, require_widths
 
+Joined = Sequence[Tensor]  # samples with their sides joined, for the fit and for validation, [N, F] each
 LogRatio = Callable[[Tensor], Tensor]  # [B, D] -> [B], nats
 EFFECTIVE = 100  # samples of P, at least, that a mean over P must rest on
 
@@ -84,6 +87,18 @@ def normaliser(of_p: Tensor) -> Estimate:
     shares = of_p.double().softmax(0)
     error = (shares - 1 / len(shares)).square().sum().sqrt().item()
     return Estimate(log_mean, error if shares.square().sum() * EFFECTIVE < 1 else math.inf)
+
+
+def normal_ratio(of_q: Joined, of_p: Joined) -> LogRatio | None:
+    """log Q/P of normal densities of both, from samples for the fit and for validation; None where Q = P is better."""
+    if len(of_q[0]) <= 2 * of_q[0].shape[1]:
+        return None
+    alone = lambda z: Pairs(z[:, :0], z)
+    generator = torch.Generator().manual_seed(0)
+    q, p = (Clusters.fitted(*map(alone, side), components=1, generator=generator) for side in (of_q, of_p))
+    log_ratio = lambda z: q(*alone(z)) - p(*alone(z))
+    loss = cross_entropy(torch.neg, *(log_ratio(side[1]) for side in (of_p, of_q)))
+    return log_ratio if loss < 2 * math.log(2) else None
 
 
 def draw_with_replacement(rows: int, count: int, device: torch.device) -> Tensor:
