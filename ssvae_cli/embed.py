@@ -39,10 +39,11 @@ def embed(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Path:
     if cfg.export is None:
         path, arrays = folder / "embeddings.npz", embeddings(loaded) | (scores(loaded) if cfg.score else {})
         atomic_write(path, lambda at: write_npz(at, arrays))
-        log.info("\n".join(f"{name} {list(a.shape)} {a.dtype}" for name, a in arrays.items()))
     else:
-        path = EXPORTS[cfg.export](loaded, Path(expanded(cfg.run, "run")), folder)
+        path, arrays = EXPORTS[cfg.export](loaded, Path(expanded(cfg.run, "run")), folder), {}
     loaded.introduce(cfg.run)
+    for name, array in arrays.items():
+        log.info("%s %s %s", name, list(array.shape), array.dtype)
     log.info("%s", path)
     return path
 

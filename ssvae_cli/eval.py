@@ -16,7 +16,7 @@ from ssvae_cli.evaluation.fit import Fit
 from ssvae_cli.evaluation.fresh_critics import fit_and_read, no_information, require_information
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.evaluation.samples import Pairs, Parts, normalised
-from ssvae_cli.instantiate.build import build
+from ssvae_cli.instantiate.build import build, build_named
 from ssvae_cli.load_run import load_run
 from ssvae_cli.tracking.console import closing_table
 from ssvae_cli.tracking.missing import Missing
@@ -43,11 +43,7 @@ def evaluate(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Values:
     evaluation = None if cfg.evaluation is None else build(cfg.evaluation, "evaluation")
     require(evaluation is None or bool(evaluation.metrics), f"evaluation {lacking}")
     loaded = load_run(cfg.run, device=cfg.device, trust=cfg.trust, dataset=cfg.dataset, name=str(cfg.checkpoint))
-    estimators = {
-        name: build(node, f"estimators.{name}", ESTIMATOR)
-        for name, node in cfg.get("estimators", {}).items()
-        if node is not None
-    }
+    estimators = build_named(cfg, "estimators", ESTIMATOR)
     require_information(estimators)
     training = build(cfg.training, "training")
     build(cfg.critic, "critic", latent_dim=loaded.config.encoder.latent_dim)  # refused here, not after the metrics

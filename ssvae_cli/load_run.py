@@ -36,7 +36,7 @@ class Loaded:
     state: dict[str, Any]  # the checkpoint
 
     def introduce(self, run: str) -> None:
-        """Log what a command computes on, once it is sure to begin."""
+        """Log what a command computes on, and what the data say of themselves: once nothing can be refused any more."""
         place = next(self.objective.parameters()).device
         for note in (f"run={run}: {machine(place)}", *self.data.notes):
             log.info("%s", note)

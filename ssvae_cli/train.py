@@ -33,7 +33,7 @@ from ssvae_cli.evaluation.elbo import BOUNDS
 from ssvae_cli.evaluation.figures import curves, pictures
 from ssvae_cli.evaluation.unread import ON_VALIDATION, unread
 from ssvae_cli.files import atomic_write, write_json
-from ssvae_cli.instantiate.build import build
+from ssvae_cli.instantiate.build import build, build_named
 from ssvae_cli.objective import Objective, make_objective
 from ssvae_cli.pairs.base import make_pairs
 from ssvae_cli.paths import shell_command, typed
@@ -73,7 +73,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     batch_size = trainer.distinct_batch_of(len(data.train), world_size())
     objective.require_batch(batch_size, cfg.encoder.latent_dim, device)
     evaluation.require_served(objective)
-    trackers = [build(node, f"trackers.{name}", TRACKER) for name, node in cfg.trackers.items() if node is not None]
+    trackers = build_named(cfg, "trackers", TRACKER)
     kept = KeptCheckpoints(run, every=trainer.checkpoint_every, best=trainer.keep_best, known=ON_VALIDATION)
 
     # Its weights, its optimizer, and the state that checkpoints hold.
@@ -122,7 +122,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     record = Record(
         run,
         kept_bytes=state.metrics_bytes if is_rank_zero() else 0,  # the others begin a folder of their own
-        trackers=trackers if is_rank_zero() else (),
+        trackers=tuple(trackers.values()) if is_rank_zero() else (),
         settings=hyperparameters(cfg, choices, batch_size),
         meanings=meanings(objective),
     )

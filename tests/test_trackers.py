@@ -10,11 +10,12 @@ import json
 import pytest
 import torch
 from matplotlib.figure import Figure
+from omegaconf import OmegaConf
 
 from helpers import composed, train
 from ssvae_cli.errors import PartError, UserError
 from ssvae_cli.evaluation.unread import ON_VALIDATION
-from ssvae_cli.instantiate.build import build
+from ssvae_cli.instantiate.build import build, build_named
 from ssvae_cli.tracking.mlflow_store import MLflow
 from ssvae_cli.tracking.record import Record
 from ssvae_cli.tracking.tracker import CONTRACT
@@ -90,7 +91,6 @@ def test_without_the_extra_a_tracker_is_one_line(extra, settings, monkeypatch):
 
 
 def test_what_is_no_tracker_is_refused():
-    from omegaconf import OmegaConf
 
     with pytest.raises(PartError, match="has no begin and .* a tracker has the methods of Tracker"):
         build(OmegaConf.create({"_target_": "torch.nn.Identity"}), "trackers.own", CONTRACT)
@@ -107,9 +107,15 @@ def kept(tmp_path_factory):
         "evaluation.metrics.probe=null",
         "dataset.limit=400",
         *words,
-        "trackers.tensorboard=null",
+        "~tracker@trackers.tensorboard",
     )
     return run
+
+
+def test_parts_by_name_are_without_what_is_null_and_without_their_key_there_are_none():
+    board = {"_target_": "ssvae_cli.tracking.tensorboard.TensorBoard"}
+    built = build_named(OmegaConf.create({"trackers": {"one": board, "other": None}}), "trackers", CONTRACT)
+    assert [*built] == ["one"] and build_named(OmegaConf.create({}), "trackers", CONTRACT) == {}
 
 
 def test_checkpoints_are_kept_and_read_by_name(kept):

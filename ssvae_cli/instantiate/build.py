@@ -54,6 +54,13 @@ def build(config: DictConfig, key: str, contract: Contract | None = None, **offe
     return part
 
 
+def build_named(config: DictConfig, key: str, contract: Contract, **offered: Any) -> dict[str, Any]:
+    """The parts that a configuration has below a key, by name; without those that are null, and none without the key,
+    which the configuration lacks where ~key.NAME took out all of them."""
+    parts = {name: part for name, part in config.get(key, {}).items() if part is not None}
+    return {name: build(part, f"{key}.{name}", contract, **offered) for name, part in parts.items()}
+
+
 def check(config: dict, key: str, offered: set[str] = frozenset()) -> None:
     """Hold a config node, and every node with a `_target_` below it, to its constructor's annotations."""
     target = _target(config, key)

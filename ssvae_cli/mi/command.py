@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -19,7 +20,7 @@ from ssvae_cli.errors import allowed, require, require_bool
 from ssvae_cli.estimators.base import CONTRACT as ESTIMATOR
 from ssvae_cli.evaluation.fresh_critics import require_information
 from ssvae_cli.files import write_json
-from ssvae_cli.instantiate.build import Contract, build
+from ssvae_cli.instantiate.build import Contract, build, build_named
 from ssvae_cli.mi import pictures, report
 from ssvae_cli.mi.analysis import read
 from ssvae_cli.mi.by_critic import ByCritic
@@ -71,11 +72,6 @@ def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     write_json(run / "summary.json", {key: plain(value) for key, value in values.items()})
     log.info("run: %s", run)
     return values
-
-
-def named(cfg: DictConfig, key: str) -> list[str]:
-    """The names of the parts below a key that are not null; none where ~key.NAME took all of them out, and the key."""
-    return [name for name, part in cfg.get(key, {}).items() if part is not None]
 
 
 def introduce(sample: Sample, source: str) -> None:
@@ -167,9 +163,7 @@ def require_range(text: str) -> range:
 
 def the_methods(cfg: DictConfig, sample: Sample) -> dict[str, Method]:
     """The configured methods, then the configured estimators, each by a critic; all are checked before any runs."""
-    chosen, by_critic = named(cfg, "methods"), named(cfg, "estimators")
-    require(bool(chosen or by_critic), "every method and every estimator is left out: there is nothing to estimate by")
-    methods = {name: build(cfg.methods[name], f"methods.{name}", METHOD) for name in chosen}
+    methods = build_named(cfg, "methods", METHOD)
     training = build(cfg.training, "training")
     widths = [side[0].size for side in (sample.x, sample.y)]
     if sample.z is not None:
@@ -178,12 +172,13 @@ def the_methods(cfg: DictConfig, sample: Sample) -> dict[str, Method]:
     images = tuple(side.shape[1:] if side.ndim == 4 and sample.z is None else None for side in (sample.x, sample.y))
     critic = lambda: build(cfg.critic, "critic", latent_dim=widest, images=images)
     critic()
-    make = {
-        name: lambda name=name: build(cfg.estimators[name], f"estimators.{name}", ESTIMATOR, latent_dim=widest)
-        for name in by_critic
-    }
-    if make:
-        require_information({name: one() for name, one in make.items()})
-    taken = methods.keys() & make.keys()
+    estimators = build_named(cfg, "estimators", ESTIMATOR, latent_dim=widest)
+    require(
+        bool(methods or estimators), "every method and every estimator is left out: there is nothing to estimate by"
+    )
+    if estimators:
+        require_information(estimators)
+    taken = methods.keys() & estimators.keys()
     require(not taken, f"methods and estimators have the same name: {', '.join(taken)}")
-    return methods | {name: ByCritic(critic, one, training, widest) for name, one in make.items()}
+    new = lambda name: build(cfg.estimators[name], f"estimators.{name}", ESTIMATOR, latent_dim=widest)
+    return methods | {name: ByCritic(critic, partial(new, name), training, widest) for name in estimators}
