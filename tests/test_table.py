@@ -34,12 +34,20 @@ def flowers(count: int = 60, seed: int = 0):
     )
 
 
+def trailing(text: str) -> str:
+    """A comma at the end of each line but that of the names."""
+    names, *lines = text.splitlines()
+    return "\n".join([names, *(f"{line}," for line in lines)])
+
+
 SAVED = {
     "csv": lambda frame, path: frame.to_csv(path, index=False),
     "csv.gz": lambda frame, path: frame.to_csv(path, index=False),
     "tsv": lambda frame, path: frame.to_csv(path, index=False, sep="\t"),
     "semicolons.csv": lambda frame, path: frame.to_csv(path, index=False, sep=";"),
-    "parquet": lambda frame, path: frame.to_parquet(path),
+    "decimal.csv": lambda frame, path: frame.to_csv(path, index=False, sep=";", decimal=","),
+    "trailing.csv": lambda frame, path: path.write_text(trailing(frame.to_csv(index=False))),
+    "parquet": lambda frame, path: frame.convert_dtypes().to_parquet(path),
 }
 
 
@@ -62,11 +70,12 @@ def test_a_table_of_any_kind_is_numbers_labels_and_factors(tmp_path, kind):
         assert np.allclose(split.factors[:, 1], rows["leaf"])
     said = "\n".join(data.notes)
     assert "constant in train: unit" in said and "left out, as no numbers: bed" in said
+    assert "1 of 60 rows have no label in species" in said
 
 
 def test_an_array_a_table_without_names_and_one_with_an_index_are_read(tmp_path):
     x = np.random.default_rng(0).normal(size=(30, 3))
-    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "x.npy", x.astype(">f8"))
     np.savetxt(tmp_path / "x.csv", x, delimiter=",")
     pandas.DataFrame(x, columns=list("abc")).to_csv(tmp_path / "index.csv")
     for name, columns in (("x.npy", "012"), ("x.csv", "012"), ("index.csv", "abc")):
@@ -160,6 +169,7 @@ FILES = {  # content: what the line says
     "f.npy": ("a,b\n", "cannot be read as .npy"),
     "g.xlsx": ("a,b\n", "not a kind of table; allowed: .csv"),
     "h.csv": ("a,b\n", "no samples"),
+    "i.csv": ("# made today\n" + "1,2,3\n" * 9, "names in the first line: 1; values: 3"),
 }
 
 

@@ -182,7 +182,7 @@ def as_words(values: Sequence[Any]) -> np.ndarray:
     """Categories as words [N]: whole numbers without a point, "" for a missing one (None, NaN, NA)."""
 
     def word(value: Any) -> str:
-        if value is None or value != value or str(value) == "<NA>":
+        if value is None or str(value) == "<NA>" or value != value:
             return ""
         return str(int(value)) if isinstance(value, (float, np.floating)) and float(value).is_integer() else str(value)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ssvae_cli.datasets.base import Data
+from ssvae_cli.datasets.io.text_table import read_text
 from ssvae_cli.datasets.measurements import Measured, as_words, listed, measured_data, places_of
 from ssvae_cli.errors import UserError, allowed, require, require_extra
 from ssvae_cli.paths import existing_file
@@ -90,11 +91,12 @@ def read_frame(path: str, setting: str) -> "tuple[DataFrame, list[str]]":
             require(
                 fits, f"{setting}={path}: an array of numbers [N, D] is needed, got {shape}; dataset=npz has images"
             )
-            return pandas.DataFrame(array, columns=[str(i) for i in range(array.shape[1])]), []
+            native = array.astype(array.dtype.newbyteorder("="))  # pandas takes no other
+            return pandas.DataFrame(native, columns=[str(i) for i in range(array.shape[1])]), []
         if kind in PARQUET:
             frame = pandas.read_parquet(file)
             return frame.set_axis(list(map(str, frame.columns)), axis=1), []
-        return _read_text(file, TEXT[kind])
+        return read_text(file, TEXT[kind])
     except UserError:
         raise
     except MemoryError:
@@ -137,11 +139,15 @@ def measured_frame(
     counts = counts[counts > 0]
     which = ", ".join(f"{name} ({count})" for name, count in counts.head(10).items())
     require(counts.empty, f"{place}: missing values in {which}; give missing=drop to leave such rows out")
+    labels = class_words(frame[roles["label"][0]], place) if roles["label"] else None
+    if labels is not None and (none := int((labels == "").sum())):
+        empty = "empty cells are, and in text NA, None, null and nan"
+        notes.append(f"{place}: {none} of {len(frame)} rows have no label in {roles['label'][0]}; {empty}")
     measured = Measured(
         place,
         frame[chosen].to_numpy(np.float64),
         chosen,
-        labels=class_words(frame[roles["label"][0]], place) if roles["label"] else None,
+        labels=labels,
         factors={name: factor_values(frame[name], place) for name in roles["factors"]},
         names=[str(value) for value in frame[roles["id"][0]]] if roles["id"] else (),
     )
@@ -163,29 +169,3 @@ def class_words(column: "Series", place: str) -> np.ndarray:
     fault = f"{place}: label={column.name} has numbers such as {example:g}, and a label is a class"
     require(not continuous, f"{fault}; factors=[{column.name}] takes numbers")
     return as_words(column)
-
-
-def _read_text(file: Path, separator: str) -> "tuple[DataFrame, list[str]]":
-    """(A file of lines; notes). The first line names the columns, unless all of it is numbers."""
-    import pandas
-
-    frame, notes = pandas.read_csv(file, sep=separator), []
-    if len(frame.columns) == 1 and ";" in str(frame.columns[0]):
-        separator = ";"
-        frame = pandas.read_csv(file, sep=separator)
-    if len(frame.columns) and all(map(_number, frame.columns)):
-        frame = pandas.read_csv(file, sep=separator, header=None)
-        notes.append(f"{file.name}: no line of names, so that the columns are called 0 to {len(frame.columns) - 1}")
-    frame.columns = frame.columns.map(str)
-    if frame.columns[:1].str.match("Unnamed: 0$").any():
-        notes.append(f"{file.name}: its first column has no name and is left out, as an index")
-        frame = frame.iloc[:, 1:]
-    return frame, notes
-
-
-def _number(name: Any) -> bool:
-    try:
-        float(name)
-    except ValueError:
-        return False
-    return True
