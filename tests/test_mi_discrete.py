@@ -57,6 +57,8 @@ def test_classes_are_the_distinct_rows_if_they_are_few():
     assert classes(codes).unique().tolist() == [0, 1, 2, 3]
     assert classes(rng().standard_normal((100, 1))) is None
     assert constant(np.column_stack([codes, np.ones(100)])).tolist() == [2]
+    drops = np.where(rng(1).uniform(size=(500, 1)) < 0.06, rng().standard_normal((500, 1)), 0)
+    assert classes(drops) is None and len(np.unique(drops)) < 64
 
 
 # 2. Estimates.
@@ -80,7 +82,18 @@ def test_equal_labels_share_their_entropy_and_are_not_called_infinite():
     problem = posed(labels, labels * 7)
     best = recommend([Line("counts", "equal", math.inf, Counts()(problem), None)], problem)
     assert best.value == pytest.approx(math.log(5), abs=0.01) and best.low < best.value
-    assert best.high <= largest(problem) <= math.log(5)
+    assert best.high <= math.log(5)
+
+
+def test_the_interval_of_equal_labels_holds_their_entropy_and_not_only_that_of_the_sample():
+    exact, held = -(0.9 * math.log(0.9) + 0.1 * math.log(0.1)), 0
+    for seed in range(20):
+        labels = rng(seed).uniform(size=500) < 0.1
+        problem = posed(labels, labels)
+        best = recommend([Line("counts", "equal", math.inf, Counts()(problem), None)], problem)
+        held += best.low < exact < best.high
+        assert best.value <= largest(problem)
+    assert held >= 17
 
 
 def test_a_classifier_is_nearly_calibrated_and_below_the_entropy_of_the_labels():

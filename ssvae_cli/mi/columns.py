@@ -90,9 +90,10 @@ def scores(values: np.ndarray, rng: np.random.Generator) -> Tensor:
 
 
 def classes(values: np.ndarray) -> Tensor | None:
-    """The class of each row, [N], a class for each distinct row of [N, d]; None if they are too many to count."""
-    distinct, codes = np.unique(values, axis=0, return_inverse=True)
-    few = len(distinct) <= min(MOST_CLASSES, len(values) / PAIRS_PER_CLASS)
+    """The class of each row, [N], a class for each distinct row of [N, d]; None if they are too many to count, or if
+    most occur once, as where few rows of a continuous column are not zero."""
+    _, codes, counts = np.unique(values, axis=0, return_inverse=True, return_counts=True)
+    few = len(counts) <= min(MOST_CLASSES, len(values) / PAIRS_PER_CLASS) and (counts == 1).mean() <= 0.5
     return torch.from_numpy(codes.ravel()) if few else None
 
 

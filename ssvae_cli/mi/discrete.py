@@ -32,11 +32,15 @@ def entropy(counts: Tensor) -> float:
     return (total * plug_in - (total - 1) * (counts / total * without).sum()).item()
 
 
-def largest(problem: Problem) -> float:
-    """What I cannot exceed: the smaller entropy of the sides with few values, and the log of their number, nats;
-    infinite if neither has."""
-    counts = [side.unique(return_counts=True)[1] for side in problem.classes if side is not None]
-    return min((min(entropy(count), math.log(len(count))) for count in counts), default=math.inf)
+def largest(problem: Problem, errors: float = 0.0) -> float:
+    """What I cannot exceed: the smaller entropy of the sides with few values, so many standard errors above its
+    estimate, and the log of their number, nats; infinite if neither has."""
+    ends = [math.inf]
+    for side in (side for side in problem.classes if side is not None):
+        _, codes, counts = side.unique(return_inverse=True, return_counts=True)
+        error = problem.mean(counts.double().log()[codes]).error
+        ends.append(min(entropy(counts) + errors * error, math.log(len(counts))))
+    return min(ends)
 
 
 class Counts(Method):

@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from ssvae_cli.evaluation.estimate import Estimate
+from ssvae_cli.evaluation.estimate import Z95, Estimate
 from ssvae_cli.mi.discrete import largest
 from ssvae_cli.mi.problem import Problem, Reading
 
@@ -110,7 +110,7 @@ def recommend(lines: list[Line], problem: Problem) -> Recommended:
     if problem.infinite:
         return Recommended(math.inf, math.inf, math.inf, "x and y share a continuous coordinate: I is infinite")
     exact = [line for line in valid if line.relation == "equal"]
-    most = largest(problem)
+    most = largest(problem), largest(problem, Z95)
     if exact:
         value, error = exact[0].estimate
         return interval(value, error, most, f"{exact[0].name}: both sides have few values")
@@ -119,14 +119,14 @@ def recommend(lines: list[Line], problem: Problem) -> Recommended:
         why = f"{endless[0].name} grows by log 2 with each doubling of the pairs, as if there were no noise"
         if problem.ordered:
             why = f"{endless[0].name}; a column of x orders the rows as one of y does, as if there were no noise"
-        return Recommended(value, max(0.0, value - 1.64 * error), most, why)
+        return Recommended(value, max(0.0, value - 1.64 * error), most[1], why)
     floor = lower_bounds(valid, len(problem))
     refuted = lambda one: any(one.value + one.error < value - error for _, (value, error) in floor)
     behind = {b.name for a in valid for b in valid if is_ahead(a, b, problem)}
     may_be = [e for e in valid if e.is_candidate and e.name not in behind and consistent(e, len(problem))]
     standing = [one for one in (candidate(line, len(problem)) for line in may_be) if not refuted(one)]
     if not standing:
-        return at_least(floor, most)
+        return at_least(floor, most[1])
     top = max(one.seen - APART * one.error for one in standing)
     standing = [one for one in standing if one.value + APART * one.error >= top]  # most methods err downward
     least = max((value - error for _, (value, error) in floor), default=0.0)
@@ -144,7 +144,7 @@ def recommend(lines: list[Line], problem: Problem) -> Recommended:
     highest = max((one.value + one.error / 2 for one in standing if informative(one)), default=0.0)
     if unsettled == standing and any(keeps_growing(line) for line in valid):
         highest = math.inf
-    return best._replace(high=min(max(best.high, highest), most))
+    return best._replace(high=min(max(best.high, highest), most[1]))
 
 
 def grows_without_end(line: Line) -> bool:
@@ -198,10 +198,10 @@ def at_least(floor: list[tuple[str, Estimate]], most: float) -> Recommended:
     return Recommended(max(0.0, value), low, most, f"{name}, a lower bound, lies above all other estimates")
 
 
-def interval(value: float, error: float, most: float, why: str) -> Recommended:
-    """The 95% interval, between 0 and `most`."""
-    clip = lambda v: min(max(0.0, v), most)
-    return Recommended(clip(value), clip(value - 1.96 * error), clip(value + 1.96 * error), why)
+def interval(value: float, error: float, most: tuple[float, float], why: str) -> Recommended:
+    """The 95% interval, from 0 on. most: what the value, and the interval, cannot exceed."""
+    low, high = (max(0.0, value + side * error) for side in (-Z95, Z95))
+    return Recommended(min(max(0.0, value), most[0]), min(low, most[0]), min(high, most[1]), why)
 
 
 def conditional(
