@@ -11,6 +11,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.signal import lfilter
 from scipy.special import digamma
 from sklearn.feature_selection import mutual_info_regression
 
@@ -100,15 +101,27 @@ def test_errors_by_blocks_are_larger_where_rows_repeat_their_neighbours():
 # 2. Classical estimates.
 
 
-def test_ksg_agrees_with_a_plain_loop():
-    x, y, *_ = gaussian(samples=60)
+@pytest.mark.parametrize("gap, dim", [(0, 2), (7, 2), (7, 1)])
+def test_ksg_agrees_with_a_plain_loop(gap, dim):
+    x, y, *_ = gaussian(samples=60, dim=dim)
     terms = []
     for i in range(60):
-        near_x, near_y = (np.abs(side - side[i]).max(1) for side in (x, y))
+        far = [j for j in range(60) if j == i or abs(j - i) > gap]
+        near_x, near_y = (np.abs(side[far] - side[i]).max(1) for side in (x, y))
         reach = np.sort(np.maximum(near_x, near_y))[3]  # place 0 is the pair itself
         inside = [(near < reach).sum() for near in (near_x, near_y)]
-        terms.append(digamma(3) + digamma(60) - digamma(inside[0]) - digamma(inside[1]))
-    np.testing.assert_allclose(ksg(Pairs(torch.from_numpy(x), torch.from_numpy(y))), terms, atol=1e-9)
+        terms.append(digamma(3) + digamma(len(far)) - digamma(inside[0]) - digamma(inside[1]))
+    np.testing.assert_allclose(ksg(Pairs(torch.from_numpy(x), torch.from_numpy(y)), gap=gap), terms, atol=1e-9)
+
+
+def test_the_neighbours_in_a_slow_series_show_no_dependence_on_another():
+    noise = torch.randn(500, 2, generator=torch.Generator().manual_seed(2)).numpy()
+    x, y = lfilter([1], [1, -0.95], noise, axis=0).T
+    near, far = (
+        KSG(k=3, most=5000, most_wide=1000, widest=100)(pose(x[:, None], y[:, None], split, 0)).estimate
+        for split in (Blocks(**SIZES, blocks=20, gap=gap) for gap in (0, 50))
+    )
+    assert near.value > 0.1 > far.value
 
 
 def test_ksg_agrees_with_the_closed_form_and_with_scikit_learn_in_one_dimension():

@@ -16,30 +16,41 @@ from ssvae_cli.mi.problem import NOTHING, Method, Problem, Ratio, Reading, shift
 NARROW = 6  # coordinates in all, up to which a tree finds neighbours fast
 
 
-def ksg(pairs: Pairs, k: int = 3) -> Tensor:
+def ksg(pairs: Pairs, k: int = 3, gap: int = 0) -> Tensor:
     """psi(k) + psi(N) - psi(n_x + 1) - psi(n_y + 1) of each pair, [N]; their mean estimates I.
 
     n_x: the number of pairs nearer in x than the k-th neighbour. Distances are the largest difference of a coordinate.
-    Source: Kraskov, Stoegbauer & Grassberger 2004, their first estimator.
+    gap: rows up to which the pairs of a series depend on a pair: none of these is its neighbour, or is counted.
+    Source: Kraskov, Stoegbauer & Grassberger 2004, their first estimator; the gap: Theiler 1986.
     """
     x, y = (side.double().numpy() for side in pairs)
     count = len(x)
-    k = min(k, count - 1)
+    row = np.arange(count)
+    left_out = np.minimum(row, gap) + np.minimum(row[::-1], gap)  # rows within the gap
+    k = min(k, count - 1 - int(left_out.max()))
     both = np.hstack([x, y])
-    reach = cKDTree(both).query(both, k + 1, p=np.inf)[0][:, -1]  # the 0-th is the pair itself
-    near = [torch.from_numpy(_within(side, reach)).double() for side in (x, y)]  # n + 1, with the pair itself
-    return torch.digamma(torch.tensor([k, count], dtype=torch.float64)).sum() - sum(
-        torch.digamma(side) for side in near
-    )
+    distance, nearest = cKDTree(both).query(both, min(k + 1 + 2 * gap, count), p=np.inf)
+    far = np.abs(nearest - row[:, None]) > gap
+    reach = distance[row, (far.cumsum(1) == k).argmax(1)]
+    near = [torch.from_numpy(_within(side, reach, gap)).double() for side in (x, y)]  # n + 1, with the pair itself
+    number = torch.from_numpy(count - left_out).double()
+    k_and_n = torch.digamma(torch.full_like(number, k)) + torch.digamma(number)
+    return k_and_n - sum(torch.digamma(side) for side in near)
 
 
-def _within(side: np.ndarray, reach: np.ndarray) -> np.ndarray:
-    """How many rows of `side` lie nearer to each row than its `reach`, the row itself included."""
+def _within(side: np.ndarray, reach: np.ndarray, gap: int) -> np.ndarray:
+    """How many rows of `side`, further than `gap` rows away, lie nearer to each row than its `reach`, and itself."""
     reach = reach * (1 - 1e-10)  # nearer, not as near, whatever the rounding of a sum
     if side.shape[1] > 1:
-        return np.maximum(cKDTree(side).query_ball_point(side, reach, p=np.inf, return_length=True), 1)
-    line = np.sort(side[:, 0])
-    counts = np.searchsorted(line, side[:, 0] + reach, "right") - np.searchsorted(line, side[:, 0] - reach, "left")
+        counts = cKDTree(side).query_ball_point(side, reach, p=np.inf, return_length=True)
+    else:
+        line = np.sort(side[:, 0])
+        ends = (np.searchsorted(line, side[:, 0] + sign * reach, edge) for sign, edge in ((1, "right"), (-1, "left")))
+        counts = next(ends) - next(ends)
+    for step in range(1, gap + 1):
+        distance = np.abs(side[step:] - side[:-step]).max(1)
+        counts[step:] -= distance <= reach[step:]
+        counts[:-step] -= distance <= reach[:-step]
     return np.maximum(counts, 1)
 
 
@@ -49,8 +60,8 @@ class KSG(Method):
     Relation to I: none; accurate where components are narrow, far below I where they are wide; its bias falls about as
     1/N in two dimensions, and as N^(-1/d) in d. On atoms it reads the scores of Problem, whose ties are broken at
     random. k: neighbours; most, most_wide: pairs that are used, drawn at random, and where a component has more than 6
-    coordinates; widest: coordinates of a component, at most. Standard error: of the mean over pairs. Source: Kraskov et
-    al. 2004.
+    coordinates; widest: coordinates of a component, at most. Rows within the gap of a split are no neighbours. NaN
+    where too few are further apart. Standard error: of the mean over pairs. Source: Kraskov et al. 2004.
     """
 
     def __init__(self, *, k: int, most: int, most_wide: int, widest: int):
@@ -68,15 +79,18 @@ class KSG(Method):
         most = min(len(problem), self.most if widest <= NARROW else self.most_wide)
         rows = problem.split.part_of(len(problem), most, problem.generator())
         used, parts = problem.rows(rows), [part.rows(rows) for part in parts]
-        enough = [pieces for pieces in (1, 2, 4) if pieces == 1 or most >= 4 * pieces * self.k]
-        terms = [sum(self._terms(part, pieces) for part in parts) for pieces in enough]
+        gap = problem.split.gap
+        if most < 2 * gap + 2:
+            return Reading(NOTHING)
+        enough = [pieces for pieces in (1, 2, 4) if pieces == 1 or most >= pieces * (4 * self.k + 2 * gap)]
+        terms = [sum(self._terms(part, pieces, gap) for part in parts) for pieces in enough]
         growth = tuple(used.mean(more - fewer) for more, fewer in pairwise(terms))
         return Reading(used.mean(terms[0]), growth=growth, settles=0.5 if widest == 2 else 2 ** (-1 / widest))
 
-    def _terms(self, pairs: Pairs, pieces: int) -> Tensor:
+    def _terms(self, pairs: Pairs, pieces: int, gap: int) -> Tensor:
         """The terms of each pair among its own piece of the pairs, [N]."""
         rows = torch.arange(len(pairs.x)).chunk(pieces)
-        return torch.cat([ksg(pairs.rows(piece), self.k) for piece in rows])
+        return torch.cat([ksg(pairs.rows(piece), self.k, gap) for piece in rows])
 
 
 def widest_of(problem: Problem) -> int:

@@ -15,6 +15,8 @@ class Split:
     each, as a table of scores grows with their square. folds: of cross-fitting, where every pair is held out once.
     """
 
+    gap = 0  # rows up to which pairs depend on each other
+
     def __init__(self, *, validation: float, test: float, at_most: int, folds: int):
         for name, fraction in (("validation", validation), ("test", test)):
             require(0 < fraction < 0.5, f"{name} must lie between 0 and 0.5, got {fraction}")
@@ -46,7 +48,7 @@ class Split:
 
 
 class Blocks(Split):
-    """For time series: contiguous rows are held out, and rows within `gap` of them are not trained on.
+    """For time series: contiguous rows are held out, and rows within `gap` of them are not trained on, or neighbours.
 
     Validation has the first rows, test the last. Standard errors count blocks instead of pairs. blocks: of equal
     length, at least 10, each longer than rows stay dependent. gap: in rows."""
