@@ -26,8 +26,9 @@ from ssvae_cli.mi.analysis import read
 from ssvae_cli.mi.by_critic import ByCritic
 from ssvae_cli.mi.columns import constant, follow_each_other, varying
 from ssvae_cli.mi.data import FEWEST, pixels, pose, read_npz, tables_of, without_copies
+from ssvae_cli.mi.given import given
 from ssvae_cli.mi.problem import Method, Problem
-from ssvae_cli.mi.recommend import Line, Recommended, conditional, recommend
+from ssvae_cli.mi.recommend import Line, Recommended, recommend
 from ssvae_cli.mi.report import UNITS
 from ssvae_cli.mi.splits import Split
 from ssvae_cli.mi.tasks import Sample
@@ -68,7 +69,7 @@ def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         if picture := pictures.pointwise(lines, problem.pairs, cfg.units):
             save(picture, "pointwise")
         report.table(lines, best, sample.exact, cfg.units)
-        values = report.summary(lines, best, len(problem)) | values
+        values = report.summary(lines, best, len(sample.x)) | values
     write_json(run / "summary.json", {key: plain(value) for key, value in values.items()})
     log.info("run: %s", run)
     return values
@@ -86,18 +87,17 @@ def introduce(sample: Sample, source: str) -> None:
 def estimate(
     sample: Sample, tables: Sequence[np.ndarray], methods: dict[str, Method], split: Split, cfg: DictConfig, run: Path
 ) -> tuple[list[Line], Recommended, Problem]:
-    """By every method; I(x; y | z) = I((x, z); y) - I(z; y) by every method on both. tables: as of `tables_of`."""
-    x, y, *z = tables
-    if z:
-        problems = [pose(np.hstack([x, *z]), y, split, cfg.seed), pose(*z, y, split, cfg.seed)]
+    """By every method, on each problem that I(x; y) or I(x; y | z) takes. tables: as of `tables_of`."""
+    if sample.z is None:
+        problem = replace(pose(*tables, split, cfg.seed), images=(pixels(sample.x), pixels(sample.y)))
+        problems, conclude = [problem], lambda found: found[0]
     else:
-        problems = [replace(pose(x, y, split, cfg.seed), images=(pixels(sample.x), pixels(sample.y)))]
+        problems, conclude = given(*tables, split, cfg.seed)
     warn_of_neighbours(problems[0])
     with open(run / "metrics.jsonl", "w") as metrics, Stages("method", len(problems) * len(methods)) as stages:
         found = [all_lines(methods, problem, cfg, stages, metrics) for problem in problems]
     concluded = [(lines, recommend(lines, problem)) for lines, problem in zip(found, problems)]
-    lines, best = concluded[0] if len(concluded) == 1 else conditional(*concluded)
-    return lines, best, problems[0]
+    return *conclude(concluded), problems[0]
 
 
 def all_lines(

@@ -202,24 +202,3 @@ def interval(value: float, error: float, most: tuple[float, float], why: str) ->
     """The 95% interval, from 0 on. most: what the value, and the interval, cannot exceed."""
     low, high = (max(0.0, value + side * error) for side in (-Z95, Z95))
     return Recommended(min(max(0.0, value), most[0]), min(low, most[0]), min(high, most[1]), why)
-
-
-def conditional(
-    joint: tuple[list[Line], Recommended], given: tuple[list[Line], Recommended]
-) -> tuple[list[Line], Recommended]:
-    """I(x; y | z) = I((x, z); y) - I(z; y), line by line; errors as if both were independent."""
-    parts = {line.name: line for line in given[0]}
-    lines = []
-    for line in joint[0]:
-        if line.name in parts:
-            a, b = line.estimate, parts[line.name].estimate
-            estimate = Estimate(a.value - b.value, math.hypot(a.error, b.error))
-            lines.append(Line(line.name, "no bound", math.inf, Reading(estimate), None))
-    a, b = joint[1], given[1]
-    value = a.value - b.value
-    if not math.isfinite(value):
-        parts = f"I(x, z; y): {a.why}; I(z; y): {b.why}"
-        return lines, Recommended(math.nan, math.nan, math.nan, f"no estimate of the difference stands: {parts}")
-    low, high = math.hypot(a.value - a.low, b.high - b.value), math.hypot(a.high - a.value, b.value - b.low)
-    why = f"I(x, z; y) = {a.value:.3f} ({a.why}), less I(z; y) = {b.value:.3f} ({b.why})"
-    return lines, Recommended(max(0.0, value), max(0.0, value - low), max(0.0, value + high), why)
