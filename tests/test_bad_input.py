@@ -73,6 +73,11 @@ CASES = {
     "a value for the estimators of mi": ("mi estimators=3", "estimators must be a mapping", "got 3"),
     "a value in a sweep for what has keys": ("train -m sweep=null seed=0,1", "sweep must be a mapping"),
     "a choice put where nothing reads it": ("train +estimator@foo=infonce", "unknown key foo; allowed: dataset"),
+    "a key that Hydra does not read": (
+        "train +hydra.swep.dir=x",
+        "unknown key hydra.swep.dir;",
+        "did you mean 'sweep'",
+    ),
     "a number for a metric": ("train +evaluation.metrics.foo=1", "evaluation.metrics.foo must be a metric (a config"),
     "misspelt encoder of the other side": ("train encoder@encoder_prime=ml", "encoder=ml", "did you mean 'mlp'"),
     "a choice that is put under a name": ("train tracker=wandb", "+tracker@trackers.NAME=CHOICE"),

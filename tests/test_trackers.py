@@ -91,7 +91,6 @@ def test_without_the_extra_a_tracker_is_one_line(extra, settings, monkeypatch):
 
 
 def test_what_is_no_tracker_is_refused():
-
     with pytest.raises(PartError, match="has no begin and .* a tracker has the methods of Tracker"):
         build(OmegaConf.create({"_target_": "torch.nn.Identity"}), "trackers.own", CONTRACT)
 

@@ -16,7 +16,8 @@ from ssvae_cli.run_folder import checkpoint_of, flatten
 
 def check_types(config: DictConfig, hydra: DictConfig) -> None:
     """Raise UserError for keys that are unknown or have no value, and for values of a wrong type."""
-    overrides = OmegaConf.to_container(hydra.overrides.task)  # as they are written: ${ in a path stays
+    given = OmegaConf.to_container(hydra.overrides)  # as they are written: ${ in a path stays
+    overrides = [override for kind in given.values() for override in kind]  # of the command, and of Hydra
     refuse_unread_keys(config, overrides, hydra.job.config_name, hydra.runtime.choices)
     for key in OmegaConf.missing_keys(config):
         raise UserError(f"{key} has no default; give {key}=...")

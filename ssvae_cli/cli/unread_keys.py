@@ -1,7 +1,10 @@
 """What Hydra composes, and the command would not read, or not do without."""
 
 from collections.abc import Iterable
+from dataclasses import is_dataclass
+from typing import get_type_hints
 
+from hydra.conf import HydraConf
 from omegaconf import DictConfig, OmegaConf
 
 from ssvae_cli.cli.overrides import mappings, override_name, own_keys
@@ -14,9 +17,9 @@ from ssvae_cli.instantiate.signatures import requires, takes
 def refuse_unread_keys(config: DictConfig, overrides: list[str], command: str, chosen: Iterable[str]) -> None:
     """Raise UserError for an override by which the command would be without what it needs, or which it would not read.
 
-    Those are a value in place of several keys, ~key of what the command needs, +key=value that no part has, several
-    choices of one group, two of g', and the key of g' that is g's. config: composed. chosen: its groups, added ones
-    among them, as they are typed."""
+    Those are a value in place of several keys, ~key of what the command needs, +key=value that no part has, nor Hydra,
+    several choices of one group, two of g', and the key of g' that is g's. config: composed. chosen: its groups, added
+    ones among them, as they are typed."""
     for key in mappings(command):
         value = config.get(key, {})  # no key where all that stood below it were taken out
         fault = f"{key} must be a mapping, whose keys are given as {key}.KEY=..., got {in_yaml(value)}"
@@ -44,11 +47,24 @@ def refuse_unread_keys(config: DictConfig, overrides: list[str], command: str, c
 def refuse_unknown(key: str, config: DictConfig, known: set[str]) -> None:
     """Raise UserError for an added key that neither the command nor, as far as its source tells, the part reads."""
     top, (above, _, name) = key.split(".")[0], key.rpartition(".")
-    if top not in {*known, "hydra"}:
+    if top == "hydra":
+        return refuse_unknown_of_hydra(key)
+    if top not in known:
         raise UserError(f"unknown key {key}; {allowed(top, {own for own in known if own in config})}")
     part = OmegaConf.select(config, above) if above else None
     if isinstance(part, DictConfig) and "_target_" in part and not takes(str(part._target_), name):
         raise UserError(f"unknown key {key}; {allowed(name, {own for own in part if own != name and own[0] != '_'})}")
+
+
+def refuse_unknown_of_hydra(key: str) -> None:
+    """Raise UserError for a key of Hydra's configuration that it does not read; a mapping of its takes any name."""
+    kind = HydraConf
+    for word in key.split(".")[1:]:
+        if not is_dataclass(kind):
+            return
+        fields = get_type_hints(kind)
+        require(word in fields, f"unknown key {key}; {allowed(word, fields)}")
+        kind = fields[word]
 
 
 def is_needed(key: str, config: DictConfig, known: set[str]) -> bool:
