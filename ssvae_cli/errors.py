@@ -22,7 +22,7 @@ class PartError(UserError):
     """A user's own class or file broke its contract or raised; its traceback belongs in the run's log."""
 
 
-SAME = {  # what other programs call a value: its name here
+OURS = {  # what another program calls a value: its name here
     **dict.fromkeys(("bfloat16", "bf16-mixed", "fp16", "float16", "16-mixed", "16", "half", "mixed"), "bf16"),
     **dict.fromkeys(("fp32", "32", "single", "full"), "float32"),
     **dict.fromkeys(("fp64", "64", "double"), "float64"),
@@ -124,8 +124,8 @@ def require_extra(extra: str, asked: str, *packages: str) -> None:
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """The choice that has this name elsewhere, or whose spelling is close to `word`, whatever the case, if one is."""
     known = {choice.lower(): choice for choice in sorted(map(str, choices))}
-    if (same := SAME.get(word.lower())) in known:
-        return known[same]
+    if (ours := OURS.get(word.lower())) in known:
+        return known[ours]
     close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.65)
     return known[close[0]] if close else None
 

@@ -103,8 +103,8 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.given_pairs_ = x_prime is not None
         self.kinds_ = {"X": x.dtype.kind, "y": (x_prime if self.given_pairs_ else x).dtype.kind}
         self._n_features_out = self.encoder_.latent_dim
-        for name in ("n_features_in_", "feature_names_in_"):  # of an earlier fit
-            vars(self).pop(name, None)
+        for attribute in ("n_features_in_", "feature_names_in_"):  # of an earlier fit
+            vars(self).pop(attribute, None)
         if x.ndim == 2:
             self.n_features_in_ = x.shape[1]
         if (names := column_names(X)) is not None:

@@ -160,10 +160,16 @@ def key_meant(wrong: str, config: DictConfig) -> str | None:
         return f"{meant}.{rest}" if f"{meant}.{rest}" in keys_of(config) else meant
     if longer := [key for key in around if first in key.rpartition(".")[2].split("_")] or near:
         return longer[0] if len(longer) == 1 else None
-    other = KEY_OF.get(last)
-    here = other and (other.startswith("hydra.") or OmegaConf.select(config, other) is not None or other in config)
-    known = here and not wrong.startswith(f"{other}.")
-    return same[0] if same else other if known else None
+    return same[0] if same else key_for(last, wrong, config)
+
+
+def key_for(word: str, wrong: str, config: DictConfig) -> str | None:
+    """The key that is here what another program calls `word`, if there is one, and the mistaken key is not below it."""
+    key = KEY_OF.get(word)
+    if key is None or wrong.startswith(f"{key}."):
+        return None
+    is_there = key.startswith("hydra.") or key in config or OmegaConf.select(config, key) is not None
+    return key if is_there else None
 
 
 def keys_of(config: DictConfig | dict, prefix: str = "") -> Iterator[str]:
