@@ -3,10 +3,12 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import yaml
 from omegaconf import OmegaConf
@@ -111,7 +113,7 @@ def finished_run(folder: Path) -> Run:
     """A finished run from its folder. Raises UserError for a file that is damaged."""
     records = folder / ".hydra"
     config, hydra, why = parsed(records / "config.yaml", dict), records / "hydra.yaml", folder / REASONS
-    history = [comparable(line) for line in parsed(folder / "metrics.jsonl", list)]
+    history = [comparable(line) for line in epochs(folder / "metrics.jsonl")]
     values = (history[-1] if history else {}) | parsed(folder / "summary.json", dict)
     reasons = parsed(why, dict) if why.exists() else {}
     numbers = comparable(values)
@@ -130,20 +132,26 @@ def finished_run(folder: Path) -> Run:
 
 
 def parsed(file: Path, kind: type[dict] | type[list]) -> dict | list:
-    """What a file of a run holds: YAML, JSON, or a line of JSON an epoch. Raises UserError where it is damaged."""
+    """What a file of a run holds, YAML or JSON. Raises UserError where it is damaged."""
+    found = read_by(json.loads if file.suffix == ".json" else partial(yaml.load, Loader=LOADER), file)
+    require(isinstance(found, kind), f"{file.name} holds no {'mapping' if kind is dict else 'list'}")
+    return found
+
+
+def epochs(file: Path) -> list[dict]:
+    """The numbers of each epoch, a line of JSON each. Raises UserError where the file is damaged."""
+    lines = read_by(lambda text: [json.loads(line) for line in text.splitlines()], file)
+    whole = all(isinstance(line, dict) and isinstance(line.get("epoch"), int) for line in lines)
+    require(whole, f"{file.name} holds lines that are of no epoch")
+    return lines
+
+
+def read_by(parse: Callable[[str], Any], file: Path) -> Any:
+    """parse(the file's text). Raises UserError where it cannot."""
     try:
-        text = file.read_text()
-        if file.suffix == ".jsonl":
-            found = [json.loads(line) for line in text.splitlines()]
-        else:
-            found = json.loads(text) if file.suffix == ".json" else yaml.load(text, LOADER)
+        return parse(file.read_text())
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{file.name} cannot be read ({str(error).splitlines()[0]})") from None
-    require(isinstance(found, kind), f"{file.name} holds no {'mapping' if kind is dict else 'list'}")
-    epochs = found if file.suffix == ".jsonl" else ()
-    whole = all(isinstance(line, dict) and isinstance(line.get("epoch"), int) for line in epochs)
-    require(whole, f"{file.name} holds lines that are of no epoch")
-    return found
 
 
 def comparable(values: dict) -> dict:
