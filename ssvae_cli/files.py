@@ -1,8 +1,9 @@
-"""Files that are never half written."""
+"""Files that are never half written, and tensors that are read without running code."""
 
 import contextlib
 import json
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,3 +40,14 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, values: dict) -> None:
     """`values` as indented JSON, written atomically."""
     atomic_write(path, lambda at: at.write_text(json.dumps(values, indent=2) + "\n"))
+
+
+def load_tensors(path: Path) -> object:
+    """The tensors and plain data that torch.save wrote to a file, on the CPU; no code in it runs.
+
+    torch raises nearly anything on another file. What it warns of is left out: the caller says what is wrong."""
+    import torch  # slow to import, and files are written without it
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.load(path, map_location="cpu", weights_only=True)

@@ -2,11 +2,11 @@
 
 from abc import ABC, abstractmethod
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ssvae_cli.errors import UserError, require, setting_of
+from ssvae_cli.files import load_tensors
 from ssvae_cli.instantiate.build import parameters
 from ssvae_cli.paths import existing_file
 
@@ -35,7 +35,7 @@ def read_weights(file: str) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        found = load_tensors(path)
     except Exception as error:  # torch raises nearly anything on a bad file
         raise UserError(f"weights={file} holds no weights that load without running code") from error
     for name in ("state_dict", "model"):

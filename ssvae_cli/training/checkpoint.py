@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from ssvae_cli.errors import UserError, require
-from ssvae_cli.files import atomic_write
+from ssvae_cli.files import atomic_write, load_tensors
 from ssvae_cli.instantiate.trust import refuse_untrusted
 from ssvae_cli.paths import literal
 from ssvae_cli.run_folder import CHECKPOINT, checkpoint_of, flatten
@@ -40,7 +40,7 @@ def load(run: Path, key: str = "resume", name: str = "last") -> dict:
     if path is None:
         return portable.load(run)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return load_tensors(path)
     except Exception as error:  # torch raises nearly anything on a bad file
         code = "Unsupported" in str(error) or "WeightsUnpickler" in str(error)
         reason = "it holds more than tensors and plain data" if code else "damaged or cut short"
