@@ -51,9 +51,11 @@ def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     sample = without_copies(sample) if lags is None else sample  # rows left out of a series would move the others
     if lags is not None:
         require_rows(sample, lags)
-    split.check(len(sample.x) - max(map(abs, lags or [0])))
+    split.check(len(sample.x) - furthest(lags))
     tables = tables_of(sample)
     methods = the_methods(cfg, sample)
+    untrained = any(not method.trained for method in methods.values())
+    require(lags is None or untrained, "lags are read by the methods without training, and all of these are left out")
     task_name = choices["task"] if cfg.data is None else None
     introduce(sample, f"task={task_name}" if task_name else f"data={cfg.data}")
     values = {"data/task": task_name, "data/exact": sample.exact, "data/pairs": len(sample.x), "seed": cfg.seed}
@@ -124,9 +126,14 @@ def all_lines(
 def require_rows(sample: Sample, lags: range) -> None:
     """Raise UserError where too few rows are as far apart as the lags."""
     require(sample.z is None, "lags: not with z")
-    count, furthest = len(sample.x), max(map(abs, lags))
-    few = f"lags={lags[0]}..{lags[-1]}: {count} rows have {max(0, count - furthest)} pairs {furthest} rows apart"
-    require(count - furthest >= FEWEST, f"{few}, and {FEWEST} are needed")
+    count, apart = len(sample.x), furthest(lags)
+    few = f"lags={lags[0]}..{lags[-1]}: {count} rows have {max(0, count - apart)} pairs {apart} rows apart"
+    require(count - apart >= FEWEST, f"{few}, and {FEWEST} are needed")
+
+
+def furthest(lags: range | None) -> int:
+    """By how many rows the pairs of some lag are apart, at most."""
+    return max(abs(lags[0]), abs(lags[-1])) if lags else 0
 
 
 def over_lags(

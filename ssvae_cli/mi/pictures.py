@@ -41,7 +41,7 @@ def estimates(lines: list[Line], best: Recommended, exact: float | None, unit: s
         right.errorbar(value, row, xerr=1.96 * error, fmt="o", ms=4, capsize=3, color=VALUE)
         if scale * e.ceiling < 1.3 * top:
             right.plot([scale * e.ceiling] * 2, [row - 0.35, row + 0.35], color=LIMIT, lw=2.5)
-    if not math.isnan(best.value):
+    if math.isfinite(best.low):
         right.axvspan(scale * best.low, min(scale * best.high, 2 * top), color=BEST, alpha=0.25, label="recommended")
     if exact is not None:
         left.axhline(scale * exact, color="0.3", ls="--", lw=1, label="exact")
