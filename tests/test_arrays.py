@@ -198,6 +198,7 @@ NAN = VECTORS.copy()
 NAN[3, 2] = np.nan
 REFUSED = {
     "rank": ("npz", {"x": np.zeros(20)}, r"must be images \[N, C, H, W\]"),
+    "zeros and ones": ("npz", {"x": BYTES % 2}, "the largest is 1, nearly black; give true and false"),
     "integers beyond bytes": ("npz", {"x": BYTES.astype(np.int64) + 1}, "integers must lie in 0 to 255, got 1 to 256"),
     "complex numbers": ("npz", {"x": VECTORS * 1j}, "must be numbers, got complex64"),
     "words for x": ("npz", {"x": VECTORS.astype(str)}, "must be numbers, got <U"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import fields
-from os import PathLike, fspath
+from os import PathLike, fsdecode
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,12 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
+from ssvae_cli.api.call import call
 from ssvae_cli.api.inputs import Inputs
 from ssvae_cli.datasets.base import UNLABELLED, Shape, Split
 from ssvae_cli.datasets.measurements import Scaling
 from ssvae_cli.device import device_of, in_precision
-from ssvae_cli.errors import as_input_error, require_bool, require_integer
+from ssvae_cli.errors import require_bool, require_integer
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.instantiate.types import choice_of
 from ssvae_cli.load_run import stored_run
@@ -31,15 +32,15 @@ def load(run: str | PathLike, *, device: str = "auto", trust: bool = False) -> "
     device: auto (a GPU if there is one), cpu, cuda. trust: whether classes that are neither ssvae's nor torch's may be
     built. Raises UserError where the folder holds no run, or one that is not trusted.
     """
-    with as_input_error():
+    with call():
         require_bool(trust=trust)
-        stored = stored_run(fspath(run), trust=trust)
+        stored = stored_run(fsdecode(run), trust=trust)
         place = device_of(device)
         fork = torch.random.fork_rng(range(torch.cuda.device_count()) if place.type == "cuda" else [])
         with in_precision(stored.config.trainer.precision), fork:  # initial weights are drawn, then replaced
             objective, pairs = stored.objective(place), build(stored.config.pairs, "pairs", PAIRS)
     sample, fitted = stored.state["sample"], stored.state["fitted"]
-    return TrainedEncoder(objective, pairs, stored.config, inputs_of(sample, fitted), name=fspath(run))
+    return TrainedEncoder(objective, pairs, stored.config, inputs_of(sample, fitted), name=fsdecode(run))
 
 
 def inputs_of(sample: dict[str, Any], fitted: dict[str, Any]) -> Inputs:
@@ -62,7 +63,7 @@ class TrainedEncoder:
         self._precision = config.trainer.precision
         self.latent_dim: int = config.encoder.latent_dim
         dtype = np.uint8 if inputs.is_bytes else np.float64
-        with in_precision(self._precision):
+        with call(), in_precision(self._precision):
             one = torch.from_numpy(np.zeros((1, *inputs.shape), dtype))
             self.features_dim: int = self._batch(objective.features, one).shape[1]
 
@@ -90,7 +91,7 @@ class TrainedEncoder:
         return f"TrainedEncoder({self._name!r}, prior={prior}, x: {self._inputs}; {sizes}, device={self.device})"
 
     def _each(self, read: Callable[[Tensor], Tensor], x: Any, batch_size: int) -> Array:
-        with as_input_error(), in_precision(self._precision):
+        with call(), in_precision(self._precision):
             size = batch_size.item() if isinstance(batch_size, np.integer) else batch_size
             require_integer(1, batch_size=size)
             raw = self._inputs(x)

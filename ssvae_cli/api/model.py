@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from ssvae_cli.api.call import call
 from ssvae_cli.api.compose import composed
 from ssvae_cli.api.encoder import Array, TrainedEncoder, inputs_of
 from ssvae_cli.api.inputs import as_array
@@ -27,7 +28,7 @@ from ssvae_cli.datasets.io.arrays import images_or_vectors
 from ssvae_cli.datasets.io.rows import Rows
 from ssvae_cli.datasets.sequences import steps
 from ssvae_cli.device import in_precision
-from ssvae_cli.errors import UserError, as_input_error, require
+from ssvae_cli.errors import UserError, require
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.instantiate.groups import conf
 from ssvae_cli.load_run import Loaded, load_run
@@ -77,7 +78,7 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> "SSVAE":
         """Train on X, [N, ...], whose views are made by `pairs`; or on the pairs of X and y, x', [N, ...]."""
-        with as_input_error(), contextlib.ExitStack() as stack:
+        with call(), contextlib.ExitStack() as stack:
             self._require_settings()
             x = self._read(X, "X")
             x_prime = self._read_prime(y, len(x))
@@ -114,7 +115,7 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def transform(self, X: Any) -> Array:
         """z, the mean of Q(z|x), [N, latent_dim]; a tensor where X is one."""
         check_is_fitted(self)
-        with as_input_error(), in_precision(self.run_.config.trainer.precision):
+        with call(), in_precision(self.run_.config.trainer.precision):
             self._require_names(X)
             z = self.encoder_.z(self._as_in_training(self._read(X, "X"), "X"))
         return z.to(X.device) if isinstance(X, Tensor) else z.numpy()
@@ -123,7 +124,7 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """The ELBO of held-out samples in nats, as `elbo/test` is read: of views of X, or of the pairs of X and y."""
         check_is_fitted(self)
         loaded, device = self.run_, self.encoder_.device
-        with as_input_error(), in_precision(loaded.config.trainer.precision), _same_random_state():
+        with call(), in_precision(loaded.config.trainer.precision), _same_random_state():
             self._require_names(X)
             x = self._as_in_training(self._read(X, "X"), "X").to(device)
             x_prime = self._read_prime(y, len(x))
@@ -138,7 +139,7 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             reading = evaluation.reading(loaded.objective, pairs, replace(loaded.data, test=held_out))
             metric = evaluation.metrics.get("elbo") or build(composed(())[0].evaluation.metrics.elbo, "elbo")
             value = metric(reading, "test")["elbo/test"]
-            require(not isinstance(value, Missing), f"the ELBO cannot be estimated: {value}")
+            require(not isinstance(value, Missing), f"the ELBO cannot be estimated: {getattr(value, 'reason', value)}")
         return value
 
     def _require_settings(self) -> None:
@@ -185,6 +186,7 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         }
         given = [*self.overrides]
         named = {override_name(str(override)) for override in given}
+        require("dataset.path" not in named, "overrides: leave out dataset.path, as the data are X")
         for metric in [] if "evaluation" in named else _metrics():
             key = f"evaluation.metrics.{metric}"
             if not any(name.startswith(key) for name in named):
@@ -206,8 +208,9 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _read_prime(self, y: Any, count: int) -> np.ndarray | None:
         """x' of each pair; None for labels, which a Pipeline passes."""
-        if y is None or (y.ndim if hasattr(y, "ndim") else as_array(y, "y").ndim) < 2:
-            return None
+        with contextlib.suppress(ValueError):  # lists of unequal lengths, which `_read` refuses
+            if y is None or np.ndim(y) < 2:
+                return None
         x_prime = self._read(y, "y")
         require(len(x_prime) == count, f"X has {count} samples and y, x' of each pair, has {len(x_prime)}")
         return x_prime

@@ -27,6 +27,8 @@ def pixels(here: str, x: np.ndarray) -> Rows:
     fits = x.shape[-3] in (1, 3) or x.shape[-1] not in (1, 3)
     require(fits, f"{here} has channels last, {shape}; give it transposed by {channels_first}")
     require(x.size > 0, f"{here} is empty, {shape}")
+    binary = "integers are of 0 to 255, and the largest is 1, nearly black; give true and false, or 255 times as much"
+    require(not _has_only_zeros_and_ones(x), f"{here}: {binary}")
     if x.dtype == np.uint8:
         return Rows([x], np.uint8)
     if x.dtype == bool:
@@ -39,6 +41,16 @@ def pixels(here: str, x: np.ndarray) -> Rows:
     valid = 0 <= low and high <= 1
     require(valid, f"{here}: floats must lie in [0, 1], got {low:g} to {high:g}; uint8 is for 0 to 255")
     return Rows([x], np.uint8, lambda values: np.rint(values * 255))
+
+
+def _has_only_zeros_and_ones(x: np.ndarray) -> bool:
+    """Whether x are integers of which the largest is 1; reads no further than to the first that is larger."""
+    largest = 0
+    for part in chunks(x) if x.dtype.kind in "iu" else ():
+        largest = max(largest, part.max())
+        if largest > 1:
+            return False
+    return largest == 1
 
 
 def vectors(here: str, x: np.ndarray) -> Rows:
