@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from helpers import PENALTY, TINY, refused, ssvae
@@ -20,11 +21,13 @@ from ssvae_cli.critics import Critic, Factored
 from ssvae_cli.encoders import base as encoders
 from ssvae_cli.errors import PartError
 from ssvae_cli.estimators import EntropyEstimator, ScoreEstimator
+from ssvae_cli.evaluation.evaluation import fault_of
 from ssvae_cli.instantiate.build import check
+from ssvae_cli.instantiate.own_faults import own_fault
 from ssvae_cli.mi.tasks import Task
 from ssvae_cli.optimizers import Optimization
 from ssvae_cli.pairs import Pairs
-from ssvae_cli.priors import ExplicitPrior
+from ssvae_cli.priors import Encoded, ExplicitPrior
 
 REPOSITORY = Path(__file__).parents[1]
 PAGE = (REPOSITORY / "docs" / "own_parts.md").read_text()
@@ -181,6 +184,48 @@ def test_a_class_without_a_method_that_its_base_asks_for_is_refused_before_train
     words = f"Broken has no {method}, which {base.__name__} of ssvae_cli.* asks for: "
     with pytest.raises(PartError, match=words):
         check({"_target_": "own.Broken"}, "own")
+
+
+class Summed(ExplicitPrior):
+    """Its log_prob sums over the batch too."""
+
+    def log_prob(self, z, z_prime):
+        return -(z - z_prime).square().sum()
+
+
+def test_a_log_density_that_is_not_one_number_a_pair_is_refused():
+    z = torch.zeros(5, 2)
+    with pytest.raises(PartError, match=r"prior: Summed.log_prob of z, \[5, 2\], is \[\]; .* one number, \[5\]"):
+        Summed().elbo(None, Encoded((z, z), ()))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ({"elbo/test": 1.0}, "'elbo/test', which another metric gives"),
+        ({"own/test": torch.ones(2)}, "'own/test' as a Tensor, and not as a number"),
+        ({3: 1.0}, "3 for a name"),
+    ],
+)
+def test_a_metric_replaces_no_number_of_another_and_gives_numbers(numbers, words):
+    assert words in fault_of(numbers, "test", {"elbo/test": 2.0})
+
+
+def raises(self, *arguments):
+    raise KeyError("oops")
+
+
+@pytest.mark.parametrize("method, words", [(raises, "KeyError: 'oops' in line"), (lambda self: None, "TypeError: ")])
+def test_what_an_own_part_raises_while_it_runs_names_its_key(method, words, monkeypatch):
+    method.__qualname__ = "Broken.__call__"
+    own = type("Broken", (), {"__call__": method, "__module__": __name__})
+    monkeypatch.setattr(sys.modules[__name__], "Broken", own, raising=False)
+    config = OmegaConf.create({"pairs": {"_target_": f"{__name__}.Broken"}, "prior": {"_target_": "ssvae_cli.x"}})
+    with pytest.raises((KeyError, TypeError)) as raised:
+        own()(1, 2)
+    error = raised.value if method is raises else raised.value.with_traceback(None)
+    assert f"pairs: {__name__}.Broken raised {words}" in str(own_fault(error, config))
+    assert own_fault(error, OmegaConf.create({"prior": {"_target_": "ssvae_cli.x"}})) is None
 
 
 def test_the_forward_that_torch_gives_every_module_is_no_forward():

@@ -20,6 +20,7 @@ from ssvae_cli.cli.hydra_errors import one_line
 from ssvae_cli.cli.sweeps import KILLED, assign_gpu, claim_job, clear_memory, metric_of
 from ssvae_cli.distributed.threads import set_count, set_wait
 from ssvae_cli.errors import PartError, UserError, cause_of
+from ssvae_cli.instantiate.own_faults import own_fault
 from ssvae_cli.instantiate.trust import refuse_untrusted
 from ssvae_cli.paths import shell_command, typed
 from ssvae_cli.run_folder import CHECKPOINT, Job, has_ended, is_finished
@@ -108,8 +109,10 @@ def call(target: str, config: DictConfig, folder: Path, hydra: DictConfig, resum
     try:
         try:
             pkgutil.resolve_name(target)(config, folder, dict(hydra.runtime.choices))
-        except Exception:
+        except Exception as error:
             leave.again()
+            if mistake_of(error, hydra) is None and (fault := own_fault(error, config)):
+                raise fault from error
             raise
     except (Stopped, KeyboardInterrupt) as stopped:
         number = stopped.number if isinstance(stopped, Stopped) else signal.SIGINT

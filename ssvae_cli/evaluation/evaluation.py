@@ -1,7 +1,8 @@
 """The metrics of a run, computed in order."""
 
 from collections.abc import Callable
-from typing import Literal, Protocol
+from types import NoneType
+from typing import Any, Literal, Protocol
 
 from ssvae_cli.datasets.base import Data
 from ssvae_cli.distributions.spaces import SPACES
@@ -80,12 +81,24 @@ class Evaluation:
             begin(name)
             reading.objective.eval()
             numbers = metric(reading, split)
-            if not isinstance(numbers, dict):
-                wrong = f"{type(metric).__name__} returned a {type(numbers).__name__}"
-                raise PartError(f"evaluation.metrics.{name}: {wrong}; {CONTRACT}")
-            shared = [key for key in numbers if split == "validation" and not key.endswith("/validation")]
-            if shared:
-                wrong = f"on validation {type(metric).__name__} returned '{shared[0]}', a name that test would share"
-                raise PartError(f"evaluation.metrics.{name}: {wrong}; end it with /validation, by f'name/{{split}}'")
+            if wrong := fault_of(numbers, split, values):
+                raise PartError(f"evaluation.metrics.{name}: on {split} {type(metric).__name__} returned {wrong}")
             values |= explained(numbers, f"evaluation.metrics.{name}")
         return values
+
+
+def fault_of(numbers: Any, split: str, values: Values) -> str | None:
+    """What keeps a metric's answer from standing with the values of the others, or None."""
+    if not isinstance(numbers, dict):
+        return f"a {type(numbers).__name__}; {CONTRACT}"
+    for key, value in numbers.items():
+        if not isinstance(key, str):
+            return f"{key!r} for a name; {CONTRACT}"
+        if key in values:
+            return f"'{key}', which another metric gives; take another name"
+        words = (str,) if split == "test" else ()  # in the summary alone: a word has no curve
+        if not isinstance(value, (int, float, Missing, NoneType, *words)):
+            return f"'{key}' as a {type(value).__name__}, and not as a number; {CONTRACT}"
+        if split == "validation" and not key.endswith("/validation"):
+            return f"'{key}', a name that test would share; end it with /validation, by f'name/{{split}}'"
+    return None

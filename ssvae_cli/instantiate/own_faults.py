@@ -1,0 +1,30 @@
+"""Exceptions that a user's own part raised while it ran, or that come of calling it as the program does."""
+
+import inspect
+import pkgutil
+import traceback
+
+from omegaconf import DictConfig, OmegaConf
+
+from ssvae_cli.errors import PartError
+from ssvae_cli.instantiate.trust import LAYERS, targets
+
+
+def own_fault(error: Exception, config: DictConfig) -> PartError | None:
+    """A line that names the part, by its key in the configuration, and what it raised; None where no part is known to
+    be at fault."""
+    files = {frame.filename: frame.lineno for frame in traceback.extract_tb(error.__traceback__)}
+    for key, target in targets(OmegaConf.to_container(config)):
+        if target.startswith(("ssvae_cli.", *LAYERS)):
+            continue
+        try:
+            part = pkgutil.resolve_name(target)
+            file = inspect.getsourcefile(part)
+        except Exception:  # what was never built, or is no Python
+            continue
+        called = isinstance(error, TypeError) and str(error).startswith(f"{part.__qualname__}.")
+        if file in files or called:
+            said = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no reason given'}"
+            where = f" in line {files[file]} of {file}" if file in files else ""
+            return PartError(f"{key.removesuffix('._target_')}: {target} raised {said}{where}")
+    return None
