@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import importlib
 import re
 from pathlib import Path
 
@@ -86,6 +87,19 @@ def test_no_modules_import_each_other_in_a_circle():
 
     for name in graph:
         visit(name, [])
+
+
+PROGRAMS = [path for place in ("benchmarks", "docs") for path in sorted((REPOSITORY / place).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.relative_to(REPOSITORY).as_posix())
+def test_what_a_program_beside_the_package_imports_of_it_is_there(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ssvae_cli"):
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                inside = f"{node.module}.{alias.name}".removeprefix("ssvae_cli.")
+                assert hasattr(module, alias.name) or inside in modules(), f"{node.module} has no {alias.name}"
 
 
 def test_about_sixteen_modules_stand_at_the_top():

@@ -22,7 +22,7 @@ from hydra import compose, initialize_config_module
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.mi.analysis import read
 from ssvae_cli.mi.command import the_methods
-from ssvae_cli.mi.data import pose, telling, without_copies
+from ssvae_cli.mi.data import informative, pose, without_copies
 from ssvae_cli.mi.recommend import recommend
 from ssvae_cli.mi.tasks import Sample
 
@@ -42,7 +42,7 @@ def estimate(name: str, n: int, seed: int):
         left_out = [f"~estimator@estimators.{other}" for other in ("nwj", "dv", "smile")]
         cfg = compose("mi", [f"split={split}", f"seed={seed}", *left_out])
     sample = without_copies(draw(name, n, seed))
-    problem = pose(telling(sample.x, "x"), telling(sample.y, "y"), build(cfg.split, "split"), seed)
+    problem = pose(informative(sample.x, "x"), informative(sample.y, "y"), build(cfg.split, "split"), seed)
     return recommend(list(read(the_methods(cfg, sample), problem, False, lambda _: None)), problem)
 
 
