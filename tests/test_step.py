@@ -11,6 +11,7 @@ from ssvae_cli import objective as module
 from ssvae_cli.critics import Cosine
 from ssvae_cli.datasets import Split
 from ssvae_cli.encoders import MLP, Encoder
+from ssvae_cli.errors import PartError
 from ssvae_cli.estimators import InfoNCE
 from ssvae_cli.objective import Objective
 from ssvae_cli.optimizers import SGD, AdamW
@@ -59,6 +60,12 @@ def test_compiled_steps_give_the_elbos_of_plain_ones(monkeypatch):
     assert modes == ["default", "reduce-overhead"]
     for compile in (True, "reduce-overhead"):
         assert elbos[compile] == pytest.approx(elbos[False], rel=1e-4)
+
+
+def test_pairs_of_more_views_than_the_prior_was_built_for_are_refused():
+    three = Forward(make(), Noise(std=0.1, views=3), torch.Generator().manual_seed(0), compile=False)
+    with pytest.raises(PartError, match="Noise gives 3 views, and `shapes` 2"):
+        three(DATA)
 
 
 def minimised(optimization, steps):
