@@ -14,15 +14,12 @@ import torch
 
 from helpers import composed, refused, ssvae
 from ssvae_cli.distributed.machine import machine
-from ssvae_cli.errors import UserError
 from ssvae_cli.estimators import ScoreEstimator
 from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.evaluation.samples import Pairs
-from ssvae_cli.mi.classical import GaussianCopula
 from ssvae_cli.mi.command import over_lags
-from ssvae_cli.mi.given import difference, given
 from ssvae_cli.mi.problem import Problem, Reading
-from ssvae_cli.mi.recommend import Line, Recommended, recommend
+from ssvae_cli.mi.recommend import Line, recommend
 from ssvae_cli.mi.splits import Split
 from ssvae_cli.mi.tasks import Gaussian
 
@@ -127,12 +124,6 @@ def test_an_estimate_that_says_nothing_widens_no_interval():
     assert recommend([method("ksg", 1.0), wild], PROBLEM).high < 2 < wild.estimate.value + 8
 
 
-def test_a_difference_of_what_is_not_known_is_not_zero():
-    for value in (math.nan, math.inf):
-        both = ([], Recommended(value, value, value, "none stands"))
-        assert math.isnan(difference([both, both])[1].value)
-
-
 def test_an_interval_has_a_width_and_lies_between_what_i_can_be():
     labels = torch.arange(1000) % 2
     best = recommend([method("ksg", 0.69, error=0.01)], Problem(PROBLEM.pairs, (labels, None), [], SPLIT, 0))
@@ -143,34 +134,6 @@ def test_an_interval_has_a_width_and_lies_between_what_i_can_be():
 def test_nothing_is_recommended_where_nothing_stands():
     best = recommend([bound(-1e5), method("entropies", math.nan)], PROBLEM)
     assert math.isnan(best.value) and "no estimate stands" in best.why
-
-
-def test_a_difference_of_two_recommended_values_has_both_errors():
-    sides = [([method("ksg", v)], recommend([method("ksg", v)], PROBLEM)) for v in (1.5, 1.0)]
-    lines, best = difference(sides)
-    assert lines[0].estimate.value == pytest.approx(0.5) == best.value
-    assert best.high - best.low == pytest.approx(math.hypot(*(side.high - side.low for _, side in sides)))
-
-
-def test_a_difference_is_at_most_what_both_tell_even_where_an_interval_is_cut_off():
-    """y is the parity of x and z: I((x, z); y) = H(y) = log 2, and z alone tells nothing."""
-    both = Recommended(0.69, 0.68, math.log(2), ""), Recommended(0.004, 0.0, 0.009, "")
-    assert difference([([], best) for best in both])[1].high == pytest.approx(math.log(2))
-
-
-def test_where_z_has_few_values_each_is_read_alone():
-    """y follows x in one class of three, which nothing shows that takes z for a number."""
-    x, noise = np.random.default_rng(0).standard_normal((2, 600))
-    z = np.arange(600) % 3
-    y = np.where(z == 1, 0.9 * x + math.sqrt(0.19) * noise, noise)
-    problems, conclude = given(*(side[:, None] for side in (x, y, z)), SPLIT, 0)
-    readings = [GaussianCopula()(problem) for problem in problems]
-    lines = [[Line("gaussian_copula", "no bound", math.inf, reading, None)] for reading in readings]
-    (line,), best = conclude([(one, recommend(one, problem)) for one, problem in zip(lines, problems)])
-    assert len(problems) == 3 and best.low < -math.log(0.19) / 6 < best.high < 0.4
-    assert line.estimate.value == pytest.approx(best.value, abs=0.01)
-    with pytest.raises(UserError, match="constant in each class of z: .* is 0"):
-        given(x[:, None], z[:, None] // 2, z[:, None], SPLIT, 0)
 
 
 def test_an_estimate_at_its_ceiling_is_warned_of():

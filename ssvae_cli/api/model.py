@@ -139,7 +139,8 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             reading = evaluation.reading(loaded.objective, pairs, replace(loaded.data, test=held_out))
             metric = evaluation.metrics.get("elbo") or build(composed(())[0].evaluation.metrics.elbo, "elbo")
             value = metric(reading, "test")["elbo/test"]
-            require(not isinstance(value, Missing), f"the ELBO cannot be estimated: {getattr(value, 'reason', value)}")
+            if isinstance(value, Missing):
+                raise UserError(f"the ELBO cannot be estimated: {value.reason}")
         return value
 
     def _require_settings(self) -> None:

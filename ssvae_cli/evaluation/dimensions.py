@@ -1,6 +1,7 @@
 """What of KL(Q || P) lies in each coordinate of the latents, and what between coordinates."""
 
 import logging
+import math
 
 import torch
 from torch import Tensor
@@ -8,7 +9,7 @@ from torch import Tensor
 from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.errors import require_at_least
 from ssvae_cli.estimators import KNN
-from ssvae_cli.evaluation.estimate import Estimate
+from ssvae_cli.evaluation.estimate import Enclosed, Estimate
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.evaluation.rows import evenly_spaced
 from ssvae_cli.priors import ExplicitPrior
@@ -52,14 +53,15 @@ class Dimensions:
             return dict.fromkeys(KEYS, fault)
         of_q, of_p = self.log_ratios(prior, explicit.latents)
         values, total = of_q.mean(0) - of_p.mean(0), explicit.divergence().value
-        together = Estimate.of_difference(of_q.sum(1), of_p.sum(1))
-        if together.value < -3 * together.error:
-            return dict.fromkeys(KEYS, Missing(f"it reads {together.value:.2f} nats, below 0, which no KL is"))
+        together = Enclosed(*Estimate.of_difference(of_q.sum(1), of_p.sum(1)), None, None)
+        together = together.within(0.0, math.inf, "which no KL is")
+        if isinstance(together.value, Missing):
+            return dict.fromkeys(KEYS, together.value)
         largest = values.argsort(descending=True)[:TOLD].tolist()
         named = ", ".join(f"z{d} {values[d]:.3f}" for d in largest)
-        log.info("KL of single coordinates, nats: %.3f ± %.3f in sum; the largest: %s", *together, named)
+        log.info("KL of single coordinates, nats: %.3f ± %.3f in sum; the largest: %s", *together[:2], named)
         between = total if isinstance(total, Missing) else total - together.value
-        parts = dict(zip(KEYS, (*together, values.max().item(), between)))
+        parts = dict(zip(KEYS, (*together[:2], values.max().item(), between)))
         shown = values.tolist() if len(values) <= MOST_NAMED else []
         return parts | {f"kl/dimensions/z{d}/test": value for d, value in enumerate(shown)}
 
