@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from ssvae_cli.errors import require, require_bool, require_extra, require_integer
+from ssvae_cli.errors import require, require_bool, require_extra
 from ssvae_cli.estimators.base import CONTRACT as ESTIMATOR
 from ssvae_cli.evaluation.evaluation import Values
 from ssvae_cli.evaluation.examples import examples, umap_plane
@@ -15,6 +15,7 @@ from ssvae_cli.evaluation.figures import pictures
 from ssvae_cli.evaluation.fit import Fit
 from ssvae_cli.evaluation.fresh_critics import fit_and_read, no_information, require_information
 from ssvae_cli.evaluation.reading import Reading
+from ssvae_cli.evaluation.rows import drawn
 from ssvae_cli.evaluation.samples import Pairs, Parts, normalised
 from ssvae_cli.instantiate.build import build, build_named
 from ssvae_cli.load_run import load_run
@@ -38,7 +39,6 @@ def evaluate(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Values:
     require_bool(umap=cfg.umap)
     if cfg.umap:
         require_extra("umap", "umap=true", "umap")
-    require_integer(1, views=cfg.views)
     lacking = "has no metric; give evaluation=full or evaluation=quick"
     evaluation = None if cfg.evaluation is None else build(cfg.evaluation, "evaluation")
     require(evaluation is None or bool(evaluation.metrics), f"evaluation {lacking}")
@@ -68,17 +68,17 @@ def evaluate(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Values:
 def fresh_information(cfg: DictConfig, estimators: dict, training: Fit, reading: Reading) -> Values:
     """`mi/fresh/<name>/test` and its standard error `mi/fresh/<name>/error`, nats; Missing for one that failed.
 
-    Each estimator trains its own critic on `views` pairs of views of every training x, with every coordinate as normal
+    Each estimator trains its own critic on the pairs that the evaluation's fits use, with every coordinate as normal
     scores, which leaves I unchanged. Empty for a single latent.
     """
-    repeats = {"train": cfg.views, "validation": 1, "test": 1}
-    latents = {split: [z.cpu() for z in reading.latents(split, views)] for split, views in repeats.items()}
-    if len(latents["test"]) != 2:
+    of_splits = (reading.fitting_latents("train"), reading.latents("validation"), reading.latents("test"))
+    latents = [[z.cpu() for z in sides] for sides in of_splits]
+    if len(latents[-1]) != 2:
         return {}
-    if fault := no_information(*latents.values()):
+    if fault := no_information(*latents):
         return {f"mi/fresh/{name}/{what}": fault for name in estimators for what in ("test", "error")}
-    train, validation, test = (Pairs(*sides) for sides in latents.values())
-    parts = normalised(Parts(train, *(pairs.rows(slice(SCORED)) for pairs in (validation, test))))
+    train, *read = (Pairs(*sides) for sides in latents)
+    parts = normalised(Parts(train, *(pairs.rows(drawn(len(pairs.x), SCORED)) for pairs in read)))
     values = {}
     for name, estimator in estimators.items():
         torch.manual_seed(cfg.seed)

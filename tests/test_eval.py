@@ -19,7 +19,7 @@ from ssvae_cli.instantiate.build import build
 
 
 def test_a_later_reading_finds_what_training_reported(finished, tmp_path):
-    assert ssvae("eval", f"run={finished}", "training.steps=100", "views=1", f"hydra.run.dir={tmp_path}") == 0
+    assert ssvae("eval", f"run={finished}", "training.steps=100", f"hydra.run.dir={tmp_path}") == 0
     reported, found = (json.loads((folder / "summary.json").read_text()) for folder in (finished, tmp_path))
     again = reported.keys() & found.keys()
     assert {"elbo/test", "probe/linear/test", "probe/knn/test", "mi/infonce/test", "mi/fresh/test"} <= again
@@ -39,12 +39,18 @@ def test_a_run_with_one_latent_is_read_without_information(tmp_path):
     assert found["elbo/test"] is not None and not [key for key in found if "fresh" in key and found[key] is not None]
 
 
-def test_fresh_critics_read_a_known_information():
+@pytest.mark.parametrize("order", ["drawn", "sorted"])
+def test_fresh_critics_read_a_known_information(order, monkeypatch):
     rho, information = 0.8, -math.log(1 - 0.8**2)
     x, y = (side.float() for side in normal_pairs(4000, 2, rho, torch.Generator().manual_seed(0)))
     y = y.exp()  # a monotone map of a coordinate changes nothing
-    rows = {"train": slice(2800), "validation": slice(2800, 3400), "test": slice(3400, 4000)}
-    reading = SimpleNamespace(latents=lambda split, views: (x[rows[split]], y[rows[split]]))
+    test = torch.arange(3400, 4000)
+    if order == "sorted":  # as a folder a class is: of a part of test, the same is read
+        monkeypatch.setattr("ssvae_cli.eval.SCORED", 300)
+        test = test[x[test, 0].argsort()]
+    rows = {"train": slice(2800), "validation": slice(2800, 3400), "test": test}
+    latents = lambda split: (x[rows[split]], y[rows[split]])
+    reading = SimpleNamespace(latents=latents, fitting_latents=latents)
     settings = ["critic.hidden=[64]", "critic.embedding_dim=16", "training.steps=300", "training.batch_size=128"]
     config = composed("run=none", "training.lr=0.003", "training.eval_every=50", *settings, command="eval")
     training = build(config.training, "training")
@@ -60,7 +66,6 @@ def test_fresh_critics_read_a_known_information():
         "none given": ([], "run has no default"),
         "nowhere": (["run=nowhere"], "run=nowhere: no such folder"),
         "no run": (["run=."], "no checkpoint there"),
-        "no views": (["run={run}", "views=0"], "views must be an integer of at least 1, got 0"),
         "no umap": (["run={run}", "umap=true"], "pip install 'ssvae[umap]'"),
         "no steps": (["run={run}", "training.steps=0"], "training.steps must be at least 1"),
         "a critic without a layer's width": (["run={run}", "critic.hidden=[0]"], "critic.hidden must be layer widths"),

@@ -69,7 +69,7 @@ def test_such_a_run_is_evaluated_later(unread, tmp_path, capfd):
     if choice == "quick":
         return
     assert "its evaluation has no metric; give evaluation=full or" in refused(capfd, "eval", f"run={run}")
-    settings = ["evaluation=quick", "evaluation.rows=100", "training.steps=10", "views=1"]
+    settings = ["evaluation=quick", "evaluation.rows=100", "training.steps=10"]
     assert ssvae("eval", f"run={run}", *settings, f"hydra.run.dir={tmp_path}") == 0
     assert summary(tmp_path)["elbo/test"] is not None
 

@@ -94,7 +94,7 @@ def test_what_is_saved_and_logged_is_float64_after_a_resume_too(run):
 
 
 def test_eval_embed_and_export_go_on_in_float64(run, tmp_path):
-    commands = {"eval": ["eval", "training.steps=5", "views=1"], "embed": ["embed"], "pt2": ["embed", "export=pt2"]}
+    commands = {"eval": ["eval", "training.steps=5"], "embed": ["embed"], "pt2": ["embed", "export=pt2"]}
     for place, arguments in commands.items():
         set_precision("float32")
         assert ssvae(*arguments, f"run={run}", "device=cpu", f"hydra.run.dir={tmp_path}/{place}") == 0

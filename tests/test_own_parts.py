@@ -107,7 +107,7 @@ def test_an_own_prior_is_resumed_and_evaluated_with_its_folder_and_trust(folder,
     assert "prior._target_ = my_parts.Slow" in refused(capfd, *again, *own)
     assert ssvae(*again, *own, "trust=true") == 0
     assert "add trust=true" in refused(capfd, "eval", "run=run")
-    assert ssvae("eval", "run=run", "trust=true", "training.steps=10", "views=1") == 0
+    assert ssvae("eval", "run=run", "trust=true", "training.steps=10") == 0
 
 
 def test_the_annotations_of_an_own_part_are_its_schema(folder, capfd):

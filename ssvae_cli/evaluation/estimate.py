@@ -34,16 +34,16 @@ class Estimate(NamedTuple):
 
     @classmethod
     def of_table(cls, estimate: Callable[[Tensor], Tensor], table: Tensor) -> "Estimate":
-        """estimate(table), scores of all pairs [B, B], B at least 2; the error by a block jackknife over tenths of the
-        pairs, NaN for 2, of which none can be left out."""
+        """estimate(table), scores of all pairs [B, B], B at least 2; the error by a block jackknife over tenths of
+        consecutive pairs, as `error_of_groups`; NaN for 2 pairs, of which none can be left out."""
         if len(table) < 3:
             return cls(estimate(table).item(), math.nan)
         pairs = torch.arange(len(table))
         rest = [pairs[~torch.isin(pairs, block)] for block in pairs.chunk(min(BLOCKS, len(table)))]
         # A pair is left out with its row and its column: the entries of a row are dependent.
         values = torch.stack([estimate(table[rows][:, rows]) for rows in rest]).double()
-        error = ((len(values) - 1) * values.var(correction=0)).sqrt()
-        return cls(estimate(table).item(), error.item())
+        error = ((len(values) - 1) * values.var(correction=0)).sqrt().item()
+        return cls(estimate(table).item(), error_of_groups(error, len(values)))
 
     def failure(self) -> str | None:
         """Why this is no estimate of I, or None. I is at least 0; a large error makes it uninformative."""
@@ -57,6 +57,14 @@ class Estimate(NamedTuple):
             return f"diverged: reads {self.value:.3g}, where I is at least 0"
         wide = self.error > max(1.0, abs(self.value) / 2)
         return f"diverged: standard error {self.error:.2g}" if wide else None
+
+
+def error_of_groups(error: float, groups: int) -> float:
+    """A standard error found from so many independent groups, enlarged for what it does not know of itself: 1.96 of it
+    reach as far as Student's t with groups - 1 degrees of freedom."""
+    from scipy.special import stdtrit  # slow to import
+
+    return error * float(stdtrit(groups - 1, 0.975)) / Z95
 
 
 class Enclosed(NamedTuple):

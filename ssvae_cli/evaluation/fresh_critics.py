@@ -13,7 +13,7 @@ from ssvae_cli.estimators.nwj import jensen_shannon
 from ssvae_cli.evaluation.degeneracy import constant_latent
 from ssvae_cli.evaluation.estimate import Estimate, too_few_pairs
 from ssvae_cli.evaluation.fit import Curve, Fit
-from ssvae_cli.evaluation.rows import evenly_spaced
+from ssvae_cli.evaluation.rows import drawn, evenly_spaced
 from ssvae_cli.evaluation.samples import Pairs, Parts, normalised
 from ssvae_cli.instantiate.groups import conf
 from ssvae_cli.scores import DenseScores
@@ -46,7 +46,7 @@ def lower_bound(
     """A lower bound of I(z; z') by K-way InfoNCE with a fresh critic, K the number of test pairs scored, in nats."""
     if fault := no_information(train, validation, test):
         return fault
-    rows = evenly_spaced(len(test[0]), scored, test[0].device)  # the table of all pairs grows with the square
+    rows = drawn(len(test[0]), scored, test[0].device)  # the table of all pairs grows with the square
     parts = normalised(Parts(Pairs(*train), Pairs(*validation), Pairs(*(z[rows] for z in test))))
     with own_stream(0, test[0].device), torch.enable_grad():
         fresh = critic(latent_dim=train[0].shape[1]).to(test[0].device)

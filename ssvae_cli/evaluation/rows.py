@@ -13,6 +13,13 @@ def evenly_spaced(count: int, at_most: int, device=None) -> Tensor:
     return torch.linspace(0, count - 1, min(count, at_most), dtype=torch.float64, device=device).round().long()
 
 
+def drawn(count: int, at_most: int, device=None) -> Tensor:
+    """The rows of `evenly_spaced` in a fixed random order, for an error by parts of consecutive rows: in a folder sorted
+    by class each part would be a class."""
+    rows = evenly_spaced(count, at_most, device)
+    return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0)).to(rows.device)]
+
+
 def fewer(data: Data, at_most: int) -> Data:
     """The same data with at most so many samples in each split, evenly spaced."""
     large = {name: split for name, split in data.splits.items() if len(split) > at_most}

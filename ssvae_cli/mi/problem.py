@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ssvae_cli.evaluation.estimate import Estimate
+from ssvae_cli.evaluation.estimate import Estimate, error_of_groups
 from ssvae_cli.evaluation.fit import Curve
 from ssvae_cli.evaluation.samples import Pairs
 from ssvae_cli.mi.components import Component
@@ -71,7 +71,8 @@ class Problem:
         groups = self.split.groups(len(terms))
         number = int(groups.max()) + 1
         excess = torch.zeros(number, dtype=terms.dtype).index_add(0, groups, terms - terms.mean())
-        return Estimate(terms.mean().item(), (excess.square().sum() * number / (number - 1)).sqrt().item() / len(terms))
+        error = (excess.square().sum() * number / (number - 1)).sqrt().item() / len(terms)
+        return Estimate(terms.mean().item(), error_of_groups(error, number))
 
     def held_out(self, fit: Callable[[Pairs], Ratio], pairs: Pairs) -> tuple[Tensor, Tensor]:
         """(log ratio of every pair, [N], of the same x with the y of others, [10, N]), by a fit without its fold."""
