@@ -14,8 +14,9 @@ def evenly_spaced(count: int, at_most: int, device=None) -> Tensor:
 
 
 def drawn(count: int, at_most: int, device=None) -> Tensor:
-    """The rows of `evenly_spaced` in a fixed random order, for an error by parts of consecutive rows: in a folder sorted
-    by class each part would be a class."""
+    """The rows of `evenly_spaced` in a fixed random order, for an error by parts of consecutive rows.
+
+    Else, in a folder sorted by class, a part would be a class."""
     rows = evenly_spaced(count, at_most, device)
     return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0)).to(rows.device)]
 
