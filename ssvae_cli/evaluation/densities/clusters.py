@@ -106,12 +106,13 @@ class Moments(NamedTuple):
 
 
 def log_normals(x: Tensor, means: Tensor, lowers: Tensor) -> Tensor:
-    """log N(x_i; m_k, L_k L_k^T), [N, K]; x: [N, D], means: [K, D], lowers: [K, D, D]."""
-    columns = []
-    for mean, lower in zip(means, lowers):
-        white = torch.linalg.solve_triangular(lower, (x - mean).T, upper=False)
-        columns.append(-0.5 * white.square().sum(0) - lower.diagonal().log().sum())
-    return torch.stack(columns, 1) - 0.5 * x.shape[1] * math.log(2 * math.pi)
+    """log N(x_i; m_k, L_k L_k^T), [N, K]; x: [N, D], means: [K, D], lowers: [K, D, D].
+
+    By the inverses of the L_k: products of matrices are several times as fast as so many triangular systems."""
+    inverses = torch.linalg.solve_triangular(lowers, torch.eye(x.shape[1]).to(x), upper=False)
+    squares = [((x - mean) @ inverse.T).square().sum(1) for mean, inverse in zip(means, inverses)]
+    log_volumes = lowers.diagonal(dim1=1, dim2=2).log().sum(1)
+    return -0.5 * torch.stack(squares, 1) - log_volumes - 0.5 * x.shape[1] * math.log(2 * math.pi)
 
 
 def k_means(x: Tensor, components: int, generator: torch.Generator) -> Tensor:
