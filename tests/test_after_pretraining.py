@@ -246,4 +246,13 @@ def test_data_without_labels_are_one_line(finished, tmp_path, capfd):
     np.savez(tmp_path / "plain.npz", x=np.random.default_rng(0).integers(0, 256, (30, 8, 8), np.uint8))
     words = [f"run={finished}", "dataset=npz", f"dataset.path={tmp_path}/plain.npz", f"hydra.run.dir={tmp_path}/out"]
     assert "finetune: accuracy needs labels of at least 2 classes" in refused(capfd, "finetune", *words)
+
+
+def test_features_without_weights_get_a_head_alone(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    few = ["trainer.epochs=0", "trainer.device=cpu", "evaluation=none", "encoder=linear"]
+    assert ssvae("train", *few, "hydra.run.dir=RUN") == 0
+    line = refused(capfd, "finetune", "RUN", "epochs=1")
+    assert line == "ssvae: run=RUN: its features have no weights to train; encoder_lr=0 trains a head on them"
+    assert ssvae("finetune", "RUN", "epochs=1", "encoder_lr=0") == 0
     assert not (tmp_path / "out").exists()

@@ -67,7 +67,7 @@ class Split:
     @property
     def lengths(self) -> Tensor:
         """The steps of each sequence, int64 [N]."""
-        steps = torch.full((len(self),), self.x.shape[1], device=self.x.device)
+        steps = self.x.new_full(self.x.shape[:1], self.x.shape[1], dtype=torch.int64)
         return steps if self.length is None else self.length
 
     def batches(self, size: int, order: Tensor | None = None) -> Iterator["Split"]:

@@ -65,7 +65,7 @@ class RealNVP(nn.Module):
     def with_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[B, *shape] -> h, [B, D], and log |det dh/dx|, [B]."""
         h = x.flatten(1)
-        total = self.log_scale.sum().expand(len(h))
+        total = self.log_scale.sum()
         for order, coupling in zip(self.orders, self.couplings):
             h, log_det = coupling(h[:, order])
             total = total + log_det

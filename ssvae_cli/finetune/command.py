@@ -38,6 +38,9 @@ def finetune(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> dict:
     require(fault is None, f"finetune: {fault and fault.reason}")
     has_backbone = isinstance(getattr(loaded.objective.encoder, "backbone", None), nn.Module)
     require(has_backbone, f"run={cfg.run}: its encoder has no backbone to train")
+    weights_below = any(True for _ in loaded.objective.encoder.backbone.parameters())
+    fixed = f"run={cfg.run}: its features have no weights to train"
+    require(weights_below or not cfg.encoder_lr, f"{fixed}; encoder_lr=0 trains a head on them")
     torch.manual_seed(cfg.seed)
     rows = labelled_share(data.train.y, cfg.labels, cfg.seed)
     device = next(loaded.objective.parameters()).device

@@ -71,6 +71,6 @@ class Context(Chain):
         return replace(batch, x=batch.x[sample, start[:, None] + window], x_prime=x_prime, further=tuple(further))
 
     def still(self, batch: Split) -> Split:
-        sample = torch.arange(len(batch), device=batch.x.device)[:, None]
+        sample = torch.arange(batch.x.shape[0], device=batch.x.device)[:, None]
         places = torch.arange(self.window, device=batch.x.device)
         return replace(batch, x=batch.x[sample, batch.lengths[:, None] - self.window + places])

@@ -51,7 +51,7 @@ class Patches(Chain):
 
     def still(self, batch: Split) -> Split:
         """x: [B, patches, C, h, w]."""
-        cells = torch.arange(self.grid**2, device=batch.x.device)[:, None].expand(-1, len(batch))
+        cells = torch.arange(self.grid**2, device=batch.x.device)[:, None].expand(-1, batch.x.shape[0])
         return replace(batch, x=torch.stack([self._cut(batch.x, cell) for cell in cells], 1))
 
     def _side(self, length: int) -> int:
@@ -66,5 +66,5 @@ class Patches(Chain):
             starts = torch.linspace(0, length - side, self.grid, device=x.device).round().long()  # the last ends with x
             pixels.append(starts[index][:, None] + torch.arange(side, device=x.device))
         rows, columns = pixels
-        sample = torch.arange(len(x), device=x.device)[:, None, None]
+        sample = torch.arange(x.shape[0], device=x.device)[:, None, None]
         return x[sample, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()

@@ -59,7 +59,7 @@ class Window(Chain):
 
     def still(self, batch: Split) -> Split:
         """x: [B, ...] of the last step, or [B, T, ...]: T steps evenly spaced within each sequence's length."""
-        sample = torch.arange(len(batch), device=batch.x.device)
+        sample = torch.arange(batch.x.shape[0], device=batch.x.device)
         known = batch.factors is not None and batch.factors.ndim == 3
         if self.read == "last" or (self.read is None and known):
             return replace(batch, x=batch.x[sample, batch.lengths - 1])
