@@ -19,6 +19,7 @@ from ssvae_cli.objective import Objective, make_objective
 from ssvae_cli.pairs.base import CONTRACT as PAIRS
 from ssvae_cli.pairs.base import Pairs, make_pairs
 from ssvae_cli.paths import expanded
+from ssvae_cli.run_folder import data_elsewhere
 from ssvae_cli.training import checkpoint
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,8 @@ def load_run(folder: str, *, device: str, trust: bool, dataset: DictConfig | Non
     config, place = stored.config, device_of(device)
     set_precision(config.trainer.precision)
     fitted = stored.state.get("fitted", {})
-    data = build(config.dataset if dataset is None else dataset, "dataset", DATA, fitted=fitted).to(place)
+    own = OmegaConf.merge(config.dataset, data_elsewhere(stored.run, config.dataset))
+    data = build(own if dataset is None else dataset, "dataset", DATA, fitted=fitted).to(place)
     pairs = make_pairs(config.pairs, data) if dataset is None else build(config.pairs, "pairs", PAIRS)
     got, trained = pairs.shapes(data)[0], stored.shapes[0]
     require(

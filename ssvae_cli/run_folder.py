@@ -2,10 +2,13 @@
 
 import contextlib
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from ssvae_cli.errors import allowed, in_yaml, require
 from ssvae_cli.files import write_json
@@ -16,6 +19,7 @@ CONFIG, MODEL = "config.json", "model.safetensors"  # what `ssvae embed export=h
 SPLIT = "split.json"  # the names of the samples of each split, where they have names
 FAILED = "failed.txt"  # in the folder of a sweep's job until it has ended: why it did not
 SWEEP = "multirun.yaml"  # in a sweep's folder, by Hydra
+DATA_PATHS = ("path", "test_path", "root")  # of a data set: where its files are
 JOBS = ".jobs"  # in a sweep's folder: <number>.json for each job that has begun
 
 
@@ -44,6 +48,20 @@ def checkpoint_of(run: Path, key: str, name: str = "last") -> Path | None:
 def is_finished(folder: Path) -> bool:
     """Whether a job of a sweep has ended without failing."""
     return (folder / "summary.json").exists() and not (folder / FAILED).exists()
+
+
+def data_elsewhere(run: Path, dataset: DictConfig | None) -> dict[str, str]:
+    """The relative paths of a run's data set, by their key below `dataset`, that lead to files from the folder in which
+    the run was started: in full, where a command is typed in another one. Others, as of a run that was moved to another
+    machine, are left to lead from the present folder."""
+    with contextlib.suppress(OSError, OmegaConfBaseException, YAMLError):
+        records = OmegaConf.load(run / ".hydra" / "hydra.yaml")
+        started_in = Path(OmegaConf.select(records, "hydra.runtime.cwd") or Path.cwd())
+        paths = {key: (dataset or {}).get(key) for key in DATA_PATHS}
+        places = {key: started_in / path for key, path in paths.items() if isinstance(path, str) and path[:1] != "~"}
+        known = {key: place for key, place in places.items() if started_in != Path.cwd() and place.exists()}
+        return {key: os.path.abspath(place) for key, place in known.items() if not Path(paths[key]).is_absolute()}
+    return {}
 
 
 def has_ended(run: Path, epochs: int) -> bool:

@@ -30,7 +30,7 @@ OF_THE_RUN = (
     "pairs",
 )  # what such a command takes from its run: chosen in its YAML for data sets' sake alone
 ONE_FOLDER = re.compile(r"resume|sweep\.resume|hydra\..*")  # keys that are never swept, nor lists
-PATH_KEY = re.compile(r"resume|init_from|sweep\.resume|runs?|data|[\w.]+\.(path|root|dir|subdir|weights)")
+PATH_KEY = re.compile(r"resume|init_from|sweep\.resume|runs?|data|[\w.]+\.(path|test_path|root|dir|subdir|weights)")
 UNENCODABLE = re.compile(r"[\ud800-\udfff]")  # stands for a byte that is no UTF-8
 AS_REFERENCE = "Hydra reads ${ in the name of a folder that it writes to as a reference; rename the folder"
 SETTING = re.compile(r"(\+\+?|~)?[A-Za-z_][\w./@-]*=|~[A-Za-z_][\w./@-]*$", re.ASCII)

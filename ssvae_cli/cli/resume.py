@@ -1,5 +1,6 @@
 """Command lines that continue something: resume=RUN and sweep.resume=DIR, with the overrides stored there."""
 
+import contextlib
 from pathlib import Path
 
 from ssvae_cli.cli.overrides import override_name, override_value, quoted
@@ -35,9 +36,23 @@ def resume_overrides(overrides: list[str]) -> list[str]:
         return overrides
     own = stored_overrides(Path(run) / ".hydra" / "overrides.yaml", f"resume={run}", "run")
     refuse_another("hydra.run.dir", f"resume={run}", overrides)
+    of_data = data_overrides(Path(run))
+    own = [o for o in own if override_name(o) not in map(override_name, of_data)] + of_data
     replaced = {override_name(o) for o in overrides}
     inherited = [o for o in own if override_name(o) not in replaced]
     return [*overrides, *inherited, f"hydra.run.dir={quoted(literal(run))}"]
+
+
+def data_overrides(run: Path) -> list[str]:
+    """Where the run's data are, if its own overrides lead there from another working folder alone."""
+    from omegaconf import OmegaConf
+
+    from ssvae_cli.run_folder import data_elsewhere
+
+    with contextlib.suppress(Exception):  # what is no configuration is refused when it is compared
+        dataset = OmegaConf.load(run / ".hydra" / "config.yaml").dataset
+        return [f"dataset.{key}={quoted(literal(path))}" for key, path in data_elsewhere(run, dataset).items()]
+    return []
 
 
 def refuse_another(key: str, asked: str, overrides: list[str]) -> None:

@@ -13,13 +13,14 @@ from ssvae_cli.errors import UserError, require
 from ssvae_cli.files import atomic_write, load_tensors
 from ssvae_cli.instantiate.trust import refuse_untrusted
 from ssvae_cli.paths import literal
-from ssvae_cli.run_folder import CHECKPOINT, checkpoint_of, flatten
+from ssvae_cli.run_folder import CHECKPOINT, DATA_PATHS, checkpoint_of, flatten
 from ssvae_cli.training import portable
 
 MAY_CHANGE = (
     "trainer.device",
     "dataset.workers",
     "evaluation.test",
+    *(f"dataset.{key}" for key in DATA_PATHS),  # the data are compared by their sizes and names
 )  # when a run is resumed, besides trainer.epochs upward
 ASKING = ("resume", "trust", "sweep.resume")  # the keys that ask for it
 
