@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from torch.utils.flop_counter import FlopCounterMode
 
 from ssvae_cli.compiler import compiled
-from ssvae_cli.datasets.base import CONTRACT as DATA
+from ssvae_cli.datasets.checked import make_data
 from ssvae_cli.device import keep_freed, peak, set_precision
 from ssvae_cli.distributed.machine import machine
 from ssvae_cli.errors import require_above, require_at_least
@@ -53,7 +53,7 @@ def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     device = trainer.device
     torch.manual_seed(cfg.seed)
     keep_freed(device)
-    data = build(cfg.dataset, "dataset", DATA, fitted={}).to(device)
+    data = make_data(cfg.dataset, fitted={}).to(device)
     pairs = make_pairs(cfg.pairs, data)
     objective = make_objective(cfg, *pairs.shapes(data)).to(device).train()
     batch_size = trainer.batch_of(len(data.train))

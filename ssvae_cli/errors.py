@@ -138,7 +138,7 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
 
 def allowed(word: str, choices: Iterable[str]) -> str:
     """The end of an error line: what is allowed, and the closest spelling to `word` if one is close."""
-    choices = sorted(map(str, choices))
+    choices = sorted(set(map(str, choices)))
     return f"allowed: {', '.join(choices) or 'none'}{did_you_mean(word, choices)}"
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from ssvae_cli.datasets.base import CONTRACT as DATA
 from ssvae_cli.datasets.base import Data, Shape
+from ssvae_cli.datasets.checked import make_data
 from ssvae_cli.device import device_of, set_precision
 from ssvae_cli.distributed.machine import machine
 from ssvae_cli.errors import require
@@ -87,7 +87,7 @@ def load_run(folder: str, *, device: str, trust: bool, dataset: DictConfig | Non
     set_precision(config.trainer.precision)
     fitted = stored.state.get("fitted", {})
     own = OmegaConf.merge(config.dataset, data_elsewhere(stored.run, config.dataset))
-    data = build(own if dataset is None else dataset, "dataset", DATA, fitted=fitted).to(place)
+    data = make_data(own if dataset is None else dataset, fitted=fitted).to(place)
     pairs = make_pairs(config.pairs, data) if dataset is None else build(config.pairs, "pairs", PAIRS)
     got, trained = pairs.shapes(data)[0], stored.shapes[0]
     require(

@@ -18,9 +18,9 @@ from ssvae_cli.distributions.products import power
 from ssvae_cli.encoders.base import CONTRACT as ENCODER
 from ssvae_cli.encoders.posteriors import CONTRACT as POSTERIOR
 from ssvae_cli.encoders.posteriors import with_density
-from ssvae_cli.errors import PartError, UserError, allowed, require
+from ssvae_cli.errors import UserError, allowed, require
 from ssvae_cli.estimators.base import CONTRACT as ESTIMATOR
-from ssvae_cli.estimators.base import Estimator
+from ssvae_cli.estimators.base import Estimator, require_gradient
 from ssvae_cli.instantiate.build import build, parameters
 from ssvae_cli.instantiate.groups import conf
 from ssvae_cli.instantiate.types import choice_of
@@ -118,9 +118,8 @@ class Objective(nn.Module):
         """The ELBO of a batch of pairs, or of n views each, in nats, []; the loss is its negative. generator: of the
         posteriors' samples; a compiled graph takes none."""
         elbo = self.elbo(self.encode(*views, times=times, generator=generator), unit)
-        if not isinstance(elbo, Tensor) or elbo.ndim:
-            gave = f"is {list(elbo.shape) if isinstance(elbo, Tensor) else type(elbo).__name__}"
-            raise PartError(f"estimator: what {type(self.estimator).__name__} gives {gave}, and not one number, []")
+        if self.training and torch.is_grad_enabled() and self.estimator is not None:
+            require_gradient(self.estimator, elbo)
         return elbo
 
     def after_update(self, done: float) -> None:

@@ -15,7 +15,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 import ssvae_cli
-from ssvae_cli.datasets.base import CONTRACT as DATA
+from ssvae_cli.datasets.checked import make_data
 from ssvae_cli.device import device_name, keep_freed, set_precision
 from ssvae_cli.distributed.batch_norm import synchronise_batch_norm
 from ssvae_cli.distributed.collectives import (
@@ -28,6 +28,7 @@ from ssvae_cli.distributed.collectives import (
 )
 from ssvae_cli.distributed.machine import machine
 from ssvae_cli.encoders.pretrained import load_pretrained
+from ssvae_cli.errors import require
 from ssvae_cli.estimators.base import meaning
 from ssvae_cli.evaluation.elbo import BOUNDS
 from ssvae_cli.evaluation.figures import curves, pictures
@@ -66,7 +67,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     init_process_group(device)
     keep_freed(device)
     torch.manual_seed(cfg.seed)
-    data = build(cfg.dataset, "dataset", DATA, fitted={}).to(device)
+    data = make_data(cfg.dataset, fitted={}).to(device)
     pairs = make_pairs(cfg.pairs, data)
     evaluation = build(cfg.evaluation, "evaluation")
     objective = synchronise_batch_norm(make_objective(cfg, *pairs.shapes(data)).to(device), device)
@@ -74,6 +75,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     objective.require_batch(batch_size, cfg.encoder.latent_dim, device)
     evaluation.require_served(objective)
     trackers = build_named(cfg, "trackers", TRACKER)
+    unread_best = f"trainer.keep_best={trainer.keep_best}: evaluation has no metric, and no number is read"
+    require(trainer.keep_best is None or bool(evaluation.metrics), unread_best)
     kept = KeptCheckpoints(run, every=trainer.checkpoint_every, best=trainer.keep_best, known=ON_VALIDATION)
 
     # Its weights, its optimizer, and the state that checkpoints hold.

@@ -242,6 +242,11 @@ def test_settings_that_no_classifier_has_are_one_line(word, said):
         command.require_settings(composed(word, command="finetune"))
 
 
+def test_a_rate_of_a_prior_is_none_of_a_classifier(finished, capfd):
+    line = refused(capfd, "finetune", str(finished), "optimizer.prior_lr=2")
+    assert line == "ssvae: optimizer.prior_lr=2: a classifier has no prior; leave it out"
+
+
 def test_data_without_labels_are_one_line(finished, tmp_path, capfd):
     np.savez(tmp_path / "plain.npz", x=np.random.default_rng(0).integers(0, 256, (30, 8, 8), np.uint8))
     words = [f"run={finished}", "dataset=npz", f"dataset.path={tmp_path}/plain.npz", f"hydra.run.dir={tmp_path}/out"]

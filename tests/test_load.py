@@ -90,6 +90,11 @@ WRONG = {
     "pictures and other things": ([Image.new("RGB", (8, 8)), 3], "x[1] is a int", "PIL"),
     "ragged": ([images(1)[0], images(1)[0, :2]], "x is no array of numbers", ""),
     "masked": (np.ma.masked_less(images(), 9), "x has masked values", ""),
+    "meta": (
+        torch.zeros(2, 3, 8, 8, dtype=torch.uint8, device="meta"),
+        "x is a tensor on the meta device",
+        "no numbers",
+    ),
     "sparse": (torch.zeros(2, 3, 8, 8, dtype=torch.uint8).to_sparse(), "x is a sparse tensor", "to_dense"),
     "words": (np.array(["a"]), "numbers are taken", ""),
 }

@@ -208,7 +208,9 @@ def series(tmp_path):
 
 @pytest.mark.drawn
 def test_lags_show_by_how_many_rows_y_follows_x(tmp_path, series, capfd):
-    summary = run(tmp_path, f"data={series}", "split=blocks", "split.gap=10", "lags=0..5", "units=bits")
+    words = [f"data={series}", "split=blocks", "split.gap=10", "lags=0..5", "units=bits"]
+    assert ssvae("mi", *words, f"hydra.run.dir={tmp_path}/run") == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     values = [summary[f"mi/lag/{lag}"] for lag in range(6)]
     assert np.argmax(values) == 3 and summary["mi/lag/3/low"] > 0.4
     out, err = capfd.readouterr()
@@ -306,6 +308,11 @@ OVERRIDES = {
     "lags too far": (["task.samples=50", "lags=0..41"], ["50 rows have 9 pairs 41 rows apart"]),
     "lags beyond all": (["task.samples=50", "lags=-999999999999..0"], ["50 rows have 0 pairs 999999999999 rows apart"]),
     "lags by nothing": (["lags=0..1", *NO_METHOD], ["lags are read by the methods without training"]),
+    "a task beside a file": (["data=pairs.npz", "task=cubic"], ["task=cubic: with data=pairs.npz the pairs are those"]),
+    "a key of it": (["data=pairs.npz", "task.mi=3"], ["task.mi=3: with data=pairs.npz", "leave it out"]),
+    "training of none": (["lags=0..1", "training.steps=5"], ["training.steps=5: with lags=0..1 no network is trained"]),
+    "a critic of none": (["lags=0..1", "prior/critic@critic=mlp"], ["with lags=0..1 no network is trained"]),
+    "a check of none": (["lags=0..1", "zero_check=false"], ["zero_check=false: with lags=0..1"]),
     "a check that is none": (["zero_check=maybe"], ["zero_check must be true or false"]),
 }
 
@@ -340,6 +347,6 @@ def test_bad_options_are_one_line(name, refusal):
 
 def test_a_file_that_is_no_npz_is_one_line(tmp_path, refusal):
     (tmp_path / "pairs.npz").write_bytes(b"not an archive")
-    assert "cannot be read as an .npz" in refusal("data=pairs.npz")
+    assert "no .npz file, as numpy.savez writes them" in refusal("data=pairs.npz")
     np.save(tmp_path / "pairs.npy", X)
     assert "one array, not an .npz" in refusal("data=pairs.npy")

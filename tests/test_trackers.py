@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
-from helpers import composed, train
+from helpers import composed, refused, train
 from ssvae_cli.errors import PartError, UserError
 from ssvae_cli.evaluation.unread import ON_VALIDATION
 from ssvae_cli.instantiate.build import build, build_named
@@ -136,6 +136,12 @@ def test_the_best_is_kept_where_the_number_was_highest(tmp_path):
         history.append({"a/validation": value} if epoch != 5 else {})
         kept.look(epoch, lambda: history)
         assert torch.load(tmp_path / "checkpoints" / "best.pt")["epoch"] == {1: 1, 6: 6}.get(epoch, 2)
+
+
+def test_the_best_by_a_number_that_is_not_read_is_one_line(tmp_path, capfd):
+    words = ["trainer.keep_best=probe/linear/validation", "evaluation=none", f"hydra.run.dir={tmp_path}/run"]
+    line = refused(capfd, "train", *words)
+    assert line == f"ssvae: {words[0]}: evaluation has no metric, and no number is read"
 
 
 def test_a_number_that_validation_does_not_have_is_one_line(tmp_path):

@@ -15,7 +15,7 @@ from ssvae_cli.api.inputs import Inputs
 from ssvae_cli.datasets.base import UNLABELLED, Shape, Split
 from ssvae_cli.datasets.measurements import Scaling
 from ssvae_cli.device import device_of, in_precision
-from ssvae_cli.errors import require_bool, require_integer
+from ssvae_cli.errors import require, require_bool, require_integer
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.instantiate.types import choice_of
 from ssvae_cli.load_run import stored_run
@@ -34,6 +34,7 @@ def load(run: str | PathLike, *, device: str = "auto", trust: bool = False) -> "
     """
     with call():
         require_bool(trust=trust)
+        require(isinstance(run, (str, bytes, PathLike)), f"run must be a path, the folder of a run, got {run!r}")
         stored = stored_run(fsdecode(run), trust=trust)
         place = device_of(device)
         fork = torch.random.fork_rng(range(torch.cuda.device_count()) if place.type == "cuda" else [])

@@ -117,6 +117,7 @@ def as_tensor(x: Any, name: str = "x") -> Tensor:
     if isinstance(x, Tensor):
         require(not x.is_complex(), f"{name} is {x.dtype}; numbers are taken. Complex data not supported")
         require(x.layout is torch.strided, f"{name} is a sparse tensor; give {name}.to_dense()")
+        require(not x.is_meta, f"{name} is a tensor on the meta device, which holds no numbers")
         return x.detach()
     return torch.from_numpy(as_array(x, name))
 
@@ -124,7 +125,7 @@ def as_tensor(x: Any, name: str = "x") -> Tensor:
 def as_array(x: Any, name: str) -> np.ndarray:
     """Numbers as an array of integers, floats, or true and false. Raises UserError for anything else."""
     if isinstance(x, Tensor):
-        x = x.detach().cpu()
+        x = as_tensor(x, name).cpu()
         x = x.float() if x.dtype == torch.bfloat16 else x
     require(not hasattr(x, "toarray"), f"{name} is sparse, {type(x).__name__}; give {name}.toarray()")
     require(not np.ma.is_masked(x), f"{name} has masked values; leave these samples out, or fill the values")

@@ -29,6 +29,13 @@ OF_THE_RUN = (
     "encoder",
     "pairs",
 )  # what such a command takes from its run: chosen in its YAML for data sets' sake alone
+INSTEAD = {  # of a command: the key that is given, or none; the keys that it then does not read; what it does instead
+    "mi": [
+        ("data", r"task(\..*)?", "the pairs are those of the file, and no task is drawn"),
+        ("lags", r"(training|critic)\..*|.*@(critic|estimators)(\..*)?|zero_check", "no network is trained"),
+    ],
+    "finetune": [(None, r"optimizer\.prior_lr", "a classifier has no prior")],
+}
 ONE_FOLDER = re.compile(r"resume|sweep\.resume|hydra\..*")  # keys that are never swept, nor lists
 PATH_KEY = re.compile(r"resume|init_from|sweep\.resume|runs?|data|[\w.]+\.(path|test_path|root|dir|subdir|weights)")
 UNENCODABLE = re.compile(r"[\ud800-\udfff]")  # stands for a byte that is no UTF-8
@@ -75,10 +82,17 @@ def refuse_unusable(arguments: list[str]) -> None:
 
 
 def refuse_unread(command: str, overrides: list[str]) -> None:
-    """Raise UserError for a choice, or a key, of what a command takes from its run, and so would not read."""
-    for override in overrides if command in RUN else ():
-        part = re.split("[./@]", override_name(override))[0]
-        require(part not in OF_THE_RUN, f"{override}: ssvae {command} reads the run's own {part}; leave it out")
+    """Raise UserError for a choice, or a key, that a command would not read: of what it takes from its run, or of what
+    another key takes the place of."""
+    for override in overrides:
+        name = override_name(override)
+        part = re.split("[./@]", name)[0]
+        of_run = command in RUN and part in OF_THE_RUN
+        require(not of_run, f"{override}: ssvae {command} reads the run's own {part}; leave it out")
+        for key, unread, why in INSTEAD.get(command, ()):
+            given = override_value(key, overrides) if key else ""
+            is_unread = given is not None and re.fullmatch(unread, name) and not override.startswith("~")
+            require(not is_unread, f"{override}: {f'with {key}={given} ' if key else ''}{why}; leave it out")
 
 
 def separated(words: list[str], at: str) -> tuple[list[str], list[str]]:

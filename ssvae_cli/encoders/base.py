@@ -73,9 +73,14 @@ class Encoder(nn.Module):
 
 
 def features_dim(backbone: nn.Module, shape: Shape, setting: str) -> int:
-    """The width of the features: its `out_dim`, or as a try shows it. setting: what named the module."""
-    own = getattr(backbone, "out_dim", None)
-    return width_of(backbone, shape, f"{setting} cannot take x of") if own is None else own
+    """The width of the features: its `out_dim`, of a user's own as a try confirms it, or as a try shows it.
+    setting: what named the module."""
+    stated = getattr(backbone, "out_dim", None)
+    if stated is not None and type(backbone).__module__.startswith("ssvae_cli."):
+        return stated
+    width = width_of(backbone, shape, f"{setting} cannot take x of")
+    require(stated in (None, width), f"{setting}: out_dim is {stated}, and the features have {width} columns")
+    return width
 
 
 @torch.no_grad()

@@ -4,14 +4,14 @@ import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from ssvae_cli.distributions.posterior import Posterior
 from ssvae_cli.distributions.products import Spheres
 from ssvae_cli.distributions.spaces import SPACES, Space
-from ssvae_cli.errors import require
+from ssvae_cli.errors import PartError, require
 from ssvae_cli.instantiate.build import Contract
 from ssvae_cli.scores.protocol import Past, Scores
 
@@ -32,6 +32,10 @@ class Estimator(nn.Module, ABC):
     needs_partner = False  # whether H of one latent given another is used: not of one view, nor with a joint decoder
     needs_target = False  # whether a g' through which gradients flow is refused
     estimates_elbo = True  # whether the value that training reports is an estimate of an ELBO
+
+    def __init__(self):
+        super().__init__()
+        self.register_forward_hook(require_number)
 
     def least_rows(self, space: type[Space] | Spheres, dim: int) -> int:
         """Of a batch of latents with `dim` coordinates: with fewer there is no estimate."""
@@ -100,6 +104,21 @@ class PairEstimator(Estimator):
     @abstractmethod
     def forward(self, z: Tensor, z_prime: Tensor) -> Tensor:
         """z, z': [B, D] each, of the whole batch -> []."""
+
+
+def require_number(estimator: Estimator, given: tuple, value: Any) -> None:
+    """Raise PartError unless an estimator gave one number, []; a hook."""
+    if not isinstance(value, Tensor) or value.ndim:
+        gave = f"is {list(value.shape) if isinstance(value, Tensor) else type(value).__name__}"
+        raise PartError(f"estimator: what {type(estimator).__name__} gives {gave}, and not one number, []")
+
+
+def require_gradient(estimator: Estimator, value: Tensor) -> Tensor:
+    """The value. Raises PartError where nothing can be trained by what an estimator gave."""
+    if not value.requires_grad:
+        fault = f"what {type(estimator).__name__} gives has no gradient"
+        raise PartError(f"estimator: {fault}; compute it in torch, from the tensors that it is given")
+    return value
 
 
 def straight_through(value: Tensor, surrogate: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.errors import allowed, require
 from ssvae_cli.estimators import InfoNCE as KWay
 from ssvae_cli.estimators import ScoreEstimator
+from ssvae_cli.estimators.base import require_gradient
 from ssvae_cli.estimators.nwj import jensen_shannon
 from ssvae_cli.evaluation.degeneracy import constant_latent
 from ssvae_cli.evaluation.estimate import Estimate, too_few_pairs
@@ -63,7 +64,7 @@ def fit_and_read(
     """
     validation = parts.validation.rows(evenly_spaced(len(parts.validation.x), CHOOSING))
     choose = estimator if estimator.bound == "lower" else jensen_shannon
-    objective = lambda batch: estimator(DenseScores(critic(*batch)))
+    objective = lambda batch: require_gradient(estimator, estimator(DenseScores(critic(*batch))))
     validate = lambda: choose(DenseScores(score_table(critic, *validation))).item()
     curve = fit(nn.ModuleList([critic, estimator]), objective, parts.train, validate, generator)
     with torch.no_grad():

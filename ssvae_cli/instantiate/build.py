@@ -7,12 +7,14 @@ the key of the part is put in front here.
 
 import inspect
 import pkgutil
+import sys
+import traceback
 from collections.abc import Callable
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
-from ssvae_cli.errors import PartError, UserError, allowed, machine_error, require, setting_of
+from ssvae_cli.errors import PartError, UserError, allowed, did_you_mean, machine_error, require, setting_of
 from ssvae_cli.instantiate.types import require_fits, require_part
 
 HYDRA_KEYS = {"_target_", "_partial_"}  # Hydra's other keys are for programs and configure no part
@@ -125,12 +127,16 @@ def _target(config: dict, key: str) -> Callable:
     require(isinstance(named, str), f"{key}._target_ must be the name of a class or function, got {named!r}")
     try:
         target = pkgutil.resolve_name(named)
-    except (ImportError, AttributeError, ValueError) as error:
-        reason = f" ({error})" if isinstance(error, ImportError) and named.split(".")[0] not in str(error) else ""
-        line = f"{key}._target_ = {named}: no such class or function can be imported{reason}"
-        raise UserError(f"{line}; your own has to be installed, or its folder named in PYTHONPATH") from None
-    except Exception as error:  # raised by the user's module
-        raise PartError(f"{key}._target_ = {named}: importing it raised {_said(error)}") from error
+    except Exception as error:
+        ends_in = traceback.extract_tb(error.__traceback__)[-1].filename
+        if isinstance(error, SyntaxError) or not ("importlib" in ends_in or ends_in == pkgutil.__file__):  # its own
+            raise PartError(f"{key}._target_ = {named}: importing it raised {_said(error)}") from error
+        line = f"{key}._target_ = {named}: no such class or function can be imported"
+        module, _, name = named.rpartition(".")
+        there = vars(sys.modules[module]) if module in sys.modules else {}
+        close = did_you_mean(name, (word for word, value in there.items() if callable(value)))
+        remedy = close or "; your own has to be installed, or its folder named in PYTHONPATH"
+        raise UserError(f"{line}{remedy}") from None
     require(callable(target), f"{key}._target_ = {named} is neither a class nor a function")
     return target
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, Shape, Split
 from ssvae_cli.device import floats
-from ssvae_cli.errors import require, require_at_least, setting_of
+from ssvae_cli.errors import PartError, require, require_at_least, setting_of
 from ssvae_cli.instantiate.build import Contract, build
 
 CONTRACT = Contract(
@@ -111,4 +111,21 @@ def make_pairs(config: DictConfig, data: Data) -> Pairs:
     pairs = build(config, "pairs", CONTRACT)
     with setting_of("pairs", config):
         pairs.attach(data)
+    require_promised(pairs, data)
     return pairs
+
+
+@torch.no_grad()
+def require_promised(pairs: Pairs, data: Data) -> None:
+    """Raise PartError unless a few samples become views as `shapes` says, in the run's floats."""
+    batch, name = next(data.train.rows(slice(0, 8)).batches(8)), type(pairs).__name__
+    views = pairs(batch, torch.Generator(batch.x.device).manual_seed(0))
+    if not isinstance(views, (tuple, list)) or not all(isinstance(view, Tensor) for view in views):
+        inside = f" of {', '.join(type(view).__name__ for view in views)}" if isinstance(views, (tuple, list)) else ""
+        raise PartError(f"pairs: {name} must return a tuple of tensors, x and x', got a {type(views).__name__}{inside}")
+    for view, shape in zip(views, pairs.shapes(data)):
+        got, promised = list(view.shape), [len(batch), *shape]
+        if got != promised or view.dtype != torch.get_default_dtype():
+            gave = f"{name} gives {got} {str(view.dtype).removeprefix('torch.')}"
+            wanted = f"{promised} {str(torch.get_default_dtype()).removeprefix('torch.')}"
+            raise PartError(f"pairs: {gave} for {len(batch)} samples, and must give {wanted}, as `shapes` says")

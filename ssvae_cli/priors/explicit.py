@@ -124,11 +124,10 @@ class ExplicitPrior(Prior):
     def elbo(self, estimator, encoded, joint: bool = False):
         encoded = all_gather_encoded(encoded)
         density, shape = self.log_density(encoded.latents), encoded.latents[0].shape
-        if density.shape != shape[:1]:
+        gave = list(density.shape) if isinstance(density, Tensor) else type(density).__name__
+        if gave != list(shape[:1]):
             one = f"log P of a pair is one number, {list(shape[:1])}"
-            raise PartError(
-                f"prior: {type(self).__name__}.log_prob of z, {list(shape)}, is {list(density.shape)}; {one}"
-            )
+            raise PartError(f"prior: {type(self).__name__}.log_prob of z, {list(shape)}, is {gave}; {one}")
         value = density.mean()
         blocks = self.entropies(joint)
         if not estimator.estimates_elbo:  # a regulariser of every view

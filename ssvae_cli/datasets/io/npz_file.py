@@ -3,8 +3,9 @@
 import struct
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +21,7 @@ LOCAL_HEADER = 30  # bytes, of a member of a zip file, before its name
 def opened(path: str, setting: str) -> Iterator[np.lib.npyio.NpzFile]:
     """An .npz file; a fault in it is a UserError. setting: the key that named the file."""
     file = existing_file(path, setting)
+    require(is_numpys(file), f"{setting}={path}: no .npz file, as numpy.savez writes them")
     try:
         loaded = np.load(file, allow_pickle=False)
         require(isinstance(loaded, np.lib.npyio.NpzFile), f"{setting}={path}: one array, not an .npz of named arrays")
@@ -28,9 +30,16 @@ def opened(path: str, setting: str) -> Iterator[np.lib.npyio.NpzFile]:
     except MemoryError as error:
         raise UserError(f"{setting}={path}: its arrays take more memory than there is ({error})") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        objects = "it holds Python objects, or is no .npz; lists of series: one x of all steps, with length [N]"
+        objects = "it holds Python objects; lists of series: one x of all steps, with length [N]"
         reason = objects if "pickle" in str(error) else str(error).splitlines()[0]
         raise UserError(f"{setting}={path}: cannot be read as an .npz of plain arrays ({reason})") from error
+
+
+def is_numpys(file: Path) -> bool:
+    """Whether a file begins as a zip file, or as a single array. One that cannot be read is left to the reader."""
+    with suppress(OSError), open(file, "rb") as stream:
+        return stream.read(4) in (b"PK\3\4", b"PK\5\6", b"\x93NUM")
+    return True
 
 
 def load(path: str, samples: Sequence[str], storage: Storage) -> dict[str, np.ndarray]:

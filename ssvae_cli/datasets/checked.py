@@ -1,0 +1,55 @@
+"""A data set from its configuration, held to what the rest of the program relies on, whoever wrote it."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from ssvae_cli.datasets.base import CONTRACT, Data, Split
+from ssvae_cli.device import floats
+from ssvae_cli.errors import PartError
+from ssvae_cli.instantiate.build import build
+
+
+def make_data(config: DictConfig, **offered: Any) -> Data:
+    """The data set of a configuration, its floats in those of the process. Raises PartError for splits that are not
+    tensors of one kind, [N, ...], with a label for each sample."""
+    data = build(config, "dataset", CONTRACT, **offered)
+    whole = {name: split for name, split in data.splits.items() if isinstance(split, Split)}  # not streamed
+    splits = {name: checked(split, name) for name, split in whole.items()}
+    kinds = {name: (*split.shape, split.dtype) for name, split in splits.items()}
+    if len(set(kinds.values())) > 1:
+        said = ", ".join(f"{name} {list(split.shape)} {kind(split.x)}" for name, split in splits.items())
+        raise PartError(f"dataset: one x must be of the same shape and type in all splits, got {said}")
+    return replace(data, **splits)
+
+
+def checked(split: Split, name: str) -> Split:
+    """The split with its floats in those of the process. Raises PartError as `make_data`."""
+    sides = {"x": split.x} if split.x_prime is None else {"x": split.x, "x_prime": split.x_prime}
+    for side, values in sides.items():
+        fits = isinstance(values, Tensor) and (values.dtype == torch.uint8 or values.is_floating_point())
+        require(fits, f"{side} of {name} must be a tensor of uint8 (images) or of floats, got {kind(values)}")
+        usable = values.ndim >= 2 and values.numel() > 0
+        require(usable, f"{side} of {name} must be [N, ...], with at least one sample, got {list(values.shape)}")
+        require(len(values) == len(split.x), f"{side} of {name} has {len(values)} samples, and x {len(split.x)}")
+    y = split.y
+    whole = isinstance(y, Tensor) and not (y.is_floating_point() or y.is_complex()) and y.shape == split.x.shape[:1]
+    found = f"{kind(y)} {list(y.shape)}" if isinstance(y, Tensor) else kind(y)
+    fault = f"y of {name} must be a tensor of integers, [{len(split.x)}], -1 for a sample without a label, got {found}"
+    require(whole, fault)
+    sides = {side: values if values.dtype == torch.uint8 else floats(values) for side, values in sides.items()}
+    return replace(split, y=y.long(), **sides)
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise PartError, as of a data set, with `message` unless `condition` holds."""
+    if not condition:
+        raise PartError(f"dataset: {message}")
+
+
+def kind(values: Any) -> str:
+    """The type of a tensor's numbers, or of what is no tensor."""
+    return str(values.dtype).removeprefix("torch.") if isinstance(values, Tensor) else type(values).__name__

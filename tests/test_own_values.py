@@ -1,0 +1,155 @@
+"""What a user's own part gives is held to what its neighbours take, in a line; floats of any width are taken."""
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from ssvae_cli.datasets import Data, Split
+from ssvae_cli.datasets.checked import make_data
+from ssvae_cli.encoders.base import features_dim
+from ssvae_cli.errors import PartError, UserError
+from ssvae_cli.estimators import InfoNCE, ScoreEstimator
+from ssvae_cli.estimators.base import require_gradient
+from ssvae_cli.instantiate.build import check
+from ssvae_cli.pairs import Pairs
+from ssvae_cli.pairs.base import require_promised
+from ssvae_cli.scores.dense import DenseScores
+
+X, Y = torch.rand(12, 4), torch.arange(12) % 3
+GIVEN: dict[str, Data] = {}
+
+
+def own() -> Data:
+    """What a test gives as a user's data set."""
+    return GIVEN["data"]
+
+
+def made(*splits: Split) -> Data:
+    train, validation, test = splits if len(splits) == 3 else splits * 3
+    GIVEN["data"] = Data(train, validation, test)
+    return make_data(OmegaConf.create({"_target_": f"{__name__}.own"}))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
+def test_floats_of_any_width_become_those_of_the_run_and_labels_int64(dtype):
+    data = made(Split(X.to(dtype), Y.int(), x_prime=X.double()))
+    assert {split.x.dtype for split in data.splits.values()} == {data.train.x_prime.dtype} == {torch.float32}
+    assert data.test.y.dtype == torch.int64
+
+
+def test_bytes_stay_bytes():
+    assert made(Split((255 * torch.rand(12, 1, 8, 8)).byte(), Y)).train.x.dtype == torch.uint8
+
+
+@pytest.mark.parametrize(
+    "splits, said",
+    {
+        "integers": ([Split(Y[:, None], Y)], "x of train must be a tensor of uint8 (images) or of floats, got int64"),
+        "booleans": ([Split(X > 0.5, Y)], "got bool"),
+        "complex": ([Split(X.to(torch.complex64), Y)], "got complex64"),
+        "an array": ([Split(X.numpy(), Y)], "got ndarray"),
+        "x' of integers": ([Split(X, Y, x_prime=Y[:, None])], "x_prime of train must be a tensor of uint8"),
+        "no axis": ([Split(X[:, 0], Y)], "x of train must be [N, ...], with at least one sample, got [12]"),
+        "an empty test": ([Split(X, Y), Split(X, Y), Split(X[:0], Y[:0])], "x of test must be [N, ...]"),
+        "x' of fewer": ([Split(X, Y, x_prime=X[1:])], "x_prime of train has 11 samples, and x 12"),
+        "labels as floats": ([Split(X, Y.float())], "y of train must be a tensor of integers, [12], -1 for"),
+        "no labels": ([Split(X, None)], "got NoneType"),
+        "labels of fewer": ([Split(X, Y[1:])], "got int64 [11]"),
+        "labels as columns": ([Split(X, Y[:, None])], "got int64 [12, 1]"),
+        "labels as an array": ([Split(X, Y.numpy())], "got ndarray"),
+        "two shapes": ([Split(X, Y), Split(X[:, :2], Y), Split(X, Y)], "validation [2] float32, test [4]"),
+    }.values(),
+)
+def test_data_of_another_kind_are_a_line(splits, said):
+    with pytest.raises(PartError, match="^dataset: ") as error:
+        made(*splits)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "views, said",
+    {
+        "one tensor": (lambda x: x, "must return a tuple of tensors, x and x', got a Tensor"),
+        "nothing": (lambda x: None, "got a NoneType"),
+        "arrays": (lambda x: (x.numpy(), x.numpy()), "got a tuple of ndarray, ndarray"),
+        "another shape": (
+            lambda x: (x, x[:, :2]),
+            "gives [8, 2] float32 for 8 samples, and must",
+        ),
+        "fewer rows": (lambda x: (x[:3], x), "gives [3, 4]"),
+        "another type": (lambda x: (x.double(), x), "gives [8, 4] float64"),
+    }.values(),
+)
+def test_views_of_another_kind_than_promised_are_a_line(views, said):
+    class Own(Pairs):
+        def __call__(self, batch, generator):
+            return views(batch.x)
+
+    with pytest.raises(PartError, match="^pairs: Own ") as error:
+        require_promised(Own(), made(Split(X, Y)))
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize("value, said", [(None, "NoneType"), (1.0, "float"), (Y, "[12]"), ((X, 1), "tuple")])
+def test_an_estimator_that_gives_no_number_is_a_line(value, said):
+    class Own(ScoreEstimator):
+        name = "own"
+
+        def forward(self, scores):
+            return value
+
+    with pytest.raises(PartError) as error:
+        Own()(DenseScores(torch.zeros(3, 3)))
+    assert str(error.value) == f"estimator: what Own gives is {said}, and not one number, []"
+
+
+def test_an_estimator_without_a_gradient_is_a_line():
+    with pytest.raises(PartError, match="what InfoNCE gives has no gradient"):
+        require_gradient(InfoNCE(), X.sum())
+    assert require_gradient(InfoNCE(), X.sum().requires_grad_()).requires_grad
+
+
+@pytest.mark.parametrize(
+    "out_dim, answer, said",
+    [
+        (9, lambda h: h, "backbone: out_dim is 9, and the features have 8 columns"),
+        (8, lambda h: h[:, :, None], "returns [2, 8, 1] for B = 2"),
+        (8, lambda h: h[:1], "returns [1, 8] for B = 2"),
+    ],
+)
+def test_what_a_backbone_says_of_its_features_is_tried(out_dim, answer, said):
+    class Own(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.out_dim = torch.nn.Linear(4, 8), out_dim
+
+        def forward(self, x):
+            return answer(self.layer(x))
+
+    with pytest.raises(UserError) as error:
+        features_dim(Own(), (4,), "backbone")
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text, name, said",
+    [
+        ("raise ValueError('at import')", "Own", "importing it raised ValueError: at import"),
+        ("raise AttributeError('at import')", "Own", "importing it raised AttributeError: at import"),
+        ("def f(:", "Own", "importing it raised SyntaxError"),
+        (
+            "import nowhere_at_all",
+            "Own",
+            "importing it raised ModuleNotFoundError: No module named 'nowhere",
+        ),
+        ("class Owner: pass", "Ownr", "no such class or function can be imported; did you mean 'Owner'?"),
+        ("Own = 3", "Own", "is neither a class nor a function"),
+    ],
+)
+def test_a_target_that_cannot_be_had_says_why(text, name, said, tmp_path, monkeypatch):
+    module = f"own_{abs(hash(text))}"
+    (tmp_path / f"{module}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError) as error:
+        check({"_target_": f"{module}.{name}"}, "estimator")
+    assert said in str(error.value)
