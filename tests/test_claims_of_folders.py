@@ -86,6 +86,19 @@ def test_a_refused_command_removes_the_folders_that_it_made_and_no_other(tmp_pat
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["empty", "there"]
 
 
+def test_what_is_logged_once_a_folder_is_withdrawn_goes_to_no_file_of_it(tmp_path):
+    claim = claim_new(tmp_path / "run", "hydra.run.dir")
+    late = logging.FileHandler(tmp_path / "run" / "train.log", delay=True)
+    other = logging.FileHandler(tmp_path / "other.log", delay=True)
+    logging.getLogger().addHandler(late), logging.getLogger().addHandler(other)
+    try:
+        claim.withdraw()
+        assert late not in logging.getLogger().handlers and other in logging.getLogger().handlers
+        assert not (tmp_path / "run").exists()
+    finally:
+        logging.getLogger().removeHandler(late), logging.getLogger().removeHandler(other)
+
+
 def test_a_folder_is_claimed_by_one_command_at_a_time(tmp_path):
     first = claim_new(tmp_path / "run", "hydra.run.dir")
     with pytest.raises(UserError, match="in use by another process"):

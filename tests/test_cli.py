@@ -14,6 +14,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from helpers import composed, ssvae
+from ssvae_cli import __main__ as entry
 from ssvae_cli.instantiate.build import check
 from ssvae_cli.instantiate.groups import known_groups
 from ssvae_cli.instantiate.types import choice_of
@@ -174,3 +175,14 @@ def test_hydra_composes_a_run_once_unless_something_may_set_its_mode(words, comp
     monkeypatch.chdir(tmp_path)
     assert ssvae("report", "runs=nowhere", *words) in (1, 2)
     assert len(calls) == composed
+
+
+def test_ctrl_c_while_the_command_is_imported_is_a_line(monkeypatch, capfd):
+    class Interrupted:
+        def __getattr__(self, name):
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "ssvae_cli.cli.main", Interrupted())
+    with pytest.raises(SystemExit) as stopped:
+        entry.main()
+    assert stopped.value.code == 130 and capfd.readouterr().err == "ssvae: stopped by SIGINT\n"

@@ -110,16 +110,19 @@ def test_a_signal_saves_and_leaves_with_its_exit_code(number, code, tmp_path, mo
 
 
 @pytest.mark.parametrize("lost", [ImportError("initialization failed"), None], ids=["another error", "swallowed"])
-def test_sigterm_inside_an_extensions_import_stops_the_command_all_the_same(lost, tmp_path, monkeypatch, capfd):
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_inside_an_extensions_import_stops_the_command_all_the_same(
+    number, code, lost, tmp_path, monkeypatch, capfd
+):
     def initialise(*given):
         with contextlib.suppress(Stopped):  # as C code may
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
         if lost:
             raise lost
 
     monkeypatch.setattr(CollapseWatch, "__init__", initialise)
-    assert ssvae("train", *SMALL, "trainer.device=cpu", f"hydra.run.dir={tmp_path}/run") == 143
-    assert capfd.readouterr().err.splitlines()[-1].startswith("ssvae: stopped by SIGTERM")
+    assert ssvae("train", *SMALL, "trainer.device=cpu", f"hydra.run.dir={tmp_path}/run") == code
+    assert capfd.readouterr().err.splitlines()[-1].startswith(f"ssvae: stopped by {number.name}")
 
 
 def test_a_longer_run_goes_on_from_the_shorter_and_can_itself_be_resumed(run):

@@ -7,6 +7,7 @@ and locked by it. The lock lasts as long as the process, so that two commands ne
 import contextlib
 import fcntl
 import itertools
+import logging
 import os
 from collections.abc import Callable
 from fnmatch import fnmatch
@@ -103,10 +104,18 @@ class Claim:
     def withdraw(self) -> None:
         """Remove what was made here, unless the folder holds more by now; then nothing is removed."""
         if self.made and set(self.folder.rglob("*")) <= set(self.made):
+            self._close_logs()
             for path in reversed(self.made):
                 with contextlib.suppress(OSError):  # never made, or another process has put something there
                     path.rmdir() if path.is_dir() else path.unlink()
         self.end()
+
+    def _close_logs(self) -> None:
+        """What is logged from here on, as at the end of the process, is not for a file of this folder."""
+        for handler in logging.getLogger().handlers[:]:
+            if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename).parent == self.folder:
+                logging.getLogger().removeHandler(handler)
+                handler.close()
 
     def end(self) -> None:
         """Let the folder go."""

@@ -20,7 +20,7 @@ from ssvae_cli.cli.suiting import suiting_overrides
 from ssvae_cli.distributed.launch import wait_for_rank_zero, worker_overrides
 from ssvae_cli.distributed.threads import set_count, set_wait
 from ssvae_cli.errors import PartError, UserError, allowed, cause_of, require
-from ssvae_cli.training.signals import Stopped, leave
+from ssvae_cli.training.signals import SIGNALS, Stopped, leave
 
 # A command: its configuration is conf/<name>.yaml, its job a function of (config, folder, choices).
 COMMANDS = {
@@ -63,7 +63,8 @@ def main() -> None:
     A run that SIGINT or SIGTERM stops exits with 130 or 143; a command whose output is closed, as by `head`, with 141.
     """
     open_streams()
-    before = signal.signal(signal.SIGTERM, leave)
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup has it
+    before = {number: signal.signal(number, leave) for number in heard}
     try:
         try:
             run(sys.argv[1:])
@@ -78,15 +79,13 @@ def main() -> None:
     except Stopped as stopped:
         print(f"ssvae: {stopped}", file=sys.stderr)
         sys.exit(stopped.exit_code)
-    except KeyboardInterrupt:
-        print("ssvae: interrupted", file=sys.stderr)
-        sys.exit(130)
     except UserError as error:
         wait_for_rank_zero()
         print("ssvae:", *str(error).splitlines(), file=sys.stderr)  # one line, whatever was given
         sys.exit(2)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         leave.asked = None
 
 
