@@ -22,7 +22,7 @@ from test_docs import MARK, PAGES, REFUSED, commands, first_job, name_again, wor
 
 SMALL = {
     "train": "trainer.epochs=1 trainer.device=cpu",
-    "eval": "training.steps=10 views=1 device=cpu",
+    "eval": "training.steps=10 device=cpu",
     "finetune": "epochs=1 device=cpu",
     "embed": "device=cpu",
     "mi": "training.steps=20 zero_check=false",
