@@ -34,21 +34,21 @@ ELSEWHERE = re.compile(
 )
 
 
-def small(command: str, words: list[str]) -> list[str]:
+def small(command: str, words: list[str], whole: bool) -> list[str]:
     """What a command is given besides: its own settings stay."""
     given = {word.split("=")[0] for word in words}
-    if given & {"resume", "sweep.resume"}:
+    if given & {"resume", "sweep.resume", "lags"}:  # which take no further settings, or read none of these
         return []
-    return [word for word in SMALL.get(command, "").split() if word.split("=")[0] not in given]
+    unread = [] if whole or command != "train" or "evaluation" in " ".join(given) else ["evaluation=none"]
+    return [word for word in SMALL.get(command, "").split() if word.split("=")[0] not in given] + unread
 
 
-def run(line: str, *more: str, whole: bool) -> bool:
-    """Run one command, and more settings for `train`; whether it ended well. whole: all jobs of a sweep."""
+def run(line: str, whole: bool) -> bool:
+    """Run one command; whether it ended well. whole: with all jobs of a sweep, and its evaluation."""
     began, (command, *words) = time.time(), words_of(line)
     write_data(command, words)
     words = words if whole or "sweep.dry_run=true" in words else first_job(words)
-    more = [word for word in more if command == "train" and word.split("=")[0] not in " ".join(words)]
-    code = ssvae(command, *words, *small(command, words), *more)
+    code = ssvae(command, *words, *small(command, words, whole))
     print(f"{'ok' if code == 0 else f'FAILED ({code})'}  {time.time() - began:.1f} s  {line}", flush=True)
     return code == 0
 
@@ -78,8 +78,7 @@ def main() -> None:
                 make_places()
             for line in lines:
                 if part in line and line != REFUSED and not MARK.search(line) and not ELSEWHERE.search(line):
-                    more = () if lines is tutorial else ("evaluation=none",)
-                    failed += [] if run(line, *more, whole=lines is tutorial) else [line]
+                    failed += [] if run(line, whole=lines is tutorial) else [line]
             os.chdir("/")
     print(f"{len(failed)} failed")
     sys.exit(bool(failed))
