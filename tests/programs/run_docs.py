@@ -57,7 +57,7 @@ def make_places() -> None:
     """RUN, DIR and the data that the pages name."""
     few = ["trainer.device=cpu", "dataset.limit=300"]
     assert ssvae("train", *few, "evaluation=quick", "trainer.epochs=1", "hydra.run.dir=RUN") == 0
-    assert ssvae("train", *few, "evaluation=none", "trainer.epochs=0", "-m", "seed=0", "hydra.sweep.dir=DIR") == 0
+    assert ssvae("train", *few, "trainer.epochs=0", "-m", "seed=0", "hydra.sweep.dir=DIR") == 0
     name_again()
     rng = np.random.default_rng(0)
     rows = [",".join(["a", "b", "COLUMN"]), *(f"{a},{b},{int(a > 0)}" for a, b in rng.normal(size=(100, 2)))]
