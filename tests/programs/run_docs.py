@@ -39,7 +39,8 @@ def small(command: str, words: list[str], whole: bool) -> list[str]:
     given = {word.split("=")[0] for word in words}
     if given & {"resume", "sweep.resume", "lags"}:  # which take no further settings, or read none of these
         return []
-    unread = [] if whole or command != "train" or "evaluation" in " ".join(given) else ["evaluation=none"]
+    read = whole or command != "train" or "evaluation" in " ".join(given) or "trainer.keep_best" in given
+    unread = [] if read else ["evaluation=none"]
     return [word for word in SMALL.get(command, "").split() if word.split("=")[0] not in given] + unread
 
 
