@@ -33,7 +33,7 @@ LIMITS: dict[str, Ratios] = {
     },
     "evaluation": {"evaluation / training, default run": 1.4},
     "explicit": {"evaluation / training, prior=gaussian": 2.8},
-    "probe": {"lbfgs / linear probe": -0.9},
+    "probe": {"lbfgs / linear probe": -1.2},
     "views": {"torchvision / two views": -6.0},
     "mi": {"first value / neighbours of all pairs": 3.0},
     "busy": {"a step beside a busy process / alone": 2.2},
