@@ -136,3 +136,9 @@ def test_the_elbo_is_split_into_i_and_kl_over_the_epochs_on_request(tmp_path):
         parts = line["mi/fresh/validation"] - line["kl/validation"]
         assert parts == pytest.approx(line["elbo/validation"], abs=1e-5)
     assert len(lines) == 2 and (tmp_path / "run" / "figures" / "curves.png").exists()
+
+
+def test_two_metrics_of_one_kind_are_refused_before_anything_is_trained(tmp_path, capfd):
+    line = refused(capfd, "train", "metric@evaluation.metrics.factors=clusters", f"hydra.run.dir={tmp_path}/run")
+    assert "evaluation.metrics.factors is ClusterAccuracy, as metrics.clusters is" in line
+    assert not (tmp_path / "run").exists()

@@ -58,6 +58,12 @@ class Evaluation:
         for name, metric in self.metrics.items():
             if not callable(metric):
                 raise PartError(f"metrics.{name}: {type(metric).__name__} is no metric; {CONTRACT}")
+        first: dict[type, str] = {}
+        for name, metric in self.metrics.items():
+            kind = type(metric)
+            fits = first.setdefault(kind, name) == name or not kind.__module__.startswith("ssvae_cli.")
+            same = f"{kind.__name__}, as metrics.{first[kind]} is: their numbers have the same names"
+            require(fits, f"metrics.{name} is {same}; leave one out")
 
     def require_served(self, objective: Objective) -> None:
         """Raise UserError for an objective whose latents cannot be read with these settings."""
