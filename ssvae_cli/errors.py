@@ -11,7 +11,9 @@ from typing import Any
 
 
 class UserError(Exception):
-    """A mistake in what was asked for. The command shows its message alone and exits with code 2."""
+    """A mistake in what was asked for. The command shows its message alone and exits with its code."""
+
+    exit_code = 2
 
 
 class InputError(UserError, ValueError):
@@ -20,6 +22,12 @@ class InputError(UserError, ValueError):
 
 class PartError(UserError):
     """A user's own class or file broke its contract or raised; its traceback belongs in the run's log."""
+
+
+class FolderGone(UserError):
+    """The folder that a command writes to is not there any more; nothing is written in its place."""
+
+    exit_code = 1
 
 
 OURS = {  # what another program calls a value: its name here

@@ -1,4 +1,4 @@
-"""Files that are never half written, and tensors that are read without running code."""
+"""Files that are never half written, nor into a folder that is another's by now; tensors read without running code."""
 
 import contextlib
 import json
@@ -7,16 +7,41 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from ssvae_cli.errors import UserError
+from ssvae_cli.errors import FolderGone, UserError
+
+# The folders that this process has for itself, by a descriptor that is open as long: it tells a folder from one of the
+# same name that was made later.
+claimed: dict[int, Path] = {}
+
+
+def is_gone(path: Path) -> bool:
+    """Whether `path` is, or lies in, a folder that was claimed and is not in its place any more."""
+    within = ((descriptor, folder) for descriptor, folder in claimed.items() if path.absolute().is_relative_to(folder))
+    return not all(_is_at(descriptor, folder) for descriptor, folder in within)
+
+
+def _is_at(descriptor: int, folder: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(folder))
+    except OSError:
+        return False
+
+
+def require_claimed(path: Path) -> None:
+    """Raise FolderGone where `is_gone`."""
+    if is_gone(path):
+        raise FolderGone(f"the run's folder is gone: {path} was deleted, moved or replaced while it was written to")
 
 
 def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write(temporary path)` make the file, then rename it to `path`, which is never half written.
 
-    Raises UserError where the disk is full or not writable; the earlier file is then untouched."""
+    Its own folder is made, but none above. Raises FolderGone as `require_claimed`, and UserError where the disk is full
+    or not writable; the earlier file is then untouched."""
+    require_claimed(path.parent)
     temporary = path.with_name(path.name + ".tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
         write(temporary)
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())

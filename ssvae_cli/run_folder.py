@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from ssvae_cli.errors import allowed, in_yaml, require
-from ssvae_cli.files import write_json
+from ssvae_cli.files import write_json, write_text
 from ssvae_cli.paths import existing_folder
 
 CHECKPOINT = Path("checkpoints") / "last.pt"
@@ -104,7 +104,7 @@ class Job:
         write_json(sweep / JOBS / f"{self.number}.json", asdict(self))
         note = sweep / self.folder / FAILED
         if self.is_own and self.failed is not None:
-            note.write_text(f"{self.failed}\n")
+            write_text(note, f"{self.failed}\n")
         elif self.is_own:
             note.unlink(missing_ok=True)
 

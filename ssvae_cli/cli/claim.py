@@ -16,7 +16,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from ssvae_cli.errors import UserError, require
-from ssvae_cli.files import atomic_write
+from ssvae_cli.files import atomic_write, claimed, is_gone, require_claimed
 from ssvae_cli.run_folder import holds_run
 
 RECORDS = ".hydra"  # the folder of the composed configuration and the overrides, in that of a run
@@ -28,14 +28,12 @@ GOES_OVER = {
     "report": ("report.html", "report.md", "tables.tex", "table.csv", "runs.csv", "figures"),
 }
 
-open_locks: set[int] = set()
-
 
 def close_locks() -> None:
     """In a process that was forked: the locks are its parent's."""
-    for lock in open_locks:
+    for lock in claimed:
         os.close(lock)
-    open_locks.clear()
+    claimed.clear()
 
 
 os.register_at_fork(after_in_child=close_locks)
@@ -55,6 +53,7 @@ class Claim:
 
         Raises UserError where it cannot be made."""
         try:
+            require_claimed(self.folder)  # a sweep's, for a job
             made = self._make()
             require(self.folder.is_dir(), f"{self.given} is a file; give a folder")
             free = (made or not new) and self.lock() and (not os.listdir(self.folder) or is_own())
@@ -86,7 +85,7 @@ class Claim:
         except OSError:
             pass
         self._lock = lock
-        open_locks.add(lock)
+        claimed[lock] = self.folder
         return True
 
     def store(self, records: dict[str, str]) -> None:
@@ -102,8 +101,8 @@ class Claim:
             self.made.append(self.folder / name)
 
     def withdraw(self) -> None:
-        """Remove what was made here, unless the folder holds more by now; then nothing is removed."""
-        if self.made and set(self.folder.rglob("*")) <= set(self.made):
+        """Remove what was made here, unless the folder holds more by now, or is another; then nothing is removed."""
+        if self.made and not is_gone(self.folder) and set(self.folder.rglob("*")) <= set(self.made):
             self._close_logs()
             for path in reversed(self.made):
                 with contextlib.suppress(OSError):  # never made, or another process has put something there
@@ -119,8 +118,7 @@ class Claim:
 
     def end(self) -> None:
         """Let the folder go."""
-        if self._lock in open_locks:
-            open_locks.remove(self._lock)
+        if claimed.pop(self._lock, None):
             os.close(self._lock)
 
 

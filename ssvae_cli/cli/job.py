@@ -15,11 +15,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ssvae_cli.cli.checks import check
-from ssvae_cli.cli.guard import invocation
+from ssvae_cli.cli.guard import Refused, invocation
 from ssvae_cli.cli.hydra_errors import one_line
 from ssvae_cli.cli.sweeps import KILLED, assign_gpu, claim_job, clear_memory, metric_of
 from ssvae_cli.distributed.threads import set_count, set_wait
 from ssvae_cli.errors import PartError, UserError, cause_of
+from ssvae_cli.files import is_gone, require_claimed
 from ssvae_cli.instantiate.own_faults import own_fault
 from ssvae_cli.instantiate.trust import refuse_untrusted
 from ssvae_cli.paths import shell_command, typed
@@ -88,6 +89,8 @@ def start_job(command: str, target: str, config: DictConfig, hydra: DictConfig) 
     except (Exception, SystemExit) as raised:
         error = mistake_of(raised, hydra) or raised
         said = f"exit code {error.code}" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
+        if is_gone(sweep):  # Hydra would make folders for the jobs that follow
+            raise Refused(raised) from None
         with contextlib.suppress(OSError, UserError):  # on a full disk the job stays as one that was killed
             Job(**job, is_own=claim is not None, failed=said).save(sweep)
         return None
@@ -111,6 +114,7 @@ def call(target: str, config: DictConfig, folder: Path, hydra: DictConfig, resum
             pkgutil.resolve_name(target)(config, folder, dict(hydra.runtime.choices))
         except Exception as error:
             leave.again()
+            require_claimed(folder)
             if mistake_of(error, hydra) is None and (fault := own_fault(error, config)):
                 raise fault from error
             raise

@@ -20,6 +20,7 @@ from ssvae_cli.cli.suiting import suiting_overrides
 from ssvae_cli.distributed.launch import wait_for_rank_zero, worker_overrides
 from ssvae_cli.distributed.threads import set_count, set_wait
 from ssvae_cli.errors import PartError, UserError, allowed, cause_of, require
+from ssvae_cli.files import require_claimed
 from ssvae_cli.training.signals import SIGNALS, Stopped, leave
 
 # A command: its configuration is conf/<name>.yaml, its job a function of (config, folder, choices).
@@ -58,7 +59,8 @@ options: -h, --help; --version"""
 
 
 def main() -> None:
-    """The entry point. Exit code 2 and one line for a user's mistake; a fault of the program keeps its traceback.
+    """The entry point. Exit code 2 and one line for a user's mistake, 1 for a folder that is gone; a fault of the
+    program keeps its traceback.
 
     A run that SIGINT or SIGTERM stops exits with 130 or 143; a command whose output is closed, as by `head`, with 141.
     """
@@ -82,7 +84,7 @@ def main() -> None:
     except UserError as error:
         wait_for_rank_zero()
         print("ssvae:", *str(error).splitlines(), file=sys.stderr)  # one line, whatever was given
-        sys.exit(2)
+        sys.exit(error.exit_code)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -195,6 +197,8 @@ def run_hydra(entry: Callable[[], None], command: str, overrides: list[str]) -> 
     except Exception as raised:
         error = raised
     sweep, composing = invocation.sweep, isinstance(error, ConfigCompositionException)
+    if sweep:
+        require_claimed(sweep.folder)
     if sweep and begun_jobs(sweep.folder) and not composing:
         print(f"ssvae: the launcher stopped: {type(error).__name__}: {error}", file=sys.stderr)
         sweep.print_failed(command)

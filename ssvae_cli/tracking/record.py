@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ssvae_cli.errors import require
-from ssvae_cli.files import atomic_write, write_json
+from ssvae_cli.files import atomic_write, require_claimed, write_json
 from ssvae_cli.tracking.missing import REASONS, Missing, lines, plain, reasons
 from ssvae_cli.tracking.png import DPI, png
 from ssvae_cli.tracking.tracker import Tracker
@@ -31,6 +31,7 @@ class Record:
         the trackers.
 
         The summary of a run that is continued is removed: it would pass for that of the longer run."""
+        require_claimed(run)
         self.run, self._trackers, self._told = run, trackers, set()
         self._metrics = open(run / "metrics.jsonl", "ab")
         there = self.bytes_written
@@ -50,6 +51,7 @@ class Record:
 
     def scalars(self, step: int, epoch: int, values: dict[str, float | Missing | None]) -> None:
         """One line of metrics.jsonl; why a number is missing goes to the log, once."""
+        require_claimed(self.run)  # trackers may make folders
         numbers = {k: plain(v) for k, v in sorted(values.items())}
         self._metrics.write(json.dumps({"epoch": epoch, "step": step} | numbers).encode() + b"\n")
         self._metrics.flush()
