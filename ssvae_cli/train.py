@@ -28,11 +28,10 @@ from ssvae_cli.distributed.collectives import (
 )
 from ssvae_cli.distributed.machine import machine
 from ssvae_cli.encoders.pretrained import load_pretrained
-from ssvae_cli.errors import require
 from ssvae_cli.estimators.base import meaning
 from ssvae_cli.evaluation.elbo import BOUNDS
 from ssvae_cli.evaluation.figures import curves, pictures
-from ssvae_cli.evaluation.unread import ON_VALIDATION, unread
+from ssvae_cli.evaluation.unread import require_read, unread
 from ssvae_cli.files import atomic_write, write_json
 from ssvae_cli.instantiate.build import build, build_named
 from ssvae_cli.objective import Objective, make_objective
@@ -75,9 +74,9 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     objective.require_batch(batch_size, cfg.encoder.latent_dim, device)
     evaluation.require_served(objective)
     trackers = build_named(cfg, "trackers", TRACKER)
-    unread_best = f"trainer.keep_best={trainer.keep_best}: evaluation has no metric, and no number is read"
-    require(trainer.keep_best is None or bool(evaluation.metrics), unread_best)
-    kept = KeptCheckpoints(run, every=trainer.checkpoint_every, best=trainer.keep_best, known=ON_VALIDATION)
+    if trainer.keep_best is not None:
+        require_read(trainer.keep_best, evaluation.metrics.values())
+    kept = KeptCheckpoints(run, every=trainer.checkpoint_every, best=trainer.keep_best)
 
     # Its weights, its optimizer, and the state that checkpoints hold.
     steps_per_epoch = len(data.train) // batch_size

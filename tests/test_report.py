@@ -344,6 +344,8 @@ def test_bad_input_is_one_line_and_writes_nothing(overrides, said, reported, tmp
         "unknown spread": ("spread=error", "spread=error; allowed: deviation, standard_error"),
         "no ends": ("highest=null", "highest must be a list of names, got null"),
         "both ends": ("lowest=[elbo]", "elbo is in highest and in lowest"),
+        "unknown end": ("highest=[probe/liner]", "did you mean 'probe/linear'"),
+        "unknown other end": ("lowest=[tme]", "lowest: no run has tme; allowed: "),
         "no confidence": ("confidence=95", "confidence must be a number from 0.5 to 0.999999, got 95"),
         "no number": ("pictures_mb=many", "pictures_mb must be a number"),
     }.values(),

@@ -208,6 +208,8 @@ def test_before_fit_it_says_so_as_scikit_learn_does():
         ({}, (X, [[1], [1, 2]]), "y is no array of numbers"),
         ({}, (X[:3],), "n_samples = 3"),
         ({}, (X, X2[:5]), "X has 60 samples and y, x' of each pair, has 5"),
+        ({}, (X, [0, 1]), "X has 60 samples, and y, their labels, 2"),
+        ({}, (X, 3), "X has 60 samples, and y, their labels, 1"),
         ({}, (np.full((9, 3), np.nan),), "X has 27 values that are NaN or infinite"),
         ({}, (X.reshape(60, 2, 2) - 9,), "floats must lie in [0, 1]"),
         ({}, (["a", "b"],), "numbers are taken"),

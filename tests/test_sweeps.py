@@ -26,7 +26,7 @@ from ssvae_cli.cli import job, sweeps
 from ssvae_cli.errors import UserError
 from ssvae_cli.run_folder import holds_run, is_finished
 
-SHORT = [*TINY, "trainer.epochs=1", "dataset.limit=400"]
+SHORT = [*TINY[2:], "trainer.epochs=1", "dataset.limit=400"]
 ONE = [*SHORT, "evaluation=none"]  # what a sweep does with its jobs is no question of their numbers
 READ = [*SHORT, PENALTY]
 
@@ -208,7 +208,7 @@ def batch_script() -> str:
     """That of docs/sweeps.md, with a tiny run."""
     text = (Path(__file__).parents[1] / "docs" / "sweeps.md").read_text().split("## SLURM")[1]
     script = "\n".join(line[4:] for line in text.splitlines() if line.startswith("    "))
-    tiny = " ".join([*ONE, "trainer.epochs=60", "trainer.eval_every=60"])
+    tiny = " ".join([*ONE, "trainer.epochs=60"])
     assert "prior=infonce trainer.epochs=1000" in script
     return script.replace("prior=infonce trainer.epochs=1000", tiny)
 

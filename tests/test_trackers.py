@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from helpers import composed, refused, train
 from ssvae_cli.errors import PartError, UserError
-from ssvae_cli.evaluation.unread import ON_VALIDATION
+from ssvae_cli.evaluation.unread import require_read
 from ssvae_cli.instantiate.build import build, build_named
 from ssvae_cli.tracking.mlflow_store import MLflow
 from ssvae_cli.tracking.record import Record
@@ -130,7 +130,7 @@ def test_checkpoints_are_kept_and_read_by_name(kept):
 
 def test_the_best_is_kept_where_the_number_was_highest(tmp_path):
     (tmp_path / "checkpoints").mkdir()
-    kept, history = KeptCheckpoints(tmp_path, every=None, best="a/validation", known=["a/validation"]), []
+    kept, history = KeptCheckpoints(tmp_path, every=None, best="a/validation"), []
     for epoch, value in enumerate([0.1, 0.4, None, 0.3, 0.4, 0.5], 1):
         torch.save({"epoch": epoch}, tmp_path / "checkpoints" / "last.pt")
         history.append({"a/validation": value} if epoch != 5 else {})
@@ -144,9 +144,28 @@ def test_the_best_by_a_number_that_is_not_read_is_one_line(tmp_path, capfd):
     assert line == f"ssvae: {words[0]}: evaluation has no metric, and no number is read"
 
 
-def test_a_number_that_validation_does_not_have_is_one_line(tmp_path):
-    with pytest.raises(UserError, match="keep_best=probe/linear/test: .* did you mean 'probe/linear/validation'"):
-        KeptCheckpoints(tmp_path, every=None, best="probe/linear/test", known=ON_VALIDATION)
-    KeptCheckpoints(tmp_path, every=None, best="own/validation", known=ON_VALIDATION)
+@pytest.mark.parametrize(
+    "name, words, said",
+    {
+        "of test": ("probe/linear/test", [], "did you mean 'probe/linear/validation'"),
+        "of a metric that is left out": ("probe/knn/validation", ["evaluation.metrics.knn=null"], "allowed: clusters/"),
+        "of no metric": ("own/validation", [], "no number that is read on validation"),
+        "of none that is there": (
+            "clusters/accuracy/validation",
+            ["evaluation=quick"],
+            "allowed: elbo/validation, mi/dv",
+        ),
+    }.values(),
+)
+def test_a_number_that_validation_does_not_have_is_one_line(name, words, said):
+    metrics = build(composed(*words).evaluation, "evaluation").metrics.values()
+    with pytest.raises(UserError, match=f"^trainer.keep_best={name}: no number") as error:
+        require_read(name, metrics)
+    assert said in str(error.value)
+    require_read("own/validation", [*metrics, lambda reading, split: {}])
+    require_read("elbo/validation", metrics)
+
+
+def test_epochs_between_kept_checkpoints_are_at_least_one():
     with pytest.raises(UserError, match="trainer.checkpoint_every must be at least 1, got 0"):
         build(composed("trainer.checkpoint_every=0").trainer, "trainer")

@@ -210,7 +210,10 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _read_prime(self, y: Any, count: int) -> np.ndarray | None:
         """x' of each pair; None for labels, which a Pipeline passes."""
         with contextlib.suppress(ValueError):  # lists of unequal lengths, which `_read` refuses
-            if y is None or np.ndim(y) < 2:
+            if y is None:
+                return None
+            if np.ndim(y) < 2:
+                require(np.size(y) == count, f"X has {count} samples, and y, their labels, {np.size(y)}")
                 return None
         x_prime = self._read(y, "y")
         require(len(x_prime) == count, f"X has {count} samples and y, x' of each pair, has {len(x_prime)}")

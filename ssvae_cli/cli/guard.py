@@ -23,6 +23,7 @@ from ssvae_cli.cli.sweep_plan import (
     open_logs_late,
     override,
     raw,
+    refuse_metric,
     require_own_folders,
     require_validation,
     without_hydra,
@@ -97,6 +98,8 @@ class Guard(Callback):
         require(not dry_run.is_asked(config), "sweep.dry_run=true lists the jobs of a sweep; give -m as well")
         if is_worker() or invocation.command in WRITES_NOTHING:
             return
+        if config.get("resume") is None:
+            refuse_metric(config)
         folder, command, job = Path(config.hydra.run.dir), invocation.command, config.hydra.job.name
         if config.get("resume") is not None:
             from ssvae_cli.training.checkpoint import refuse_other_run  # torch, which completion does without
@@ -136,6 +139,8 @@ class Guard(Callback):
         require_own_folders(config, folders)
         if jobs is None and "sweep" in config:
             require_validation(config)
+        elif not self.resume:
+            refuse_metric(config)
         open_logs_late(config)
         if not self.resume and not is_timed(config, setting) and (folder / SWEEP).exists():
             resume = shell_word(f"sweep.resume={typed(folder)}")

@@ -18,6 +18,7 @@ from ssvae_cli.cli.checks import check
 from ssvae_cli.cli.guard import Refused, invocation
 from ssvae_cli.cli.hydra_errors import one_line
 from ssvae_cli.cli.sweeps import KILLED, assign_gpu, claim_job, clear_memory, metric_of
+from ssvae_cli.cli.unread_keys import refuse_unread_settings
 from ssvae_cli.distributed.threads import set_count, set_wait
 from ssvae_cli.errors import PartError, UserError, cause_of
 from ssvae_cli.files import is_gone, require_claimed
@@ -41,6 +42,8 @@ def start(command: str, target: str, config: DictConfig) -> float | None:
         return start_job(command, target, config, hydra)
     folder = Path(hydra.runtime.output_dir)
     try:
+        if config.get("resume") is None:
+            refuse_unread_settings(command, [(config, OmegaConf.to_container(hydra.overrides.task))])
         check(target, config, hydra, goes_on=config.get("resume") is not None)
         if config.get("resume") is not None and has_ended(Path(config.resume), config.trainer.epochs):
             ended = f"{config.resume} has ended, after epoch {config.trainer.epochs}"

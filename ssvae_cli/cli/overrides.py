@@ -29,12 +29,15 @@ OF_THE_RUN = (
     "encoder",
     "pairs",
 )  # what such a command takes from its run: chosen in its YAML for data sets' sake alone
-INSTEAD = {  # of a command: the key that is given, or none; the keys that it then does not read; what it does instead
+# Of a command: the key, or key=value, that is given, or none; the keys that are then not read; what is done instead.
+INSTEAD = {
     "mi": [
         ("data", r"task(\..*)?", "the pairs are those of the file, and no task is drawn"),
         ("lags", r"(training|critic)\..*|.*@(critic|estimators)(\..*)?|zero_check", "no network is trained"),
     ],
     "finetune": [(None, r"optimizer\.prior_lr", "a classifier has no prior")],
+    "eval": [(None, r"evaluation\.test", "validation and test are read in any case")],
+    "runs": [("format=json", "metrics", "every number is printed")],
 }
 ONE_FOLDER = re.compile(r"resume|sweep\.resume|hydra\..*")  # keys that are never swept, nor lists
 PATH_KEY = re.compile(r"resume|init_from|sweep\.resume|runs?|data|[\w.]+\.(path|test_path|root|dir|subdir|weights)")
@@ -90,9 +93,11 @@ def refuse_unread(command: str, overrides: list[str]) -> None:
         of_run = command in RUN and part in OF_THE_RUN
         require(not of_run, f"{override}: ssvae {command} reads the run's own {part}; leave it out")
         for key, unread, why in INSTEAD.get(command, ()):
-            given = override_value(key, overrides) if key else ""
-            is_unread = given is not None and re.fullmatch(unread, name) and not override.startswith("~")
-            require(not is_unread, f"{override}: {f'with {key}={given} ' if key else ''}{why}; leave it out")
+            of_key, _, of_value = (key or "").partition("=")
+            given = override_value(of_key, overrides) if key else ""
+            is_unread = given is not None and of_value in ("", given) and re.fullmatch(unread, name)
+            is_unread = is_unread and not override.startswith("~")
+            require(not is_unread, f"{override}: {f'with {of_key}={given} ' if key else ''}{why}; leave it out")
 
 
 def separated(words: list[str], at: str) -> tuple[list[str], list[str]]:

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ssvae_cli.cli.checks import check_types
 from ssvae_cli.cli.overrides import quoted
+from ssvae_cli.cli.unread_keys import refuse_unread_settings
 from ssvae_cli.errors import UserError, require
 
 # The settings of Hydra that name a job's folder: a sweep that is resumed keeps its own.
@@ -106,15 +107,19 @@ def job_overrides(config: DictConfig) -> list[list[str]] | None:
 def job_folders(config: DictConfig, jobs: list[list[str]]) -> list[Path]:
     """The folder of each job, in that of the sweep. Every job is composed, once, as Hydra will compose it again.
 
-    Raises UserError where a job's configuration has an unknown key or a value of a wrong type."""
-    loader, folders = GlobalHydra.instance().config_loader(), []
+    Raises UserError where a job's configuration has an unknown key or a value of a wrong type, and for a setting that
+    no job of a new sweep reads."""
+    loader, folders, composed = GlobalHydra.instance().config_loader(), [], []
     for number, overrides in enumerate(jobs):
         job = loader.load_sweep_config(config, overrides)
         with read_write(job.hydra), open_dict(job.hydra):
             job.hydra.job.num, job.hydra.job.id = number, str(number)
         HydraConfig.instance().set_config(job)
         check_types(without_hydra(job), job.hydra)
+        composed.append((job, raw(job, "hydra.overrides.task")))
         folders.append(Path(job.hydra.sweep.dir, job.hydra.sweep.subdir))
+    if not config.hydra.callbacks.runs.resume:
+        refuse_unread_settings(config.hydra.job.config_name, composed)
     HydraConfig.instance().set_config(config)
     OmegaConf.set_readonly(config.hydra, False)  # which set_config ended, though the caller still writes
     return folders
@@ -150,6 +155,12 @@ def keep_names(config: DictConfig, sweep: Path, command: str) -> None:
             if is_given(config, key):
                 raise UserError(f"sweep.resume={sweep}: {key} was {before}, now {now}; leave it out")
             override(config, key, before)
+
+
+def refuse_metric(config: DictConfig) -> None:
+    """Raise UserError where a command that does not search is given what a search goes by."""
+    given = next((line for line in raw(config, "hydra.overrides.task") if line.startswith("sweep.metric=")), "")
+    require(not given, f"{given}: a search alone goes by it, as with -m hydra/sweeper=optuna; leave it out")
 
 
 def require_validation(config: DictConfig) -> None:

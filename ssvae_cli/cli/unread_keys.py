@@ -1,6 +1,7 @@
 """What Hydra composes, and the command would not read, or not do without."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import is_dataclass
 from typing import get_type_hints
 
@@ -12,6 +13,43 @@ from ssvae_cli.cli.suggestions import left_out
 from ssvae_cli.errors import UserError, allowed, in_yaml, require
 from ssvae_cli.instantiate.groups import known_groups
 from ssvae_cli.instantiate.signatures import requires, takes
+from ssvae_cli.instantiate.source import class_attribute
+
+
+def is_empty(key: str) -> Callable[[DictConfig], bool]:
+    """Of a configuration: whether all parts that it has by name below a key are left out."""
+    return lambda config: not any((OmegaConf.select(config, key) or {}).values())
+
+
+def has_no_law(config: DictConfig) -> bool:
+    """Whether the prior is one of this package's without parameters of its own, or with fixed ones."""
+    return config.prior.get("learn") is False or class_attribute(str(config.prior.get("_target_")), "law", "()") == "()"
+
+
+# The commands, overrides of theirs, what they are not read under, and why.
+UNREAD = (
+    (("train",), r"optimizer\.prior_lr=(?!auto$)", has_no_law, "the prior has no parameters to learn"),
+    (
+        ("train",),
+        r"trainer\.eval_every=|evaluation\.(?!metrics|test=false)",
+        is_empty("evaluation.metrics"),
+        "evaluation has no metric, and nothing is read",
+    ),
+    (("mi",), r"training\.|(.*@)?critic[.=]", is_empty("estimators"), "no estimator is left, nor a critic"),
+)
+
+
+def refuse_unread_settings(command: str, jobs: Sequence[tuple[DictConfig, list[str]]]) -> None:
+    """Raise UserError for a setting that is given and read by none of the jobs of a sweep, or not by the one run.
+
+    jobs: of each the configuration, composed, and the overrides."""
+    of_jobs = []
+    for config, overrides in jobs:
+        rules = [(kind, why) for commands, kind, is_so, why in UNREAD if command in commands and is_so(config)]
+        matches = [(override, why) for override in overrides for kind, why in rules if re.match(kind, override)]
+        of_jobs.append({override_name(override): f"{override}: {why}; leave it out" for override, why in matches})
+    for key in of_jobs[0] if of_jobs else ():
+        require(not all(key in unread for unread in of_jobs), of_jobs[0][key])
 
 
 def refuse_unread_keys(config: DictConfig, overrides: list[str], command: str, chosen: Iterable[str]) -> None:

@@ -49,6 +49,15 @@ def family(found: Found) -> Iterator[Found]:
             yield from family(above)
 
 
+def class_attribute(target: str, name: str, otherwise: str) -> str:
+    """The source of what a class, or the nearest that it derives from, sets an attribute to; `otherwise` where none
+    does, '' of a class outside this package."""
+    found = definition(target)
+    statements = [statement for above in family(found) for statement in above.node.body] if found else []
+    assigned = (s.value for s in statements if isinstance(s, ast.Assign) and ast.unparse(s.targets[0]) == name)
+    return ast.unparse(next(assigned, ast.Name(otherwise))) if found else ""
+
+
 def constructor(node: ast.AST) -> ast.FunctionDef | None:
     """A function itself, or what a class runs on its settings; None where that is another class's."""
     if isinstance(node, ast.FunctionDef):

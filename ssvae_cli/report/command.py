@@ -22,7 +22,7 @@ from ssvae_cli.report.settings import Section, newest_of_each_seed, sections_of
 from ssvae_cli.report.tables import HIGHEST, LOWEST, Table, main_table, prior_table
 from ssvae_cli.report.terminal import show_report
 from ssvae_cli.tracking.missing import UNREAD
-from ssvae_cli.tracking.names import is_own
+from ssvae_cli.tracking.names import UNITS, is_own
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ def report(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> list[Secti
     require_settings(cfg)
     found, others = find_runs([Path(expanded(name, "runs")) for name in listed(cfg.runs)])
     runs, repeated = newest_of_each_seed(found)
+    require_ends(cfg, runs)
     metrics, curves = columns(listed(cfg.metrics), runs), drawn(listed(cfg.curves), runs)
     sections, parts = sections_of(runs), []
     for section in sections:
@@ -90,6 +91,15 @@ def columns(asked: list[str] | None, runs: list[Run]) -> list[str]:
     metrics = asked if asked is not None else [metric for metric in usual if metric]
     own = [key for key in sorted(known) if is_own(key) and key.split("/")[0] not in TRUTH]
     return [*metrics, *(key for key in own if key not in metrics)]
+
+
+def require_ends(cfg: DictConfig, runs: list[Run]) -> None:
+    """Raise UserError for a name in highest or lowest that is no metric of a run, nor a group of metrics."""
+    words = [key.split("/") for run in runs for key in run.values]
+    known = {"/".join(parts[:count]) for parts in words for count in range(1, len(parts) + 1)} | UNITS.keys()
+    for name in ("highest", "lowest"):
+        for metric in listed(cfg[name]):
+            require(metric in known, f"{name}: no run has {metric}; {allowed(metric, known)}")
 
 
 def is_known(metric: str, runs: list[Run]) -> bool:

@@ -4,21 +4,17 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from ssvae_cli.errors import allowed, require
 from ssvae_cli.files import atomic_write
 from ssvae_cli.run_folder import CHECKPOINT
-from ssvae_cli.tracking.names import is_own
 
 BEST = "best"
 
 
 class KeptCheckpoints:
     """Copies of the last checkpoint. every: epochs between two, None for none. best: the number on validation, by whose
-    highest value one is kept as best.pt, None for none. known: such numbers of ssvae's own."""
+    highest value one is kept as best.pt, None for none."""
 
-    def __init__(self, run: Path, *, every: int | None, best: str | None, known: list[str]):
-        fault = f"trainer.keep_best={best}: no number of validation; {allowed(str(best), known)}"
-        require(best is None or (best.endswith("/validation") and (best in known or is_own(best))), fault)
+    def __init__(self, run: Path, *, every: int | None, best: str | None):
         self.run, self.every, self.best = run, every, best
 
     def look(self, epoch: int, history: Callable[[], list[dict]]) -> None:

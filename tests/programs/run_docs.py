@@ -32,6 +32,7 @@ ELSEWHERE = re.compile(
     r"claims/|hydra/|resnet50.pth|vit_tiny|FILE.h5ad|path=FOLDER|NEW.csv|trackers=|trackers.(wandb|mlflow)|checkpoint=|bf16|torchrun"
     r"|root=CIFAR|dataset=shards|export=onnx|batch_size=32768|^ssvae (embed|eval|finetune|report)$"
 )
+READS = re.compile(r"trainer\.(eval_every|keep_best)=|evaluation\.")  # what a run without metrics refuses
 
 
 def small(command: str, words: list[str], whole: bool) -> list[str]:
@@ -39,7 +40,7 @@ def small(command: str, words: list[str], whole: bool) -> list[str]:
     given = {word.split("=")[0] for word in words}
     if given & {"resume", "sweep.resume", "lags"}:  # which take no further settings, or read none of these
         return []
-    read = whole or command != "train" or "evaluation" in " ".join(given) or "trainer.keep_best" in given
+    read = whole or command != "train" or "evaluation" in given or READS.search(" ".join(words))
     unread = [] if read else ["evaluation=none"]
     return [word for word in SMALL.get(command, "").split() if word.split("=")[0] not in given] + unread
 
