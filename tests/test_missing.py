@@ -6,6 +6,7 @@ import math
 import warnings
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -113,6 +114,18 @@ def test_a_number_of_ones_own_metric_that_is_not_finite_names_the_metric():
     evaluation = Evaluation(metrics=metrics, fitting_pairs=1, density=None)
     reading = SimpleNamespace(objective=torch.nn.Identity())
     assert evaluation(reading, "test") == {"own/test": Missing("evaluation.metrics.own gave nan")}
+
+
+@pytest.mark.parametrize(
+    "number", [np.float32(0.5), np.float16(0.5), np.array(0.5), torch.tensor(0.5), np.int64(3), torch.tensor(3), 0.5]
+)
+def test_a_number_of_ones_own_metric_may_be_of_numpy_or_of_torch(number, tmp_path):
+    metrics = {"own": lambda reading, split: {f"own/{split}": number}}
+    evaluation = Evaluation(metrics=metrics, fitting_pairs=1, density=None)
+    values = evaluation(SimpleNamespace(objective=torch.nn.Identity()), "test")
+    write_summary(tmp_path, values | {"data/mi_true": number})
+    expected = 0.5 if number == 0.5 else 3
+    assert json.loads((tmp_path / "summary.json").read_text()) == {"own/test": expected, "data/mi_true": expected}
 
 
 def test_a_name_that_validation_and_test_would_share_is_refused():

@@ -203,7 +203,9 @@ def test_a_log_density_that_is_not_one_number_a_pair_is_refused():
     ("numbers", "words"),
     [
         ({"elbo/test": 1.0}, "'elbo/test', which another metric gives"),
-        ({"own/test": torch.ones(2)}, "'own/test' as a Tensor, and not as a number"),
+        ({"own/test": torch.ones(2)}, "'own/test' as a Tensor of [2], and not as one number"),
+        ({"own/test": [1.0]}, "'own/test' as a list, and not as one number"),
+        ({"own/test": 1j}, "'own/test' as a complex, and not as one number"),
         ({3: 1.0}, "3 for a name"),
     ],
 )

@@ -12,7 +12,7 @@ from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.evaluation.rows import fewer
 from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.base import Pairs
-from ssvae_cli.tracking.missing import Missing, explained
+from ssvae_cli.tracking.missing import Missing, as_python, explained
 
 Values = dict[str, float | str | Missing | None]
 CONTRACT = "a metric is called with (reading, split) and returns a mapping such as {'name/test': 0.5}"
@@ -87,6 +87,8 @@ class Evaluation:
             begin(name)
             reading.objective.eval()
             numbers = metric(reading, split)
+            if isinstance(numbers, dict):
+                numbers = {key: as_python(value) for key, value in numbers.items()}
             if wrong := fault_of(numbers, split, values):
                 raise PartError(f"evaluation.metrics.{name}: on {split} {type(metric).__name__} returned {wrong}")
             values |= explained(numbers, f"evaluation.metrics.{name}")
@@ -104,7 +106,8 @@ def fault_of(numbers: Any, split: str, values: Values) -> str | None:
             return f"'{key}', which another metric gives; take another name"
         words = (str,) if split == "test" else ()  # in the summary alone: a word has no curve
         if not isinstance(value, (int, float, Missing, NoneType, *words)):
-            return f"'{key}' as a {type(value).__name__}, and not as a number; {CONTRACT}"
+            sized = f" of {list(value.shape)}" if hasattr(value, "shape") else ""
+            return f"'{key}' as a {type(value).__name__}{sized}, and not as one number; {CONTRACT}"
         if split == "validation" and not key.endswith("/validation"):
             return f"'{key}', a name that test would share; end it with /validation, by f'name/{{split}}'"
     return None

@@ -1,5 +1,6 @@
 """I by a fresh critic: trained on train, its step chosen on validation, the estimate read on test."""
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -25,7 +26,9 @@ CHOOSING = 512  # validation pairs, all scored with all, by which the step is ch
 
 
 def require_information(estimators: dict[str, object]) -> None:
-    """Raise UserError unless every value estimates I from scores, without latents of earlier batches."""
+    """Raise UserError unless every value estimates I from scores, without latents of earlier batches.
+
+    Each is tried on a small table: what a user's own raises shows before anything is fitted."""
     shipped = [path.stem for path in (conf() / "estimator").glob("*.yaml")]
     require(len(estimators) > 0, f"estimators is empty; {allowed('', shipped)}")
     for key, estimator in estimators.items():
@@ -33,6 +36,8 @@ def require_information(estimators: dict[str, object]) -> None:
         name = getattr(estimator, "name", type(estimator).__name__)
         wrong = f"estimators.{key}: {name} does not estimate I from the scores of one batch"
         require(valid, f"{wrong}; give one whose `estimates` has mi")
+        with own_stream(0, torch.device("cpu")):
+            require_gradient(estimator, copy.deepcopy(estimator)(DenseScores(torch.eye(8, requires_grad=True))))
 
 
 def no_information(train: Latents, validation: Latents, test: Latents) -> Missing | None:

@@ -14,13 +14,15 @@ CHANCE = 0.8  # nats / sqrt(N): the same where I is small
 
 
 class Line(NamedTuple):
-    """A line of the table. shuffled: the estimate on shuffled pairs, None if not requested."""
+    """A line of the table. shuffled: the estimate on shuffled pairs, None if not requested. fault: what a user's own
+    method did instead of answering."""
 
     name: str
     relation: str  # of its expectation to I
     ceiling: float  # its largest possible value, nats
     reading: Reading
     shuffled: Estimate | None
+    fault: str | None = None
 
     @property
     def estimate(self) -> Estimate:
@@ -28,7 +30,7 @@ class Line(NamedTuple):
 
     @property
     def failure(self) -> str | None:
-        return self.estimate.failure()
+        return self.fault or self.estimate.failure()
 
     @property
     def at_ceiling(self) -> bool:

@@ -27,8 +27,14 @@ def explained(values: Mapping[str, object], source: str) -> dict:
     }
 
 
+def as_python(value: object) -> object:
+    """Python's own number for one of numpy or torch, [], as a user's metric may give it; any other value as it is."""
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
+
+
 def plain(value: object) -> object:
     """A JSON value: null for a Missing, and for NaN and infinities, which JSON lacks."""
+    value = as_python(value)
     unknown = isinstance(value, Missing) or (isinstance(value, float) and not math.isfinite(value))
     return None if unknown else value
 
