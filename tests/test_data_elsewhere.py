@@ -53,3 +53,37 @@ def test_data_that_were_moved_are_given_anew_and_are_the_same_ones(started, capf
     capfd.readouterr()
     assert ssvae("train", f"resume={run}", "trainer.epochs=3", "dataset.path=fewer.npz") == 2
     assert "the data are not those that the run was started with" in capfd.readouterr().err
+
+
+def sweep_of(monkeypatch, here, there, *words):
+    """A sweep on data of its working folder, of whose jobs one is missing; the test then works in another folder."""
+    monkeypatch.chdir(here)
+    tiny = ["dataset=npz", "evaluation=none", *FILE_RUN[:-1], "hydra.sweep.dir=sweep"]
+    assert ssvae("train", "-m", *words, *tiny) == 0
+    monkeypatch.chdir(there)
+    first, second = sorted(path.parent for path in (here / "sweep").glob("*/summary.json"))
+    for path in (second / "summary.json", second / "metrics.jsonl", second / "checkpoints" / "last.pt"):
+        path.unlink()
+    return first, second
+
+
+def test_a_sweep_is_completed_from_another_folder_in_the_folders_of_its_jobs(started, monkeypatch):
+    _, here, there = started
+    _, second = sweep_of(monkeypatch, here, there, "dataset.path=x.npz", "seed=0,1")
+    for _ in range(2):  # from the sweep's own records, and from those that this leaves
+        assert ssvae("train", f"sweep.resume={here}/sweep") == 0
+        assert (second / "summary.json").exists() and len(list((here / "sweep").glob("*/.hydra"))) == 2
+        (second / "summary.json").unlink()
+    assert f"- dataset.path={here}/x.npz\n" in (second / ".hydra" / "overrides.yaml").read_text()
+
+
+def test_a_sweep_whose_jobs_are_named_by_their_data_is_completed_where_it_began(started, monkeypatch, capfd):
+    _, here, there = started
+    shutil.copy(here / "x.npz", here / "other.npz")
+    sweep_of(monkeypatch, here, there, "dataset.path=x.npz,other.npz")
+    before = sorted((here / "sweep").rglob("*"))
+    line = refused(capfd, "train", f"sweep.resume={here}/sweep")
+    assert "dataset.path=x.npz,other.npz leads from" in line and line.endswith(f"cd {here}")
+    assert sorted((here / "sweep").rglob("*")) == before
+    monkeypatch.chdir(here)
+    assert ssvae("train", "sweep.resume=sweep") == 0

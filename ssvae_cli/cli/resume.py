@@ -1,11 +1,14 @@
 """Command lines that continue something: resume=RUN and sweep.resume=DIR, with the overrides stored there."""
 
 import contextlib
+import os
 from pathlib import Path
 
-from ssvae_cli.cli.overrides import override_name, override_value, quoted
+from hydra.core.override_parser.types import Sweep
+
+from ssvae_cli.cli.overrides import hydra_value, override_name, override_value, quoted, unquoted
 from ssvae_cli.errors import UserError, require
-from ssvae_cli.paths import existing_folder, literal
+from ssvae_cli.paths import existing_folder, literal, shell_command
 
 
 def stored_overrides(file: Path, asked: str, what: str) -> list[str]:
@@ -73,6 +76,35 @@ def sweep_overrides(overrides: list[str]) -> list[str]:
     asked = [o for o in overrides if "=" in o and not o.startswith("-") and override_name(o) not in own_words]
     new = [o for o in asked if o not in own and not override_name(o).startswith("hydra")]
     require(not new, f"sweep.resume={folder}: {', '.join(new)} is not of that sweep, which is: {' '.join(own)}")
+    full = with_full_paths(own, folder)
     options = [o for o in overrides if o not in (*own, "-m", "--multirun") and override_name(o) != "sweep.resume"]
     folder = quoted(literal(folder))
-    return ["-m", *options, *own, f"hydra.sweep.dir={folder}", "hydra.callbacks.runs.resume=true"]
+    return ["-m", *options, *full, f"hydra.sweep.dir={folder}", "hydra.callbacks.runs.resume=true"]
+
+
+def with_full_paths(own: list[str], sweep: str) -> list[str]:
+    """The overrides of a sweep, each relative path of its data that leads to files from the folder in which the sweep
+    was started in full, where another one is the working folder.
+
+    Raises UserError where the name of a job's folder holds such a path: in full, it would be another name."""
+    from omegaconf import OmegaConf
+
+    from ssvae_cli.run_folder import DATA_PATHS, SWEEP
+
+    stored = OmegaConf.load(Path(sweep) / SWEEP)
+    started_in = Path(OmegaConf.select(stored, "hydra.runtime.cwd") or Path.cwd())
+    named_by_all = "override_dirname" in str(OmegaConf.to_container(stored.hydra.get("sweep") or OmegaConf.create()))
+    if started_in == Path.cwd():
+        return own
+    full = []
+    for override in own:
+        key, value = override_name(override), override.partition("=")[2]
+        is_named = isinstance(hydra_value(value), Sweep) or named_by_all
+        paths = value.split(",") if isinstance(hydra_value(value), Sweep) else [unquoted(value)]
+        places = [os.path.abspath(started_in / path) for path in paths if not os.path.isabs(path) and path[:1] != "~"]
+        if key in [f"dataset.{name}" for name in DATA_PATHS] and any(map(os.path.exists, places)):
+            elsewhere = f"sweep.resume={sweep}: {override} leads from {started_in}, and names its jobs"
+            require(not is_named, f"{elsewhere}; go on there, {shell_command('cd', str(started_in))}")
+            override = f"{key}={quoted(literal(places[0]))}"
+        full.append(override)
+    return full
