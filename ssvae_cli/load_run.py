@@ -88,6 +88,9 @@ def load_run(folder: str, *, device: str, trust: bool, dataset: DictConfig | Non
     fitted = stored.state.get("fitted", {})
     own = OmegaConf.merge(config.dataset, data_elsewhere(stored.run, config.dataset))
     data = make_data(own if dataset is None else dataset, fitted=fitted).to(place)
+    known = stored.state.get("data")
+    if dataset is None and known and (fault := checkpoint.other_data(known, data.fingerprint())):
+        log.warning("run=%s: %s", folder, fault)
     pairs = make_pairs(config.pairs, data) if dataset is None else build(config.pairs, "pairs", PAIRS)
     got, trained = pairs.shapes(data)[0], stored.shapes[0]
     require(

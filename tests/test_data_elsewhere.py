@@ -55,6 +55,15 @@ def test_data_that_were_moved_are_given_anew_and_are_the_same_ones(started, capf
     assert "the data are not those that the run was started with" in capfd.readouterr().err
 
 
+def test_a_run_whose_data_have_another_size_by_now_is_read_with_a_warning(started, caplog):
+    run, here, there = started
+    load_run(str(run), device="cpu", trust=False)
+    assert "the data are not those" not in caplog.text
+    np.savez(here / "x.npz", x=np.load(here / "x.npz")["x"][:50])
+    load_run(str(run), device="cpu", trust=False)
+    assert "the data are not those that the run was started with (train " in caplog.text
+
+
 def sweep_of(monkeypatch, here, there, *words):
     """A sweep on data of its working folder, of whose jobs one is missing; the test then works in another folder."""
     monkeypatch.chdir(here)

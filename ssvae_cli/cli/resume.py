@@ -101,7 +101,7 @@ def with_full_paths(own: list[str], sweep: str) -> list[str]:
         key, value = override_name(override), override.partition("=")[2]
         is_named = isinstance(hydra_value(value), Sweep) or named_by_all
         paths = value.split(",") if isinstance(hydra_value(value), Sweep) else [unquoted(value)]
-        places = [os.path.abspath(started_in / path) for path in paths if not os.path.isabs(path) and path[:1] != "~"]
+        places = [os.path.abspath(started_in / path) for path in paths if path and path[0] not in "/~"]
         if key in [f"dataset.{name}" for name in DATA_PATHS] and any(map(os.path.exists, places)):
             elsewhere = f"sweep.resume={sweep}: {override} leads from {started_in}, and names its jobs"
             require(not is_named, f"{elsewhere}; go on there, {shell_command('cd', str(started_in))}")

@@ -83,12 +83,17 @@ def resolved_yaml(config: DictConfig) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(escaped(OmegaConf.to_container(config, resolve=True))))
 
 
+def other_data(before: dict | None, now: dict) -> str | None:
+    """How data, by their `fingerprint`, differ from those that a run was started with; None where they do not."""
+    sizes = (f"{name} {size} now {now['sizes'][name]}" for name, size in (before or now)["sizes"].items())
+    fault = f"the data are not those that the run was started with ({', '.join(sizes)})"
+    return fault if before != now else None
+
+
 def refuse_other_data(run: Path, before: dict | None, now: dict) -> None:
-    """Raise UserError where the data, by their `fingerprint`, are not those that the run was started with."""
-    if before != now:
-        sizes = (f"{name} {size} now {now['sizes'][name]}" for name, size in (before or now)["sizes"].items())
-        fault = f"the data are not those that the run was started with ({', '.join(sizes)})"
-        raise UserError(f"resume={run}: {fault}; a new run trains on them")
+    """Raise UserError where there are `other_data`."""
+    fault = other_data(before, now)
+    require(fault is None, f"resume={run}: {fault}; a new run trains on them")
 
 
 def refuse_other_run(run: Path, config: DictConfig) -> None:
