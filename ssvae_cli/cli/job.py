@@ -42,9 +42,9 @@ def start(command: str, target: str, config: DictConfig) -> float | None:
         return start_job(command, target, config, hydra)
     folder = Path(hydra.runtime.output_dir)
     try:
+        check(target, config, hydra, goes_on=config.get("resume") is not None)
         if config.get("resume") is None:
             refuse_unread_settings(command, [(config, OmegaConf.to_container(hydra.overrides.task))])
-        check(target, config, hydra, goes_on=config.get("resume") is not None)
         if config.get("resume") is not None and has_ended(Path(config.resume), config.trainer.epochs):
             ended = f"{config.resume} has ended, after epoch {config.trainer.epochs}"
             print(f"{ended}; trainer.epochs=N goes on to epoch N", file=sys.stderr)

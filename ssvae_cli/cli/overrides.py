@@ -25,12 +25,8 @@ from ssvae_cli.paths import expanded, literal, require_path, shell_command, type
 
 RUN, RUNS = ("eval", "embed", "finetune"), ("report", "runs")
 PLACE = dict.fromkeys(RUN, "run") | dict.fromkeys(RUNS, "runs") | {"mi": "data"}  # the key of a path that stands alone
-OF_THE_RUN = (
-    "encoder",
-    "pairs",
-)  # what such a command takes from its run: chosen in its YAML for data sets' sake alone
-# Of a command: the key, or key=value, that is given, or none; the keys that are then not read; what is done instead.
-INSTEAD = {
+OF_THE_RUN = ("encoder", "pairs")  # what such a command takes from its run: its YAML has them for data sets' sake
+INSTEAD = {  # of a command: the key, or key=value, that is given, or none; the keys then not read; what is done instead
     "mi": [
         ("data", r"task(\..*)?", "the pairs are those of the file, and no task is drawn"),
         ("lags", r"(training|critic)\..*|.*@(critic|estimators)(\..*)?|zero_check", "no network is trained"),
@@ -95,9 +91,11 @@ def refuse_unread(command: str, overrides: list[str]) -> None:
         for key, unread, why in INSTEAD.get(command, ()):
             of_key, _, of_value = (key or "").partition("=")
             given = override_value(of_key, overrides) if key else ""
-            is_unread = given is not None and of_value in ("", given) and re.fullmatch(unread, name)
-            is_unread = is_unread and not override.startswith("~")
-            require(not is_unread, f"{override}: {f'with {of_key}={given} ' if key else ''}{why}; leave it out")
+            applies = given is not None and of_value in ("", given) and override[0] != "~"
+            require(
+                not (applies and re.fullmatch(unread, name)),
+                f"{override}: {f'with {of_key}={given} ' if key else ''}{why}; leave it out",
+            )
 
 
 def separated(words: list[str], at: str) -> tuple[list[str], list[str]]:
