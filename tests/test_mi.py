@@ -254,7 +254,7 @@ def test_images_are_read_by_convolutions_and_their_constant_pixels_are_left_out(
 
 
 def test_without_data_the_task_is_named_with_its_information_before_the_table(tmp_path, capfd):
-    summary = run(tmp_path, "task.samples=10", "zero_check=false", *NO_ESTIMATOR)
+    summary = run(tmp_path, "task.samples=10", "zero_check=false", "~estimator@estimators.infonce")
     assert summary["data/task"] == "gaussian" and "mi/ksg/test" in summary and "mi/infonce/test" not in summary
     said = capfd.readouterr().err
     pairs = f"task=gaussian, I is 2.000 nats: 10 pairs, x [20], y [20]; {machine(torch.device('cpu'))}"

@@ -24,6 +24,16 @@ from ssvae_cli.training.collapse import CollapseWatch
 from ssvae_cli.training.signals import Stopped
 
 SMALL = ["trainer.epochs=3", "trainer.eval_every=3"]  # of 3 steps each
+
+
+@pytest.fixture(autouse=True)
+def in_a_terminal():
+    """Ctrl-C is heard, which a process in the background ignores."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 STATEFUL = {
     "bank and target": ["experiment=methods/moco", "estimator.size=500", "pairs.views=3"],
     "moving average": ["prior=mi", "estimator=mine"],
