@@ -32,7 +32,7 @@ LIMITS: dict[str, Ratios] = {
         "first step / import torch": 1.7,
     },
     "evaluation": {"evaluation / training, default run": 1.4},
-    "explicit": {"evaluation / training, prior=gaussian": 2.8},
+    "explicit": {"evaluation / training, prior=gaussian": 3.4},
     "probe": {"lbfgs / linear probe": -1.2},
     "views": {"torchvision / two views": -6.0},
     "mi": {"first value / neighbours of all pairs": 3.0},
