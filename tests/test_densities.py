@@ -9,6 +9,7 @@ from ssvae_cli.distributions.spaces import SPACES
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser, sample
 from ssvae_cli.evaluation.densities import Densities, DensityFit
 from ssvae_cli.evaluation.densities.autoregressive import MixtureOfNormals
+from ssvae_cli.evaluation.densities.clusters import log_normals
 from ssvae_cli.evaluation.densities.held_out import missing
 from ssvae_cli.evaluation.fit import Fit
 from ssvae_cli.evaluation.samples import Pairs
@@ -118,3 +119,11 @@ def test_the_gradient_of_a_mixture_of_normals_is_that_of_its_formula():
         for of in (formula, lambda p: MixtureOfNormals.apply(p, u))
     ]
     assert torch.allclose(*gradients)
+
+
+def test_log_densities_of_clusters_are_those_of_torch_also_in_thin_directions():
+    generator = torch.Generator().manual_seed(0)
+    x, means = torch.randn(50, 6, generator=generator).double(), torch.randn(3, 6, generator=generator).double()
+    lowers = torch.randn(3, 6, 6, generator=generator).double().tril(-1) + torch.logspace(0, -4, 6).double().diag()
+    normal = torch.distributions.MultivariateNormal(means, scale_tril=lowers)
+    assert torch.allclose(log_normals(x, means, lowers), normal.log_prob(x[:, None]), rtol=1e-9)

@@ -88,6 +88,16 @@ def test_rows_without_a_label_are_left_out(digits):
     assert probe().test(half, validation, test, chosen) == probe().test((x, y), validation, test, chosen)
 
 
+@pytest.mark.parametrize("settings", [{"IN_CACHE": 64 * 37}, {"OF_MANY_ROWS": 5.0, "MANY_ROWS": 0}])
+def test_neither_the_rows_read_at_a_time_nor_the_assumed_curvature_changes_the_probe(settings, digits, monkeypatch):
+    x, y = digits[0]
+    expected = probe(tolerance=1e-8).fit(x, y, 10, [1e-2])[0].weights
+    for name, value in settings.items():
+        monkeypatch.setattr(f"ssvae_cli.evaluation.linear_probe.{name}", value)
+    found = probe(tolerance=1e-8).fit(x, y, 10, [1e-2])[0].weights
+    assert torch.allclose(found, expected, atol=1e-4) and not torch.equal(found, expected)
+
+
 def test_a_probe_that_stops_early_says_so(digits, caplog):
     probe(max_iterations=2).fit(*digits[0], 10, [1e-3])
     assert "did not converge" in caplog.text

@@ -187,7 +187,8 @@ def test_another_configuration_is_refused_naming_each_key_and_what_may_change(ov
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
     said = refused(capfd, "train", f"resume={run}", *overrides)
     assert all(line in said for line in lines)
-    assert "allowed to change: trainer.epochs upward, trainer.device, dataset.workers, evaluation.test, " in said
+    may = "trainer.device, dataset.workers, evaluation.test, dataset.path, dataset.test_path, dataset.root, trust"
+    assert f"allowed to change: trainer.epochs upward, {may}" in said
     assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
 
 
