@@ -82,10 +82,12 @@ class Objective(nn.Module):
         return min(self.prior.largest_elbo, 0.0 if self.joint else math.inf)
 
     def encode(self, *views: Tensor, times: Sequence[Tensor] = (), generator: torch.Generator | None = None) -> Encoded:
-        """One sample of Q(z|x) of each view, [B, ...]; an unstructured prior uses the first alone. times: other times
-        of the same sequences, which g' encodes."""
+        """One sample of Q(z|x) of each view, [B, ...]; an unstructured prior uses the first alone, and
+        further views are left. times: other times of the same sequences, which g' encodes. Raises ValueError for fewer
+        views than the prior is of."""
         with self._autocast(views[0]):
-            posteriors = tuple(encoder(x) for encoder, x in zip(self.encoders, views))
+            seen = views[: len(self.encoders)]
+            posteriors = tuple(encoder(x) for encoder, x in zip(self.encoders, seen, strict=True))
             of_times = [self.encoder_prime(x) for x in times]
         latents, others = (tuple(q.sample(generator) for q in side) for side in (posteriors, of_times))
         return Encoded(latents, posteriors, others)

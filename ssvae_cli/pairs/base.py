@@ -41,7 +41,7 @@ class Pairs(ABC):
 
     @abstractmethod
     def __call__(self, batch: Split, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """-> x [B, ...], x' [B, ...] and each further view, in the run's floats."""
+        """-> x [B, ...], x' [B, ...] and each further view, in the run's floats; as many for every batch."""
 
     def clean(self, batch: Split) -> Tensor:
         """x without random augmentation, as probes read it, [B, ...] in the first of `shapes`."""
@@ -117,13 +117,18 @@ def make_pairs(config: DictConfig, data: Data) -> Pairs:
 
 @torch.no_grad()
 def require_promised(pairs: Pairs, data: Data) -> None:
-    """Raise PartError unless a few samples become views as `shapes` says, in the run's floats."""
+    """Raise PartError unless a few samples become as many views as `shapes` says, of these shapes, in the run's floats,
+    and then those of other `times`. It is tried once, before training: no step looks again."""
     batch, name = next(data.train.rows(slice(0, 8)).batches(8)), type(pairs).__name__
     views = pairs(batch, torch.Generator(batch.x.device).manual_seed(0))
     if not isinstance(views, (tuple, list)) or not all(isinstance(view, Tensor) for view in views):
         inside = f" of {', '.join(type(view).__name__ for view in views)}" if isinstance(views, (tuple, list)) else ""
         raise PartError(f"pairs: {name} must return a tuple of tensors, x and x', got a {type(views).__name__}{inside}")
-    for view, shape in zip(views, pairs.shapes(data)):
+    shapes = pairs.shapes(data)
+    if len(views) != len(shapes) + pairs.times:
+        of_times = f", and those of {pairs.times} other times" if pairs.times else ""
+        raise PartError(f"pairs: {name} gives {len(views)} views, and must give {len(shapes)}, as `shapes` says{of_times}")
+    for view, shape in zip(views, shapes):
         got, promised = list(view.shape), [len(batch), *shape]
         if got != promised or view.dtype != torch.get_default_dtype():
             gave = f"{name} gives {got} {str(view.dtype).removeprefix('torch.')}"
