@@ -76,9 +76,12 @@ class Optimization(ABC):
         self.lr = times * (self.usual_lr * suits.get("lr", 1.0) if self.lr == "auto" else self.lr)
         prior, times_of_prior = set(of_prior), suits.get("prior_lr", 1.0) if self.prior_lr == "auto" else self.prior_lr
         groups: dict[tuple, dict] = {}
+        self.reads_prior_lr = False  # whether a parameter learns at it
         for p, name in named.items():
-            usual = times_of_prior if p in prior else 1.0
-            own = next((own for pattern, own in self.groups.items() if fnmatchcase(name, pattern)), usual)
+            own = next((own for pattern, own in self.groups.items() if fnmatchcase(name, pattern)), None)
+            if own is None:
+                own = times_of_prior if p in prior else 1.0
+                self.reads_prior_lr |= p in prior
             matrix = p.ndim > 1 and p not in prior
             kind = {"weight_decay": self.weight_decay if matrix else 0.0, "times": own, "matrix": matrix}
             groups.setdefault(tuple(kind.values()), {"params": [], **kind})["params"].append(p)
@@ -86,6 +89,12 @@ class Optimization(ABC):
         self.optimizer = self.optimizer_of(list(groups.values()))
         self.total_steps = total_steps
         return self
+
+    def notes(self) -> list[str]:
+        """What the log says of it at the start, once it is attached."""
+        if self.prior_lr == "auto" or self.reads_prior_lr:
+            return []
+        return [f"optimizer.prior_lr={self.prior_lr} is not read: no parameter of the prior learns at that rate"]
 
     def rate(self, step: int) -> float:
         """The learning rate at `step`, counted from 0."""

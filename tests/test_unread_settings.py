@@ -5,19 +5,26 @@
 3. What is read, or given by a preset, is no mistake.
 """
 
+import itertools
 import shlex
 
 import pytest
+import torch
 
 from helpers import composed, refused
-from ssvae_cli.cli.unread_keys import refuse_unread_settings
+from ssvae_cli.cli.unread_keys import has_fixed_law, refuse_unread_settings
 from ssvae_cli.errors import UserError
+from ssvae_cli.instantiate.groups import choices
+from ssvae_cli.objective import make_prior
+from ssvae_cli.optimizers import SGD
 
+PRIOR_LR = "optimizer.prior_lr=5"
 REFUSED = {
-    "train optimizer.prior_lr=5": "optimizer.prior_lr=5: the prior has no parameters to learn; leave it out",
-    "train prior=unstructured_normal optimizer.prior_lr=5": "optimizer.prior_lr=5: the prior has no parameters",
-    "train prior=gaussian prior.learn=false optimizer.prior_lr=5": "optimizer.prior_lr=5: the prior has no parameters",
-    "train -m optimizer.prior_lr=1,5": "optimizer.prior_lr=1: the prior has no parameters to learn",
+    "train optimizer.prior_lr=5": "optimizer.prior_lr=5: no parameter of the prior learns at that rate; leave it out",
+    "train prior=unstructured_normal optimizer.prior_lr=5": "optimizer.prior_lr=5: no parameter of the prior learns",
+    "train prior=gaussian prior.learn=false optimizer.prior_lr=5": "prior_lr=5: no parameter of the prior learns",
+    "train prior=predictor prior.noise=fixed optimizer.prior_lr=5": "prior_lr=5: no parameter of the prior learns",
+    "train -m optimizer.prior_lr=1,5": "optimizer.prior_lr=1: no parameter of the prior learns at that rate",
     "train evaluation=none trainer.eval_every=1": "trainer.eval_every=1: evaluation has no metric, and nothing is read",
     "train evaluation=none evaluation.rows=9": "evaluation.rows=9: evaluation has no metric",
     "train evaluation=none evaluation.test=true": "evaluation.test=true: evaluation has no metric",
@@ -52,8 +59,9 @@ def jobs(*of_jobs):
 
 
 READ = {
-    "by the prior": [["prior=gaussian", "optimizer.prior_lr=5"]],
-    "by one of two jobs": [["prior=infonce", "optimizer.prior_lr=5"], ["prior=gaussian", "optimizer.prior_lr=5"]],
+    "by the prior": [["prior=gaussian", PRIOR_LR]],
+    "by a network of a prior whose law is fixed": [["prior=vmf", "prior.learn=false", "prior.predictor=[4]", PRIOR_LR]],
+    "by one of two jobs": [["prior=infonce", PRIOR_LR], ["prior=gaussian", PRIOR_LR]],
     "by a preset's prior": [["experiment=claims/nuisance", "optimizer.prior_lr=2"]],
     "as it is without": [["evaluation=none", "evaluation.test=false", "optimizer.prior_lr=auto"]],
     "no job": [],
@@ -65,10 +73,33 @@ def test_a_setting_that_is_read_is_none(name):
     refuse_unread_settings(*jobs(*READ[name]))
 
 
+ALTERNATIVES = {"learn": ("true", "false"), "noise": ("fixed", "learned", "predicted"), "predictor": ("null", "[4]")}
+
+
+@pytest.mark.parametrize("name", choices("prior"))
+def test_of_each_prior_it_is_said_beforehand_whether_a_parameter_learns_at_prior_lr(name):
+    """By the settings on which it may depend; a number called noise is none."""
+    of_prior = composed(f"prior={name}").prior
+    asked = [key for key in ALTERNATIVES if key in of_prior and not isinstance(of_prior[key], float)]
+    for values in itertools.product(*(ALTERNATIVES[key] for key in asked)):
+        config = composed(f"prior={name}", *(f"prior.{key}={value}" for key, value in zip(asked, values)))
+        parameters = make_prior(config, views=2).own_parameters()
+        assert has_fixed_law(config) == (not any(p.requires_grad for p in parameters)), values
+
+
+@pytest.mark.parametrize("groups, unread", [({}, False), ({"bias": 1.0}, False), ({"*": 1.0}, True)])
+def test_the_log_says_where_no_parameter_of_a_prior_of_ones_own_learns_at_prior_lr(groups, unread):
+    layer = torch.nn.Linear(2, 2)
+    made = lambda: SGD(lr=0.1, weight_decay=0.0, warmup=0.0, clip=None, momentum=0.0, prior_lr=5.0, groups=groups)
+    notes = {len(own): made().attach([layer], 4, of_prior=own).notes() for own in ([], [*layer.parameters()])}
+    said = "optimizer.prior_lr=5.0 is not read: no parameter of the prior learns at that rate"
+    assert notes == {0: [said], 2: [said] if unread else []}
+
+
 def test_what_a_preset_gives_is_refused_to_nobody():
     refuse_unread_settings("train", [(composed("evaluation=none", "trainer.eval_every=1"), ["evaluation=none"])])
 
 
 def test_a_setting_that_no_job_reads_is_refused():
     with pytest.raises(UserError, match="^optimizer.prior_lr=5: "):
-        refuse_unread_settings(*jobs(*([f"prior={prior}", "optimizer.prior_lr=5"] for prior in ("mi", "infonce"))))
+        refuse_unread_settings(*jobs(*([f"prior={prior}", PRIOR_LR] for prior in ("mi", "infonce"))))

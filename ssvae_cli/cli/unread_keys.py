@@ -1,5 +1,6 @@
 """What Hydra composes, and the command would not read, or not do without."""
 
+import ast
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import is_dataclass
@@ -21,14 +22,17 @@ def is_empty(key: str) -> Callable[[DictConfig], bool]:
     return lambda config: not any((OmegaConf.select(config, key) or {}).values())
 
 
-def has_no_law(config: DictConfig) -> bool:
-    """Whether the prior is one of this package's without parameters of its own, or with fixed ones."""
-    return config.prior.get("learn") is False or class_attribute(str(config.prior.get("_target_")), "law", "()") == "()"
+def has_fixed_law(config: DictConfig) -> bool:
+    """Whether the prior is one of this package's whose law has no parameters, or fixed ones."""
+    target = str(config.prior.get("_target_"))
+    law, fixed_by = (class_attribute(target, name, "()") for name in ("law", "fixed_by"))
+    settings = ast.literal_eval(fixed_by or "()")  # of a class elsewhere nothing is known before it is built
+    return law == "()" or (bool(settings) and all(config.prior.get(key) in settings[key] for key in settings))
 
 
 # The commands, overrides of theirs, what they are not read under, and why.
 UNREAD = (
-    (("train",), r"optimizer\.prior_lr=(?!auto$)", has_no_law, "the prior has no parameters to learn"),
+    (("train",), r"optimizer\.prior_lr=(?!auto$)", has_fixed_law, "no parameter of the prior learns at that rate"),
     (
         ("train",),
         r"trainer\.eval_every=|evaluation\.(?!metrics|test=false)",

@@ -127,7 +127,9 @@ def require_promised(pairs: Pairs, data: Data) -> None:
     shapes = pairs.shapes(data)
     if len(views) != len(shapes) + pairs.times:
         of_times = f", and those of {pairs.times} other times" if pairs.times else ""
-        raise PartError(f"pairs: {name} gives {len(views)} views, and must give {len(shapes)}, as `shapes` says{of_times}")
+        raise PartError(
+            f"pairs: {name} gives {len(views)} views, and must give {len(shapes)}, as `shapes` says{of_times}"
+        )
     for view, shape in zip(views, shapes):
         got, promised = list(view.shape), [len(batch), *shape]
         if got != promised or view.dtype != torch.get_default_dtype():

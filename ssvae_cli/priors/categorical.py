@@ -20,6 +20,7 @@ class Categorical(ExplicitPrior):
 
     space = Simplex
     law = ("agreement",)
+    fixed_by = {"learn": [False]}
 
     def __init__(self, *, latent_dim: int, agreement: float, uniform: bool, learn: bool, **common):
         super().__init__(**common)

@@ -24,6 +24,7 @@ class Conditional(ExplicitPrior):
     """
 
     law = ("scale",)
+    fixed_by = {"learn": [False]}
 
     def __init__(self, *, latent_dim: int, scale: float, learn: bool, space: Literal["euclidean", "box"], **common):
         super().__init__(**common)

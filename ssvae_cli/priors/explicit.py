@@ -32,6 +32,7 @@ class ExplicitPrior(Prior):
     quantity = "entropy"
     needs_densities = True
     law = ()  # the names of the properties, [] or [D], that `described` gives
+    fixed_by = {}  # values of settings under which `own_parameters` has none to learn; no setting: it always has
 
     def __init__(self, *, marginal: Marginal = "own"):
         super().__init__()

@@ -25,6 +25,7 @@ class Gaussian(NormalPrior):
     """
 
     law = ("correlation",)
+    fixed_by = {"learn": [False]}
 
     def __init__(
         self, *, latent_dim: int, correlation: float, learn: bool, covariance: Covariance, views: int = 2, **common

@@ -24,6 +24,7 @@ class Predictor(SequentialPrior):
     """
 
     law = ("noise",)
+    fixed_by = {"noise": ["fixed", "predicted"]}
 
     def __init__(
         self,

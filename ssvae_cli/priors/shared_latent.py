@@ -23,6 +23,7 @@ class SharedLatent(ExplicitPrior):
     """
 
     law = ("scale", "noise")
+    fixed_by = {"learn": [False]}
 
     def __init__(self, *, latent_dim: int, scale: float, noise: float, learn: bool, views: int = 2, **common):
         super().__init__(**common)

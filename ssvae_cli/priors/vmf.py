@@ -27,6 +27,7 @@ class VMF(ExplicitPrior):
 
     space = SPACES["sphere"]
     law = ("concentration",)
+    fixed_by = {"learn": [False], "predictor": [None]}
 
     def __init__(
         self,
