@@ -3,8 +3,10 @@
 import contextlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -50,18 +52,25 @@ def is_finished(folder: Path) -> bool:
     return (folder / "summary.json").exists() and not (folder / FAILED).exists()
 
 
-def data_elsewhere(run: Path, dataset: DictConfig | None) -> dict[str, str]:
+def data_elsewhere(run: Path, dataset: Mapping | None) -> dict[str, str]:
     """The relative paths of a run's data set, by their key below `dataset`, that lead to files from the folder in which
     the run was started: in full, where a command is typed in another one. Others, as of a run that was moved to another
     machine, are left to lead from the present folder."""
-    with contextlib.suppress(OSError, OmegaConfBaseException, YAMLError):
-        records = OmegaConf.load(run / ".hydra" / "hydra.yaml")
-        started_in = Path(OmegaConf.select(records, "hydra.runtime.cwd") or Path.cwd())
-        paths = {key: (dataset or {}).get(key) for key in DATA_PATHS}
-        places = {key: started_in / path for key, path in paths.items() if isinstance(path, str) and path[:1] != "~"}
-        known = {key: place for key, place in places.items() if started_in != Path.cwd() and place.exists()}
-        return {key: os.path.abspath(place) for key, place in known.items() if not Path(paths[key]).is_absolute()}
-    return {}
+    started_in = recorded(run / ".hydra" / "hydra.yaml", "hydra.runtime.cwd")
+    if not isinstance(started_in, str) or started_in == os.getcwd():
+        return {}
+    paths = {key: path for key in DATA_PATHS if isinstance(path := (dataset or {}).get(key), str)}
+    places = {key: os.path.join(started_in, path) for key, path in paths.items() if path[:1] not in ("~", "/")}
+    return {key: os.path.abspath(place) for key, place in places.items() if os.path.exists(place)}
+
+
+def recorded(file: Path, key: str) -> Any:
+    """What a YAML file of a run or a sweep holds at a dotted key, as plain values; None for a file that is missing or
+    damaged, and for a key that is not there or leads nowhere."""
+    with contextlib.suppress(OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException):
+        value = OmegaConf.select(OmegaConf.load(file), key)
+        return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    return None
 
 
 def has_ended(run: Path, epochs: int) -> bool:

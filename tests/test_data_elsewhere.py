@@ -2,12 +2,16 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from helpers import FILE_RUN, refused, ssvae
+from ssvae_cli import run_folder
+from ssvae_cli.cli.resume import data_overrides
 from ssvae_cli.load_run import load_run
+from ssvae_cli.run_folder import data_elsewhere
 
 
 @pytest.fixture
@@ -64,11 +68,11 @@ def test_a_run_whose_data_have_another_size_by_now_is_read_with_a_warning(starte
     assert "the data are not those that the run was started with (train " in caplog.text
 
 
-def sweep_of(monkeypatch, here, there, *words):
+def sweep_of(monkeypatch, here, there, *words, dataset="npz"):
     """A sweep on data of its working folder, of whose jobs one is missing; the test then works in another folder."""
     monkeypatch.chdir(here)
-    tiny = ["dataset=npz", "evaluation=none", *FILE_RUN[:-1], "hydra.sweep.dir=sweep"]
-    assert ssvae("train", "-m", *words, *tiny) == 0
+    tiny = ["evaluation=none", *FILE_RUN[:-1], "hydra.sweep.dir=sweep"]
+    assert ssvae("train", "-m", f"dataset={dataset}", *words, *tiny) == 0
     monkeypatch.chdir(there)
     first, second = sorted(path.parent for path in (here / "sweep").glob("*/summary.json"))
     for path in (second / "summary.json", second / "metrics.jsonl", second / "checkpoints" / "last.pt"):
@@ -76,23 +80,82 @@ def sweep_of(monkeypatch, here, there, *words):
     return first, second
 
 
-def test_a_sweep_is_completed_from_another_folder_in_the_folders_of_its_jobs(started, monkeypatch):
+@pytest.mark.parametrize("of_file", [False, True], ids=["an override", "a file of the user's own"])
+def test_a_sweep_is_completed_from_another_folder_on_the_data_of_the_first_start(started, monkeypatch, capfd, of_file):
     _, here, there = started
-    _, second = sweep_of(monkeypatch, here, there, "dataset.path=x.npz", "seed=0,1")
+    words = ["dataset.path=x.npz", "seed=0,1"]
+    if of_file:
+        (here / "conf" / "dataset").mkdir(parents=True)
+        (here / "conf" / "dataset" / "own.yaml").write_text("defaults: [npz, _self_]\npath: x.npz\n")
+        words = ["--config-dir", "conf", "pairs=noise", "encoder=mlp", "seed=0,1"]
+    _, second = sweep_of(monkeypatch, here, there, *words, dataset="own" if of_file else "npz")
+    np.savez(there / "x.npz", x=np.ones((9, 4)))  # another file of that name
+    names = sorted(path.name for path in (here / "sweep").glob("*/"))
+    options = ["--config-dir=../project/conf"] if of_file else []
     for _ in range(2):  # from the sweep's own records, and from those that this leaves
-        assert ssvae("train", f"sweep.resume={here}/sweep") == 0
-        assert (second / "summary.json").exists() and len(list((here / "sweep").glob("*/.hydra"))) == 2
+        assert ssvae("train", *options, f"sweep.resume={here}/sweep") == 0
+        assert f"ssvae: the sweep goes on in {here}, where it was started\n" in capfd.readouterr().err
+        assert sorted(path.name for path in (here / "sweep").glob("*/")) == names
         (second / "summary.json").unlink()
-    assert f"- dataset.path={here}/x.npz\n" in (second / ".hydra" / "overrides.yaml").read_text()
+    assert Path.cwd() == there and list(there.iterdir()) == [there / "x.npz"]
+    assert len(load_run(str(second), device="cpu", trust=False).data.train) > 9
 
 
-def test_a_sweep_whose_jobs_are_named_by_their_data_is_completed_where_it_began(started, monkeypatch, capfd):
+def test_a_sweep_whose_jobs_are_named_by_their_data_is_completed_from_another_folder(started, monkeypatch):
     _, here, there = started
     shutil.copy(here / "x.npz", here / "other.npz")
-    sweep_of(monkeypatch, here, there, "dataset.path=x.npz,other.npz")
-    before = sorted((here / "sweep").rglob("*"))
-    line = refused(capfd, "train", f"sweep.resume={here}/sweep")
-    assert "dataset.path=x.npz,other.npz leads from" in line and line.endswith(f"cd {here}")
-    assert sorted((here / "sweep").rglob("*")) == before
-    monkeypatch.chdir(here)
+    _, second = sweep_of(monkeypatch, here, there, "dataset.path=x.npz,other.npz")
+    assert ssvae("train", "sweep.resume=../project/sweep") == 0
+    assert (second / "summary.json").exists() and len(list((here / "sweep").glob("*/.hydra"))) == 2
+
+
+def test_a_missing_job_begins_from_the_run_that_its_relative_path_named(started, monkeypatch):
+    _, here, there = started
+    _, second = sweep_of(monkeypatch, here, there, "dataset.path=x.npz", "init_from=run", "seed=0,1")
+    assert ssvae("train", f"sweep.resume={here}/sweep") == 0 and (second / "summary.json").exists()
+
+
+def test_a_sweep_that_was_copied_with_its_data_goes_on_with_the_copies(started, monkeypatch):
+    _, here, there = started
+    sweep_of(monkeypatch, here, there, "dataset.path=x.npz", "seed=0,1")
+    shutil.copytree(here, there / "project")
+    (here / "x.npz").unlink()
+    monkeypatch.chdir(there / "project")
     assert ssvae("train", "sweep.resume=sweep") == 0
+    assert len(list((there / "project" / "sweep").glob("*/summary.json"))) == 2
+    assert len(list((here / "sweep").glob("*/summary.json"))) == 1
+
+
+DAMAGED = {
+    "missing": None,
+    "no text": b"\xff\xfe\x00",
+    "no YAML": b"dataset: [",
+    "a number": b"3",
+    "a list": b"- dataset\n",
+    "no data set": b"seed: 0\n",
+    "a word for a data set": b"dataset: digits\n",
+    "a reference to nothing": b"dataset: {path: '${nowhere}'}\n",
+    "half a reference": b"dataset: {path: '${'}\n",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_records_that_were_damaged_lead_to_no_data(damage, tmp_path):
+    for name in ("config.yaml", "hydra.yaml"):
+        (tmp_path / ".hydra").mkdir(exist_ok=True)
+        if DAMAGED[damage] is not None:
+            (tmp_path / ".hydra" / name).write_bytes(DAMAGED[damage])
+    assert data_overrides(tmp_path) == [] and data_elsewhere(tmp_path, {"path": "x.npz"}) == {}
+
+
+def test_a_fault_of_the_program_is_not_taken_for_a_damaged_record(started, monkeypatch):
+    run, _, _ = started
+    assert data_overrides(run) == [f"dataset.path={run.parent}/x.npz"]
+
+    def faulty(*arguments):
+        raise TypeError("a fault")
+
+    for name in ("data_elsewhere", "recorded"):
+        with monkeypatch.context() as patched, pytest.raises(TypeError, match="a fault"):
+            patched.setattr(run_folder, name, faulty)
+            data_overrides(run)

@@ -13,7 +13,7 @@ from ssvae_cli import __version__
 from ssvae_cli.cli.help import groups, keys
 from ssvae_cli.cli.hydra_errors import one_line
 from ssvae_cli.cli.overrides import override_value, overrides_of, plain_path
-from ssvae_cli.cli.resume import resume_overrides, sweep_overrides
+from ssvae_cli.cli.resume import began_in, resume_overrides, sweep_overrides, working_in
 from ssvae_cli.cli.streams import open_streams
 from ssvae_cli.cli.suggestions import refuse_unknown_options
 from ssvae_cli.cli.suiting import suiting_overrides
@@ -129,6 +129,7 @@ def hydra_main(command: str, words: list[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that exceptions come here instead of being printed there
     overrides = suiting_overrides(command, overrides)
     resumed = sweep_overrides(resume_overrides(overrides)) if command == "train" else overrides
+    sweep = override_value("sweep.resume", overrides) if command == "train" else None
     sys.argv = ["ssvae", *resumed]
     sys.argv += [plain_path(override, command) for override in worker_overrides(overrides)]
     completing = {"-sc", "--shell-completion"} & set(overrides)
@@ -143,7 +144,7 @@ def hydra_main(command: str, words: list[str]) -> None:
     invocation.begin(command)
     decorate = hydra.main(version_base="1.3", config_path="pkg://ssvae_cli.conf", config_name=command)
     try:
-        with composing_once(sys.argv[1:]):
+        with working_in(sweep and began_in(sweep)), composing_once(sys.argv[1:]):
             run_hydra(decorate(functools.partial(start, command, COMMANDS[command][0])), command, overrides)
         if error := invocation.error:
             raise cause_of(error) or error

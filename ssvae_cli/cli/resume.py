@@ -2,13 +2,13 @@
 
 import contextlib
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from hydra.core.override_parser.types import Sweep
-
-from ssvae_cli.cli.overrides import hydra_value, override_name, override_value, quoted, unquoted
+from ssvae_cli.cli.overrides import CONFIG_DIR, override_name, override_value, quoted
 from ssvae_cli.errors import UserError, require
-from ssvae_cli.paths import existing_folder, literal, shell_command
+from ssvae_cli.paths import existing_folder, literal
 
 
 def stored_overrides(file: Path, asked: str, what: str) -> list[str]:
@@ -48,14 +48,11 @@ def resume_overrides(overrides: list[str]) -> list[str]:
 
 def data_overrides(run: Path) -> list[str]:
     """Where the run's data are, if its own overrides lead there from another working folder alone."""
-    from omegaconf import OmegaConf
+    from ssvae_cli.run_folder import data_elsewhere, recorded
 
-    from ssvae_cli.run_folder import data_elsewhere
-
-    with contextlib.suppress(Exception):  # what is no configuration is refused when it is compared
-        dataset = OmegaConf.load(run / ".hydra" / "config.yaml").dataset
-        return [f"dataset.{key}={quoted(literal(path))}" for key, path in data_elsewhere(run, dataset).items()]
-    return []
+    dataset = recorded(run / ".hydra" / "config.yaml", "dataset")
+    places = data_elsewhere(run, dataset) if isinstance(dataset, dict) else {}
+    return [f"dataset.{key}={quoted(literal(path))}" for key, path in places.items()]
 
 
 def refuse_another(key: str, asked: str, overrides: list[str]) -> None:
@@ -66,7 +63,8 @@ def refuse_another(key: str, asked: str, overrides: list[str]) -> None:
 
 
 def sweep_overrides(overrides: list[str]) -> list[str]:
-    """With sweep.resume=DIR: the sweep that DIR holds, in DIR. Raises UserError where another one is given."""
+    """With sweep.resume=DIR: the sweep that DIR holds, in DIR, as words for the folder that it `began_in`. Raises
+    UserError where another one is given."""
     folder = override_value("sweep.resume", overrides)
     if folder is None:
         return overrides
@@ -76,35 +74,47 @@ def sweep_overrides(overrides: list[str]) -> list[str]:
     asked = [o for o in overrides if "=" in o and not o.startswith("-") and override_name(o) not in own_words]
     new = [o for o in asked if o not in own and not override_name(o).startswith("hydra")]
     require(not new, f"sweep.resume={folder}: {', '.join(new)} is not of that sweep, which is: {' '.join(own)}")
-    full = with_full_paths(own, folder)
     options = [o for o in overrides if o not in (*own, "-m", "--multirun") and override_name(o) != "sweep.resume"]
+    if began_in(folder):  # what is typed leads from the working folder, and the sweep goes on in that one
+        folder, options = os.path.abspath(folder), with_full_config_dirs(options)
     folder = quoted(literal(folder))
-    return ["-m", *options, *full, f"hydra.sweep.dir={folder}", "hydra.callbacks.runs.resume=true"]
+    return ["-m", *options, *own, f"hydra.sweep.dir={folder}", "hydra.callbacks.runs.resume=true"]
 
 
-def with_full_paths(own: list[str], sweep: str) -> list[str]:
-    """The overrides of a sweep, each relative path of its data that leads to files from the folder in which the sweep
-    was started in full, where another one is the working folder.
+def began_in(sweep: str) -> str | None:
+    """The folder in which a sweep was started, so that relative paths of its data, of weights and of other runs lead
+    where they led then; None where that is the working folder, or the sweep was moved since."""
+    from ssvae_cli.run_folder import SWEEP, recorded
 
-    Raises UserError where the name of a job's folder holds such a path: in full, it would be another name."""
-    from omegaconf import OmegaConf
+    started_in, own = (recorded(Path(sweep) / SWEEP, f"hydra.{key}") for key in ("runtime.cwd", "sweep.dir"))
+    if not isinstance(started_in, str) or not isinstance(own, str) or started_in == os.getcwd():
+        return None
+    is_there = os.path.isdir(started_in) and Path(started_in, own).resolve() == Path(sweep).resolve()
+    return started_in if is_there else None
 
-    from ssvae_cli.run_folder import DATA_PATHS, SWEEP
 
-    stored = OmegaConf.load(Path(sweep) / SWEEP)
-    started_in = Path(OmegaConf.select(stored, "hydra.runtime.cwd") or Path.cwd())
-    named_by_all = "override_dirname" in str(OmegaConf.to_container(stored.hydra.get("sweep") or OmegaConf.create()))
-    if started_in == Path.cwd():
-        return own
+def with_full_config_dirs(options: list[str]) -> list[str]:
+    """Options of a command line, with the folders of a user's own YAML files in full."""
     full = []
-    for override in own:
-        key, value = override_name(override), override.partition("=")[2]
-        is_named = isinstance(hydra_value(value), Sweep) or named_by_all
-        paths = value.split(",") if isinstance(hydra_value(value), Sweep) else [unquoted(value)]
-        places = [os.path.abspath(started_in / path) for path in paths if path and path[0] not in "/~"]
-        if key in [f"dataset.{name}" for name in DATA_PATHS] and any(map(os.path.exists, places)):
-            elsewhere = f"sweep.resume={sweep}: {override} leads from {started_in}, and names its jobs"
-            require(not is_named, f"{elsewhere}; go on there, {shell_command('cd', str(started_in))}")
-            override = f"{key}={quoted(literal(places[0]))}"
-        full.append(override)
+    for before, option in zip(["", *options], options):
+        name, is_one_word, folder = option.partition("=")
+        if before in CONFIG_DIR:
+            option = os.path.abspath(option)
+        elif name in CONFIG_DIR and is_one_word:
+            option = f"{name}={os.path.abspath(folder)}"
+        full.append(option)
     return full
+
+
+@contextlib.contextmanager
+def working_in(folder: str | None) -> Iterator[None]:
+    """Inside, that is the working folder; None: the one that is it anyway."""
+    before = os.getcwd()
+    if folder is not None:
+        print(f"ssvae: the sweep goes on in {folder}, where it was started", file=sys.stderr)
+        os.chdir(folder)
+    try:
+        yield
+    finally:
+        if folder is not None:
+            os.chdir(before)
