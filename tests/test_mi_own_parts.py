@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import ssvae
+from helpers import composed, ssvae
 from ssvae_cli.errors import PartError
 from ssvae_cli.estimators import DV, MINE, ScoreEstimator
 from ssvae_cli.evaluation.fresh_critics import require_information
@@ -109,6 +109,35 @@ def test_the_table_is_written_all_the_same(own):
     assert ssvae("mi", *words) == 0
     values = json.loads((own / "run" / "summary.json").read_text())
     assert "Raises raised KeyError: 'oops' (line 5 of" in values["mi/own/failure"] and values["mi/ksg/test"] is not None
+    assert values["mi/recommended"] is not None
+
+
+@pytest.mark.parametrize("words", [SMALL, SMALL[:1] + ["lags=0..1"], ["data=classes.npz"], ["data=given.npz"]], ids=str)
+def test_where_every_method_fails_the_exit_code_says_so_and_the_table_is_written(words, own, capfd):
+    rng = np.random.default_rng(0)
+    x, y, z = rng.normal(size=(3, 100, 1))
+    np.savez("classes.npz", x=x, y=y, z=np.arange(100) % 2)
+    np.savez("given.npz", x=x, y=y, z=z)
+    left_out = [f"{group}.{name}=null" for group in ("methods", "estimators") for name in composed(command="mi")[group]]
+    assert ssvae("mi", "--config-dir", "conf", "+method@methods.own=own", *left_out, *words, "hydra.run.dir=run") == 2
+    *_, line = capfd.readouterr().err.splitlines()
+    assert line.startswith("ssvae: no method gave an estimate: own: Raises raised KeyError: 'oops' (line 5 of ")
+    values = json.loads((own / "run" / "summary.json").read_text())
+    key = "mi/lag/1" if "lags=0..1" in words else "mi/recommended"
+    assert values[key] is None and ("lag" in key or "oops" in values["mi/own/failure"])
+
+
+def test_a_method_that_fails_at_every_lag_is_said_once_and_the_others_keep_theirs(own, capfd):
+    words = ["--config-dir", "conf", "+method@methods.own=own", SMALL[0], "lags=0..2", "hydra.run.dir=run"]
+    assert ssvae("mi", *words) == 0
+    assert capfd.readouterr().err.count("own failed: Raises raised KeyError: 'oops'") == 1
+    assert json.loads((own / "run" / "summary.json").read_text())["mi/lag/1"] is not None
+
+
+def test_where_no_method_that_is_left_takes_such_pairs_the_exit_code_says_so(own, capfd):
+    left = [f"methods.{name}=null" for name in composed(command="mi").methods if name != "counts"]
+    assert ssvae("mi", *SMALL, *QUICK, *left, "hydra.run.dir=run") == 2
+    assert capfd.readouterr().err.endswith("no method gave an estimate: none that is left takes such pairs\n")
 
 
 def test_a_faulty_estimator_is_a_line_before_any_method_runs(own, capfd):

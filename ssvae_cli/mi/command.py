@@ -16,7 +16,7 @@ import torch
 from omegaconf import DictConfig
 
 from ssvae_cli.distributed.machine import machine
-from ssvae_cli.errors import allowed, require, require_bool
+from ssvae_cli.errors import UserError, allowed, require, require_bool
 from ssvae_cli.estimators.base import CONTRACT as ESTIMATOR
 from ssvae_cli.evaluation.fresh_critics import require_information
 from ssvae_cli.files import write_json
@@ -26,7 +26,7 @@ from ssvae_cli.mi.analysis import read
 from ssvae_cli.mi.by_critic import ByCritic
 from ssvae_cli.mi.columns import constant, follow_each_other, varying
 from ssvae_cli.mi.data import FEWEST, pixels, pose, read_npz, tables_of, without_copies
-from ssvae_cli.mi.given import given
+from ssvae_cli.mi.given import Concluded, given
 from ssvae_cli.mi.problem import Method, Problem
 from ssvae_cli.mi.recommend import Line, Recommended, recommend
 from ssvae_cli.mi.report import UNITS
@@ -61,12 +61,14 @@ def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     values = {"data/task": task_name, "data/exact": sample.exact, "data/pairs": len(sample.x), "seed": cfg.seed}
     save = lambda figure, name: save_png(figure, run / "figures" / f"{name}.png")
     if lags is not None:
-        found = over_lags(*tables, lags, methods, split, cfg)
-        save(pictures.over_lags(lags, list(found.values()), cfg.units), "lags")
-        report.lags(found, cfg.units)
-        values |= report.lags_summary(found)
+        of_lags = over_lags(*tables, lags, methods, split, cfg)
+        found, best_of = list(of_lags.values()), {lag: best for lag, (_, best) in of_lags.items()}
+        save(pictures.over_lags(lags, list(best_of.values()), cfg.units), "lags")
+        report.lags(best_of, cfg.units)
+        values |= report.lags_summary(best_of)
     else:
         lines, best, problem = estimate(sample, tables, methods, split, cfg, run)
+        found = [(lines, best)]
         save(pictures.estimates(lines, best, sample.exact, cfg.units), "curves")
         if picture := pictures.pointwise(lines, problem.pairs, cfg.units):
             save(picture, "pointwise")
@@ -74,7 +76,19 @@ def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         values = report.summary(lines, best, len(sample.x)) | values
     write_json(run / "summary.json", {key: plain(value) for key, value in values.items()})
     log.info("run: %s", run)
+    require_answered(found)
     return values
+
+
+def require_answered(found: Sequence[Concluded]) -> None:
+    """Raise UserError, with every failure, where no method answered and so nothing is recommended.
+
+    It is raised when all has been written: the failures are a result. One method that fails is a line in the table."""
+    failures = {line.name: line.failure for lines, _ in found for line in lines}
+    answered = any(line.failure is None for lines, _ in found for line in lines)
+    if not answered and all(math.isnan(best.value) for _, best in found):
+        why = "; ".join(f"{name}: {failure}" for name, failure in failures.items()) or found[0][1].why
+        raise UserError(f"no method gave an estimate: {why}")
 
 
 def introduce(sample: Sample, source: str) -> None:
@@ -138,8 +152,8 @@ def furthest(lags: range | None) -> int:
 
 def over_lags(
     x: np.ndarray, y: np.ndarray, lags: range, methods: dict[str, Method], split: Split, cfg: DictConfig
-) -> dict[int, Recommended]:
-    """The recommended value of x at row t and y at row t + lag, for each lag, by the methods without training."""
+) -> dict[int, Concluded]:
+    """What is concluded of x at row t and y at row t + lag, for each lag, by the methods without training."""
     count, quick, found = len(x), {name: method for name, method in methods.items() if not method.trained}, {}
     warn_of_neighbours(pose(x, y, split, cfg.seed))
     with Stages("lag", len(lags)) as stages:
@@ -148,10 +162,14 @@ def over_lags(
             moved = x[max(0, -lag) : count - max(0, lag)], y[max(0, lag) : count - max(0, -lag)]
             pairs = without_copies(Sample(*moved, None), logging.WARNING if lag == lags[0] else logging.DEBUG)
             if any(len(constant(side)) == side.shape[1] for side in (pairs.x, pairs.y)):
-                found[lag] = Recommended(*[math.nan] * 3, "a side is constant in the rows that have a partner")
+                found[lag] = [], Recommended(*[math.nan] * 3, "a side is constant in the rows that have a partner")
                 continue
             problem = pose(varying(pairs.x), varying(pairs.y), split, cfg.seed)
-            found[lag] = recommend(list(read(quick, problem, False, lambda _: None)), problem)
+            lines = list(read(quick, problem, False, lambda _: None))
+            found[lag] = lines, recommend(lines, problem)
+    faults = {line.name: line.fault for lines, _ in found.values() for line in lines if line.fault}
+    for name, fault in faults.items():  # no table shows them
+        log.warning("%s failed: %s", name, fault)
     return found
 
 

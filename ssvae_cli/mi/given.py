@@ -52,15 +52,19 @@ def mean_over_classes(shares: Sequence[float], count: int, found: Sequence[Concl
         mean, square = (math.fsum(p * value**power for p, value in zip(shares, values)) for power in (1, 2))
         return math.sqrt(max(0.0, square - mean**2) / count)
 
-    by_class = [{line.name: line.estimate for line in lines} for lines, _ in found]
+    by_class = [{line.name: line for line in lines} for lines, _ in found]
     lines = []
     for name in by_class[0]:
-        if all(name in estimates for estimates in by_class):
-            values, errors = zip(*(estimates[name] for estimates in by_class))
+        if all(name in of_class for of_class in by_class):
+            parts = [of_class[name] for of_class in by_class]
+            values, errors = zip(*(line.estimate for line in parts))
             weighted = lambda numbers: [p * number for p, number in zip(shares, numbers)]
-            lines.append(_line(name, math.fsum(weighted(values)), math.hypot(of_shares(values), *weighted(errors))))
+            error = math.hypot(of_shares(values), *weighted(errors))
+            lines.append(_line(parts, math.fsum(weighted(values)), error))
     best = [best for _, best in found]
     said = ", ".join(f"{one.value:.3f} ({one.why})" for one in best)
+    if any(math.isnan(one.value) for one in best):
+        return lines, Recommended(*[math.nan] * 3, f"no estimate stands in a class of z: {said}")
     error = of_shares([one.value for one in best])
     return lines, combined(list(zip(shares, best)), f"mean over the classes of z: {said}", error)
 
@@ -68,9 +72,10 @@ def mean_over_classes(shares: Sequence[float], count: int, found: Sequence[Concl
 def difference(found: Sequence[Concluded]) -> Concluded:
     """I((x, z); y) - I(z; y), line by line; errors as if both were independent."""
     (lines, joint), (others, of_z) = found
-    parts = {line.name: line.estimate for line in others}
-    both = [(line.name, line.estimate, parts[line.name]) for line in lines if line.name in parts]
-    lines = [_line(name, a.value - b.value, math.hypot(a.error, b.error)) for name, a, b in both]
+    of_name = {line.name: line for line in others}
+    both = [(line, of_name[line.name]) for line in lines if line.name in of_name]
+    estimates = [((a, b), a.estimate, b.estimate) for a, b in both]
+    lines = [_line(parts, a.value - b.value, math.hypot(a.error, b.error)) for parts, a, b in estimates]
     if not math.isfinite(joint.value - of_z.value):
         said = f"I(x, z; y): {joint.why}; I(z; y): {of_z.why}"
         return lines, Recommended(*[math.nan] * 3, f"no estimate of the difference stands: {said}")
@@ -101,5 +106,7 @@ def reaches(best: Recommended) -> tuple[float, float]:
     return (max(down, up) if best.low == 0 and math.isfinite(up) else down), max(down, up)
 
 
-def _line(name: str, value: float, error: float) -> Line:
-    return Line(name, "no bound", math.inf, Reading(Estimate(value, error)), None)
+def _line(parts: Sequence[Line], value: float, error: float) -> Line:
+    """Of one method: what its lines make together."""
+    fault = next((line.fault for line in parts if line.fault), None)
+    return Line(parts[0].name, "no bound", math.inf, Reading(Estimate(value, error)), None, fault)

@@ -113,6 +113,8 @@ def recommend(lines: list[Line], problem: Problem) -> Recommended:
         return Recommended(math.inf, math.inf, math.inf, "x and y share a continuous coordinate: I is infinite")
     exact = [line for line in valid if line.relation == "equal"]
     most = largest(problem), largest(problem, Z95)
+    if not lines:
+        return Recommended(*[math.nan] * 3, "none that is left takes such pairs")
     if exact:
         value, error = exact[0].estimate
         return interval(value, error, most, f"{exact[0].name}: both sides have few values")
