@@ -22,7 +22,7 @@ from ssvae_cli.report.settings import Section, newest_of_each_seed, sections_of
 from ssvae_cli.report.tables import HIGHEST, LOWEST, Table, main_table, prior_table
 from ssvae_cli.report.terminal import show_report
 from ssvae_cli.tracking.missing import UNREAD
-from ssvae_cli.tracking.names import UNITS, is_own
+from ssvae_cli.tracking.names import GROUPS, is_own
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +33,13 @@ COLUMNS = (
     ("kl/test",),
     ("probe/linear/test", "probe/linear/validation"),
     ("probe/knn/test", "probe/knn/validation"),
+    ("clusters/accuracy/test",),
     ("factors/r2_z/test",),
     ("factors/mcc/test",),
     ("time/train_s",),
 )
 MAIN = ("elbo", "probe")  # groups of metrics that are drawn
 CURVES = ("elbo/validation", "probe/linear/validation")
-TRUTH = ("prior", "truth")  # groups with a table of their own
 
 
 def report(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> list[Section]:
@@ -89,14 +89,13 @@ def columns(asked: list[str] | None, runs: list[Run]) -> list[str]:
         require(metric in known, f"metrics: no run has {metric}; {allowed(metric, known)}")
     usual = [next((metric for metric in names if is_known(metric, runs)), None) for names in COLUMNS]
     metrics = asked if asked is not None else [metric for metric in usual if metric]
-    own = [key for key in sorted(known) if is_own(key) and key.split("/")[0] not in TRUTH]
-    return [*metrics, *(key for key in own if key not in metrics)]
+    return [*metrics, *(key for key in sorted(known) if is_own(key) and key not in metrics)]
 
 
 def require_ends(cfg: DictConfig, runs: list[Run]) -> None:
     """Raise UserError for a name in highest or lowest that is no metric of a run, nor a group of metrics."""
     words = [key.split("/") for run in runs for key in run.values]
-    known = {"/".join(parts[:count]) for parts in words for count in range(1, len(parts) + 1)} | UNITS.keys()
+    known = {"/".join(parts[:count]) for parts in words for count in range(1, len(parts) + 1)} | GROUPS
     for name in ("highest", "lowest"):
         for metric in listed(cfg[name]):
             require(metric in known, f"{name}: no run has {metric}; {allowed(metric, known)}")
