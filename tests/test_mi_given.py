@@ -9,7 +9,7 @@ from ssvae_cli.errors import UserError
 from ssvae_cli.mi.classical import GaussianCopula
 from ssvae_cli.mi.given import difference, given
 from ssvae_cli.mi.recommend import Line, Recommended, recommend
-from test_mi import PROBLEM, SPLIT, method
+from test_mi_recommended import PROBLEM, SPLIT, method
 
 
 def test_a_difference_of_two_recommended_values_has_both_errors():

@@ -1,17 +1,14 @@
-"""`ssvae report`: settings over seeds, what is best and what is within noise, what ran and what did not.
+"""`ssvae report`: settings over seeds, what is best and what is within noise.
 
 1. Runs that differ in the seed alone are one row: its mean, deviation, standard error, number of seeds.
 2. The best of a column is marked, and what is within noise of it, paired over the seeds; with one seed nothing is.
 3. A data set is a section; the ELBO of ordinary VAEs and of unstructured priors stands apart.
-4. What failed, was stopped, repeated, or never began is listed with its reason.
-5. Markdown and LaTeX hold whatever a run was named.
+4. Markdown and LaTeX hold whatever a run was named.
 """
 
 import csv
-import fcntl
 import json
 import math
-import os
 import re
 import statistics
 
@@ -212,80 +209,6 @@ def test_the_top_says_what_ran(reported):
     assert said["runs"] == "10 finished, of 4 settings, 2 failed, 1 stopped, 1 not begun"
     assert said["prior"] == "<mi>, infonce, vmf" and said["epochs"] == "2" and said["seeds"] == "0, 1, 2"
     assert "encoder=convnet" in said["all runs share"] and "prior" not in said["all runs share"]
-
-
-def test_what_does_not_count_is_listed_with_its_reason(reported, capfd):
-    _, others = sections(reported[0])
-    said = {other.folder.name: (other.state, other.reason) for other in others}
-    assert said == {
-        "job": ("failed", "UserError: no | such\nfile_1"),
-        "taken": ("failed", "UserError: taken is not empty"),
-        "stopped": ("stopped", "after epoch 5 of 5"),
-        "sweep": ("not begun", "job 2 (seed=2)"),
-    }
-    for name in ("report.html", "report.md"):
-        text = (reported[1] / name).read_text()
-        assert "after epoch 5 of 5" in text and "taken is not empty" in text and "job 2 (seed=2)" in text
-
-
-def test_a_run_that_a_process_is_writing_is_running(tmp_path):
-    a_run(tmp_path / "0", "prior=mi")
-    run = a_run(tmp_path / "1", "prior=vmf")
-    (run / "summary.json").unlink()
-    lock = os.open(run, os.O_RDONLY)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    states = [other.state for other in find_runs([tmp_path])[1]]
-    os.close(lock)
-    assert states == ["running"] and [other.state for other in find_runs([tmp_path])[1]] == ["stopped"]
-
-
-@pytest.mark.parametrize("content", ['{"broken": ', "[1]", "3"])
-@pytest.mark.parametrize("name", ["summary.json", "metrics.jsonl", "reasons.json", ".hydra/config.yaml"])
-def test_a_damaged_run_costs_the_report_nothing_but_itself(name, content, tmp_path):
-    a_run(tmp_path / "0", "prior=mi")
-    (a_run(tmp_path / "1", "prior=vmf") / name).write_text(content)
-    runs, (other,) = find_runs([tmp_path])
-    assert len(runs) == 1 and other.state == "unreadable" and other.reason.startswith(name.removeprefix(".hydra/"))
-
-
-def test_numbers_that_have_no_mean_are_null_with_a_reason(tmp_path):
-    odd = {"elbo/test": math.nan, "probe/linear/test": 1.7e308, "kl/test": -math.inf}
-    a_run(tmp_path / "0", "seed=0", **odd)
-    a_run(tmp_path / "1", "seed=1")
-    (setting,) = sections(tmp_path)[0][0].settings
-    assert [setting.of(metric).count for metric in ("elbo/test", "probe/linear/test")] == [1, 1]
-    assert setting.runs[0].reasons.keys() == odd.keys()
-
-
-def test_a_run_killed_in_the_middle_of_a_line_is_stopped(tmp_path):
-    a_run(tmp_path / "0", "prior=mi")
-    run = a_run(tmp_path / "1", "prior=vmf")
-    (run / "summary.json").unlink()
-    with open(run / "metrics.jsonl", "a") as file:
-        file.write('{"epoch": 3, "elb')
-    (other,) = find_runs([tmp_path])[1]
-    assert (other.state, other.reason) == ("stopped", "after epoch 2 of 2")
-
-
-def test_failures_of_other_commands_are_not_runs(tmp_path):
-    a_run(tmp_path / "0", "prior=mi")
-    sweep = tmp_path / "mi"
-    (sweep / ".jobs").mkdir(parents=True)
-    (sweep / ".jobs" / "0.json").write_text('{"number": 0, "folder": "0", "is_own": true, "failed": "no"}')
-    (sweep / "multirun.yaml").write_text('{"hydra": {"job": {"config_name": "mi"}}}')
-    (sweep / "0" / ".hydra").mkdir(parents=True)
-    (sweep / "0" / ".hydra" / "hydra.yaml").write_text('{"hydra": {"job": {"config_name": "mi"}}}')
-    (sweep / "0" / "failed.txt").write_text("no")
-    assert find_runs([tmp_path])[1] == []
-
-
-def test_a_run_that_failed_alone_is_told_by_its_log(tmp_path):
-    a_run(tmp_path / "0", "prior=mi")
-    run = a_run(tmp_path / "1", "prior=vmf")
-    (run / "summary.json").unlink()
-    (run / "train.log").write_text("run: x\nTraceback (most recent call last):\n  File\nValueError: no\n")
-    ((other,)) = find_runs([tmp_path])[1]
-    assert (other.state, other.reason) == ("failed", "ValueError: no")
 
 
 WORDS = ["a_b^c~d", "100% & #1 $x$", r"\input{x}", "<b>|*x*`[y](z)", "λ=0.1 – ±", "文", "--x", 'say "x"', "a\nb"]
