@@ -5,9 +5,11 @@ import math
 import os
 
 import pytest
+import yaml
 
 from fake_runs import a_run
 from ssvae_cli.report.runs import find_runs
+from ssvae_cli.report.unfinished import is_of_train, planned, progress
 from test_report import sections
 
 
@@ -83,3 +85,38 @@ def test_a_run_that_failed_alone_is_told_by_its_log(tmp_path):
     (run / "train.log").write_text("run: x\nTraceback (most recent call last):\n  File\nValueError: no\n")
     ((other,)) = find_runs([tmp_path])[1]
     assert (other.state, other.reason) == ("failed", "ValueError: no")
+
+
+DAMAGED = [
+    None,
+    b"",
+    b"\xff\xfe\x00",
+    b"hydra: [",
+    b"3",
+    b"- a\n",
+    b"hydra: 3\n",
+    b"hydra: {sweeper: 3, overrides: {task: 1}}\n",
+]
+SWEEPER = "hydra: {sweeper: {_target_: a.BasicSweeper, params: null}, overrides: {task: ['seed=0,1', 'TASK']}}\n"
+
+
+@pytest.mark.parametrize(
+    "content", [*DAMAGED, SWEEPER.replace("TASK", "prior=glob(*)"), SWEEPER.replace("TASK", "a=[")]
+)
+def test_records_that_cannot_be_read_leave_a_run_its_epoch_and_a_sweep_no_plan(content, tmp_path):
+    files = [tmp_path / "multirun.yaml", tmp_path / ".hydra" / "config.yaml"]
+    for file in files:
+        file.parent.mkdir(exist_ok=True)
+        if content is not None:
+            file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert planned(tmp_path) == [] and is_of_train(files[0]) and progress(tmp_path) == "after epoch 0"
+    files[0].write_text(SWEEPER.replace("TASK", "prior=mi"))
+    assert planned(tmp_path) == [["seed=0"], ["seed=1"]]
+
+
+def test_a_fault_of_the_program_is_not_taken_for_a_damaged_record(tmp_path, monkeypatch):
+    (tmp_path / "multirun.yaml").write_text(SWEEPER)
+    monkeypatch.setattr(yaml, "load", lambda *arguments: tmp_path.missing)
+    for read in (planned, lambda folder: is_of_train(folder / "multirun.yaml")):
+        with pytest.raises(AttributeError, match="missing"):
+            read(tmp_path)

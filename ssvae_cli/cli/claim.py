@@ -14,6 +14,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from ssvae_cli.errors import UserError, require
 from ssvae_cli.files import atomic_write, claimed, is_gone, require_claimed
@@ -158,5 +160,5 @@ def is_left_by(command: str, job: str, overrides: list[str], folder: Path) -> bo
         return OmegaConf.to_container(OmegaConf.load(records / "overrides.yaml")) == overrides
     except FileNotFoundError:  # killed before it could write them
         return os.listdir(folder) == [RECORDS] and all(path.suffix == ".tmp" for path in records.iterdir())
-    except Exception:  # whatever a foreign file makes YAML raise
+    except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException):  # it is damaged, or not Hydra's
         return False

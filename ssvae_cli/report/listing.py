@@ -7,13 +7,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-import yaml
 from omegaconf import DictConfig
 
 from ssvae_cli.errors import allowed, require, require_bool
 from ssvae_cli.paths import expanded
 from ssvae_cli.report.runs import Run, began, listed, once, runs_below
-from ssvae_cli.report.unfinished import LOADER, Unfinished
+from ssvae_cli.report.unfinished import Unfinished, stored
 from ssvae_cli.run_folder import history
 from ssvae_cli.tracking import tables
 
@@ -89,10 +88,8 @@ def entry(run: Run | Unfinished) -> Entry:
 
 def overrides_of(folder: Path) -> list[str]:
     """What a run was started with, as far as that can be read."""
-    with contextlib.suppress(OSError, ValueError, yaml.YAMLError):
-        found = yaml.load((folder / ".hydra" / "overrides.yaml").read_text(), LOADER)
-        return [str(word) for word in found] if isinstance(found, list) else []
-    return []
+    found = stored(folder / ".hydra" / "overrides.yaml")
+    return [str(word) for word in found] if isinstance(found, list) else []
 
 
 def began_or_none(folder: Path) -> datetime | None:

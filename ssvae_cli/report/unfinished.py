@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 
 from ssvae_cli.paths import shell_command, typed
 from ssvae_cli.run_folder import CHECKPOINT, JOBS, SWEEP, begun_jobs, last_line
@@ -53,21 +55,36 @@ def not_begun(root: Path) -> Iterator[Unfinished]:
 
 def planned(sweep: Path) -> list[list[str]]:
     """What varies in each job of a sweep; nothing where that cannot be told."""
-    with contextlib.suppress(Exception):  # damaged files; choices such as prior=*, which stand for those of then
-        hydra = yaml.load((sweep / SWEEP).read_text(), LOADER)["hydra"]
-        if hydra["sweeper"]["_target_"].endswith(".BasicSweeper"):
-            given = [f"{key}={value}" for key, value in (hydra["sweeper"]["params"] or {}).items()]
-            parsed = OverridesParser.create().parse_overrides([*given, *hydra["overrides"]["task"]])
-            jobs = BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
-            return [[word for word in job if any(word not in other for other in jobs)] for job in jobs]
+    hydra = below(stored(sweep / SWEEP), "hydra")
+    target, params = (below(hydra, "sweeper", key) for key in ("_target_", "params"))
+    task = below(hydra, "overrides", "task")
+    if not str(target).endswith(".BasicSweeper") or not isinstance(task, list):
+        return []
+    given = [f"{key}={value}" for key, value in params.items()] if isinstance(params, dict) else []
+    with contextlib.suppress(HydraException, ValueError):  # choices as glob(*), which stand for those of then
+        parsed = OverridesParser.create().parse_overrides([*given, *map(str, task)])
+        jobs = BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
+        return [[word for word in job if any(word not in other for other in jobs)] for job in jobs]
     return []
 
 
 def is_of_train(record: Path) -> bool:
     """Whether Hydra's record of a run or a sweep is of ssvae train; true where that cannot be read."""
-    with contextlib.suppress(Exception):
-        return yaml.load(record.read_text(), LOADER)["hydra"]["job"]["config_name"] == "train"
-    return True
+    return below(stored(record), "hydra", "job", "config_name") in ("train", None)
+
+
+def stored(file: Path) -> Any:
+    """What a YAML file of a run or a sweep holds; None where it is missing or damaged."""
+    with contextlib.suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
+        return yaml.load(file.read_text(), LOADER)
+    return None
+
+
+def below(value: Any, *keys: str) -> Any:
+    """What a mapping of mappings holds below these keys; None where it has no such."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def is_locked(folder: Path) -> bool:
@@ -89,13 +106,8 @@ def is_locked(folder: Path) -> bool:
 
 def progress(folder: Path) -> str:
     """'after epoch 3 of 30', as far as that can be read."""
-    epoch, end = "an unknown epoch", ""
-    with contextlib.suppress(Exception):  # a killed process may leave half a line
-        epoch = f"epoch {last_line(folder).get('epoch', 0)}"
-    with contextlib.suppress(Exception):
-        config = yaml.load((folder / ".hydra" / "config.yaml").read_text(), LOADER)
-        end = f" of {config['trainer']['epochs']}"
-    return f"after {epoch}{end}"
+    end = below(stored(folder / ".hydra" / "config.yaml"), "trainer", "epochs")
+    return f"after epoch {last_line(folder).get('epoch', 0)}{'' if end is None else f' of {end}'}"
 
 
 def raised(folder: Path) -> str | None:
