@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from helpers import TINY, refused, ssvae
 from ssvae_cli import train
 from ssvae_cli.cli import claim as claims
-from ssvae_cli.cli.claim import claim_new, claim_timed
+from ssvae_cli.cli.claim import claim_new, claim_timed, is_left_by
 from ssvae_cli.errors import UserError
 
 FOREIGN = {
@@ -60,6 +60,15 @@ def test_a_folder_that_holds_anything_else_is_refused_and_left_as_it_is(mine, ca
     line = refused(capfd, *arguments, f"hydra.run.dir={mine}")
     assert "is not empty" in line and "give another folder" in line
     assert contents(mine) == before
+
+
+@pytest.mark.parametrize("content", [b"", b"3", b"\xff\xfe\x00", b"a: [", b"- '${'\n"], ids=str)
+def test_a_folder_with_records_that_cannot_be_read_is_anothers(tmp_path, content):
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "overrides.yaml").write_bytes(content)
+    assert not is_left_by("train", "train", ["seed=1"], tmp_path)
+    (tmp_path / ".hydra" / "overrides.yaml").write_text("- seed=1\n")
+    assert is_left_by("train", "train", ["seed=1"], tmp_path)
 
 
 @pytest.mark.parametrize("arguments", [["train", "seed=0,1", *TINY], ["mi", "data=a.npz,b.npz"]], ids=lambda a: a[0])
