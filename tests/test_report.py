@@ -105,6 +105,12 @@ def test_the_best_end_is_that_of_the_most_specific_entry():
     assert {metric: end_of(metric, ends) for metric in found} == found
 
 
+def test_an_accuracy_of_clusters_has_a_best_and_their_number_has_none():
+    usual = OmegaConf.load(conf() / "report.yaml")
+    ends = dict.fromkeys(usual.highest, HIGHEST)
+    assert [end_of(f"clusters/{name}/test", ends) for name in ("accuracy", "used")] == [HIGHEST, None]
+
+
 def test_a_setting_alone_is_no_best(tmp_path):
     a_run(tmp_path / "0", "prior=mi")
     (section,) = sections(tmp_path)[0]
