@@ -57,6 +57,25 @@ def test_series_of_equal_length_have_no_lengths(tmp_path):
     assert data.train.length is None and not data.notes
 
 
+@pytest.mark.parametrize("kind", ["trailing NaN", "one after the other", "each part of one length"])
+def test_parts_are_padded_to_the_longest_series_of_them_all(kind, tmp_path):
+    long, short = (LENGTH[:3], LENGTH[4:]) if kind != "each part of one length" else (np.full(3, 5), np.full(2, 3))
+    x = {"train": X[:3], "test": X[4:, : short.max()]}
+    arrays = {}
+    for part, length in {"train": long, "test": short}.items():
+        inside = np.arange(x[part].shape[1]) < length[:, None]
+        flat = kind == "one after the other"
+        arrays[f"x_{part}"] = x[part][inside] if flat else np.where(inside[..., None], x[part], np.nan)
+        arrays |= {f"length_{part}": length} if flat else {}
+        arrays[f"factors_{part}"] = np.full((*x[part].shape[:2], 1), "a")
+    np.savez(tmp_path / "a.npz", **arrays)
+    data = sequences(path=str(tmp_path / "a.npz"), validation=1, test=None)
+    assert data.shape == (5, 2) == data.test.shape and data.test.lengths.tolist() == short.tolist()
+    assert all(torch.equal(data.test.x[i, :n], torch.tensor(x["test"][i, :n]).float()) for i, n in enumerate(short))
+    assert not any(data.test.x[i, n:].any() for i, n in enumerate(short))
+    assert data.test.factors.shape == (2, 5, 1) and (data.test.factors[:, 3:] == -1).all(), "no category in the padding"
+
+
 def test_factors_of_steps_may_be_padded_as_the_series_are(tmp_path):
     data = read(tmp_path, {"x": PADDED, "factors": PADDED[..., :1]})
     assert all(bool(split.factors.isfinite().all()) for split in data.splits.values())
@@ -80,6 +99,10 @@ HOLED[1, 2, 1] = HOLED[1, 3, 1] = HOLED[3, 0, 0] = np.nan
         ({"x": X, "length": LENGTH * 0}, "length must be at least 1, got 0 in row 0"),
         ({"x": X, "length": LENGTH / 2}, r"length must be integers, \[N\], got float64"),
         ({"x": X, "length": LENGTH[:4]}, "one row per sample, got x 6, length 4"),
+        ({"x": X[INSIDE][:-1], "length": LENGTH}, "x has 21 rows, which are neither 6 series, nor 22 steps, the sum"),
+        ({"x": X, "y": np.zeros((6, 5), int)}, r"labels of single steps are factors, \[N, T, 1\]"),
+        ({"x": X[:1]}, r"at least 3 series are needed.*got 1; cut a long series into pieces, \[N, T, D\]"),
+        ({"x": X[0, :, 0]}, r"got \[5\]; cut a long series into pieces"),
     ],
 )
 def test_what_is_wrong_with_a_series_is_said_with_its_place(arrays, said, tmp_path):
@@ -133,7 +156,9 @@ def test_probes_read_the_last_step_or_each_step_of_a_series_equally_often():
 
 def test_series_shorter_than_a_window_are_refused_by_their_row():
     rows = split_of(np.zeros((3, 8, 1)), [8, 5, 2])
-    with pytest.raises(UserError, match="row 2 of train has 2 steps, and length=3 and step=1 need 3; 1 rows"):
-        Window(length=3, step=1, read=None, then=Identity()).attach(Data(rows, rows, rows))
-    with pytest.raises(UserError, match="pairs=context: row 2 of train has 2 steps"):
-        Context(window=3, ahead=1, future=None, then=Identity()).attach(Data(rows, rows, rows))
+    longer = split_of(np.zeros((3, 8, 1)), [8, 4, 3])
+    fault = "row 2, in test, has 2 steps, the fewest, and length=4 and step=1 need 4; 3 of 9 rows are too short"
+    with pytest.raises(UserError, match=fault):
+        Window(length=4, step=1, read=None, then=Identity()).attach(Data(longer, longer, rows))
+    with pytest.raises(UserError, match="pairs=context: row 2, in train, has 2 steps"):
+        Context(window=3, ahead=1, future=None, then=Identity()).attach(Data(rows, longer, longer))

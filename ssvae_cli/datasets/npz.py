@@ -24,8 +24,7 @@ LENGTH = "length"
 NAMES = "factor_names"
 
 Arrays = dict[str, dict[str, np.ndarray]]  # by part and name
-Named = dict[str, np.ndarray]  # the arrays of one part
-Prepare = Callable[[str, str, Named], Named]  # (the file, the part, its arrays) -> its arrays
+Prepare = Callable[[str, Arrays], Arrays]  # (the file, its arrays) -> its arrays, by part and name
 Reader = Callable[[str, np.ndarray], Rows]  # (where the array is, for error messages; the array) -> samples
 
 
@@ -57,13 +56,13 @@ def read_npz(
     path: str, readers: dict[str, Reader], storage: Storage, *, prepare: Prepare | None = None, **sizes: Share
 ) -> Data:
     """The splits of a file that holds every array of `readers`, and perhaps y and factors; sizes: as in `split_up`.
-    prepare: of sequences, what is done to the arrays of each part first; they may then have an array `length`, [N]."""
+    prepare: of sequences, what is done to the arrays first; they may then have an array `length`, [N]."""
     optional = OPTIONAL if prepare is None else (*OPTIONAL, LENGTH)
     arrays = load(path, [f"{name}{part}" for name in readers for part in PARTS], storage)
     names = arrays.pop(NAMES, None)
     parts = _parts(path, arrays, (*readers, *optional), readers)
     if prepare is not None:
-        parts = {part: prepare(path, part, named) for part, named in parts.items()}
+        parts = prepare(path, parts)
     samples = {
         part: {key: read(f"{path}: {key}{part}", named[key]) for key, read in readers.items()}
         for part, named in parts.items()
@@ -73,7 +72,7 @@ def read_npz(
         _require_equal(shapes, f"{path}: {key} must have one shape in all parts")
     for part, named in parts.items():
         _require_equal({f"{key}{part}": len(array) for key, array in named.items()}, f"{path}: one row per sample")
-    labels, classes = _labels(path, parts)
+    labels, classes = _labels(path, parts, by_step=prepare is not None)
     factors, columns = _factors(path, parts, names, by_step=prepare is not None)
     splits = {}
     for part, rows in samples.items():
@@ -134,14 +133,15 @@ def _parts(path: str, arrays: dict[str, np.ndarray], names: tuple[str, ...], nee
     return {part: {name: arrays[f"{name}{part}"] for name in names if part in parts[name]} for part in parts["x"]}
 
 
-def _labels(path: str, parts: Arrays) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+def _labels(path: str, parts: Arrays, *, by_step: bool) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """(int64 [N] for every part, -1 without a label; the labels as words)."""
     labels = {part: named["y"] for part, named in parts.items() if "y" in named}
     if not labels:
         return {part: torch.full((len(named["x"]),), UNLABELLED) for part, named in parts.items()}, ()
     for part, y in labels.items():
         fits = y.dtype.kind in "iubSU" and y.ndim == 1
-        require(fits, f"{path}: y{part} must be integers or words, [N], got {y.dtype} {list(y.shape)}")
+        of_steps = f"; labels of single steps are factors{part}, [N, T, 1]" if by_step and y.ndim > 1 else ""
+        require(fits, f"{path}: y{part} must be integers or words, [N], got {y.dtype} {list(y.shape)}{of_steps}")
         lowest = int(y.min(initial=0)) if y.dtype.kind in "iu" else 0
         require(lowest >= UNLABELLED, f"{path}: y{part} must be at least 0, or -1 for no label, got {lowest}")
     return numbered(labels)

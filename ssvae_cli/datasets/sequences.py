@@ -9,7 +9,7 @@ import numpy as np
 from ssvae_cli.datasets.base import Data
 from ssvae_cli.datasets.io.arrays import pixels, vectors
 from ssvae_cli.datasets.io.rows import Rows
-from ssvae_cli.datasets.io.series import padded
+from ssvae_cli.datasets.io.series import PIECES, padded
 from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.npz import read_npz
 from ssvae_cli.datasets.suits import of_sequences as suits  # noqa: F401, for the command line
@@ -52,6 +52,7 @@ def sequences(
 
 def steps(here: str, x: np.ndarray) -> Rows:
     """Floats [N, T, D], or uint8 [N, T, C, H, W]."""
-    require(x.ndim in (2, 3, 5), f"{here} must be [N, T, D], [N, T], or videos [N, T, C, H, W], got {list(x.shape)}")
+    wanted = f"[N, T, D], [N, T], or videos [N, T, C, H, W], got {list(x.shape)}"
+    require(x.ndim in (2, 3, 5), f"{here} must be {wanted}" + (f"; {PIECES}" if x.ndim == 1 else ""))
     require(x.shape[1] >= 2, f"{here} must have at least 2 steps, got {x.shape[1]}")
     return pixels(here, x) if x.ndim == 5 else vectors(here, x[..., None] if x.ndim == 2 else x)

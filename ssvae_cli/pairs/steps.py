@@ -15,12 +15,15 @@ def require_steps(data: Data, choice: str, steps: int, settings: str) -> None:
     require(len(data.shape) in (2, 4), f"{choice} needs {wanted}, and one x is {list(data.shape)} here")
     longest = data.shape[0]
     require(steps <= longest, f"sequences of {longest} steps are shorter than {settings} together")
-    for name, split in data.splits.items():
-        if split.length is not None and (shortest := int(split.length.min())) < steps:
-            row = int(split.length.argmin()) if split.row is None else int(split.row[split.length.argmin()])
-            short = int((split.length < steps).sum())
-            fault = f"row {row} of {name} has {shortest} steps, and {settings} need {steps}; {short} rows are too short"
-            require(False, f"{choice}: {fault}: leave them out, or ask for fewer steps")
+    ragged = {name: split for name, split in data.splits.items() if split.length is not None}
+    if not (short := sum(int((split.length < steps).sum()) for split in ragged.values())):
+        return
+    name, split = min(ragged.items(), key=lambda item: int(item[1].length.min()))
+    place = int(split.length.argmin())
+    row = place if split.row is None else int(split.row[place])
+    fault = f"row {row}, in {name}, has {int(split.length[place])} steps, the fewest, and {settings} need {steps}"
+    remedy = "leave them out, or ask for fewer steps"
+    require(False, f"{choice}: {fault}; {short} of {sum(map(len, data.splits.values()))} rows are too short: {remedy}")
 
 
 def require_times(times: int, negatives: Negatives) -> int:

@@ -6,9 +6,40 @@ from ssvae_cli.datasets.io.rows import chunks
 from ssvae_cli.errors import require
 
 Named = dict[str, np.ndarray]  # the arrays of one part of a file: x, and perhaps length, factors
+FEWEST = 3  # series of a file that is split here
+PIECES = "cut a long series into pieces, [N, T, D]"
+NO_CATEGORY = {"U": "", "S": b"", "i": -1}  # what says that there is none, of words and of integers
 
 
-def padded(path: str, part: str, named: Named, *, mask: bool) -> Named:
+def padded(path: str, parts: dict[str, Named], *, mask: bool) -> dict[str, Named]:
+    """The arrays of all parts, padded to the longest series of them all; each part as in `padded_part`."""
+    parts = {part: padded_part(path, part, named, mask=mask) for part, named in parts.items()}
+    shapes = [named["x"].shape for named in parts.values()]
+    if min(map(len, shapes)) < 2:
+        return parts  # refused where the axes of x are looked at
+    count = len(parts[""]["x"]) if "" in parts else FEWEST
+    needed = f"at least {FEWEST} series are needed, one for train, validation and test, got {count}"
+    require(count >= FEWEST, f"{path}: {needed}; {PIECES}")
+    return {part: lengthened(named, max(shape[1] for shape in shapes)) for part, named in parts.items()}
+
+
+def lengthened(named: Named, steps: int) -> Named:
+    """The arrays with x [N, steps, ...] and factors of steps alike, and `length` where that adds padding."""
+    x, factors = named["x"], named.get("factors")
+    own = x.shape[1]
+    if own == steps:
+        return named
+    named = {"length": np.full(len(x), own)} | named | {"x": _with_steps(x, steps, 0)}
+    if factors is not None and factors.ndim == 3 and factors.shape[1] == own:
+        named["factors"] = _with_steps(factors, steps, NO_CATEGORY.get(factors.dtype.kind, 0))
+    return named
+
+
+def _with_steps(x: np.ndarray, steps: int, value: int | str | bytes) -> np.ndarray:
+    return np.pad(x, [(0, 0), (0, steps - x.shape[1])] + [(0, 0)] * (x.ndim - 2), constant_values=value)
+
+
+def padded_part(path: str, part: str, named: Named, *, mask: bool) -> Named:
     """The arrays with x [N, T, ...], padding as zeros, and `length`, [N]; without it where all series have T steps.
 
     Lengths are `length`, [N], or end where only NaN follow; an x of [sum of lengths, D] is cut into series. mask: a
@@ -24,12 +55,15 @@ def padded(path: str, part: str, named: Named, *, mask: bool) -> Named:
         require(length.min() >= 1, f"{here('length')} must be at least 1, got {length.min()} in row {length.argmin()}")
         if x.ndim in (1, 2) and len(length) != len(x) and int(length.sum()) == len(x):
             x = cut(x if x.ndim == 2 else x[:, None], length)
+        counts = f"{len(length)} series, nor {length.sum()} steps, the sum of {here('length')}"
+        fits = x.ndim not in (1, 2) or len(length) == len(x)
+        require(fits, f"{here('x')} has {len(x)} rows, which are neither {counts}")
         if len(length) != len(x) or x.ndim < 2:
             return named  # refused where the rows of all arrays, or the axes of x, are compared
         most = f"the {x.shape[1]} steps of x"
         longest = f"{length.max()} in row {length.argmax()}"
         require(length.max() <= x.shape[1], f"{here('length')} must be at most {most}, got {longest}")
-    if x.ndim not in (2, 3) or x.size == 0 or x.dtype.kind != "f":
+    if x.ndim not in (2, 3) or x.size == 0 or x.dtype.kind != "f":  # no NaN can be in it
         require(not mask, f"missing=mask is for series of floats, and {here('x')} is {x.dtype} {list(x.shape)}")
         return named | {"x": x}
     if length is None and not mask and not any(np.isnan(part).any() for part in chunks(x)):
