@@ -5,14 +5,17 @@
 3. Windows lie within the length, and may begin at every place there.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from ssvae_cli.datasets import Data, Split
 from ssvae_cli.datasets.sequences import sequences
 from ssvae_cli.errors import UserError
-from ssvae_cli.pairs.base import Identity
+from ssvae_cli.pairs.base import Identity, make_pairs
 from ssvae_cli.pairs.context import Context
 from ssvae_cli.pairs.window import Window
 
@@ -162,3 +165,20 @@ def test_series_shorter_than_a_window_are_refused_by_their_row():
         Window(length=4, step=1, read=None, then=Identity()).attach(Data(longer, longer, rows))
     with pytest.raises(UserError, match="pairs=context: row 2, in train, has 2 steps"):
         Context(window=3, ahead=1, future=None, then=Identity()).attach(Data(rows, longer, longer))
+
+
+def test_pairs_that_read_the_padding_say_so(caplog):
+    rows = split_of(np.zeros((3, 8, 1), np.float32), [8, 5, 4])
+    data, said = Data(rows, rows, rows), "Noise reads whole sequences, with the zeros that pad them"
+    noise = {"_target_": "ssvae_cli.pairs.noise.Noise", "std": 0.1}
+    window = {"_target_": "ssvae_cli.pairs.window.Window", "length": 2, "step": 1, "read": None}
+    window["then"] = {"_target_": "ssvae_cli.pairs.base.Identity"}
+    make_pairs(OmegaConf.create(window), data)
+    assert not caplog.messages
+    make_pairs(OmegaConf.create(noise), data)
+    assert [message for message in caplog.messages if said in message]
+    caplog.clear()
+    whole = split_of(np.zeros((3, 8, 1), np.float32), [8, 8, 8])
+    whole = replace(whole, length=None)
+    make_pairs(OmegaConf.create(noise), Data(whole, whole, whole))
+    assert not caplog.messages

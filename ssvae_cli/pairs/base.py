@@ -1,5 +1,6 @@
 """What a pair generator is to the rest of the program."""
 
+import logging
 from abc import ABC, abstractmethod
 
 import torch
@@ -10,6 +11,8 @@ from ssvae_cli.datasets.base import Data, Shape, Split
 from ssvae_cli.device import floats
 from ssvae_cli.errors import PartError, require, require_at_least, setting_of
 from ssvae_cli.instantiate.build import Contract, build
+
+log = logging.getLogger(__name__)
 
 CONTRACT = Contract(
     ("attach", "shapes", "clean", "to_unit"),
@@ -26,6 +29,7 @@ class Pairs(ABC):
     """
 
     mean, std = 0.5, 0.25
+    within_length = False  # whether it reads of each sequence the steps within `Split.lengths` alone, and no padding
     times = 0  # how many of the last views are other times of the same sequence: candidates, and no latents of P
 
     def attach(self, data: Data) -> None:
@@ -112,6 +116,9 @@ def make_pairs(config: DictConfig, data: Data) -> Pairs:
     with setting_of("pairs", config):
         pairs.attach(data)
     require_promised(pairs, data)
+    if not pairs.within_length and any(split.length is not None for split in data.splits.values()):
+        reads = "reads whole sequences, with the zeros that pad them to one length"
+        log.warning(f"pairs: {type(pairs).__name__} {reads}; pairs=context and pairs=window read within the length")
     return pairs
 
 

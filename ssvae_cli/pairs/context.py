@@ -21,6 +21,8 @@ class Context(Chain):
     other sequences, of `times` other times of the same one, or both. Probes read g of the last window of each sequence.
     """
 
+    within_length = True
+
     def __init__(
         self,
         *,

@@ -23,6 +23,8 @@ class Window(Chain):
     other sequences, of `times` other times of the same one, or both.
     """
 
+    within_length = True
+
     def __init__(
         self,
         *,
