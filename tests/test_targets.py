@@ -82,3 +82,5 @@ def test_what_makes_no_sense_is_refused_in_a_line(overrides, said):
 def test_a_target_of_another_shape_is_refused_in_a_line():
     with pytest.raises(UserError, match="have g's network, and one x' is \\[3\\], not as x"):
         make_objective(composed(*SMALL, "encoder_prime=ema"), (1, 8, 8), (3,))
+    with pytest.raises(UserError, match="one x' is .3., not as x; pairs.future=6 makes x' a window as x is"):
+        make_objective(composed(*SMALL, "encoder=mlp", "encoder_prime=ema"), (6, 3), (3,))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from ssvae_cli.cli.presets import refuse_keys_of_preset
 from ssvae_cli.cli.unread_keys import refuse_unread_keys
 from ssvae_cli.errors import UserError, require_bool, require_device, require_seed
 from ssvae_cli.instantiate.first_checks import check_call, check_values
@@ -19,6 +20,7 @@ def check_types(config: DictConfig, hydra: DictConfig) -> None:
     given = OmegaConf.to_container(hydra.overrides)  # as they are written: ${ in a path stays
     overrides = [override for kind in given.values() for override in kind]  # of the command, and of Hydra
     refuse_unread_keys(config, overrides, hydra.job.config_name, hydra.runtime.choices)
+    refuse_keys_of_preset(config, hydra.runtime.choices.get("experiment"))
     for key in OmegaConf.missing_keys(config):
         raise UserError(f"{key} has no default; give {key}=...")
     require_bool(trust=config.get("trust", False))

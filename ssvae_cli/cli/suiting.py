@@ -2,14 +2,17 @@
 
 A data set's YAML file brings the choices that always suit it. Where only the file tells, the data set's module has
 `suits(path)`, which gives {group: choice}; these are added as the user would have typed them, and stored with the run.
+A preset's choice of the data set and of g' counts as the user's.
 What a module has is read from its source, and the module alone that defines `suits` is imported: modules load torch.
 """
 
 import os
 import pkgutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from ssvae_cli.cli.overrides import override_name, override_value
+from ssvae_cli.cli.presets import choices_of
 from ssvae_cli.instantiate.groups import conf
 from ssvae_cli.instantiate.source import definition
 
@@ -18,24 +21,32 @@ PRIME = "encoder@encoder_prime"  # g' of another kind than g
 
 def suiting_overrides(command: str, overrides: list[str]) -> list[str]:
     """The overrides, and those that suit the file of the data set; of groups that the user chose, none."""
-    if command not in ("train", "bench") or file_of("dataset", overrides) is None:
+    of_preset = choices_of(override_value("experiment", overrides))
+    data_set = [f"dataset={of_preset['dataset']}"] if "dataset" in of_preset else []
+    if command not in ("train", "bench") or file_of("dataset", data_set + overrides) is None:
         return overrides
+    return [*overrides, *suiting(data_set + overrides, of_preset)]
+
+
+def suiting(overrides: list[str], of_preset: Iterable[str]) -> list[str]:
+    """What suits the file of the data set. overrides: one of the data set among them. of_preset: the groups of g' that
+    a preset chooses."""
     paths = paths_of(overrides)
     suits = definition(f"{module_of('dataset', overrides)}.suits")
     there = paths and all(os.path.exists(os.path.expanduser(path)) for path in paths)
     wanted = list(map(pkgutil.resolve_name(f"{suits.module}:{suits.node.name}"), paths)) if suits and there else []
     if any(choices != wanted[0] for choices in wanted):  # of a sweep over unlike files
-        return overrides
+        return []
     choices: dict[str, str | None] = wanted[0] if wanted else {}
     if definition(f"{module_of('pairs', overrides)}.encodes_steps"):
         brought = step_encoder(overrides, choices)
         choices = {"encoder": brought, PRIME: None} if brought else {"encoder": "mlp"}
-    chosen = {override_name(override) for override in overrides}
-    if "encoder_prime" in chosen and of_data_set(overrides):  # the user's g' takes the place of the data set's
+    chosen = {*map(override_name, overrides), *of_preset}
+    if "encoder_prime" in chosen and of_data_set(overrides):  # this g' takes the place of the data set's
         choices[PRIME] = None
     added = [f"{group}={choice}" for group, choice in choices.items() if choice and not is_chosen(group, chosen)]
     left_out = [f"~{group}" for group, choice in choices.items() if choice is None and group not in chosen]
-    return [*overrides, *added, *left_out]
+    return [*added, *left_out]
 
 
 def is_chosen(group: str, chosen: set[str]) -> bool:

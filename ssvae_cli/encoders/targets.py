@@ -20,7 +20,10 @@ class Target(nn.Module):
     def __init__(self, *, online: nn.Module, shape: Shape):
         super().__init__()
         fits = tuple(online.shape) == tuple(shape)
-        require(fits, f"encoder_prime=ema and detached have g's network, and one x' is {list(shape)}, not as x")
+        window, *step = online.shape
+        of_steps = f"; pairs.future={window} makes x' a window as x is, and pairs=window makes both a step"
+        remedy = of_steps if step and tuple(step) == tuple(shape) else ""
+        require(fits, f"encoder_prime=ema and detached have g's network, and one x' is {list(shape)}, not as x{remedy}")
         self.stochastic, self.latent_dim = online.stochastic, online.latent_dim
         self._online = [online]  # in a list, so that its parameters are not among this module's
 

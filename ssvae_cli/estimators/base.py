@@ -45,7 +45,8 @@ class Estimator(nn.Module, ABC):
         """Raise UserError for a batch of fewer than `least_rows`."""
         least = self.least_rows(space, dim)
         fault = f"estimator={self.name} needs a batch of at least {least} rows for {dim} coordinates, got {count}"
-        require(count >= least, f"{fault}; raise trainer.batch_size, or lower encoder.latent_dim")
+        remedy = "lower encoder.latent_dim or, where there are more training samples, raise trainer.batch_size"
+        require(count >= least, f"{fault}; {remedy}")
 
 
 class ScoreEstimator(Estimator):
