@@ -35,7 +35,8 @@ def embed(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Path:
     require(cfg.score is None or cfg.export is None, "score=pair is of features as .npz; leave out export")
     wrong = f"export={cfg.export} is not a choice; {allowed(str(cfg.export), [*EXPORTS, 'null'])}"
     require(cfg.export is None or cfg.export in EXPORTS, wrong)
-    loaded = load_run(cfg.run, device=cfg.device, trust=cfg.trust, dataset=cfg.dataset, name=str(cfg.checkpoint))
+    options = {"device": cfg.device, "trust": cfg.trust, "name": str(cfg.checkpoint)}
+    loaded = load_run(cfg.run, dataset=cfg.dataset, in_pairs=cfg.score is not None, **options)
     if cfg.export is None:
         path, arrays = folder / "embeddings.npz", embeddings(loaded) | (scores(loaded) if cfg.score else {})
         atomic_write(path, lambda at: write_npz(at, arrays))

@@ -12,7 +12,7 @@ from ssvae_cli.datasets.base import Data, Shape
 from ssvae_cli.datasets.checked import make_data
 from ssvae_cli.device import device_of, set_precision
 from ssvae_cli.distributed.machine import machine
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, setting_of
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.instantiate.trust import refuse_untrusted
 from ssvae_cli.objective import Objective, make_objective
@@ -75,12 +75,21 @@ def stored_run(folder: str, *, trust: bool, name: str = "last") -> Stored:
     return Stored(run, config, state)
 
 
-def load_run(folder: str, *, device: str, trust: bool, dataset: DictConfig | None = None, name: str = "last") -> Loaded:
+def load_run(
+    folder: str,
+    *,
+    device: str,
+    trust: bool,
+    dataset: DictConfig | None = None,
+    name: str = "last",
+    in_pairs: bool = True,
+) -> Loaded:
     """The run in `folder`, on its own data or, where `dataset` is a configuration, on other data of the same shape.
 
-    trust: whether parts that are not ssvae's own may be built. name: of the checkpoint. Raises UserError where the
-    folder holds no run, where it names parts that are not trusted, and where the data are of another shape than those
-    it was trained on.
+    trust: whether parts that are not ssvae's own may be built. name: of the checkpoint. in_pairs: whether other data
+    are read in pairs, and not as clean samples alone. Raises UserError where the folder holds no run, where it names
+    parts that are not trusted, and where the data are too short for the pairs, or of another shape than those that it
+    was trained on.
     """
     stored = stored_run(folder, trust=trust, name=name)
     config, place = stored.config, device_of(device)
@@ -92,6 +101,9 @@ def load_run(folder: str, *, device: str, trust: bool, dataset: DictConfig | Non
     if dataset is None and known and (fault := checkpoint.other_data(known, data.fingerprint())):
         log.warning("run=%s: %s", folder, fault)
     pairs = make_pairs(config.pairs, data) if dataset is None else build(config.pairs, "pairs", PAIRS)
+    if dataset is not None:
+        with setting_of("pairs", config.pairs):
+            pairs.require_readable(data, in_pairs=in_pairs)
     got, trained = pairs.shapes(data)[0], stored.shapes[0]
     require(
         got == trained,

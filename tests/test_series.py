@@ -12,6 +12,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from helpers import composed
 from ssvae_cli.datasets import Data, Split
 from ssvae_cli.datasets.sequences import sequences
 from ssvae_cli.errors import UserError
@@ -182,3 +183,28 @@ def test_pairs_that_read_the_padding_say_so(caplog):
     whole = replace(whole, length=None)
     make_pairs(OmegaConf.create(noise), Data(whole, whole, whole))
     assert not caplog.messages
+
+
+def test_other_series_are_refused_where_a_window_would_begin_before_their_first_step():
+    rows = split_of(np.zeros((3, 8, 1)), [8, 4, 3])
+    data = Data(rows, rows, rows)
+    context, window = (
+        Context(window=3, ahead=2, future=None, then=Identity()),
+        Window(length=4, step=1, read=None, then=Identity()),
+    )
+    context.require_readable(data, in_pairs=False)
+    window.require_readable(data, in_pairs=False)
+    for pairs in (context, window):
+        with pytest.raises(UserError, match="row 2, in train, has 3 steps, the fewest"):
+            pairs.require_readable(data, in_pairs=True)
+    with pytest.raises(UserError, match="row 2, in train, has 3 steps, the fewest, and window=4 need 4"):
+        Context(window=4, ahead=2, future=None, then=Identity()).require_readable(data, in_pairs=False)
+    vectors = Split(torch.zeros(4, 6), torch.zeros(4, dtype=torch.long))
+    with pytest.raises(UserError, match=r"pairs=window needs sequences.*one x is \[6\] here"):
+        window.require_readable(Data(vectors, vectors, vectors), in_pairs=False)
+
+
+@pytest.mark.parametrize("command", ["embed", "eval", "finetune"])
+@pytest.mark.parametrize("data_set", ["balls", "paired", "sequences"])
+def test_a_command_on_a_run_takes_a_data_set_that_brings_a_g_prime(data_set, command):
+    assert composed(f"dataset={data_set}", "run=RUN", command=command).dataset._target_

@@ -30,6 +30,7 @@ REFUSED = {
     "train evaluation=none evaluation.test=true": "evaluation.test=true: evaluation has no metric",
     "train sweep.metric=elbo/validation": "sweep.metric=elbo/validation: a search alone goes by it",
     "train -m seed=0,1 sweep.metric=elbo/validation": "sweep.metric=elbo/validation: a search alone goes by it",
+    "train dataset=balls pairs.times=3": "pairs.times=3: candidates are of other sequences, with pairs.negatives=",
     "train sweep.dry_run=true": "give -m as well",
     "runs format=json metrics=elbo/test": "metrics=elbo/test: with format=json every number is printed; leave it out",
     "eval run=RUN evaluation.test=false": "evaluation.test=false: validation and test are read in any case",

@@ -25,7 +25,8 @@ from ssvae_cli.paths import expanded, literal, require_path, shell_command, type
 
 RUN, RUNS = ("eval", "embed", "finetune"), ("report", "runs")
 PLACE = dict.fromkeys(RUN, "run") | dict.fromkeys(RUNS, "runs") | {"mi": "data"}  # the key of a path that stands alone
-OF_THE_RUN = ("encoder", "pairs")  # what such a command takes from its run: its YAML has them for data sets' sake
+# What such a command takes from its run: its YAML has them for data sets' sake.
+OF_THE_RUN = ("encoder", "encoder_prime", "pairs")
 INSTEAD = {  # of a command: the key, or key=value, that is given, or none; the keys then not read; what is done instead
     "mi": [
         ("data", r"task(\..*)?", "the pairs are those of the file, and no task is drawn"),

@@ -39,6 +39,12 @@ UNREAD = (
         is_empty("evaluation.metrics"),
         "evaluation has no metric, and nothing is read",
     ),
+    (
+        ("train", "bench"),
+        r"pairs\.times=",
+        lambda config: config.pairs.get("negatives") == "across",
+        "candidates are of other sequences, with pairs.negatives=across",
+    ),
     (("mi",), r"training\.|(.*@)?critic[.=]", is_empty("estimators"), "no estimator is left, nor a critic"),
 )
 

@@ -53,6 +53,11 @@ class Context(Chain):
         needed += f" and views={self.views}" if self.views > 2 else ""
         require_steps(data, "pairs=context", self.steps, needed)
 
+    def require_readable(self, data: Data, *, in_pairs: bool) -> None:
+        if in_pairs:
+            return self.check(data)
+        require_steps(data, "pairs=context", self.window, f"window={self.window}")
+
     def mi(self, data: Data) -> float | None:
         # Past and future of a Markov chain share what two neighbours share.
         neighbours = data.markov or (self.window == 1 and self.future in (None, 1))

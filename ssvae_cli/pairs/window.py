@@ -47,6 +47,11 @@ class Window(Chain):
         needed = f"length={self.length} and step={self.step}{others}"
         require_steps(data, "pairs=window", self.steps + bool(self.times), needed)
 
+    def require_readable(self, data: Data, *, in_pairs: bool) -> None:
+        if in_pairs:
+            return self.check(data)
+        require_steps(data, "pairs=window", 1, "a single step")
+
     def mi(self, data: Data) -> float | None:
         neighbours = self.length == 2 and self.step == 1 and isinstance(self.then, Identity)
         return data.mi if neighbours else None
