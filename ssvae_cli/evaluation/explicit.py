@@ -13,7 +13,9 @@ from ssvae_cli.evaluation.posterior_mixture import PosteriorMixture
 from ssvae_cli.priors import ExplicitPrior
 from ssvae_cli.tracking.missing import Missing
 
-UNSETTLED = Missing("the density of the latents still gains with every doubling of the samples: it needs more of them")
+UNSETTLED = Missing(
+    "the density of the latents still gains with every doubling of samples and steps: it needs more of them"
+)
 ONE_END = Missing("a deterministic encoder's entropy has no lower end; evaluation.noise smooths it, which gives one")
 WIDEST = 5.0  # nats to either side of a number that ends alone give
 ANCHORS = 2048  # test latents, at most, at which mixtures of the posteriors of all test sources are read

@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -107,6 +107,10 @@ class Fit:
         require_at_least(1, steps=self.steps, eval_every=self.eval_every, patience=self.patience)
         require(self.batch_size >= 2, f"batch_size must be at least 2 (a pair needs a negative), got {self.batch_size}")
         require_above(0, lr=self.lr)
+
+    def shortened(self, share: float) -> "Fit":
+        """The same with a share of the steps."""
+        return replace(self, steps=max(1, round(share * self.steps)))
 
     def __call__(
         self,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +59,10 @@ class DensityFit:
 
     def __post_init__(self):
         require_at_least(1, hidden=self.hidden, components=self.components, clusters=min(self.clusters, default=1))
+
+    def shortened(self, share: float) -> "DensityFit":
+        """The same with a share of the training steps."""
+        return replace(self, training=self.training.shortened(share))
 
     def __call__(
         self, train: Pairs, validation: Pairs, space: type[Space], seed: int = 0, like: Density | None = None

@@ -13,7 +13,7 @@ from ssvae_cli.evaluation.samples import Pairs
 
 Latents = tuple[Tensor, ...]  # (z, z') or (z,), [views * N, D] each: every source once, then once more, ...
 Given = tuple[int, ...]  # the sides that are given, () for none
-SHARES = (1.0, 0.5, 0.25)  # of the sources of train that a density is fitted to
+SHARES = (1.0, 0.5, 0.25)  # of the sources of train that a density is fitted to, and of the steps of its training
 SETTLES = 0.6  # factor by which the gain of a doubling falls with the next one, at most, where a fit settles
 SMALL = 0.1  # nats
 LEAST = 16  # sources of train, from which a quarter has a density
@@ -32,8 +32,9 @@ class Densities:
     latents, of each given any others.
 
     E log q of a density on held-out latents lies below E log Q. How far is estimated by fits to a half and to a quarter
-    of the sources of train: the gains of two doublings are continued to infinity as a geometric series. The fits to a
-    part have the kinds of candidates that the fit to all used.
+    of the sources of train, in as large a part of the steps: the gains of two doublings are continued to infinity as a
+    geometric series. Without fewer steps a fit that they limit, and not the sources, would seem to have settled. The
+    fits to a part have the kinds of candidates that the fit to all used.
     """
 
     def __init__(
@@ -67,7 +68,8 @@ class Densities:
         if key not in self._densities:
             train, validation = (pairs_of(latents, side, given) for latents in (self.train, self.validation))
             whole = {"like": self._fitted(side, given, 0)} if part else {}
-            self._densities[key] = self.fit(train.rows(self.rows[part]), validation, self.space, **whole)
+            fit = self.fit.shortened(SHARES[part])
+            self._densities[key] = fit(train.rows(self.rows[part]), validation, self.space, **whole)
         return self._densities[key]
 
 
@@ -78,7 +80,8 @@ def pairs_of(latents: Latents, side: int, given: Given) -> Pairs:
 
 
 def missing(whole: float, half: float, quarter: float) -> tuple[float, float]:
-    """What a fit to all samples misses of E log Q, and its standard error, from E log q by fits to a part of them.
+    """What a fit to all samples misses of E log Q, and its standard error, from E log q by fits to a part of them in as
+    large a part of the steps.
 
     The gain of a doubling falls by the factor that the last two show; that of a parametric fit is a half, the least
     here. The error is half of what is missing, and at least the last gain. Where the gains do not fall it is infinite,
