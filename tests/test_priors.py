@@ -11,6 +11,8 @@ import torch
 
 from ssvae_cli.estimators import InfoNCE
 from ssvae_cli.estimators.entropies import Conditionals
+from ssvae_cli.estimators.kernel_density import KDE
+from ssvae_cli.estimators.regularisers import Hinges
 from ssvae_cli.priors import VMF, Encoded, Gaussian, Laplace, LinearDynamics, Mixture, Normal, SharedLatent, Student
 from ssvae_cli.priors.unstructured import UnstructuredLaplace, UnstructuredNormal, UnstructuredSphere
 from ssvae_cli.scores import DenseScores
@@ -207,3 +209,34 @@ def test_with_the_encoders_marginal_the_elbo_is_k_way_infonce_with_the_condition
     elbo = prior.elbo(Conditionals(candidates=None), Encoded((z, z_prime), (None, None)))
     most = prior.log_conditional(z, z_prime).mean() + prior.space.largest_entropy(z_prime)
     assert abs(elbo.item() - min(InfoNCE()(scores).item(), most.item())) < 1e-9 and elbo < math.log(64)
+
+
+@pytest.mark.parametrize("joint", [False, True])
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_marginal_of_a_number_trains_by_that_share_of_the_own_elbo_and_reads_the_own_one(name, joint):
+    prior, entropy = moved(PRIORS[name](2)), KDE()
+    z = [side.double().requires_grad_() for side in prior.sample(32, 2, torch.Generator().manual_seed(0))]
+
+    def read(marginal):
+        prior.marginal = marginal
+        value = prior.elbo(entropy, Encoded(tuple(z), (None, None)), joint=joint)
+        return value, torch.autograd.grad(value, [*z, *prior.parameters()], materialize_grads=True)
+
+    (own, by_own), (_, by_encoder), (value, by_share) = read("own"), read("encoder"), read(0.3)
+    assert value.item() == own.item()
+    for ours, one, other in zip(by_share, by_own, by_encoder):
+        assert torch.allclose(ours, 0.3 * one + 0.7 * other, atol=1e-9)
+    assert any((one - other).abs().max() > 1e-3 for one, other in zip(by_own, by_encoder))
+
+
+def test_a_marginal_of_a_number_leaves_a_regulariser_whole():
+    prior = moved(PRIORS["gaussian"](2))
+    z = [side.double().requires_grad_() for side in prior.sample(32, 2, torch.Generator().manual_seed(0))]
+
+    def slope(marginal):
+        prior.marginal = marginal
+        value = prior.elbo(Hinges(std=1.0, variance=25.0, covariance=1.0), Encoded(tuple(z), (None, None)))
+        return torch.autograd.grad(value, z)
+
+    for ours, one, other in zip(slope(0.3), slope("own"), slope("encoder")):
+        assert torch.allclose(ours, 0.3 * one + 0.7 * other, atol=1e-9)

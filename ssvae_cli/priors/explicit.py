@@ -13,10 +13,11 @@ from ssvae_cli.distributed.collectives import all_gather, all_gather_encoded, ow
 from ssvae_cli.distributions.posterior import Joined, Posterior
 from ssvae_cli.distributions.products import join, power
 from ssvae_cli.distributions.spaces import Space
-from ssvae_cli.errors import PartError
+from ssvae_cli.errors import PartError, require
+from ssvae_cli.estimators.base import straight_through
 from ssvae_cli.priors.base import Encoded, NoSamples, Prior
 
-Marginal = Literal["own", "encoder"]
+Marginal = Literal["own", "encoder"] | float
 Block = tuple[int, ...]  # of latents: (0,) is z or z_1, (0, 1) the pair
 AT_ONCE = 2**26  # numbers of a table of pairs, over all coordinates, that are computed and kept at once
 
@@ -27,6 +28,8 @@ class ExplicitPrior(Prior):
 
     marginal: `own`, P(z_1) as the prior writes it; `encoder`, P(z_1) = Q(z_1) as in Eq. 26, so that the conditional
     alone is explicit and H(z_1) falls out: of a pair the ELBO is E log P(z'|z) + H(z') = I - E KL(Q(z'|z) || P(z'|z)).
+    A number from 0 to 1: `own`, of whose ELBO the gradient takes that share, and the rest of that of `encoder`: so it
+    weighs KL(Q(z_1) || P(z_1)), whose H(z_1) an encoder can exploit where it is known from few samples.
     """
 
     quantity = "entropy"
@@ -36,6 +39,8 @@ class ExplicitPrior(Prior):
 
     def __init__(self, *, marginal: Marginal = "own"):
         super().__init__()
+        if not isinstance(marginal, str):
+            require(0 <= marginal <= 1, f"marginal must be own, encoder or a number from 0 to 1, got {marginal}")
         self.marginal = marginal
 
     @abstractmethod
@@ -53,10 +58,14 @@ class ExplicitPrior(Prior):
     def log_conditional(self, z: Tensor, *others: Tensor) -> Tensor:
         """log P(z'|z), of n latents log P(z_2..z_n|z_1), [B, D] each -> [B], nats. Raises PartError where P(z) has no
         closed form."""
+        return self.log_prob(z, *others) - self._known_marginal(z)
+
+    def _known_marginal(self, z: Tensor) -> Tensor:
+        """log P(z), [B]. Raises PartError where it has no closed form."""
         of_z = self.log_marginal(z)
         if of_z is None:
             raise PartError(f"prior: {type(self).__name__} has no log_marginal, from which P(z'|z) follows")
-        return self.log_prob(z, *others) - of_z
+        return of_z
 
     def log_given(self, latents: tuple[Tensor, ...], side: int) -> Tensor:
         """log of a density of each latent of one side given each row of the others, [N, D] and [M, D]: log P(z'_i|z_j),
@@ -113,7 +122,7 @@ class ExplicitPrior(Prior):
 
     def log_density(self, latents: tuple[Tensor, ...]) -> Tensor:
         """What the ELBO contains of P, [B]: log P(z_1..z_n), or log P(z_2..z_n|z_1) where P(z_1) = Q(z_1)."""
-        return self.log_prob(*latents) if self.marginal == "own" else self.log_conditional(*latents)
+        return self.log_conditional(*latents) if self.marginal == "encoder" else self.log_prob(*latents)
 
     def own_parameters(self):
         return self.parameters()
@@ -129,20 +138,27 @@ class ExplicitPrior(Prior):
         if gave != list(shape[:1]):
             one = f"log P of a pair is one number, {list(shape[:1])}"
             raise PartError(f"prior: {type(self).__name__}.log_prob of z, {list(shape)}, is {gave}; {one}")
-        value = density.mean()
         blocks = self.entropies(joint)
         if not estimator.estimates_elbo:  # a regulariser of every view
             blocks = {(view,): 1 for view in range(self.views)}
-        for place, (block, sign) in enumerate(blocks.items()):
+        weighed = not isinstance(self.marginal, str)
+        if weighed:
+            blocks.setdefault((0,), 0)
+        h = {}
+        for place, block in enumerate(blocks):
             mixture = None if joint else partial(self.log_mixture, encoded.latents, block[0])
             z, posterior = of_block(encoded, block, self.space)
             space, side = power(self.space, len(block)), place if joint else block[0]
-            value = value + sign * estimator(z, posterior=posterior, space=space, side=side, mixture=mixture)
-        return value
+            h[block] = estimator(z, posterior=posterior, space=space, side=side, mixture=mixture)
+        value = sum((sign * h[block] for block, sign in blocks.items()), start=density.mean())
+        if not weighed:
+            return value
+        apart = self._known_marginal(encoded.latents[0]).mean() + (h[0,] if estimator.estimates_elbo else 0.0)
+        return straight_through(value, value - (1 - self.marginal) * apart)
 
     def samplers(self, latents):
         dim = latents[0].shape[1]
-        if self.marginal == "own":
+        if self.marginal != "encoder":
             return [lambda like: torch.cat(self.sample(len(like), dim), 1).to(like)]
 
         def sample(like: Tensor) -> Tensor:
