@@ -10,7 +10,8 @@ from ssvae_cli.distributions.spaces import SPACES
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser, sample
 from ssvae_cli.evaluation.densities import Densities, DensityFit
 from ssvae_cli.evaluation.densities.autoregressive import MixtureOfNormals
-from ssvae_cli.evaluation.densities.clusters import log_normals
+from ssvae_cli.evaluation.densities.clusters import MOST, Clusters, log_normals
+from ssvae_cli.evaluation.densities.directions import Directions
 from ssvae_cli.evaluation.densities.held_out import missing
 from ssvae_cli.evaluation.fit import Fit
 from ssvae_cli.evaluation.samples import Pairs
@@ -148,3 +149,39 @@ def test_a_fit_that_its_steps_limit_has_not_settled():
     )
     assert math.isinf(of_ring.error)
     assert of_normals.error < 0.05, "what is learned in few steps has settled"
+
+
+def test_all_samples_count_in_clusters_that_a_part_of_them_has_found():
+    """So a fit to a half of many samples is worse than one to all, and what is missing is not read as nothing."""
+    dim, generator = 24, torch.Generator().manual_seed(0)
+    centres, scales = 8 * torch.randn(4, dim, generator=generator), torch.rand(4, dim, generator=generator) + 0.2
+
+    def drawn(count):
+        k = torch.randint(4, (count,), generator=generator)
+        z = centres[k] + scales[k] * torch.randn(count, dim, generator=generator)
+        log_p = SPACES["euclidean"].log_prob((z[:, None] - centres) / scales) - scales.log().sum(1)
+        return Pairs(z[:, :0], z), log_p.logsumexp(1) - math.log(4)
+
+    (train, _), (test, exact) = drawn(4 * MOST), drawn(4000)
+
+    def missed(count):
+        density = Clusters.fitted(train.rows(slice(count)), test, components=4, generator=generator)
+        return (exact - density(*test)).mean().item()
+
+    assert 0 < 2 * missed(4 * MOST) < missed(MOST)
+
+
+def test_directions_begin_as_the_clusters_of_both_sides_that_the_samples_have():
+    """log q(z'|z) of four clusters of each side, within which z and z' are independent, before any training."""
+    generator, sphere = torch.Generator().manual_seed(1), SPACES["sphere"]
+    centres, kappas = (torch.eye(8)[:4], torch.eye(8)[4:]), torch.tensor([10.0, 40.0, 80.0, 160.0]).double()
+    z, z_prime = (
+        torch.cat([sample(centre.expand(2000, 8), kappa, generator) for centre, kappa in zip(side, kappas)])
+        for side in centres
+    )
+    log_p = [log_normaliser(kappas, 8) + kappas * (z.double() @ c.T.double()) for z, c in zip((z, z_prime), centres)]
+    exact = sum(log_p).logsumexp(1) - log_p[0].logsumexp(1)
+    c, y = sphere.unbounded(z)[0], sphere.unbounded(z_prime)[0]
+    density = Directions(c, y, components=4, generator=generator)
+    found = density(c, y).double() + sphere.log_volume(y)
+    assert (found - exact).mean().abs() < 0.02 and (found - exact).std() < 0.1

@@ -14,7 +14,7 @@ from ssvae_cli.evaluation.samples import Pairs
 ITERATIONS = 20  # of expectation-maximisation, at most
 SETTLED = 1e-4  # nats a coordinate: expectation-maximisation ends once a sample gains less
 SMALLEST = 1e-4  # share of a sample in a cluster that counts; in many dimensions nearly all of a sample is in one
-MOST = 4096  # samples that clusters are fitted to
+MOST = 4096  # samples by which clusters are found; all count in their moments
 CHOOSING = 1024  # validation samples, at most, on which a shrinkage or a training step is chosen
 RESTARTS = 4
 FIRMNESS = (1, 5, 25, 125)  # how many samples a coordinate the common covariance counts for
@@ -39,12 +39,14 @@ class Clusters(nn.Module):
         Every S_k is shrunk towards their mean, by how much is chosen on validation. Source: Fraley & Raftery 2007.
         """
         both = torch.cat(train, 1).double()
-        both = both[torch.randperm(len(both), generator=generator)[:MOST].to(both.device)]
+        both = both[torch.randperm(len(both), generator=generator).to(both.device)]
         covariance = torch.cov(both.T).reshape(both.shape[1], -1)
         ridge = RIDGE * covariance.diagonal().clamp_min(torch.finfo(covariance.dtype).tiny).diag()
         mean, lower = both.mean(0), torch.linalg.cholesky(covariance + ridge)
         white = torch.linalg.solve_triangular(lower, (both - mean).T, upper=False).T
-        moments = Moments.of(white, _shares(white.float(), components, generator).double())
+        moments = Moments.of(white[:MOST], _shares(white[:MOST].float(), components, generator).double())
+        if len(white) > MOST:
+            moments = Moments.of(white, _log_joint(white, moments).softmax(1))
         held_out = validation.rows(evenly_spaced(len(validation.y), CHOOSING, validation.y.device))
 
         def of(firmness: float) -> Clusters:
@@ -67,14 +69,19 @@ def _shares(x: Tensor, components: int, generator: torch.Generator) -> Tensor:
     """Of samples, [N, D], in the clusters, [N, K], by expectation-maximisation."""
     shares, before = F.one_hot(k_means(x, components, generator), components).to(x), -math.inf
     for _ in range(ITERATIONS if components > 1 else 0):
-        weights, means, covariances = Moments.of(x, shares).shrunk(FIRMNESS[1])
-        lowers = torch.linalg.cholesky(covariances)
-        log_p = log_normals(x, means.to(x), lowers.to(x)) + weights.log().to(x)
+        log_p = _log_joint(x, Moments.of(x, shares))
         shares, now = log_p.softmax(1), log_p.logsumexp(1).mean().item()
         if now < before + SETTLED * x.shape[1]:
             break
         before = now
     return shares
+
+
+def _log_joint(x: Tensor, moments: "Moments") -> Tensor:
+    """log of the density of samples, [N, D], and of their being in each cluster, [N, K]."""
+    weights, means, covariances = moments.shrunk(FIRMNESS[1])
+    lowers = torch.linalg.cholesky(covariances)
+    return log_normals(x, means.to(x), lowers.to(x)) + weights.log().to(x)
 
 
 class Moments(NamedTuple):

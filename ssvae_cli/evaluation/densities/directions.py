@@ -1,12 +1,14 @@
 """Mixtures of von Mises-Fisher densities, whose means may depend on another direction."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssvae_cli.distributions.spaces import Sphere
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser
-from ssvae_cli.evaluation.densities.clusters import k_means
+from ssvae_cli.evaluation.densities.clusters import ITERATIONS, SETTLED, k_means
 
 
 class Directions(nn.Module):
@@ -19,27 +21,26 @@ class Directions(nn.Module):
     def __init__(self, context: Tensor, y: Tensor, *, components: int, generator: torch.Generator):
         super().__init__()
         c, z = (Sphere.project(side).float() for side in (context, y))
-        clusters = F.one_hot(k_means(z, components, generator), components).to(z)
-        shares = clusters.mean(0) + 1e-3
-        means = clusters.T @ z / (shares * len(z))[:, None]
-        step = torch.zeros(z.shape[1], c.shape[1]).to(z)
-        if components == 1 and c.shape[1]:
-            step = torch.linalg.lstsq(c, z).solution.T
+        logits, gate, self.gate_scale = z.new_zeros(components), z.new_zeros(components, c.shape[1]), 1.0
+        if components == 1:
+            step = torch.linalg.lstsq(c, z).solution.T if c.shape[1] else z.new_zeros(z.shape[1], 0)
             means = z.mean(0, keepdim=True) - (c @ step.T).mean(0)
-        size = (c @ step.T + clusters @ means).norm(dim=1).mean()
+            size = (c @ step.T + means).norm(dim=1).mean()
+            kappa = concentration(size, z.shape[1])
+        else:
+            sides = [z, c] if c.shape[1] else [z]
+            logits, (means, *of_context) = mixture(sides, components, generator)
+            size = kappa = means.norm(dim=1).mean()
+            for eta in of_context:  # as c is vMF in every cluster, which cluster it is in is linear in c
+                length = eta.norm(dim=1)
+                logits = logits + log_normaliser(length, c.shape[1]).to(z)
+                self.gate_scale = length.mean().item()
+                gate = eta / self.gate_scale
         self.step = nn.Parameter(step / size) if components == 1 else None
         self.shifts = nn.Parameter(means / size)
-        self.gate = nn.Parameter(torch.zeros(components, c.shape[1]).to(z))
-        self.gate_scale = 1.0
-        self.logits = nn.Parameter(shares.log())
-        if components > 1 and c.shape[1]:  # as if c were vMF in every cluster
-            centres = clusters.T @ c / (shares * len(z))[:, None]
-            kappa = concentration(centres.norm(dim=1), c.shape[1])
-            with torch.no_grad():
-                self.gate_scale = kappa.mean().item()
-                self.gate.copy_(F.normalize(centres) * kappa[:, None] / self.gate_scale)
-                self.logits.add_(log_normaliser(kappa, c.shape[1]))
-        self.log_concentration = nn.Parameter(concentration(size, z.shape[1]).log())
+        self.gate = nn.Parameter(gate)
+        self.logits = nn.Parameter(logits)
+        self.log_concentration = nn.Parameter(kappa.log())
 
     def stages(self) -> list[list[nn.Parameter]]:
         """What is trained first and next."""
@@ -63,6 +64,28 @@ class Directions(nn.Module):
     def forward(self, context: Tensor, y: Tensor) -> Tensor:
         """log p(u_i | c_i), [B]."""
         return self.log_density(self.prepared(context, y))
+
+
+def mixture(sides: list[Tensor], components: int, generator: torch.Generator) -> tuple[Tensor, list[Tensor]]:
+    """Clusters of directions, [N, D] of each side, von Mises-Fisher in each and its sides independent: the log weights,
+    [K], and of each side the means times their concentrations, [K, D].
+
+    By expectation-maximisation from k-means. Source: Banerjee et al. 2005."""
+    dims = [side.shape[1] for side in sides]
+    both, before = torch.cat(sides, 1), -math.inf
+    shares = F.one_hot(k_means(both, components, generator), components).to(both)
+    for _ in range(ITERATIONS):
+        sizes = shares.sum(0) + 1e-3
+        log_weights = (sizes / sizes.sum()).log()
+        means = (shares.T @ both / sizes[:, None]).split(dims, 1)
+        etas = [F.normalize(m) * concentration(m.norm(dim=1), m.shape[1])[:, None] for m in means]
+        constants = sum(log_normaliser(eta.norm(dim=1), eta.shape[1]).to(both) for eta in etas)
+        log_p = both @ torch.cat(etas, 1).T + constants + log_weights
+        shares, now = log_p.softmax(1), log_p.logsumexp(1).mean().item()
+        if now < before + SETTLED * both.shape[1]:
+            break
+        before = now
+    return log_weights, etas
 
 
 def concentration(length: Tensor, dim: int) -> Tensor:
