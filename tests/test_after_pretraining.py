@@ -121,6 +121,13 @@ def test_embed_writes_scores_whose_mean_is_about_the_elbo(paired, tmp_path):
     assert abs(arrays["score_test"].mean() - summary["elbo/test"]) < error + 0.5
 
 
+def test_pairs_have_scores_under_a_prior_of_categories(tmp_path):
+    """Finite, where a density of its K dependent coordinates would be none."""
+    train(tmp_path / "run", "prior=categorical", "trainer.epochs=1", "evaluation=none")
+    assert ssvae("embed", f"run={tmp_path}/run", "score=pair", f"hydra.run.dir={tmp_path}/own") == 0
+    assert np.isfinite(np.load(tmp_path / "own" / "embeddings.npz")["score_test"]).all()
+
+
 @pytest.mark.parametrize(
     "words, said",
     [
@@ -144,7 +151,7 @@ def test_retrieval_passes_on_why_there_are_no_densities():
         data=SimpleNamespace(shape_prime=(3,), test=range(9)),
         latents=lambda *_: (torch.zeros(9, 2),) * 2,
         explicit=lambda: Missing("H(z) = -inf"),
-        objective=SimpleNamespace(prior=SimpleNamespace(score_table=lambda latents: None, no_elbo=None)),
+        objective=SimpleNamespace(prior=SimpleNamespace(score_table=lambda _: None, no_elbo=None, space=None)),
     )
     assert set(Retrieval(candidates=9)(reading, "test").values()) == {Missing("H(z) = -inf")}
 

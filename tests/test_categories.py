@@ -79,6 +79,16 @@ def test_training_and_test_read_the_sums_over_all_pairs_of_categories(uniform, m
 
 
 @pytest.mark.parametrize("joint", [False, True])
+def test_the_score_of_a_pair_is_the_sum_over_categories_whatever_the_decoder(joint):
+    prior, (z, z_prime) = prior_of(False), probabilities()
+    read, p = Categories(prior, (z, z_prime), joint), prior.log_table.exp().detach()
+    ratio = p / torch.outer(z.mean(0), z_prime.mean(0))
+    exact = sum(z[3, c] * z_prime[5, k] * ratio[c, k] for c, k in itertools.product(range(K), range(K))).log()
+    assert torch.allclose(read.score_table(z, z_prime)[3, 5], exact, atol=1e-9)
+    assert torch.allclose(read.score_table(z, z_prime).diagonal(), read.scores(z, z_prime), atol=1e-9)
+
+
+@pytest.mark.parametrize("joint", [False, True])
 def test_a_category_that_is_never_used_has_a_gradient_and_leaves_the_numbers_finite(joint):
     logits = torch.randn(N, K, generator=torch.Generator().manual_seed(0))
     logits[:, -1] = -200.0  # whose probability float32 cannot hold

@@ -43,8 +43,24 @@ class Categories:
     def evidence(self) -> float:
         """E log sum_cc' Q(c|x) Q(c'|x') times the ratio whose log is in the ELBO (Eq. 14), nats."""
         z, z_prime = self.latents
-        ratio = self.log_ratio.where(z.T @ z_prime > 0, 0.0).exp()  # of categories that are never met, any number
-        return (z @ ratio * z_prime).sum(1).log().mean().item()
+        return (z @ self._met(self.log_ratio).exp() * z_prime).sum(1).log().mean().item()
+
+    def scores(self, z: Tensor, z_prime: Tensor) -> Tensor:
+        """log sum_cc' Q(c|x) Q(c'|x') P(c, c') / Q(c) Q(c') of any pairs, [B, K] each -> [B]."""
+        return (z.double() @ self._to_marginals() * z_prime.double()).sum(1).log()
+
+    def score_table(self, z: Tensor, z_prime: Tensor) -> Tensor:
+        """The same of all combinations, [n, K] and [m, K] -> [n, m]."""
+        return (z.double() @ self._to_marginals() @ z_prime.double().T).log()
+
+    def _to_marginals(self) -> Tensor:
+        """P(c, c') / Q(c) Q(c'), [K, K]."""
+        return self._met(self.log_p - self.log_q_of_c - self.log_q_of_c_prime).exp()
+
+    def _met(self, table: Tensor) -> Tensor:
+        """The table; 0 for pairs of categories that are never met, whose ratio may be any number."""
+        z, z_prime = self.latents
+        return table.where(z.T @ z_prime > 0, 0.0)
 
     @property
     def log_ratio(self) -> Tensor:

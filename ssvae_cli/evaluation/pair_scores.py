@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from ssvae_cli.distributions.spaces import Simplex
+from ssvae_cli.evaluation.categories import Categories
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.tracking.missing import Missing
 
@@ -16,17 +18,22 @@ def pair_scores(reading: Reading, split: str) -> Tensor | Missing:
     Under a prior of scores it is log f less its log partition over latents of train; under an explicit one log Q is
     that of densities fitted to train. Missing where these cannot be had. A deterministic encoder's is exact (Eq. 19).
     """
-    prior, scores = reading.objective.prior, []
+    prior = reading.objective.prior
     if prior.no_elbo:
         return Missing(prior.no_elbo)
-    explicit = reading.explicit() if prior.needs_densities else None
-    if isinstance(explicit, Missing):
-        return explicit
-    views = [] if explicit else reading.latents("train", 1, MARGINALS)
-    for encoded, _ in reading.encoded(reading.data.splits[split], reading.generator()):
-        of_pairs = explicit.log_ratio_to_marginals if explicit else lambda latents: prior.pair_scores(latents, views)
-        scores.append(of_pairs(encoded.latents))
-    return torch.cat(scores)
+    if prior.space is Simplex:
+        categories = _categories(reading)
+        of_pairs = lambda latents: categories.scores(*latents)
+    elif prior.needs_densities:
+        explicit = reading.explicit()
+        if isinstance(explicit, Missing):
+            return explicit
+        of_pairs = explicit.log_ratio_to_marginals
+    else:
+        views = reading.latents("train", 1, MARGINALS)
+        of_pairs = lambda latents: prior.pair_scores(latents, views)
+    encoded = reading.encoded(reading.data.splits[split], reading.generator())
+    return torch.cat([of_pairs(batch.latents) for batch, _ in encoded])
 
 
 @torch.no_grad()
@@ -40,5 +47,12 @@ def table(reading: Reading, split: str, at_most: int) -> Tensor | Missing | None
         return scores
     if prior.no_elbo:
         return Missing(prior.no_elbo)
+    if prior.space is Simplex:
+        return _categories(reading).score_table(*latents)
     explicit = reading.explicit()
     return explicit if isinstance(explicit, Missing) else explicit.table(latents)
+
+
+def _categories(reading: Reading) -> Categories:
+    """A prior of categories beside those of train."""
+    return Categories(reading.objective.prior, reading.latents("train", 1, MARGINALS))
