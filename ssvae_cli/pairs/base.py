@@ -15,7 +15,7 @@ from ssvae_cli.instantiate.build import Contract, build
 log = logging.getLogger(__name__)
 
 CONTRACT = Contract(
-    ("attach", "shapes", "clean", "to_unit"),
+    ("attach", "shapes", "clean", "to_unit", "times", "within_length"),
     "a pair generator derives from Pairs of ssvae_cli.pairs, and gives (x, x') when called with (batch, generator)",
 )
 
