@@ -90,7 +90,7 @@ class DensityFit:
             if len(train.y) > max(SAMPLES_A_CLUSTER * number, 2 * sum(side.shape[1] for side in train)):
                 clusters = {"components": number, "generator": generator}
                 kinds[f"{number} clusters"] = lambda of=clusters: Clusters.fitted(train, validation, **of)
-        for number in (1, *self.clusters[-1:]) if space is SPACES["sphere"] else ():
+        for number in (1, *self.clusters) if space is SPACES["sphere"] else ():
             if len(train.y) > SAMPLES_A_CLUSTER * number:
                 directions = {"components": number, "generator": generator}
                 kinds[f"{number} directions"] = lambda of=directions: trained(Directions(*train, **of))
