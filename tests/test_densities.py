@@ -10,6 +10,7 @@ from ssvae_cli.distributions.spaces import SPACES
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser, sample
 from ssvae_cli.evaluation.densities import Densities, DensityFit
 from ssvae_cli.evaluation.densities.autoregressive import MixtureOfNormals
+from ssvae_cli.evaluation.densities.choice import mixture_weights
 from ssvae_cli.evaluation.densities.clusters import MOST, Clusters, log_normals
 from ssvae_cli.evaluation.densities.directions import Directions
 from ssvae_cli.evaluation.densities.held_out import missing
@@ -185,3 +186,15 @@ def test_directions_begin_as_the_clusters_of_both_sides_that_the_samples_have():
     density = Directions(c, y, components=4, generator=generator)
     found = density(c, y).double() + sphere.log_volume(y)
     assert (found - exact).mean().abs() < 0.02 and (found - exact).std() < 0.1
+
+
+def test_the_weights_of_candidates_are_the_likeliest():
+    """No candidate's mean ratio to the mixture is above 1, and that of those with a weight is 1; nan has no weight."""
+    log_p = 2 * torch.randn(500, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    log_p[:, 1] -= 9
+    log_p[:, 2], log_p[0] = math.nan, -math.inf
+    log_weights = mixture_weights(log_p)
+    rows = log_p[1:].nan_to_num(-math.inf)
+    ratios = (rows - (rows + log_weights).logsumexp(1, keepdim=True)).exp().mean(0)
+    assert log_weights.logsumexp(0).abs() < 0.01 and log_weights[2] == -math.inf
+    assert (ratios < 1.01).all() and (ratios[log_weights > math.log(0.01)] - 1).abs().max() < 0.01

@@ -18,7 +18,8 @@ from ssvae_cli.evaluation.rows import evenly_spaced
 from ssvae_cli.evaluation.samples import Pairs
 
 SAMPLES_A_CLUSTER = 20  # at least
-WEIGHTING = 50  # iterations in which the candidates' weights settle
+WEIGHTING = 1000  # iterations in which the candidates' weights settle
+TINY = 1e-300  # so that a sample that no candidate with a weight explains divides by more than 0
 USED = 1e-3  # weight of a candidate from which a further fit has one of its kind
 
 
@@ -128,8 +129,9 @@ def in_euclidean(pairs: Pairs, space: type[Space]) -> tuple[Pairs, Tensor]:
 
 def mixture_weights(log_densities: Tensor) -> Tensor:
     """The log weights, [K], of the mixture of K densities that is most likely on samples, [N, K]."""
-    log_densities = log_densities.nan_to_num(-math.inf)
-    log_weights = torch.full_like(log_densities[0], -math.log(log_densities.shape[1]))
+    largest = log_densities.nan_to_num(-math.inf).amax(1, keepdim=True).clamp_min(torch.finfo(log_densities.dtype).min)
+    ratios = (log_densities.nan_to_num(-math.inf) - largest).exp()
+    weights = torch.full_like(ratios[0], 1 / ratios.shape[1])
     for _ in range(WEIGHTING):
-        log_weights = (log_densities + log_weights).log_softmax(1).logsumexp(0) - math.log(len(log_densities))
-    return log_weights
+        weights = weights * ((1 / (ratios @ weights).clamp_min(TINY)) @ ratios) / len(ratios)
+    return weights.log()
