@@ -17,7 +17,8 @@ from ssvae_cli.evaluation.fit import Fit
 from ssvae_cli.evaluation.rows import evenly_spaced
 from ssvae_cli.evaluation.samples import Pairs
 
-SAMPLES_A_CLUSTER = 20  # at least
+SAMPLES_A_CLUSTER = 20  # at least; in R^D also as many as coordinates
+MOST_NUMBERS = 2e5  # in the covariances of all clusters: with more, they take as long as all other candidates together
 WEIGHTING = 1000  # iterations in which the candidates' weights settle
 TINY = 1e-300  # so that a sample that no candidate with a weight explains divides by more than 0
 USED = 1e-3  # weight of a candidate from which a further fit has one of its kind
@@ -55,7 +56,7 @@ class DensityFit:
 
     hidden: int  # width of both hidden layers
     components: int  # normal components of a coordinate
-    clusters: list[int]  # numbers of clusters that are tried
+    clusters: list[int]  # numbers of clusters that are tried, as long as more are likelier
     training: Fit
 
     def __post_init__(self):
@@ -74,28 +75,32 @@ class DensityFit:
         with own_stream(seed, train.y.device):
             generator = torch.Generator().manual_seed(seed)
             mapped, held_out = (in_euclidean(pairs, space)[0] for pairs in (train, validation))
-            kinds = self._kinds(mapped, held_out, space, generator)
-            used = [name for name in kinds if like is None or name in like.used()]
-            with torch.enable_grad():
-                candidates = {name: kinds[name]() for name in used or kinds}
-        return Density(candidates, mixture_weights(rated(candidates, held_out)), space, seed + 1)
+            families = self._families(mapped, held_out, space, generator)
+            used = {name for family in families for name in family if like is not None and name in like.used()}
+            candidates = {}
+            for family in families:
+                candidates |= _fitted(family, held_out, used)
+        networks = {name: network for name, (network, _) in candidates.items()}
+        weights = mixture_weights(torch.stack([log_p for _, log_p in candidates.values()], 1))
+        return Density(networks, weights, space, seed + 1)
 
-    def _kinds(
+    def _families(
         self, train: Pairs, validation: Pairs, space: type[Space], generator: torch.Generator
-    ) -> dict[str, Callable[[], nn.Module]]:
-        """By name, what fits a density of y given c in R^D."""
+    ) -> list[dict[str, Callable[[], nn.Module]]]:
+        """What fits a density of y given c in R^D, by name, the kinds of each family by their size."""
         sizes = {"hidden": self.hidden, "components": self.components}
         trained = lambda density: self._trained(density, train, validation, generator)
-        kinds = {"autoregressive": lambda: trained(best_start(train, validation, sizes))}
+        clusters, directions = {}, {}
+        dim = sum(side.shape[1] for side in train)
         for number in self.clusters:
-            if len(train.y) > max(SAMPLES_A_CLUSTER * number, 2 * sum(side.shape[1] for side in train)):
-                clusters = {"components": number, "generator": generator}
-                kinds[f"{number} clusters"] = lambda of=clusters: Clusters.fitted(train, validation, **of)
+            if len(train.y) > number * max(SAMPLES_A_CLUSTER, dim) and number * dim**2 <= MOST_NUMBERS:
+                of = {"components": number, "generator": generator}
+                clusters[f"{number} clusters"] = lambda of=of: Clusters.fitted(train, validation, **of)
         for number in (1, *self.clusters) if space is SPACES["sphere"] else ():
             if len(train.y) > SAMPLES_A_CLUSTER * number:
-                directions = {"components": number, "generator": generator}
-                kinds[f"{number} directions"] = lambda of=directions: trained(Directions(*train, **of))
-        return kinds
+                of = {"components": number, "generator": generator}
+                directions[f"{number} directions"] = lambda of=of: trained(Directions(*train, **of))
+        return [{"autoregressive": lambda: trained(best_start(train, validation, sizes))}, clusters, directions]
 
     def _trained(
         self, density: Autoregressive | Directions, train: Pairs, validation: Pairs, generator: torch.Generator
@@ -112,6 +117,24 @@ class DensityFit:
                 parameter.requires_grad_(True)
             self.training(density, of_batch, Pairs(rows, rows[:, :0]), of_validation, generator)
         return density
+
+
+def _fitted(
+    family: dict[str, Callable[[], nn.Module]], held_out: Pairs, used: set[str]
+) -> dict[str, tuple[nn.Module, Tensor]]:
+    """The candidates of one family that are `used`; of none, all up to the first that is less likely than the last.
+    Each with its log density of the pairs held out, [N]."""
+    candidates, best = {}, -math.inf
+    for name in [name for name in family if name in used] if used else family:
+        with torch.enable_grad():
+            network = family[name]()
+        log_p = rated({name: network}, held_out).squeeze(1)
+        candidates[name] = network, log_p
+        value = log_p.mean().nan_to_num(-math.inf).item()
+        if value < best and not used:
+            break
+        best = value
+    return candidates
 
 
 @torch.no_grad()

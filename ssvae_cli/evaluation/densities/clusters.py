@@ -46,7 +46,7 @@ class Clusters(nn.Module):
         white = torch.linalg.solve_triangular(lower, (both - mean).T, upper=False).T
         moments = Moments.of(white[:MOST], _shares(white[:MOST].float(), components, generator).double())
         if len(white) > MOST:
-            moments = Moments.of(white, _log_joint(white, moments).softmax(1))
+            moments = Moments.of(white, _log_joint(white.float(), moments).softmax(1).double())
         held_out = validation.rows(evenly_spaced(len(validation.y), CHOOSING, validation.y.device))
 
         def of(firmness: float) -> Clusters:
