@@ -110,8 +110,6 @@ CASES = {
     "wrong type, a float": ("train trainer.epochs=1.5", "trainer.epochs", "an integer", "1.5"),
     "wrong type, a list": ("train prior.critic.temperature=[1]", "prior.critic.temperature", "a number"),
     "wrong choice": ("train prior=gaussian prior.marginal=encodr", "prior.marginal", "did you mean 'encoder'"),
-    "critics of further views of a pair": ("train prior=infonce prior.critics=each", "each is of more than two views"),
-    "steps ahead of one step": ("train prior=predictor prior.steps=ahead", "ahead is of more than two views"),
     "a share beyond one": ("train prior=laplace prior.marginal=1.5", "prior.marginal", "a number from 0 to 1"),
     "seed is no number": ("train seed=one", "seed", "an integer"),
     "seed of eval is no number": ("eval run=x seed=one", "seed must be an integer of at least 0, got 'one'"),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ssvae_cli.encoders.posteriors import Normal
-from ssvae_cli.errors import require, require_above
+from ssvae_cli.errors import require_above
 from ssvae_cli.priors.sequential import SequentialPrior
 
 WIDEST = 3.0  # a predicted log std lies within this of that of `std`
@@ -39,7 +39,6 @@ class Predictor(SequentialPrior):
     ):
         super().__init__(views=views, **common)
         require_above(0, std=std)
-        require(views > 2 or steps == "chain", "steps=ahead is of more than two views; of two leave it out")
         self.predicted, self.steps = noise == "predicted", steps
         count = views - 1 if steps == "ahead" else 1
         outputs = 2 * latent_dim if self.predicted else latent_dim

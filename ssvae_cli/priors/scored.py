@@ -72,8 +72,6 @@ class ScorePrior(Prior):
         self.negatives = negatives
         several = f"direction must be forward, a star from the first, or both, all ordered pairs, of {views} views"
         require(views <= 2 or direction != "backward", f"{several}; got {direction}")
-        one = "critics=each is of more than two views, one f for each number of places between two; of two leave it out"
-        require(views > 2 or critics == "shared", one)
         self.critic, self.direction, self.space, self.views = critic, direction, SPACES[space], views
         copies = views - 2 if critics == "each" else 0
         self.further = nn.ModuleList(copy.deepcopy(critic) for _ in range(copies))  # of two places apart, three, ...
