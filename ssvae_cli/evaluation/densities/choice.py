@@ -90,7 +90,7 @@ class DensityFit:
         """What fits a density of y given c in R^D, by name, the kinds of each family by their size."""
         sizes = {"hidden": self.hidden, "components": self.components}
         trained = lambda density: self._trained(density, train, validation, generator)
-        clusters, directions = {}, {}
+        clusters, step, directions = {}, {}, {}  # one direction is a step from the context, and no cluster
         dim = sum(side.shape[1] for side in train)
         for number in self.clusters:
             if len(train.y) > number * max(SAMPLES_A_CLUSTER, dim) and number * dim**2 <= MOST_NUMBERS:
@@ -99,8 +99,10 @@ class DensityFit:
         for number in (1, *self.clusters) if space is SPACES["sphere"] else ():
             if len(train.y) > SAMPLES_A_CLUSTER * number:
                 of = {"components": number, "generator": generator}
-                directions[f"{number} directions"] = lambda of=of: trained(Directions(*train, **of))
-        return [{"autoregressive": lambda: trained(best_start(train, validation, sizes))}, clusters, directions]
+                fit = {f"{number} directions": lambda of=of: trained(Directions(*train, **of))}
+                (step if number == 1 else directions).update(fit)
+        start = {"autoregressive": lambda: trained(best_start(train, validation, sizes))}
+        return [start, clusters, step, directions]
 
     def _trained(
         self, density: Autoregressive | Directions, train: Pairs, validation: Pairs, generator: torch.Generator
