@@ -90,18 +90,20 @@ class DensityFit:
         """What fits a density of y given c in R^D, by name, the kinds of each family by their size."""
         sizes = {"hidden": self.hidden, "components": self.components}
         trained = lambda density: self._trained(density, train, validation, generator)
-        clusters, step, directions = {}, {}, {}  # one direction is a step from the context, and no cluster
+        of = lambda number: {"components": number, "generator": generator}
         dim = sum(side.shape[1] for side in train)
-        for number in self.clusters:
-            if len(train.y) > number * max(SAMPLES_A_CLUSTER, dim) and number * dim**2 <= MOST_NUMBERS:
-                of = {"components": number, "generator": generator}
-                clusters[f"{number} clusters"] = lambda of=of: Clusters.fitted(train, validation, **of)
-        for number in (1, *self.clusters) if space is SPACES["sphere"] else ():
-            if len(train.y) > SAMPLES_A_CLUSTER * number:
-                of = {"components": number, "generator": generator}
-                fit = {f"{number} directions": lambda of=of: trained(Directions(*train, **of))}
-                (step if number == 1 else directions).update(fit)
+        clusters = {
+            f"{number} clusters": lambda number=number: Clusters.fitted(train, validation, **of(number))
+            for number in self.clusters
+            if len(train.y) > number * max(SAMPLES_A_CLUSTER, dim) and number * dim**2 <= MOST_NUMBERS
+        }
+        directions = {
+            f"{number} directions": lambda number=number: trained(Directions(*train, **of(number)))
+            for number in (1, *self.clusters)
+            if space is SPACES["sphere"] and len(train.y) > SAMPLES_A_CLUSTER * number
+        }
         start = {"autoregressive": lambda: trained(best_start(train, validation, sizes))}
+        step = {name: directions.pop(name) for name in list(directions)[:1]}  # one direction is no cluster
         return [start, clusters, step, directions]
 
     def _trained(
