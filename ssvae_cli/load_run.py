@@ -88,8 +88,8 @@ def load_run(
 
     trust: whether parts that are not ssvae's own may be built. name: of the checkpoint. in_pairs: whether other data
     are read in pairs, and not as clean samples alone. Raises UserError where the folder holds no run, where it names
-    parts that are not trusted, and where the data are too short for the pairs, or of another shape than those that it
-    was trained on.
+    parts that are not trusted, and where the data do not fit its pairs, or are of another shape than those that it was
+    trained on.
     """
     stored = stored_run(folder, trust=trust, name=name)
     config, place = stored.config, device_of(device)
@@ -100,14 +100,18 @@ def load_run(
     known = stored.state.get("data")
     if dataset is None and known and (fault := checkpoint.other_data(known, data.fingerprint())):
         log.warning("run=%s: %s", folder, fault)
-    pairs = make_pairs(config.pairs, data) if dataset is None else build(config.pairs, "pairs", PAIRS)
-    if dataset is not None:
-        with setting_of("pairs", config.pairs):
-            pairs.require_readable(data, in_pairs=in_pairs)
-    got, trained = pairs.shapes(data)[0], stored.shapes[0]
-    require(
-        got == trained,
-        f"dataset: one x is {list(got)}, and the run was trained on {list(trained)}; give data of that shape",
-    )
+    pairs = make_pairs(config.pairs, data) if dataset is None or in_pairs else readable(config.pairs, data)
+    for side, got, trained in zip(("x", "x'"), pairs.shapes(data)[: 2 if in_pairs else 1], stored.shapes):
+        fault = f"one {side} is {list(got)}, and the run was trained on {list(trained)}; give data of that shape"
+        require(got == trained, f"dataset: {fault}")
     torch.manual_seed(config.seed)
     return Loaded(config, data, pairs, stored.objective(place), stored.state)
+
+
+def readable(config: DictConfig, data: Data) -> Pairs:
+    """The pair generator of a configuration, not attached to the data, of which it reads clean samples alone. Raises
+    UserError if it cannot."""
+    pairs = build(config, "pairs", PAIRS)
+    with setting_of("pairs", config):
+        pairs.require_readable(data)
+    return pairs

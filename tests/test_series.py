@@ -192,16 +192,16 @@ def test_other_series_are_refused_where_a_window_would_begin_before_their_first_
         Context(window=3, ahead=2, future=None, then=Identity()),
         Window(length=4, step=1, read=None, then=Identity()),
     )
-    context.require_readable(data, in_pairs=False)
-    window.require_readable(data, in_pairs=False)
+    context.require_readable(data)
+    window.require_readable(data)
     for pairs in (context, window):
         with pytest.raises(UserError, match="row 2, in train, has 3 steps, the fewest"):
-            pairs.require_readable(data, in_pairs=True)
+            pairs.attach(data)
     with pytest.raises(UserError, match="row 2, in train, has 3 steps, the fewest, and window=4 need 4"):
-        Context(window=4, ahead=2, future=None, then=Identity()).require_readable(data, in_pairs=False)
+        Context(window=4, ahead=2, future=None, then=Identity()).require_readable(data)
     vectors = Split(torch.zeros(4, 6), torch.zeros(4, dtype=torch.long))
     with pytest.raises(UserError, match=r"pairs=window needs sequences.*one x is \[6\] here"):
-        window.require_readable(Data(vectors, vectors, vectors), in_pairs=False)
+        window.require_readable(Data(vectors, vectors, vectors))
 
 
 @pytest.mark.parametrize("command", ["embed", "eval", "finetune"])

@@ -32,7 +32,8 @@ def finetune(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> dict:
     finetune.jsonl has a line an epoch; classifier.safetensors holds the chosen weights, `backbone.*` and `head.*`.
     """
     require_settings(cfg)
-    loaded = load_run(cfg.run, device=cfg.device, trust=cfg.trust, dataset=cfg.dataset, name=str(cfg.checkpoint))
+    options = {"device": cfg.device, "trust": cfg.trust, "name": str(cfg.checkpoint)}
+    loaded = load_run(cfg.run, dataset=cfg.dataset, in_pairs=cfg.augment, **options)
     data = loaded.data
     fault = too_few_classes(data.train.y, data.validation.y, data.test.y, "test")
     require(fault is None, f"finetune: {fault and fault.reason}")

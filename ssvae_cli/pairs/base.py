@@ -35,9 +35,8 @@ class Pairs(ABC):
     def attach(self, data: Data) -> None:
         """Take what is needed from the data, before training. Raises UserError for data that do not fit."""
 
-    def require_readable(self, data: Data, *, in_pairs: bool) -> None:
-        """Raise UserError for other data, to which it is not attached, of which `clean` cannot be computed; in_pairs:
-        or no pairs can be made."""
+    def require_readable(self, data: Data) -> None:
+        """Raise UserError for other data, to which it is not attached, of which `clean` cannot be computed."""
 
     def shapes(self, data: Data) -> tuple[Shape, ...]:
         """The shapes of one x, of one x' and of each further view, as the encoders get them."""

@@ -53,9 +53,7 @@ class Context(Chain):
         needed += f" and views={self.views}" if self.views > 2 else ""
         require_steps(data, "pairs=context", self.steps, needed)
 
-    def require_readable(self, data: Data, *, in_pairs: bool) -> None:
-        if in_pairs:
-            return self.check(data)
+    def require_readable(self, data: Data) -> None:
         require_steps(data, "pairs=context", self.window, f"window={self.window}")
 
     def mi(self, data: Data) -> float | None:

@@ -47,9 +47,7 @@ class Window(Chain):
         needed = f"length={self.length} and step={self.step}{others}"
         require_steps(data, "pairs=window", self.steps + bool(self.times), needed)
 
-    def require_readable(self, data: Data, *, in_pairs: bool) -> None:
-        if in_pairs:
-            return self.check(data)
+    def require_readable(self, data: Data) -> None:
         require_steps(data, "pairs=window", 1, "a single step")
 
     def mi(self, data: Data) -> float | None:

@@ -1,0 +1,58 @@
+"""A command on a run reads other data by the run's own pairs, which are made of those data, or refuses them."""
+
+import numpy as np
+import pytest
+
+from helpers import FILE_RUN, composed, refused, ssvae
+from ssvae_cli.load_run import load_run
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(80, 5)).astype(np.float32)
+LABELLED = {"x": RNG.integers(0, 256, (80, 8, 8), np.uint8), "y": np.arange(80) % 2}
+PAIRED = {"x": X, "x2": X + 1}
+OTHER_X_PRIME = {"x": X, "x2": X[:, :3]}
+GAUSSIAN = ["dataset.train=80", "dataset.validation=20", "dataset.test=20"]
+
+
+@pytest.fixture
+def run_on(tmp_path, monkeypatch):
+    """Trains for no epoch on a data set; files of the others lie in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    for name, arrays in {"labelled": LABELLED, "x": {"x": X}, "paired": PAIRED, "other": OTHER_X_PRIME}.items():
+        np.savez(f"{name}.npz", **arrays)
+    few = ["trainer.epochs=0", "evaluation=none", *FILE_RUN[1:-1]]
+    return lambda *words: ssvae("train", *words, *few, "hydra.run.dir=RUN")
+
+
+@pytest.mark.parametrize(
+    "words", [["dataset=gaussian", *GAUSSIAN], ["dataset=npz", "dataset.path=labelled.npz", "pairs=supervised"]]
+)
+def test_pairs_that_are_drawn_from_the_data_are_drawn_from_the_other_data(words, run_on):
+    assert run_on(*words) == 0
+    other = [word for word in words if not word.startswith("pairs")]
+    assert ssvae("eval", "run=RUN", *other, "evaluation=quick", "hydra.run.dir=out") == 0
+    assert ssvae("embed", "run=RUN", *other, "score=pair", "hydra.run.dir=scored") == 0
+
+
+VECTORS = ["dataset=npz", "dataset.path=x.npz"]
+TWO_SIDES = ["dataset=paired", "dataset.path=paired.npz"]
+REFUSED = {
+    "a law that the data lack": (["dataset=gaussian", "dataset.dim=5", *GAUSSIAN], VECTORS, "conditional"),
+    "an x' that the data lack": (TWO_SIDES, VECTORS, "data with their own x'"),
+    "another x'": (TWO_SIDES, ["dataset=paired", "dataset.path=other.npz"], "one x' is [3]"),
+}
+
+
+@pytest.mark.parametrize("words, other, said", REFUSED.values(), ids=REFUSED)
+def test_other_data_of_which_no_pairs_can_be_made_are_refused_before_anything_is_written(
+    words, other, said, run_on, tmp_path, capfd
+):
+    assert run_on(*words) == 0
+    before = sorted(tmp_path.iterdir())
+    for command in (["eval"], ["embed", "score=pair"], ["finetune"]):
+        assert said in refused(capfd, *command, "run=RUN", *other, "hydra.run.dir=out")
+    assert sorted(tmp_path.iterdir()) == before
+    clean = load_run(
+        "RUN", device="cpu", trust=False, dataset=composed("run=RUN", *other, command="embed").dataset, in_pairs=False
+    )
+    assert clean.pairs.clean(next(clean.data.test.batches(8))).shape[1:] == (5,)
