@@ -4,6 +4,7 @@ The limit is forward, backward and optimizer step of the same encoders at the sa
 nothing else. Parts are timed in turn in every round, so other work on the machine affects all of them equally.
 """
 
+import itertools
 import logging
 import math
 import statistics
@@ -59,6 +60,7 @@ def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     batch_size = trainer.batch_of(len(data.train))
     objective.require_batch(batch_size, cfg.encoder.latent_dim, device)
     optimization = build(cfg.optimizer, "optimizer").attach([objective], 10**6)
+    count = itertools.count()  # of steps: an update follows optimizer.accumulate of them
     noise = torch.Generator(device).manual_seed(cfg.seed)
     forward = Forward(objective, pairs, noise, compile=trainer.compile)
     rows = torch.randint(len(data.train), (batch_size,), generator=torch.Generator().manual_seed(cfg.seed))
@@ -72,7 +74,7 @@ def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     def limit() -> None:
         encoded = encode(*views)
         sum((z * slope).sum() for z, slope in zip(encoded.latents, slopes)).backward()
-        optimization.step(0)
+        optimization.step(next(count))
 
     def only_objective() -> None:
         leaves = tuple(z.detach().requires_grad_() for z in latents.latents)
@@ -81,7 +83,9 @@ def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
 
     def step() -> None:
         (-forward(next(iter(data.train.batches(batch_size, rows))))).backward()
-        optimization.step(0)
+        optimization.step(next(count))
+        if optimization.updated:
+            objective.after_update(0.0)
 
     parts = {"limit": limit, "pairs": draw_pairs, "step": step}
     if objective.decoder is None:

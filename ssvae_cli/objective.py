@@ -224,6 +224,9 @@ def make_prior(cfg: DictConfig, views: int) -> Prior:
     takes = negatives == "across" or "negatives" in parameters(type(prior))
     fault = f"pairs.negatives={negatives} says what a critic's candidates are, and {chosen} takes none"
     require(takes, f"{fault}; allowed: prior=infonce, prior=mi, or pairs.negatives=across")
+    for key, value in prior.of_further_views.items():
+        one = f"prior.{key}={value} is of more than two views, and the pairs have two; leave it out"
+        require(views > 2 or cfg.prior.get(key) != value, one)
     if prior.views not in (1, views):
         several = ", ".join(f"prior={name}" for name, cls in classes("prior").items() if "views" in parameters(cls))
         fault = f"{chosen} is of {prior.views} latents, and the pairs have {views} views"

@@ -59,11 +59,11 @@ class Optimization(ABC):
         *,
         of_prior: Iterable[nn.Parameter] = (),
         suits: Mapping[str, float] = {},
-        times: float = 1.0,
+        of_names: Mapping[str, float] = {},
     ) -> "Optimization":
         """Take the parameters of `modules`; biases, norms and scalars are not decayed, nor are those `of_prior`, which
         learn at prior_lr times the rate. suits: where auto, lr is the usual one times suits[lr], prior_lr is
-        suits[prior_lr], 1 each where not named. times: all rates are so many times as large. Raises UserError for no
+        suits[prior_lr], 1 each where not named. of_names: as `groups`, which go before them. Raises UserError for no
         parameter, and for a name in `groups` that none has."""
         named = {p: name for m in modules for name, p in m.named_parameters() if p.requires_grad}
         require(len(named) > 0, "nothing to train: neither encoder, prior nor estimator has parameters")
@@ -73,12 +73,13 @@ class Optimization(ABC):
             require(
                 fits, f"optimizer.groups: no parameter is called {pattern}; their names begin with {', '.join(starts)}"
             )
-        self.lr = times * (self.usual_lr * suits.get("lr", 1.0) if self.lr == "auto" else self.lr)
+        self.lr = self.usual_lr * suits.get("lr", 1.0) if self.lr == "auto" else self.lr
         prior, times_of_prior = set(of_prior), suits.get("prior_lr", 1.0) if self.prior_lr == "auto" else self.prior_lr
         groups: dict[tuple, dict] = {}
+        multiples = [*self.groups.items(), *of_names.items()]
         self.reads_prior_lr = False  # whether a parameter learns at it
         for p, name in named.items():
-            own = next((own for pattern, own in self.groups.items() if fnmatchcase(name, pattern)), None)
+            own = next((own for pattern, own in multiples if fnmatchcase(name, pattern)), None)
             if own is None:
                 own = times_of_prior if p in prior else 1.0
                 self.reads_prior_lr |= p in prior

@@ -249,6 +249,16 @@ def test_settings_that_no_classifier_has_are_one_line(word, said):
         command.require_settings(composed(word, command="finetune"))
 
 
+def test_rates_of_a_classifier_are_given_by_the_names_of_its_file(finished, tmp_path, capfd):
+    still = "optimizer.groups={head.*:2.0,backbone.layers.0.*:0}"
+    assert ssvae("finetune", str(finished), "epochs=3", "labels=0.3", still, f"hydra.run.dir={tmp_path}/out") == 0
+    after, before = load_file(tmp_path / "out" / "classifier.safetensors"), load_file(finished / "encoder.safetensors")
+    names = ("backbone.layers.0.weight", "backbone.layers.3.weight")
+    assert [torch.equal(after[name], before[name]) for name in names] == [True, False]
+    line = refused(capfd, "finetune", str(finished), "optimizer.groups={heat.*:2.0}")
+    assert "no parameter is called heat.*; their names begin with backbone.layers, head.bias, head.weight" in line
+
+
 def test_a_rate_of_a_prior_is_none_of_a_classifier(finished, capfd):
     line = refused(capfd, "finetune", str(finished), "optimizer.prior_lr=2")
     assert line == "ssvae: optimizer.prior_lr=2: a classifier has no prior; leave it out"

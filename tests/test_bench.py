@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from helpers import refused, ssvae
+from ssvae_cli.optimizers import Optimization
 
 QUICK = ["bench.rounds=1", "bench.seconds=0.001", "trainer.batch_size=32", "trainer.device=cpu"]
 GUARD = Path(__file__).parents[1] / "benchmarks" / "check.py"
@@ -27,6 +28,14 @@ def test_every_part_is_timed_and_compared_with_the_limit(overrides, tmp_path, ca
     assert found["memory/peak_gib"] > 0 and found["batch_size"] == 32
     printed = capsys.readouterr()
     assert "training step" in printed.out and "stage 2/2  round 1: limit, pairs, step" in printed.err
+
+
+def test_an_update_follows_as_many_steps_as_are_accumulated(tmp_path, monkeypatch):
+    updated, step = [], Optimization.step
+    monkeypatch.setattr(Optimization, "step", lambda self, at: (step(self, at), updated.append(self.updated))[0])
+    words = ["encoder_prime=ema", "optimizer.accumulate=3", f"hydra.run.dir={tmp_path}/bench"]
+    assert ssvae("bench", *QUICK, *words) == 0
+    assert updated[:6] == [False, False, True] * 2
 
 
 def test_rounds_of_nothing_are_refused(tmp_path, capfd):

@@ -181,7 +181,7 @@ OVERRIDES = {
     "unknown units": (["units=nat"], ["units=nat", "did you mean 'nats'"]),
     "no lags": (["lags=3"], ["lags must be first..last"]),
     "too few blocks": (["split=blocks", "split.blocks=2"], ["split.blocks must be at least 10"]),
-    "no rows apart": (["task.samples=50", "split=blocks", "split.gap=50"], ["gap=50 leaves none of 50 rows"]),
+    "no rows apart": (["task.samples=50", "split=blocks", "split.gap=50"], ["split.gap=50 leaves none of 50 rows"]),
     "lags too far": (["task.samples=50", "lags=0..41"], ["50 rows have 9 pairs 41 rows apart"]),
     "lags beyond all": (["task.samples=50", "lags=-999999999999..0"], ["50 rows have 0 pairs 999999999999 rows apart"]),
     "lags by nothing": (["lags=0..1", *NO_METHOD], ["lags are read by the methods without training"]),

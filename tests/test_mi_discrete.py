@@ -104,6 +104,16 @@ def test_a_classifier_is_nearly_calibrated_and_below_the_entropy_of_the_labels()
     assert ross.estimate.value - 0.1 < reading.estimate.value < largest(problem) + 0.01
 
 
+def test_two_sides_whose_combinations_are_too_rare_to_count_are_told_by_a_classifier():
+    x, other = rng().integers(60, size=(2, 600))
+    y = np.where(rng(1).uniform(size=600) < 0.6, rng(2).permutation(60)[x], other)
+    problem = posed(x, y)
+    assert Counts().refusal(problem) and Classifier(rounds=20).refusal(problem) is None
+    low = Classifier(rounds=20)(problem).estimate.value
+    same, rare = 0.6 + 0.4 / 60, 0.4 / 60  # p(y | x) of the value that x names, and of each of the others
+    assert 0.9 < low < same * math.log(60 * same) + 59 * rare * math.log(60 * rare)
+
+
 def test_a_classifier_finds_nothing_in_noise():
     problem = posed(rng().standard_normal((600, 3)), rng(1).integers(3, size=600))
     value, error = Classifier(rounds=20)(problem).estimate

@@ -174,6 +174,12 @@ def test_the_closing_table_of_a_shorter_run_is_not_taken_for_the_longer_ones(run
     assert summary(run)["elbo/test"] != shorter["elbo/test"]
 
 
+def test_a_folder_of_another_command_is_refused(run, tmp_path, capfd):
+    assert ssvae("embed", str(run), f"hydra.run.dir={tmp_path}/features") == 0
+    line = refused(capfd, "train", f"resume={tmp_path}/features")
+    assert "a folder of ssvae embed; give the folder of a run of ssvae train" in line
+
+
 @pytest.mark.parametrize(
     "overrides, lines",
     [

@@ -39,11 +39,20 @@ def resume_overrides(overrides: list[str]) -> list[str]:
         return overrides
     own = stored_overrides(Path(run) / ".hydra" / "overrides.yaml", f"resume={run}", "run")
     refuse_another("hydra.run.dir", f"resume={run}", overrides)
+    refuse_other_commands(run)
     of_data = data_overrides(Path(run))
     own = [o for o in own if override_name(o) not in map(override_name, of_data)] + of_data
     replaced = {override_name(o) for o in overrides}
     inherited = [o for o in own if override_name(o) not in replaced]
     return [*overrides, *inherited, f"hydra.run.dir={quoted(literal(run))}"]
+
+
+def refuse_other_commands(run: str) -> None:
+    """Raise UserError for the folder of another command than `ssvae train`, the one that goes on."""
+    from ssvae_cli.run_folder import recorded
+
+    command = recorded(Path(run) / ".hydra" / "hydra.yaml", "hydra.job.config_name") or "train"
+    require(command == "train", f"resume={run}: a folder of ssvae {command}; give the folder of a run of ssvae train")
 
 
 def data_overrides(run: Path) -> list[str]:

@@ -70,6 +70,9 @@ class Evaluation:
         space, noise = objective.prior.space, self.settings["noise"]
         fits = noise is None or space is SPACES["euclidean"]
         require(fits, f"evaluation.noise needs z in R^D, got a prior on the {space.name}; give evaluation.noise=null")
+        own = objective.encoder.stochastic and objective.encoder_prime.stochastic
+        why = "evaluation.noise smooths a deterministic encoder, and this posterior has noise of its own"
+        require(noise is None or not own, f"{why}; give evaluation.noise=null")
 
     def reading(self, objective: Objective, pairs: Pairs, data: Data, untrained: Objective | None = None) -> Reading:
         """What the metrics read: the objective with its current weights, and data on its device."""

@@ -21,18 +21,22 @@ class Classifier(nn.Module):
         """What lies before the features; the projector takes no part."""
         return self.objective.encoder.backbone
 
+    def parts(self) -> dict[str, nn.Module]:
+        """What is trained, by the name that it has in files and settings."""
+        return {"backbone": self.backbone, "head": self.head}
+
     def forward(self, x: Tensor) -> Tensor:
         """[B, ...] -> [B, classes]."""
         return self.head(self.objective.features(x))
 
     def weights(self) -> dict[str, Tensor]:
         """backbone.* and head.*, copied."""
-        parts = {"backbone": self.backbone, "head": self.head}
-        return {f"{n}.{k}": v.detach().clone() for n, part in parts.items() for k, v in part.state_dict().items()}
+        stored = {name: part.state_dict() for name, part in self.parts().items()}
+        return {f"{name}.{k}": v.detach().clone() for name, part in stored.items() for k, v in part.items()}
 
     def restore(self, weights: dict[str, Tensor]) -> None:
         """Take `weights` back."""
-        for name, part in {"backbone": self.backbone, "head": self.head}.items():
+        for name, part in self.parts().items():
             start = f"{name}."
             part.load_state_dict({k.removeprefix(start): v for k, v in weights.items() if k.startswith(start)})
 

@@ -18,7 +18,6 @@ from ssvae_cli.files import atomic_write
 from ssvae_cli.finetune.classifier import Classifier, accuracy
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.load_run import load_run
-from ssvae_cli.optimizers import Optimization
 from ssvae_cli.tracking.console import Stages, closing_table
 from ssvae_cli.tracking.record import write_summary
 
@@ -52,11 +51,9 @@ def finetune(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> dict:
     size = min(cfg.batch_size, len(rows))
     steps = len(rows) // size
 
-    def attached(part: nn.Module, times: float) -> Optimization:
-        return build(cfg.optimizer, "optimizer").attach([part], cfg.epochs * steps, times=times)
-
-    optimizations = [attached(model.head, 1.0)]
-    optimizations += [attached(model.backbone, cfg.encoder_lr)] if cfg.encoder_lr else []
+    trained = model.parts() if cfg.encoder_lr else {"head": model.head}
+    rates, updates = {"backbone.*": cfg.encoder_lr}, cfg.epochs * steps
+    optimization = build(cfg.optimizer, "optimizer").attach([nn.ModuleDict(trained)], updates, of_names=rates)
     loaded.introduce(cfg.run)
     noise, order = torch.Generator(device).manual_seed(cfg.seed), torch.Generator().manual_seed(cfg.seed)
 
@@ -69,8 +66,7 @@ def finetune(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> dict:
                 x = loaded.pairs(batch, noise)[0] if cfg.augment else loaded.pairs.clean(batch)
                 loss = F.cross_entropy(model(x), batch.y.to(device))
                 loss.backward()
-                for optimization in optimizations:
-                    optimization.step(epoch * steps + step)
+                optimization.step(epoch * steps + step)
                 total += loss.detach() / steps
             read = accuracy(model, loaded, data.validation)
             line = {"epoch": epoch + 1, "finetune/loss/train": total.item(), "finetune/accuracy/validation": read}

@@ -16,7 +16,7 @@ import torch
 from omegaconf import DictConfig
 
 from ssvae_cli.distributed.machine import machine
-from ssvae_cli.errors import UserError, allowed, require, require_bool
+from ssvae_cli.errors import UserError, allowed, require, require_bool, setting_of
 from ssvae_cli.estimators.base import CONTRACT as ESTIMATOR
 from ssvae_cli.evaluation.fresh_critics import require_information
 from ssvae_cli.files import write_json
@@ -51,7 +51,8 @@ def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     sample = without_copies(sample) if lags is None else sample  # rows left out of a series would move the others
     if lags is not None:
         require_rows(sample, lags)
-    split.check(len(sample.x) - furthest(lags))
+    with setting_of("split", cfg.split):
+        split.check(len(sample.x) - furthest(lags))
     tables = tables_of(sample)
     methods = the_methods(cfg, sample)
     untrained = any(not method.trained for method in methods.values())

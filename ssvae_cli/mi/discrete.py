@@ -1,4 +1,4 @@
-"""Sides with few values: I = H(y) - H(y | x), by counts where both have few, else by calibrated classifiers."""
+"""Sides with few values: I = H(y) - H(y | x), by counts where combinations recur, else by calibrated classifiers."""
 
 import math
 import warnings
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ssvae_cli.errors import require_at_least
 from ssvae_cli.evaluation.estimate import Estimate
@@ -68,7 +69,8 @@ class Counts(Method):
 
 
 class Classifier(Method):
-    """H(y) - H(y | x), y a side with few values: the cross-entropy of a mixture of classifiers, cross-fitted.
+    """H(y) - H(y | x), y a side with few values: the cross-entropy of a mixture of classifiers, cross-fitted. Of two
+    such sides whose combinations are too rare to count y is that with fewer, and every value of x a column of its own.
 
     Logistic regression, normal densities of the classes, nearest neighbours, a network and, for up to 12 classes,
     boosted trees; the mixture's weights are those of the greatest held-out likelihood, so it is calibrated. Relation to
@@ -83,8 +85,9 @@ class Classifier(Method):
         self.rounds = rounds
 
     def refusal(self, problem):
-        sides = [side is not None for side in problem.classes]
-        return {0: "no side has few values", 2: "both sides have few values: counts serve"}.get(sum(sides))
+        if all(side is None for side in problem.classes):
+            return "no side has few values"
+        return "both sides have few values: counts serve" if problem.countable else None
 
     def __call__(self, problem):
         terms = self._terms(problem)
@@ -93,13 +96,8 @@ class Classifier(Method):
 
     def _terms(self, problem: Problem, share: float = 1.0) -> Tensor:
         """log p(y | x) / p(y) of every pair, [N], each by classifiers fitted to a share of the other folds."""
-        given, codes = (
-            (problem.pairs.y, problem.classes[0])
-            if problem.classes[1] is None
-            else (problem.pairs.x, problem.classes[1])
-        )
-        codes = codes.unique(return_inverse=True)[1]
-        features, labels, number = given.numpy(), codes.numpy(), int(codes.max()) + 1
+        features, labels = told_from(problem)
+        number = int(labels.max()) + 1
         makers = classifiers(len(labels), number, self.rounds, problem.seed)
         likelihood = np.empty((1 + len(makers), len(labels)))  # of each pair's own class
         for train, fold in problem.split.folds(len(problem), problem.generator()):
@@ -111,6 +109,16 @@ class Classifier(Method):
         entropies = torch.from_numpy(np.log(len(labels) / np.bincount(labels))[labels])
         correction = (number - 1) / (2 * len(labels))  # of the plug-in H(y), Miller & Madow
         return entropies + correction + mixture(torch.from_numpy(likelihood)).log()
+
+
+def told_from(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+    """(features of a side, [N, F], the classes of the other, [N]): the second is told from the first."""
+    codes = [side if side is None else side.unique(return_inverse=True)[1] for side in problem.classes]
+    side = min((0, 1), key=lambda side: math.inf if codes[side] is None else int(codes[side].max()))
+    features, values = problem.pairs[1 - side], codes[1 - side]
+    if values is not None:
+        features = torch.cat([features, F.one_hot(values).to(features)], 1)
+    return features.numpy(), codes[side].numpy()
 
 
 def classifiers(count: int, classes: int, rounds: int, seed: int) -> "list[ClassifierMixin]":

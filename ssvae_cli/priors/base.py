@@ -45,6 +45,7 @@ class Prior(nn.Module, ABC):
     needs_densities = False  # whether the ELBO contains entropies of the latents
     no_joint = ""  # why the ELBO of a joint decoder is not defined or not estimated, for an error message
     largest_elbo = math.inf  # nats, an upper bound that holds for any data
+    of_further_views = {}  # values of settings that say something of the third view on
     no_elbo: str | None = None  # why there is none to be read
 
     @abstractmethod

@@ -141,7 +141,7 @@ class ExplicitPrior(Prior):
         blocks = self.entropies(joint)
         if not estimator.estimates_elbo:  # a regulariser of every view
             blocks = {(view,): 1 for view in range(self.views)}
-        weighed = not isinstance(self.marginal, str)
+        weighed = not isinstance(self.marginal, str) and self.marginal < 1
         if weighed:
             blocks.setdefault((0,), 0)
         h = {}

@@ -25,6 +25,7 @@ class Predictor(SequentialPrior):
 
     law = ("noise",)
     fixed_by = {"noise": ["fixed", "predicted"]}
+    of_further_views = {"steps": "ahead"}
 
     def __init__(
         self,

@@ -54,6 +54,7 @@ class ScorePrior(Prior):
     alone, the normaliser is that of Q(z') given the sequence. space: where the encoder's output lives.
     """
 
+    of_further_views = {"critics": "each"}
     no_joint = "P contains Q(z) Q(z'), so its ELBO would contain I, which is not estimated"
 
     def __init__(
