@@ -10,7 +10,7 @@ from ssvae_cli.distributions.spaces import SPACES
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser, sample
 from ssvae_cli.evaluation.densities import Densities, DensityFit
 from ssvae_cli.evaluation.densities.autoregressive import MixtureOfNormals
-from ssvae_cli.evaluation.densities.choice import mixture_weights
+from ssvae_cli.evaluation.densities.choice import Density, mixture_weights
 from ssvae_cli.evaluation.densities.clusters import MOST, Clusters, log_normals
 from ssvae_cli.evaluation.densities.directions import Directions
 from ssvae_cli.evaluation.densities.held_out import missing
@@ -186,6 +186,27 @@ def test_directions_begin_as_the_clusters_of_both_sides_that_the_samples_have():
     density = Directions(c, y, components=4, generator=generator)
     found = density(c, y).double() + sphere.log_volume(y)
     assert (found - exact).mean().abs() < 0.02 and (found - exact).std() < 0.1
+
+
+def test_a_density_of_fewer_samples_has_the_kinds_of_another_and_the_largest_sizes_that_they_allow():
+    z, _ = clusters(400, torch.Generator().manual_seed(0))
+    alone = Pairs(z[:, :0], z)
+    fit = replace(FIT, clusters=[3, 12, 36])
+    for used, kinds in [
+        ([("clusters", 3)], {("clusters", 3)}),
+        ([("clusters", 36)], {("clusters", 12)}),  # 36 clusters need 720 samples
+        (
+            [("autoregressive", 1), ("clusters", 3), ("clusters", 36)],
+            {("autoregressive", 1), ("clusters", 3), ("clusters", 12)},
+        ),
+        (
+            [("directions", 3)],
+            {("autoregressive", 1), ("clusters", 3), ("clusters", 12)},
+        ),  # none is left: all that there are
+    ]:
+        weights = torch.full((len(used),), -math.log(len(used)))
+        like = Density(dict.fromkeys(used), weights, SPACES["euclidean"], 0)
+        assert set(fit(alone, alone, SPACES["euclidean"], like=like).candidates) == kinds, used
 
 
 def test_the_weights_of_candidates_are_the_likeliest():

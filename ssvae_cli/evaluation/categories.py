@@ -58,7 +58,7 @@ class Categories:
         return self._met(self.log_p - self.log_q_of_c - self.log_q_of_c_prime).exp()
 
     def _met(self, table: Tensor) -> Tensor:
-        """The table; 0 for pairs of categories that are never met, whose ratio may be any number."""
+        """The table; 0 for pairs of categories that these latents never meet: of a ratio there nothing is known."""
         z, z_prime = self.latents
         return table.where(z.T @ z_prime > 0, 0.0)
 

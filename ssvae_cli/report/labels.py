@@ -15,6 +15,8 @@ IGNORED = (
     "trainer.keep_best",
     "trackers",
     "dataset.download",
+    "dataset.workers",
+    "dataset.memory_gb",
 )
 MOST_ADDED = 3  # keys that are added where the given ones leave two settings alike
 

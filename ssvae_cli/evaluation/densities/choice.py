@@ -1,7 +1,7 @@
 """A normalised density of latents in any space: candidates of several kinds, weighted by validation."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,26 +22,28 @@ MOST_NUMBERS = 2e5  # in the covariances of all clusters: with more, they take a
 WEIGHTING = 1000  # iterations in which the candidates' weights settle
 TINY = 1e-300  # so that a sample that no candidate with a weight explains divides by more than 0
 USED = 1e-3  # weight of a candidate from which a further fit has one of its kind
+Candidate = tuple[str, int]  # a kind, and a number of clusters or of directions
+Family = dict[int, Callable[[], nn.Module]]  # what fits a kind, by its size
 
 
 class Density:
-    """(context [B, dc], y [B, D]) -> log q(y | context), [B], nats: a mixture of candidates, by the name of their kind.
+    """(context [B, dc], y [B, D]) -> log q(y | context), [B], nats: a mixture of candidates, by kind and size.
 
     log_weights: of the candidates, [K]. seed: of what a map to R^D draws."""
 
-    def __init__(self, candidates: dict[str, nn.Module], log_weights: Tensor, space: type[Space], seed: int):
+    def __init__(self, candidates: dict[Candidate, nn.Module], log_weights: Tensor, space: type[Space], seed: int):
         self.candidates, self.log_weights, self.space, self.seed = candidates, log_weights, space, seed
 
     @torch.no_grad()
     def __call__(self, context: Tensor, y: Tensor) -> Tensor:
         with own_stream(self.seed, y.device):
             pairs, log_volume = in_euclidean(Pairs(context, y), self.space)
-        of_each = rated(self.candidates, pairs).nan_to_num(-math.inf)
+        of_each = rated(self.candidates.values(), pairs).nan_to_num(-math.inf)
         return (of_each + self.log_weights).logsumexp(1) + log_volume
 
-    def used(self) -> list[str]:
-        """The kinds that have a weight."""
-        return [name for name, log_weight in zip(self.candidates, self.log_weights) if log_weight > math.log(USED)]
+    def used(self) -> list[Candidate]:
+        """The candidates that have a weight."""
+        return [which for which, log_weight in zip(self.candidates, self.log_weights) if log_weight > math.log(USED)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,40 +73,43 @@ class DensityFit:
     ) -> Density:
         """log q(y | c), fitted to train; c: [N, dc], dc = 0 for none, y: [N, D], both latents of `space`.
 
-        like: of more samples; only kinds that it used are fitted."""
+        like: of more samples; only what it used is fitted, in the place of larger sizes the largest that these allow.
+        """
         with own_stream(seed, train.y.device):
             generator = torch.Generator().manual_seed(seed)
             mapped, held_out = (in_euclidean(pairs, space)[0] for pairs in (train, validation))
             families = self._families(mapped, held_out, space, generator)
-            used = {name for family in families for name in family if like is not None and name in like.used()}
+            nearest = {} if like is None else {kind: _nearest(family, kind, like) for kind, family in families.items()}
+            growing = not any(nearest.values())
             candidates = {}
-            for family in families:
-                candidates |= _fitted(family, held_out, used)
-        networks = {name: network for name, (network, _) in candidates.items()}
+            for kind, family in families.items() if growing else nearest.items():
+                found = _fitted(family, held_out, growing=growing)
+                candidates |= {(kind, size): of_size for size, of_size in found.items()}
+        networks = {which: network for which, (network, _) in candidates.items()}
         weights = mixture_weights(torch.stack([log_p for _, log_p in candidates.values()], 1))
         return Density(networks, weights, space, seed + 1)
 
     def _families(
         self, train: Pairs, validation: Pairs, space: type[Space], generator: torch.Generator
-    ) -> list[dict[str, Callable[[], nn.Module]]]:
-        """What fits a density of y given c in R^D, by name, the kinds of each family by their size."""
+    ) -> dict[str, Family]:
+        """What fits a density of y given c in R^D, by kind, each by size."""
         sizes = {"hidden": self.hidden, "components": self.components}
         trained = lambda density: self._trained(density, train, validation, generator)
         of = lambda number: {"components": number, "generator": generator}
         dim = sum(side.shape[1] for side in train)
         clusters = {
-            f"{number} clusters": lambda number=number: Clusters.fitted(train, validation, **of(number))
+            number: lambda number=number: Clusters.fitted(train, validation, **of(number))
             for number in self.clusters
             if len(train.y) > number * max(SAMPLES_A_CLUSTER, dim) and number * dim**2 <= MOST_NUMBERS
         }
         directions = {
-            f"{number} directions": lambda number=number: trained(Directions(*train, **of(number)))
+            number: lambda number=number: trained(Directions(*train, **of(number)))
             for number in (1, *self.clusters)
             if space is SPACES["sphere"] and len(train.y) > SAMPLES_A_CLUSTER * number
         }
-        start = {"autoregressive": lambda: trained(best_start(train, validation, sizes))}
-        step = {name: directions.pop(name) for name in list(directions)[:1]}  # one direction is no cluster
-        return [start, clusters, step, directions]
+        step = {1: directions.pop(1)} if directions else {}  # one direction is no cluster
+        start = {1: lambda: trained(best_start(train, validation, sizes))}
+        return {"autoregressive": start, "clusters": clusters, "step": step, "directions": directions}
 
     def _trained(
         self, density: Autoregressive | Directions, train: Pairs, validation: Pairs, generator: torch.Generator
@@ -123,28 +128,32 @@ class DensityFit:
         return density
 
 
-def _fitted(
-    family: dict[str, Callable[[], nn.Module]], held_out: Pairs, used: set[str]
-) -> dict[str, tuple[nn.Module, Tensor]]:
-    """The candidates of one family that are `used`; of none, all up to the first that is less likely than the last.
-    Each with its log density of the pairs held out, [N]."""
+def _nearest(family: Family, kind: str, like: Density) -> Family:
+    """The sizes of a kind that `like` used, the largest of the family in the place of larger ones."""
+    used = {min(size, max(family)) for of, size in like.used() if of == kind} if family else ()
+    return {size: family[size] for size in sorted(used)}
+
+
+def _fitted(family: Family, held_out: Pairs, *, growing: bool) -> dict[int, tuple[nn.Module, Tensor]]:
+    """The candidates of one family; growing: only up to the first that is less likely than the last. Each with its log
+    density of the pairs held out, [N]."""
     candidates, best = {}, -math.inf
-    for name in [name for name in family if name in used] if used else family:
+    for size, fit in family.items():
         with torch.enable_grad():
-            network = family[name]()
-        log_p = rated({name: network}, held_out).squeeze(1)
-        candidates[name] = network, log_p
+            network = fit()
+        log_p = rated([network], held_out).squeeze(1)
+        candidates[size] = network, log_p
         value = log_p.mean().nan_to_num(-math.inf).item()
-        if value < best and not used:
+        if value < best and growing:
             break
         best = value
     return candidates
 
 
 @torch.no_grad()
-def rated(candidates: dict[str, nn.Module], pairs: Pairs) -> Tensor:
+def rated(candidates: Iterable[nn.Module], pairs: Pairs) -> Tensor:
     """The log density of each candidate at pairs in R^D, [B, K]."""
-    return torch.stack([candidate(*pairs).double() for candidate in candidates.values()], 1)
+    return torch.stack([candidate(*pairs).double() for candidate in candidates], 1)
 
 
 def in_euclidean(pairs: Pairs, space: type[Space]) -> tuple[Pairs, Tensor]:
