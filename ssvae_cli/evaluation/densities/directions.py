@@ -23,7 +23,8 @@ class Directions(nn.Module):
         c, z = (Sphere.project(side).float() for side in (context, y))
         logits, gate, self.gate_scale = z.new_zeros(components), z.new_zeros(components, c.shape[1]), 1.0
         if components == 1:
-            step = torch.linalg.lstsq(c, z).solution.T if c.shape[1] else z.new_zeros(z.shape[1], 0)
+            # Least squares, as lstsq, which on a GPU takes no c of which all lie in a plane.
+            step = (torch.linalg.pinv(c.T @ c, hermitian=True) @ c.T @ z).T
             means = z.mean(0, keepdim=True) - (c @ step.T).mean(0)
             size = (c @ step.T + means).norm(dim=1).mean()
             kappa = concentration(size, z.shape[1])
