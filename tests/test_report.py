@@ -23,6 +23,7 @@ from ssvae_cli.instantiate.groups import conf
 from ssvae_cli.report.command import columns, report
 from ssvae_cli.report.comparison import estimate, is_within_noise
 from ssvae_cli.report.facts import facts
+from ssvae_cli.report.labels import ignored
 from ssvae_cli.report.latex import escaped as latex_escaped
 from ssvae_cli.report.markdown import escaped as markdown_escaped
 from ssvae_cli.report.runs import find_runs
@@ -286,3 +287,7 @@ def test_a_setting_that_no_report_can_have_is_refused(override, said, reported, 
     with pytest.raises(UserError, match=re.escape(said)):
         report(OmegaConf.merge(OmegaConf.load(conf() / "report.yaml"), given), tmp_path / "out", {})
     assert not (tmp_path / "out").exists()
+
+
+def test_how_the_data_are_read_makes_no_other_setting():
+    assert ignored("dataset.workers") and ignored("dataset.memory_gb") and not ignored("dataset.limit")
