@@ -141,7 +141,9 @@ def test_without_data_the_task_is_named_with_its_information_before_the_table(tm
 
 
 X, Y = gaussian(samples=20)[:2]
-NO_METHOD = [f"~method@methods.{name}" for name in ("counts", "gaussian_copula", "ksg", "classifier", "entropies")]
+NO_METHOD = [
+    f"~method@methods.{name}" for name in ("counts", "gaussian_copula", "ksg", "classifier", "quantiles", "entropies")
+]
 FILES = {
     "unequal lengths": ({"x": X, "y": Y[:15]}, ["equal length", "20 and 15"]),
     "NaN": ({"x": np.where(np.arange(40).reshape(20, 2) == 6, np.nan, X), "y": Y}, ["x has 1 values", "row 3"]),

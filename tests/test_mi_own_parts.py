@@ -33,7 +33,7 @@ class Broken(ScoreEstimator):
     def forward(self, scores): return scores.missing.mean()
 """
 SMALL = ["task.samples=100", "zero_check=false"]
-QUICK = [f"methods.{name}=null" for name in ("classifier", "entropies")]
+QUICK = [f"methods.{name}=null" for name in ("classifier", "quantiles", "entropies")]
 QUICK += [f"estimators.{name}=null" for name in ("infonce", "nwj", "dv", "smile")]
 
 

@@ -82,6 +82,12 @@ def test_what_lies_below_a_lower_bound_is_not_recommended():
     assert best.why == "agreement of entropies" and best.value == pytest.approx(2.0, abs=0.01)
 
 
+def test_an_interval_begins_no_lower_than_a_bound_and_never_above_its_value():
+    wide, narrow = (recommend([method("ksg", 1.0, error=0.4), bound(value)], PROBLEM) for value in (0.9, 1.3))
+    assert wide.low == pytest.approx(0.9 - 3 * 0.02) and wide.low < wide.value < wide.high
+    assert narrow.low <= narrow.value and narrow.low == pytest.approx(1.3 - 3 * 0.02, abs=0.03)
+
+
 def test_where_only_a_bound_stands_the_interval_has_one_side():
     best = recommend([method("ksg", 1.0), bound(1.9)], PROBLEM)
     assert best.high == math.inf and best.low == pytest.approx(1.9 - 1.64 * 0.02) and "a lower bound" in best.why

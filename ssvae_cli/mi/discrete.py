@@ -90,25 +90,26 @@ class Classifier(Method):
         return "both sides have few values: counts serve" if problem.countable else None
 
     def __call__(self, problem):
-        terms = self._terms(problem)
-        growth = problem.mean(terms - self._terms(problem, 0.5))
+        features, labels = told_from(problem)
+        terms = log_ratios(features, labels, problem, self.rounds)
+        growth = problem.mean(terms - log_ratios(features, labels, problem, self.rounds, 0.5))
         return Reading(problem.mean(terms), growth=(growth,), settles=SETTLES, terms=terms)
 
-    def _terms(self, problem: Problem, share: float = 1.0) -> Tensor:
-        """log p(y | x) / p(y) of every pair, [N], each by classifiers fitted to a share of the other folds."""
-        features, labels = told_from(problem)
-        number = int(labels.max()) + 1
-        makers = classifiers(len(labels), number, self.rounds, problem.seed)
-        likelihood = np.empty((1 + len(makers), len(labels)))  # of each pair's own class
-        for train, fold in problem.split.folds(len(problem), problem.generator()):
-            train = train[: int(share * len(train))]
-            frequency = (np.bincount(labels[train], minlength=number) + 0.5) / (len(train) + 0.5 * number)
-            likelihood[0, fold] = frequency[labels[fold]]
-            for row, model in zip(likelihood[1:], makers):
-                row[fold] = own(model, features[train], labels[train], features[fold], labels[fold], frequency)
-        entropies = torch.from_numpy(np.log(len(labels) / np.bincount(labels))[labels])
-        correction = (number - 1) / (2 * len(labels))  # of the plug-in H(y), Miller & Madow
-        return entropies + correction + mixture(torch.from_numpy(likelihood)).log()
+
+def log_ratios(features: np.ndarray, labels: np.ndarray, problem: Problem, rounds: int, share: float = 1.0) -> Tensor:
+    """log p(y | x) / p(y) of every pair, [N], by classifiers fitted to a share of the other folds; y: labels, [N]."""
+    number = int(labels.max()) + 1
+    makers = classifiers(len(labels), number, rounds, problem.seed)
+    likelihood = np.empty((1 + len(makers), len(labels)))  # of each pair's own class
+    for train, fold in problem.split.folds(len(problem), problem.generator()):
+        train = train[: int(share * len(train))]
+        frequency = (np.bincount(labels[train], minlength=number) + 0.5) / (len(train) + 0.5 * number)
+        likelihood[0, fold] = frequency[labels[fold]]
+        for row, model in zip(likelihood[1:], makers):
+            row[fold] = own(model, features[train], labels[train], features[fold], labels[fold], frequency)
+    entropies = torch.from_numpy(np.log(len(labels) / np.bincount(labels))[labels])
+    correction = (number - 1) / (2 * len(labels))  # of the plug-in H(y), Miller & Madow
+    return entropies + correction + mixture(torch.from_numpy(likelihood)).log()
 
 
 def told_from(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
