@@ -30,7 +30,7 @@ def run_on(tmp_path, monkeypatch):
 def test_pairs_that_are_drawn_from_the_data_are_drawn_from_the_other_data(words, run_on):
     assert run_on(*words) == 0
     other = [word for word in words if not word.startswith("pairs")]
-    assert ssvae("eval", "run=RUN", *other, "evaluation=quick", "hydra.run.dir=out") == 0
+    assert ssvae("eval", "run=RUN", *other, "evaluation=quick", "training.steps=20", "hydra.run.dir=out") == 0
     assert ssvae("embed", "run=RUN", *other, "score=pair", "hydra.run.dir=scored") == 0
 
 
