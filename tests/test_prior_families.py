@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ssvae_cli.distributions.laplace import log_convolved
+from ssvae_cli.distributions.laplace import _erfcx, log_convolved
 from ssvae_cli.distributions.spaces import log_area
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser, mean_cosine, sample
 from ssvae_cli.errors import UserError
@@ -52,6 +52,11 @@ def test_the_shared_latents_density_and_gradient_are_mpmaths_for_any_ratio_of_no
                 slope = float(mpmath.diff(of_one, given[i]))
                 scale = abs(slope) + 1 / given[2]
                 assert abs(leaf.grad.item() - slope) < 1e-3 * scale, (ratio, at, i, leaf.grad.item(), slope)
+
+
+def test_the_shared_latents_erfcx_is_that_of_torch_to_its_last_digits_from_0_to_1e12():
+    u = torch.cat([torch.linspace(0, 10, 2001, dtype=torch.float64), torch.logspace(1, 12, 500, dtype=torch.float64)])
+    torch.testing.assert_close(_erfcx(u), torch.special.erfcx(u), rtol=2e-14, atol=0)
 
 
 def test_the_normaliser_of_von_mises_fisher_is_mpmaths_to_1e_8_with_its_gradient():

@@ -3,10 +3,12 @@
 import math
 
 import torch
+from numpy.polynomial import Chebyshev, Polynomial
 from torch import Tensor
 from torch.autograd import Function
 
 IN_CACHE = 2**16  # numbers of a table whose intermediate results a CPU's cache holds
+DEGREE, MIDDLE = 20, 3.0  # of erfcx's polynomial: its degree, and the u that lies in the middle of its range
 
 
 def sample(like: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -36,12 +38,11 @@ class _LogConvolved(Function):
         x, b, std = (leaf.double() for leaf in leaves)
         size, ratio = x.abs() / std, std / b
         near, far = (ratio - size) / math.sqrt(2), (ratio + size) / math.sqrt(2)
-        inside = near < 0  # where erfcx(near) = 2 exp(near^2) - erfcx(-near), and its exponential is taken out
-        weight = torch.where(inside, torch.exp(-near.square()), 1.0)
-        of_far, of_near = weight * torch.special.erfcx(far), weight * torch.special.erfcx(near.abs())
-        both = of_far + torch.where(inside, 2 - of_near, of_near)
-        exponent = torch.where(inside, ratio * (0.5 * ratio - size), -0.5 * size.square())
-        log_p = exponent + torch.log(both / (4 * b))
+        squared = near.clamp(max=0).square()  # below 0 erfcx(near) is 2 exp(near^2) - erfcx(-near): without exp(near^2)
+        weight, side = torch.exp(-squared), near.sign()
+        of_far = weight * _erfcx(far)
+        both = of_far + (1 - side + side * weight * _erfcx(near.abs()))
+        log_p = squared - 0.5 * size.square() + torch.log(both / (4 * b))
         ctx.save_for_backward(*leaves, of_far / both, log_p)
         return log_p.to(leaves[0].dtype)
 
@@ -55,3 +56,25 @@ class _LogConvolved(Function):
         of_b = -(1 + x * of_x + std * of_std) / b
         slopes = zip(leaves, (of_x, of_b, of_std))
         return tuple((gradient * slope).sum_to_size(leaf.shape).to(leaf.dtype) for leaf, slope in slopes)
+
+
+def _interpolated() -> list[float]:
+    """Coefficients of (1 + u / m) erfcx(u) in t = (m - u) / (m + u), m = MIDDLE: smooth for u from 0 to infinity."""
+
+    def at(t):
+        u = MIDDLE * (1 - t) / (1 + t)
+        return torch.special.erfcx(torch.from_numpy(u)).numpy() * (1 + u / MIDDLE)
+
+    return Chebyshev.interpolate(at, DEGREE).convert(kind=Polynomial).coef.tolist()
+
+
+OF_ERFCX = _interpolated()
+
+
+def _erfcx(u: Tensor) -> Tensor:
+    """erfcx of u >= 0 in float64, to a few of its last digits: in half the time of torch's on a CPU."""
+    t = (MIDDLE - u) / (MIDDLE + u)
+    value = torch.full_like(u, OF_ERFCX[-1])
+    for coefficient in reversed(OF_ERFCX[:-1]):
+        value = value.mul_(t).add_(coefficient)
+    return value.div_(1 + u / MIDDLE)
