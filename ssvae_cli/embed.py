@@ -55,8 +55,7 @@ def embeddings(loaded: Loaded) -> dict[str, np.ndarray]:
     arrays, listing = {}, loaded.data.listing()
     for name, split in loaded.data.splits.items():
         chunks = (loaded.pairs.clean(batch) for batch in split.batches(CHUNK))
-        rows = [(loaded.objective.features(x), loaded.objective.posterior(x).mean) for x in chunks]
-        features, z = (torch.cat(side) for side in zip(*rows))
+        features, z = map(torch.cat, zip(*map(loaded.objective.represented, chunks)))
         tensors = {"features": features, "z": z, "y": split.y if (split.y >= 0).any() else None,
                    "factors": split.factors, "row": None if listing else split.row}  # fmt: skip
         arrays |= {f"{key}_{name}": t.cpu().numpy()

@@ -16,6 +16,7 @@ from ssvae_cli.distributed.collectives import all_reduce_mean
 from ssvae_cli.distributions.posterior import Posterior
 from ssvae_cli.distributions.products import power
 from ssvae_cli.encoders.base import CONTRACT as ENCODER
+from ssvae_cli.encoders.base import Encoder
 from ssvae_cli.encoders.posteriors import CONTRACT as POSTERIOR
 from ssvae_cli.encoders.posteriors import with_density
 from ssvae_cli.errors import UserError, allowed, require
@@ -101,6 +102,14 @@ class Objective(nn.Module):
         """The backbone's features of x, for probes: [B, ...] -> [B, F], float32 or better."""
         with self._autocast(x):
             return full_precision(self.encoder.features(x))
+
+    def represented(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The features of x, as `features`, and the mean of Q(z|x), [B, D]: from one pass of the backbone, but of an
+        encoder with a forward of its own, which may read more of x than features."""
+        with self._autocast(x):
+            features, shared = self.encoder.features(x), type(self.encoder).forward is Encoder.forward
+            posterior = self.encoder.of_features(features) if shared else self.encoder(x)
+        return full_precision(features), posterior.mean
 
     def elbo(self, encoded: Encoded, unit: Tensor | None = None) -> Tensor:
         """The ELBO of an encoded batch in nats, [], or what `estimates_elbo` says is none; unit: x in [0, 1],

@@ -29,6 +29,25 @@ def make(precision="float32"):
     return Objective(encoder=encoder, encoder_prime=None, prior=prior, estimator=InfoNCE(), precision=precision)
 
 
+class OfTwice(Encoder):
+    """One whose Q(z|x) is not that of its features."""
+
+    def forward(self, x):
+        return super().forward(2 * x)
+
+
+def test_features_and_z_come_from_one_pass_of_the_backbone_and_are_what_each_alone_gives():
+    made, x, passes = make(), torch.rand(4, 6), []
+    made.encoder.backbone.register_forward_hook(lambda *_: passes.append(1))
+    features, z = made.represented(x)
+    assert len(passes) == 1
+    torch.testing.assert_close(features, made.features(x))
+    torch.testing.assert_close(z, made.posterior(x).mean)
+    of_twice = made.posterior(2 * x).mean
+    made.encoder.__class__ = OfTwice
+    torch.testing.assert_close(made.represented(x)[1], of_twice)
+
+
 @pytest.mark.parametrize("supported, same, other", [(True, "bf16", "float32"), (False, "float32", "bf16")])
 def test_auto_precision_is_bf16_where_the_hardware_supports_it(supported, same, other, monkeypatch):
     monkeypatch.setattr(module, "supports_bf16", lambda device: supported)

@@ -67,6 +67,10 @@ class Encoder(nn.Module):
         parameters = self._parameters_of(x) if whole else in_microbatches(self, self._parameters_of, x, self.microbatch)
         return self.posterior(parameters, self.space)
 
+    def of_features(self, features: Tensor) -> Posterior:
+        """[B, F] -> Q(z|x) of the x that have these features."""
+        return self.posterior(self.projector(features), self.space)
+
     def _parameters_of(self, x: Tensor) -> Tensor:
         """[B, *shape] -> the parameters of Q(z|x), [B, width]."""
         return self.projector(self.features(x))

@@ -68,12 +68,11 @@ class Reading:
 
     def features(self, split: str) -> Tensor:
         """The features of the clean x of a split, for probes, [N, F]."""
-        return self.once(("features", split), lambda: self._each(split, self.objective.features, "feature"))
+        return self._represented(split)[0]
 
     def codes(self, split: str) -> Tensor:
         """The posterior's mean of the clean x of a split, [N, D]."""
-        mean = lambda x: self.objective.encoder(x).mean
-        return self.once(("codes", split), lambda: self._each(split, mean, "latent"))
+        return self._represented(split)[1]
 
     @torch.no_grad()
     def factors(self, split: str) -> Tensor:
@@ -166,13 +165,20 @@ class Reading:
 
     def raw(self, split: str) -> Tensor:
         """The clean x of a split themselves, [N, prod(shape)]: a baseline of the probe where they are small."""
-        return self._each(split, torch.nn.Flatten(), "pixel")
+        return _finite(torch.cat([x.flatten(1) for x in self._clean(split)]), "pixel")
+
+    def _clean(self, split: str) -> Iterator[Tensor]:
+        """The clean x of a split, in chunks."""
+        return map(self.pairs.clean, self.data.splits[split].batches(CHUNK))
+
+    def _represented(self, split: str) -> tuple[Tensor, Tensor]:
+        """The features and the posterior's mean of the clean x of a split."""
+        return self.once(("represented", split), lambda: self._represent(split))
 
     @torch.no_grad()
-    def _each(self, split: str, read: Callable[[Tensor], Tensor], what: str) -> Tensor:
-        """read(clean x) of a whole split."""
-        batches = self.data.splits[split].batches(CHUNK)
-        return _finite(torch.cat([read(self.pairs.clean(batch)) for batch in batches]), what)
+    def _represent(self, split: str) -> tuple[Tensor, Tensor]:
+        features, codes = map(torch.cat, zip(*map(self.objective.represented, self._clean(split))))
+        return _finite(features, "feature"), _finite(codes, "latent")
 
     @torch.no_grad()
     def _latents(self, split: str, views: int, at_most: int | None) -> tuple[Tensor, ...]:

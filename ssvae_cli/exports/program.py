@@ -30,7 +30,7 @@ class Program(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x: uint8 images [N, C, H, W], or floats of the data's shape."""
         clean = self.pairs.clean(Split(x, y=NO_LABELS))
-        return self.objective.features(clean), self.objective.posterior(clean).mean
+        return self.objective.represented(clean)
 
 
 @contextlib.contextmanager
