@@ -138,11 +138,13 @@ def test_a_table_of_pairs_is_that_of_its_entries_and_its_mixture_has_the_own_par
         others = (table.exp().sum(1) - table.diagonal().exp()) / 6
         assert torch.allclose(whole, torch.stack([table.diagonal(), others.log()]), atol=1e-9)
         gradient = torch.autograd.grad(whole.sum(), list(prior.parameters()), allow_unused=True)
+        of_both = torch.stack(prior.log_mixtures((z, z_prime))(side))
         monkeypatch.setattr("ssvae_cli.priors.explicit.AT_ONCE", 42)  # in parts of two rows
-        parts = torch.stack(prior.log_mixture((z, z_prime), side))
-        assert torch.allclose(parts, whole, atol=1e-12)
-        for a, b in zip(gradient, torch.autograd.grad(parts.sum(), list(prior.parameters()), allow_unused=True)):
-            assert (a is None and b is None) or torch.allclose(a, b, atol=1e-9)
+        in_parts = torch.stack(prior.log_mixture((z, z_prime), side))
+        for again in (of_both, in_parts):
+            assert torch.allclose(again, whole, atol=1e-12)
+            for a, b in zip(gradient, torch.autograd.grad(again.sum(), list(prior.parameters()), allow_unused=True)):
+                assert (a is None and b is None) or torch.allclose(a, b, atol=1e-9)
         monkeypatch.undo()
 
 

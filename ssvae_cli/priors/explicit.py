@@ -2,6 +2,7 @@
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
@@ -86,23 +87,23 @@ class ExplicitPrior(Prior):
 
         Each process computes the table of its own rows. One too large to be kept is computed in parts, again for the
         gradient."""
-        own, others, count = latents[side], [*latents[:side], *latents[side + 1 :]], len(latents[side])
-        rows, place = max(1, AT_ONCE // sum(other.numel() for other in others)), torch.arange(count, device=own.device)
+        own, others = latents[side], [*latents[:side], *latents[side + 1 :]]
+        place = torch.arange(len(own), device=own.device)
+        rows = max(1, AT_ONCE // sum(other.numel() for other in others))
         own, of_own = own_rows(own), own_rows(place)
 
         def of_rows(own: Tensor, of_own: Tensor, *others: Tensor) -> Tensor:
-            table = self.log_given((*others[:side], own, *others[side:]), side)
-            own_part = table.gather(1, of_own[:, None])
-            if count == 1:
-                return own_part.expand(-1, 2)
-            rest = table.masked_fill(of_own[:, None] == place, -math.inf).logsumexp(1) - math.log(count - 1)
-            return torch.cat([own_part, rest[:, None]], 1)
+            return own_and_rest(self.log_given((*others[:side], own, *others[side:]), side), of_own)
 
         if rows >= len(own):
             return all_gather(of_rows(own, of_own, *others)).unbind(1)
         parts = zip(own.split(rows), of_own.split(rows))
         mixtures = [checkpoint(of_rows, *part, *others, use_reentrant=False) for part in parts]
         return all_gather(torch.cat(mixtures)).unbind(1)
+
+    def log_mixtures(self, latents: tuple[Tensor, ...]) -> Callable[[int], tuple[Tensor, Tensor]]:
+        """`log_mixture` of a batch, by side: a prior may compute once what serves both."""
+        return partial(self.log_mixture, latents)
 
     def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
         """`count` samples of (z, z'), [count, dim] each; of n latents; of (z,) for an unstructured prior."""
@@ -144,9 +145,9 @@ class ExplicitPrior(Prior):
         weighed = not isinstance(self.marginal, str) and self.marginal < 1
         if weighed:
             blocks.setdefault((0,), 0)
-        h = {}
+        h, mixtures = {}, self.log_mixtures(encoded.latents)
         for place, block in enumerate(blocks):
-            mixture = None if joint else partial(self.log_mixture, encoded.latents, block[0])
+            mixture = None if joint else partial(mixtures, block[0])
             z, posterior = of_block(encoded, block, self.space)
             space, side = power(self.space, len(block)), place if joint else block[0]
             h[block] = estimator(z, posterior=posterior, space=space, side=side, mixture=mixture)
@@ -166,6 +167,16 @@ class ExplicitPrior(Prior):
             return torch.cat([z, self.sample_conditional(z)], 1).to(like)
 
         return [sample]
+
+
+def own_and_rest(table: Tensor, own: Tensor) -> Tensor:
+    """Of rows of log densities, [R, N]: that in the row's own column, and the log of the mean of the others, [R, 2]."""
+    of_own = table.gather(1, own[:, None])
+    if table.shape[1] == 1:
+        return of_own.expand(-1, 2)
+    is_own = own[:, None] == torch.arange(table.shape[1], device=table.device)
+    rest = table.masked_fill(is_own, -math.inf).logsumexp(1) - math.log(table.shape[1] - 1)
+    return torch.cat([of_own, rest[:, None]], 1)
 
 
 def of_block(encoded: Encoded, block: Block, space: type[Space]) -> tuple[Tensor, Posterior]:

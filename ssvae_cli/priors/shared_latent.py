@@ -6,9 +6,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ssvae_cli.distributed.collectives import world_size
 from ssvae_cli.distributions import laplace
 from ssvae_cli.errors import require_above
-from ssvae_cli.priors.explicit import ExplicitPrior
+from ssvae_cli.priors.explicit import AT_ONCE, ExplicitPrior, own_and_rest
 
 FAR = -30.0  # standard deviations from the mean of a truncated normal
 
@@ -60,6 +61,22 @@ class SharedLatent(ExplicitPrior):
     def log_given(self, latents, side):
         others = latents[:side] + latents[side + 1 :]
         return self.log_prob(*others[:side], latents[side][:, None], *others[side:]) - self.log_prob(*others)
+
+    def log_mixtures(self, latents):
+        """The table log P(z_i, z'_j) of pairs serves both sides and takes nearly all of a step: where one process
+        keeps it whole, it is computed once."""
+        if len(latents) != 2 or world_size() > 1 or latents[0].numel() * len(latents[0]) > AT_ONCE:
+            return super().log_mixtures(latents)
+        (z, z_prime), tables = latents, []
+
+        def of_side(side: int) -> tuple[Tensor, Tensor]:
+            if not tables:
+                tables.append(self.log_prob(z[:, None], z_prime))
+            table = tables[0] if side == 0 else tables[0].T
+            own = torch.arange(len(z), device=z.device)
+            return own_and_rest(table - self.log_marginal(latents[1 - side]), own).unbind(1)
+
+        return of_side
 
     @torch.no_grad()
     def sample(self, count: int, dim: int, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
