@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ssvae_cli.datasets.base import Data, Shape
 from ssvae_cli.datasets.checked import make_data
+from ssvae_cli.datasets.fingerprint import fingerprint
 from ssvae_cli.device import device_of, set_precision
 from ssvae_cli.distributed.machine import machine
 from ssvae_cli.errors import require, setting_of
@@ -97,8 +98,7 @@ def load_run(
     fitted = stored.state.get("fitted", {})
     own = OmegaConf.merge(config.dataset, data_elsewhere(stored.run, config.dataset))
     data = make_data(own if dataset is None else dataset, fitted=fitted).to(place)
-    known = stored.state.get("data")
-    if dataset is None and known and (fault := checkpoint.other_data(known, data.fingerprint())):
+    if dataset is None and (fault := checkpoint.other_data(stored.state.get("data"), fingerprint(data))):
         log.warning("run=%s: %s", folder, fault)
     pairs = make_pairs(config.pairs, data) if dataset is None or in_pairs else readable(config.pairs, data)
     for side, got, trained in zip(("x", "x'"), pairs.shapes(data)[: 2 if in_pairs else 1], stored.shapes):

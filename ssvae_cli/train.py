@@ -16,6 +16,7 @@ from torch import Tensor
 
 import ssvae_cli
 from ssvae_cli.datasets.checked import make_data
+from ssvae_cli.datasets.fingerprint import fingerprint
 from ssvae_cli.device import device_name, keep_freed, set_precision
 from ssvae_cli.distributed.batch_norm import synchronise_batch_norm
 from ssvae_cli.distributed.collectives import (
@@ -98,7 +99,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         "config": resolved_yaml(cfg),
         "sample": data.sample(),
         "shapes": pairs.shapes(data),
-        "data": data.fingerprint(),
+        "data": fingerprint(data),
         "fitted": data.fitted,
         "threads": torch.get_num_threads(),
     }

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -66,6 +67,35 @@ def test_a_run_whose_data_have_another_size_by_now_is_read_with_a_warning(starte
     np.savez(here / "x.npz", x=np.load(here / "x.npz")["x"][:50])
     load_run(str(run), device="cpu", trust=False)
     assert "the data are not those that the run was started with (train " in caplog.text
+
+
+def test_data_of_the_same_size_with_other_values_or_labels_are_not_those_of_the_run(started, capfd, caplog):
+    run, here, there = started
+    stored = dict(np.load(here / "x.npz"))
+    for changed in ({"x": stored["x"][::-1]}, {"y": 1 - stored["y"]}):
+        np.savez("changed.npz", **stored | changed)
+        refused_line = refused(capfd, "train", f"resume={run}", "trainer.epochs=2", "dataset.path=changed.npz")
+        assert "the run was started with (as many, with other values in train" in refused_line
+    rounded = stored["x"] * (1 + 1e-4 * np.sin(np.arange(stored["x"].size)).reshape(stored["x"].shape))
+    np.savez(here / "x.npz", **stored | {"x": rounded.astype(np.float32)})  # as another processor generates them
+    load_run(str(run), device="cpu", trust=False)
+    assert "the data are not those" not in caplog.text
+
+
+def test_a_run_that_does_not_go_on_keeps_its_records(started, monkeypatch, capfd):
+    """config.yaml and overrides.yaml are of what trained it, however late the refusal comes."""
+    run, here, there = started
+    records = lambda: {path.name: path.read_bytes() for path in (run / ".hydra").iterdir()}
+    before = records()
+    np.savez("fewer.npz", x=np.load(here / "x.npz")["x"][:50])
+    refused(capfd, "train", f"resume={run}", "trainer.epochs=2", "dataset.path=fewer.npz")
+    assert records() == before
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="a fault"):
+        patched.setattr("ssvae_cli.train.Forward.__call__", Mock(side_effect=RuntimeError("a fault")))
+        ssvae("train", f"resume={run}", "trainer.epochs=2")
+    assert records() == before
+    assert ssvae("train", f"resume={run}", "trainer.epochs=2") == 0
+    assert records() != before
 
 
 def sweep_of(monkeypatch, here, there, *words, dataset="npz"):

@@ -19,7 +19,7 @@ from yaml import YAMLError
 
 from ssvae_cli.errors import UserError, require
 from ssvae_cli.files import atomic_write, claimed, is_gone, require_claimed
-from ssvae_cli.run_folder import holds_run
+from ssvae_cli.run_folder import CHECKPOINT, holds_run
 
 RECORDS = ".hydra"  # the folder of the composed configuration and the overrides, in that of a run
 
@@ -48,6 +48,8 @@ class Claim:
         """setting: the key that named the folder, for errors."""
         self.folder, self.given = folder.absolute(), f"{setting}={folder}"
         self.made: list[Path] = []  # outermost first
+        self._replaced: dict[Path, bytes] = {}  # records of an earlier command, as they were
+        self._begun_at: tuple[int, int] | None = None  # what `version` said of the checkpoint then
         self._lock: int | None = None
 
     def take(self, *, new: bool = False, is_own: Callable[[], bool] = lambda: False) -> bool:
@@ -92,10 +94,21 @@ class Claim:
 
     def store(self, records: dict[str, str]) -> None:
         """Write the records, name -> text, each atomically. Raises UserError where the disk is full or read-only."""
+        self._begun_at = version(self.folder / CHECKPOINT)
         for name, text in records.items():
             path = self.folder / RECORDS / name
+            if path.exists():
+                self._replaced[path] = path.read_bytes()
             self.made += [new for new in (path.parent, path) if not new.exists() and new not in self.made]
             atomic_write(path, lambda at, text=text: at.write_text(text, encoding="utf-8"))
+
+    def restore(self) -> None:
+        """Put back the records that `store` replaced, unless a checkpoint was written under the new ones: the run goes
+        by what it was trained with."""
+        if not is_gone(self.folder) and version(self.folder / CHECKPOINT) == self._begun_at:
+            for path, content in self._replaced.items():
+                with contextlib.suppress(UserError):  # on a full disk
+                    atomic_write(path, lambda at, content=content: at.write_bytes(content))
 
     def will_make(self, name: str) -> None:
         """A file of the folder that another part of this process may write; it is removed with the rest."""
@@ -122,6 +135,14 @@ class Claim:
         """Let the folder go."""
         if claimed.pop(self._lock, None):
             os.close(self._lock)
+
+
+def version(file: Path) -> tuple[int, int] | None:
+    """What changes when a file is replaced; None where there is none."""
+    with contextlib.suppress(OSError):
+        found = file.stat()
+        return found.st_ino, found.st_mtime_ns
+    return None
 
 
 def claim_new(folder: Path, setting: str, *, is_own: Callable[[], bool] = lambda: False) -> Claim:

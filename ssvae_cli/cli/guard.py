@@ -50,6 +50,11 @@ class Invocation:
         """A command without a folder yet."""
         self.__init__(command)
 
+    def restore(self) -> None:
+        """Put back the records of a run that did not go on."""
+        if self.claim:
+            self.claim.restore()
+
     def withdraw(self) -> None:
         """Remove what the command made, as long as it has written nothing of its own."""
         if self.claim:

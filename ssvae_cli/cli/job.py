@@ -91,6 +91,8 @@ def start_job(command: str, target: str, config: DictConfig, hydra: DictConfig) 
         return metric_of(folder, config.sweep.metric) if searching else None
     except (Exception, SystemExit) as raised:
         error = mistake_of(raised, hydra) or raised
+        if claim:
+            claim.restore()
         said = f"exit code {error.code}" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
         if is_gone(sweep):  # Hydra would make folders for the jobs that follow
             raise Refused(raised) from None

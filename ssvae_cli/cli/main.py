@@ -153,10 +153,10 @@ def hydra_main(command: str, words: list[str]) -> None:
                 sys.exit(1)
             if command == "train":
                 sweep.print_ended()
-    except PartError:
-        raise  # its traceback is in the run's log
-    except (UserError, Stopped, KeyboardInterrupt):
-        invocation.withdraw()
+    except BaseException as error:
+        invocation.restore()
+        if isinstance(error, UserError | Stopped | KeyboardInterrupt) and not isinstance(error, PartError):
+            invocation.withdraw()  # of a PartError the traceback is in the run's log
         raise
     finally:
         invocation.end()

@@ -1,7 +1,5 @@
 """What a data set is to the rest of the program: three fixed splits, and what is known about them."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -141,11 +139,6 @@ class Data:
     def sample(self) -> dict[str, Any]:
         """What one x is, before `pairs`: its shape, and whether it is bytes (of images) or floats."""
         return {"shape": list(self.shape), "bytes": self.train.dtype == torch.uint8}
-
-    def fingerprint(self) -> dict[str, Any]:
-        """What shows that data are those of another time: their sizes and names."""
-        names = hashlib.sha256(json.dumps(self.listing()).encode()).hexdigest()
-        return {"sizes": {name: len(split) for name, split in self.splits.items()}, "names": names}
 
 
 def require_images(shape: Shape, choice: str, instead: str = "encoder=mlp takes any shape") -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from ssvae_cli.datasets.fingerprint import difference
 from ssvae_cli.errors import UserError, require
 from ssvae_cli.files import atomic_write, load_tensors
 from ssvae_cli.instantiate.trust import refuse_untrusted
@@ -20,7 +21,7 @@ MAY_CHANGE = (
     "trainer.device",
     "dataset.workers",
     "evaluation.test",
-    *(f"dataset.{key}" for key in DATA_PATHS),  # the data are compared by their sizes and names
+    *(f"dataset.{key}" for key in DATA_PATHS),  # the data are compared by their fingerprints
 )  # when a run is resumed, besides trainer.epochs upward
 ASKING = ("resume", "trust", "sweep.resume")  # the keys that ask for it
 
@@ -84,10 +85,10 @@ def resolved_yaml(config: DictConfig) -> str:
 
 
 def other_data(before: dict | None, now: dict) -> str | None:
-    """How data, by their `fingerprint`, differ from those that a run was started with; None where they do not."""
-    sizes = (f"{name} {size} now {now['sizes'][name]}" for name, size in (before or now)["sizes"].items())
-    fault = f"the data are not those that the run was started with ({', '.join(sizes)})"
-    return fault if before != now else None
+    """How data, by their fingerprints, differ from those that a run was started with; None where they do not, and where
+    no fingerprint was kept."""
+    how = difference(before, now) if before else None
+    return how and f"the data are not those that the run was started with ({how})"
 
 
 def refuse_other_data(run: Path, before: dict | None, now: dict) -> None:
