@@ -1,5 +1,7 @@
 """Arrays as images or as vectors, with a check that they can be read as such."""
 
+import logging
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -8,6 +10,10 @@ from ssvae_cli.datasets.base import UNLABELLED
 from ssvae_cli.datasets.io.rows import Rows, chunks
 from ssvae_cli.device import array_type
 from ssvae_cli.errors import require
+
+log = logging.getLogger(__name__)
+
+COARSE = 256  # values between the smallest and the largest of a column that floats tell apart; of fewer it is said
 
 
 def images_or_vectors(here: str, x: np.ndarray) -> Rows:
@@ -62,12 +68,30 @@ def vectors(here: str, x: np.ndarray) -> Rows:
 
 
 def require_range(here: str, x: np.ndarray) -> None:
-    """Raise UserError for NaN, infinity and what the run's floats cannot hold."""
+    """Raise UserError for NaN, infinity and what the run's floats cannot hold; say so where they round away what a
+    column tells, as of times in seconds since 1970."""
     low, high = _range(here, x)
     beyond, floats = max(-low, high), np.finfo(array_type())
     largest = float(floats.max)
     held = f"{floats.dtype}, of which the largest is {largest:.3g}"
     require(beyond <= largest, f"{here} has values beyond {held}, got {beyond:.3g}; rescale them")
+    if not np.can_cast(x.dtype, floats.dtype):
+        warn_of_rounding(here, x)
+
+
+def warn_of_rounding(here: str, x: np.ndarray) -> None:
+    """Say so where the run's floats tell few values of a column, [N, D] or [N, T, D], apart, and not all."""
+    kind, parts = array_type(), [part.reshape(-1, x.shape[-1]) for part in chunks(x)]
+    low, high = (np.array([end(part, 0) for part in parts]) for end in (np.min, np.max))
+    low, high = low.min(0).astype(np.float64), high.max(0).astype(np.float64)
+    step = np.spacing(np.maximum(-low, high, dtype=kind, casting="unsafe")).astype(np.float64)
+    for column in np.flatnonzero((high - low < COARSE * step) & (high > low)):
+        values = np.concatenate([np.unique(part[:, column]) for part in parts])
+        have, told = (len(np.unique(of)) for of in (values, values.astype(kind)))
+        if told < have:
+            said = f"column {column} has {have} values from {low[column]:.10g} to {high[column]:.10g}"
+            remedy = "subtract its mean, or give trainer.precision=float64"
+            log.warning(f"{here}: {said}, of which {kind} tells {told} apart; {remedy}")
 
 
 def numbered(values: dict[str, np.ndarray]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
