@@ -127,9 +127,8 @@ def test_it_is_said_where_blocks_are_shorter_than_rows_depend_on_each_other(capl
     sizes = {"validation": 0.1, "test": 0.2, "at_most": 2048, "folds": 3}
     for gap in (10, 50):
         Blocks(**sizes, blocks=20, gap=gap).check(600)
-    assert [record.getMessage() for record in caplog.records] == [
-        "split: blocks=20 are of 30 rows, fewer than the gap, 50: errors are too small where blocks depend on each other"
-    ]
+    (record,) = caplog.records
+    assert "blocks=20 are of 30 rows, fewer than the gap, 50: errors are too small" in record.getMessage()
 
 
 def test_what_is_known_through_z_is_not_counted_again(tmp_path, capfd):
