@@ -91,6 +91,7 @@ TIMES = 1.7e9 + np.arange(100.0)
         "of whole numbers": (TIMES.astype(np.int64), "has 100 values from 1700000000 to"),
         "of a year": (1.7e9 + 3e5 * np.arange(100), None),
         "few, and exact": (1e6 + np.arange(100) % 3, None),
+        "the same, but for rounding": (1.7e9 * (1 + 1e-16 * np.arange(100)), None),
         "of float32": (TIMES.astype(np.float32), None),
     }.values(),
 )

@@ -14,6 +14,7 @@ from ssvae_cli.errors import require
 log = logging.getLogger(__name__)
 
 COARSE = 256  # values between the smallest and the largest of a column that floats tell apart; of fewer it is said
+ROUNDING = 1e-12  # of the largest value of a column: what is nearer to each other is the same, but for rounding
 
 
 def images_or_vectors(here: str, x: np.ndarray) -> Rows:
@@ -68,24 +69,25 @@ def vectors(here: str, x: np.ndarray) -> Rows:
 
 
 def require_range(here: str, x: np.ndarray) -> None:
-    """Raise UserError for NaN, infinity and what the run's floats cannot hold; say so where they round away what a
-    column tells, as of times in seconds since 1970."""
+    """Raise UserError for NaN, infinity and what the run's floats cannot hold."""
     low, high = _range(here, x)
     beyond, floats = max(-low, high), np.finfo(array_type())
     largest = float(floats.max)
     held = f"{floats.dtype}, of which the largest is {largest:.3g}"
     require(beyond <= largest, f"{here} has values beyond {held}, got {beyond:.3g}; rescale them")
-    if not np.can_cast(x.dtype, floats.dtype):
-        warn_of_rounding(here, x)
 
 
 def warn_of_rounding(here: str, x: np.ndarray) -> None:
-    """Say so where the run's floats tell few values of a column, [N, D] or [N, T, D], apart, and not all."""
-    kind, parts = array_type(), [part.reshape(-1, x.shape[-1]) for part in chunks(x)]
+    """Say so where the run's floats tell few values of a column, [N, D] or [N, T, D], apart, and not all, as of times
+    in seconds since 1970."""
+    if np.can_cast(x.dtype, kind := array_type()):
+        return
+    parts = [part.reshape(-1, x.shape[-1]) for part in chunks(x)]
     low, high = (np.array([end(part, 0) for part in parts]) for end in (np.min, np.max))
     low, high = low.min(0).astype(np.float64), high.max(0).astype(np.float64)
-    step = np.spacing(np.maximum(-low, high, dtype=kind, casting="unsafe")).astype(np.float64)
-    for column in np.flatnonzero((high - low < COARSE * step) & (high > low)):
+    largest, width = np.maximum(-low, high), high - low
+    step = np.spacing(largest.astype(kind)).astype(np.float64)
+    for column in np.flatnonzero((width < COARSE * step) & (width > ROUNDING * largest)):
         values = np.concatenate([np.unique(part[:, column]) for part in parts])
         have, told = (len(np.unique(of)) for of in (values, values.astype(kind)))
         if told < have:
