@@ -182,7 +182,7 @@ FILES = {
     "words": ({"x": np.full((20, 1), "a"), "y": Y}, ["x must hold numbers"]),
     "complex": ({"x": X + 1j, "y": Y}, ["x must hold numbers, got complex128"]),
     "x known by z": ({"x": X, "y": Y, "z": X}, ["z holds every column of x, or a function of it: I(x; y | z) is 0"]),
-    "objects": ({"x": np.array([None] * 20), "y": Y}, ["Python objects"]),
+    "objects": ({"x": np.array([None] * 20), "y": Y}, ["Python objects; give arrays of numbers"]),
 }
 OVERRIDES = {
     "no such file": (["data=nowhere.npz"], ["data=nowhere.npz: no such file"]),

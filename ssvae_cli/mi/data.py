@@ -27,7 +27,7 @@ def read_npz(path: str) -> Sample:
 
     Raises UserError; nothing is unpickled."""
     here = f"data={path}"
-    with opened(path, "data") as file:
+    with opened(path, "data", "give arrays of numbers") as file:
         arrays = dict(file)
     for key in arrays:
         require(key in ("x", "y", "z"), f"{here}: unknown array '{key}'; {allowed(key, ('x', 'y', 'z'))}")
