@@ -182,6 +182,7 @@ FILES = {
     "words": ({"x": np.full((20, 1), "a"), "y": Y}, ["x must hold numbers"]),
     "complex": ({"x": X + 1j, "y": Y}, ["x must hold numbers, got complex128"]),
     "x known by z": ({"x": X, "y": Y, "z": X}, ["z holds every column of x, or a function of it: I(x; y | z) is 0"]),
+    "channels last": ({"x": np.zeros((20, 8, 8, 3)), "y": Y}, ["x has channels last, [20, 8, 8, 3]"]),
     "objects": ({"x": np.array([None] * 20), "y": Y}, ["Python objects; give arrays of numbers"]),
 }
 OVERRIDES = {

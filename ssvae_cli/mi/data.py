@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ssvae_cli.datasets.io.arrays import require_channels_first
 from ssvae_cli.datasets.io.npz_file import opened
 from ssvae_cli.errors import allowed, require
 from ssvae_cli.evaluation.samples import Pairs
@@ -44,6 +45,8 @@ def _table(here: str, values: np.ndarray) -> np.ndarray:
     """Float64, finite, [N, d] or [N, C, H, W]."""
     require(values.dtype.kind in "fiub", f"{here} must hold numbers, got {values.dtype}; labels and dates: as integers")
     require(values.ndim in (1, 2, 4), f"{here} must be [N], [N, d] or [N, C, H, W], got {list(values.shape)}")
+    if values.ndim == 4:
+        require_channels_first(here, values)
     values = values[:, None] if values.ndim == 1 else values
     require(values[:1].size > 0 or len(values) == 0, f"{here} has no columns, {list(values.shape)}")
     require(len(values) >= FEWEST, f"{here} must have at least {FEWEST} rows, got {len(values)}")

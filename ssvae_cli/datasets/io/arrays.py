@@ -30,10 +30,8 @@ def images_or_vectors(here: str, x: np.ndarray) -> Rows:
 
 def pixels(here: str, x: np.ndarray) -> Rows:
     """uint8 [N, ..., C, H, W]."""
-    shape, channels_first = list(x.shape), (*range(x.ndim - 3), x.ndim - 1, x.ndim - 3, x.ndim - 2)
-    fits = x.shape[-3] in (1, 3) or x.shape[-1] not in (1, 3)
-    require(fits, f"{here} has channels last, {shape}; give it transposed by {channels_first}")
-    require(x.size > 0, f"{here} is empty, {shape}")
+    require_channels_first(here, x)
+    require(x.size > 0, f"{here} is empty, {list(x.shape)}")
     binary = "integers are of 0 to 255, and the largest is 1, nearly black; give true and false, or 255 times as much"
     require(not _has_only_zeros_and_ones(x), f"{here}: {binary}")
     if x.dtype == np.uint8:
@@ -48,6 +46,13 @@ def pixels(here: str, x: np.ndarray) -> Rows:
     valid = 0 <= low and high <= 1
     require(valid, f"{here}: floats must lie in [0, 1], got {low:g} to {high:g}; uint8 is for 0 to 255")
     return Rows([x], np.uint8, lambda values: np.rint(values * 255))
+
+
+def require_channels_first(here: str, x: np.ndarray) -> None:
+    """Raise UserError for images, [N, ..., H, W, C], whose last axis alone looks like channels."""
+    shape, channels_first = list(x.shape), (*range(x.ndim - 3), x.ndim - 1, x.ndim - 3, x.ndim - 2)
+    fits = x.shape[-3] in (1, 3) or x.shape[-1] not in (1, 3)
+    require(fits, f"{here} has channels last, {shape}; give it transposed by {channels_first}")
 
 
 def _has_only_zeros_and_ones(x: np.ndarray) -> bool:
