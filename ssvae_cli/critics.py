@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssvae_cli.device import full_precision
-from ssvae_cli.errors import require_above, require_at_least
+from ssvae_cli.errors import PartError, require_above, require_at_least
 from ssvae_cli.layers import convolutions, mlp, require_widths
 
 Image = tuple[int, int, int]  # C, H, W
@@ -248,3 +248,16 @@ class MLP(Critic):
 
     def pairs(self, z, z_prime):
         return self.rest(F.relu(self.left(z) + self.right(z_prime))).squeeze(-1)
+
+
+@torch.no_grad()
+def require_scores(critic: Critic, dim: int, key: str) -> None:
+    """Raise PartError, naming the key, unless a critic gives of 3 z and 2 z', [., dim], a table [3, 2], and of 2 pairs
+    2 scores. It is tried once, before training."""
+    random = torch.Generator().manual_seed(0)
+    z, z_prime = (torch.randn(count, dim, generator=random) for count in (3, 2))
+    for what, gave, wanted in (("table", critic(z, z_prime), [3, 2]), ("pairs", critic.paired(z[:2], z_prime), [2])):
+        shape = list(gave.shape) if isinstance(gave, Tensor) else type(gave).__name__
+        if shape != wanted:
+            taken = f"z, {list(z[: wanted[0]].shape)}, and z', {list(z_prime.shape)}"
+            raise PartError(f"{key}: {type(critic).__name__}.{what} of {taken}, is {shape}, and must be {wanted}")

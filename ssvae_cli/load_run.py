@@ -1,6 +1,7 @@
 """A finished or stopped run from its folder: its parts with the weights of its last checkpoint."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,12 +101,20 @@ def load_run(
     data = make_data(own if dataset is None else dataset, fitted=fitted).to(place)
     if dataset is None and (fault := checkpoint.other_data(stored.state.get("data"), fingerprint(data))):
         log.warning("run=%s: %s", folder, fault)
+    if is_scaled(fitted) != is_scaled(data.fitted):
+        said = "not scaled, and these are, by their own train split", "scaled, and these are read as they are"
+        log.warning("run=%s: its data were %s", folder, said[is_scaled(fitted)])
     pairs = make_pairs(config.pairs, data) if dataset is None or in_pairs else readable(config.pairs, data)
     for side, got, trained in zip(("x", "x'"), pairs.shapes(data)[: 2 if in_pairs else 1], stored.shapes):
         fault = f"one {side} is {list(got)}, and the run was trained on {list(trained)}; give data of that shape"
         require(got == trained, f"dataset: {fault}")
     torch.manual_seed(config.seed)
     return Loaded(config, data, pairs, stored.objective(place), stored.state)
+
+
+def is_scaled(fitted: Mapping[str, Any]) -> bool:
+    """Whether data are measurements, such as a table, whose columns were scaled by what was fitted to them."""
+    return "columns" in fitted and bool(fitted["log1p"] or fitted["total"] is not None or any(fitted["mean"]))
 
 
 def readable(config: DictConfig, data: Data) -> Pairs:

@@ -240,6 +240,7 @@ def make_prior(cfg: DictConfig, views: int) -> Prior:
         several = ", ".join(f"prior={name}" for name, cls in classes("prior").items() if "views" in parameters(cls))
         fault = f"{chosen} is of {prior.views} latents, and the pairs have {views} views"
         raise UserError(f"{fault}; allowed for any number: {several}")
+    prior.require_promised(dim)
     return prior
 
 

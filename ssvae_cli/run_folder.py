@@ -48,8 +48,16 @@ def checkpoint_of(run: Path, key: str, name: str = "last") -> Path | None:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a job of a sweep has ended without failing."""
-    return (folder / "summary.json").exists() and not (folder / FAILED).exists()
+    """Whether a job of a sweep has ended without failing, with a complete summary."""
+    return has_summary(folder) and not (folder / FAILED).exists()
+
+
+def has_summary(run: Path) -> bool:
+    """Whether a run's summary is there and complete: a copy of a folder may have been cut short."""
+    with contextlib.suppress(OSError, ValueError):
+        json.loads((run / "summary.json").read_text())
+        return True
+    return False
 
 
 def data_elsewhere(run: Path, dataset: Mapping | None) -> dict[str, str]:
@@ -75,10 +83,7 @@ def recorded(file: Path, key: str) -> Any:
 
 def has_ended(run: Path, epochs: int) -> bool:
     """Whether a run has ended after so many epochs, with a complete summary."""
-    with contextlib.suppress(OSError, ValueError):
-        json.loads((run / "summary.json").read_text())
-        return last_line(run).get("epoch") == epochs
-    return False
+    return has_summary(run) and last_line(run).get("epoch") == epochs
 
 
 def last_line(run: Path) -> dict:

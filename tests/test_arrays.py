@@ -14,6 +14,7 @@ from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.datasets.npz import npz
 from ssvae_cli.datasets.paired import paired
 from ssvae_cli.datasets.sequences import sequences
+from ssvae_cli.device import in_precision
 from ssvae_cli.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -78,6 +79,31 @@ def test_integers_and_booleans_are_numbers_of_vectors_and_bytes_of_images(dtype,
     assert torch.equal(rows(read("npz", tmp_path, {"x": counts})).sum(0), torch.from_numpy(counts.sum(0)).float())
     images = read("npz", tmp_path, {"x": BYTES.astype(dtype)}).train.x
     assert images.dtype == torch.uint8 and images.max() > 200
+
+
+TIMES = 1.7e9 + np.arange(100.0)
+
+
+@pytest.mark.parametrize(
+    "x, lost",
+    {
+        "times in seconds": (TIMES, "has 100 values from 1700000000 to 1700000099, of which float32 tells"),
+        "of whole numbers": (TIMES.astype(np.int64), "has 100 values from 1700000000 to"),
+        "of a year": (1.7e9 + 3e5 * np.arange(100), None),
+        "few, and exact": (1e6 + np.arange(100) % 3, None),
+        "the same, but for rounding": (1.7e9 * (1 + 1e-16 * np.arange(100)), None),
+        "of float32": (TIMES.astype(np.float32), None),
+    }.values(),
+)
+def test_it_is_said_where_floats_round_away_what_a_column_tells(x, lost, tmp_path, caplog):
+    arrays = {"x": np.column_stack([np.arange(100), x]).astype(x.dtype)}
+    read("npz", tmp_path, arrays)
+    read("sequences", tmp_path, {"x": arrays["x"].reshape(20, 5, 2)})
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == (2 if lost else 0) and all(f"x: column 1 {lost}" in line for line in said)
+    with in_precision("float64"):
+        read("npz", tmp_path, arrays)
+    assert len(caplog.records) == len(said)
 
 
 def test_labels_may_be_words_or_truths_and_an_empty_word_is_none(tmp_path):

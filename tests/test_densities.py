@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from ssvae_cli.device import floats, in_precision
 from ssvae_cli.distributions.spaces import SPACES
 from ssvae_cli.distributions.von_mises_fisher import log_normaliser, sample
 from ssvae_cli.evaluation.densities import Densities, DensityFit
@@ -106,6 +107,19 @@ def test_fitting_leaves_the_random_numbers_of_training_alone():
     torch.set_rng_state(before)
     torch.randn(90, 2), torch.randn(9, 2)
     assert torch.equal(torch.get_rng_state(), drawn)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_run_of_float64_has_the_densities_of_float32(name):
+    short = replace(FIT, training=replace(FIT.training, steps=20))
+    given, z = (SPACES[name].project(torch.randn(900, 3, generator=torch.Generator().manual_seed(n))) for n in (0, 1))
+    read = {}
+    for precision in ("float32", "float64"):
+        with in_precision(precision):
+            both = Pairs(*(floats(side) for side in (given, z)))
+            train, validation, test = map(both.rows, torch.arange(900).chunk(3))
+            read[precision] = short(train, validation, SPACES[name])(*test).mean().item()
+    assert read["float64"] == pytest.approx(read["float32"], abs=0.02)
 
 
 def test_the_gradient_of_a_mixture_of_normals_is_that_of_its_formula():

@@ -11,7 +11,10 @@ from helpers import composed, refused, ssvae
 from ssvae_cli.distributed.machine import machine
 from ssvae_cli.estimators import ScoreEstimator
 from ssvae_cli.mi.command import over_lags
-from ssvae_cli.mi.splits import Split
+from ssvae_cli.mi.data import read_npz
+from ssvae_cli.mi.recommend import Recommended
+from ssvae_cli.mi.report import lags
+from ssvae_cli.mi.splits import Blocks, Split
 from ssvae_cli.mi.tasks import Gaussian
 
 
@@ -68,7 +71,7 @@ def test_independent_pairs_have_a_recommended_interval_at_zero(tmp_path):
 def test_ten_pairs_are_enough_to_run_and_too_few_to_pretend(tmp_path):
     summary = run(tmp_path, "task.samples=10")
     assert summary["mi/gaussian_copula/test"] is None
-    assert summary["mi/entropies/test"] is None
+    assert summary["mi/entropies/test"] is None and summary["mi/entropies/failure"] == "too few pairs"
 
 
 @pytest.fixture
@@ -105,6 +108,27 @@ def test_lags_count_the_rows_of_the_file_and_a_side_that_is_constant_there_is_no
     once = np.eye(80)[:, :1]
     _, best = over_lags(once, x[:, None], range(-1, 0), {}, SPLIT, composed(command="mi"))[-1]
     assert "constant" in best.why
+
+
+def test_a_lag_without_an_answer_says_why(capsys):
+    lags({1: Recommended(*[math.nan] * 3, "no pairs"), 2: Recommended(1.0, 0.5, 1.5, "")}, "nats")
+    assert "lag    1: nothing: no pairs\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint64])
+def test_differences_of_large_integers_are_kept(kind, tmp_path):
+    """Such as times in nanoseconds, of which float64 rounds 200 to one."""
+    steps = np.arange(40)[:, None] * [1, 3]
+    np.savez(tmp_path / "pairs.npz", x=(steps + 1_700_000_000_000_000_000).astype(kind), y=np.arange(40))
+    assert (read_npz(str(tmp_path / "pairs.npz")).x == steps).all()
+
+
+def test_it_is_said_where_blocks_are_shorter_than_rows_depend_on_each_other(caplog):
+    sizes = {"validation": 0.1, "test": 0.2, "at_most": 2048, "folds": 3}
+    for gap in (10, 50):
+        Blocks(**sizes, blocks=20, gap=gap).check(600)
+    (record,) = caplog.records
+    assert "blocks=20 are of 30 rows, fewer than the gap, 50: errors are too small" in record.getMessage()
 
 
 def test_what_is_known_through_z_is_not_counted_again(tmp_path, capfd):
@@ -158,7 +182,8 @@ FILES = {
     "words": ({"x": np.full((20, 1), "a"), "y": Y}, ["x must hold numbers"]),
     "complex": ({"x": X + 1j, "y": Y}, ["x must hold numbers, got complex128"]),
     "x known by z": ({"x": X, "y": Y, "z": X}, ["z holds every column of x, or a function of it: I(x; y | z) is 0"]),
-    "objects": ({"x": np.array([None] * 20), "y": Y}, ["Python objects"]),
+    "channels last": ({"x": np.zeros((20, 8, 8, 3)), "y": Y}, ["x has channels last, [20, 8, 8, 3]"]),
+    "objects": ({"x": np.array([None] * 20), "y": Y}, ["Python objects; give arrays of numbers"]),
 }
 OVERRIDES = {
     "no such file": (["data=nowhere.npz"], ["data=nowhere.npz: no such file"]),
@@ -183,6 +208,10 @@ OVERRIDES = {
     "unknown units": (["units=nat"], ["units=nat", "did you mean 'nats'"]),
     "no lags": (["lags=3"], ["lags must be first..last"]),
     "too few blocks": (["split=blocks", "split.blocks=2"], ["split.blocks must be at least 10"]),
+    "too many blocks": (
+        ["task.samples=50", "split=blocks", "split.blocks=26"],
+        ["leaves no two of 50 rows"],
+    ),
     "no rows apart": (["task.samples=50", "split=blocks", "split.gap=50"], ["split.gap=50 leaves none of 50 rows"]),
     "lags too far": (["task.samples=50", "lags=0..41"], ["50 rows have 9 pairs 41 rows apart"]),
     "lags beyond all": (["task.samples=50", "lags=-999999999999..0"], ["50 rows have 0 pairs 999999999999 rows apart"]),

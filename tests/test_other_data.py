@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from helpers import FILE_RUN, composed, refused, ssvae
-from ssvae_cli.load_run import load_run
+from ssvae_cli.datasets.checked import make_data
+from ssvae_cli.load_run import is_scaled, load_run
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(80, 5)).astype(np.float32)
@@ -32,6 +33,18 @@ def test_pairs_that_are_drawn_from_the_data_are_drawn_from_the_other_data(words,
     other = [word for word in words if not word.startswith("pairs")]
     assert ssvae("eval", "run=RUN", *other, "evaluation=quick", "training.steps=20", "hydra.run.dir=out") == 0
     assert ssvae("embed", "run=RUN", *other, "score=pair", "hydra.run.dir=scored") == 0
+
+
+def test_it_is_said_where_other_data_are_scaled_otherwise(run_on, capfd):
+    np.savetxt("t.csv", X, delimiter=",", header="a,b,c,d,e", comments="")
+    table = ["dataset=table", "dataset.path=t.csv"]
+    scaled = lambda *words: is_scaled(make_data(composed(*words, command="train").dataset, fitted={}).fitted)
+    assert scaled(*table) and not scaled(*table, "dataset.standardise=false") and not scaled(*VECTORS)
+    assert run_on(*table) == 0
+    for other in (table, VECTORS):
+        load_run("RUN", device="cpu", trust=False, dataset=composed("run=RUN", *other, command="embed").dataset)
+    said = [line for line in capfd.readouterr().err.splitlines() if "scaled" in line]
+    assert said == ["run=RUN: its data were scaled, and these are read as they are"]
 
 
 VECTORS = ["dataset=npz", "dataset.path=x.npz"]

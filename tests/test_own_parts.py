@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from helpers import PENALTY, TINY, refused, ssvae
-from ssvae_cli.critics import Critic, Factored
+from ssvae_cli.critics import Critic, Factored, InnerProduct
 from ssvae_cli.encoders import base as encoders
 from ssvae_cli.errors import PartError
 from ssvae_cli.estimators import EntropyEstimator, ScoreEstimator
@@ -228,6 +228,17 @@ def test_what_an_own_part_raises_while_it_runs_names_its_key(method, words, monk
     error = raised.value if method is raises else raised.value.with_traceback(None)
     assert f"pairs: {__name__}.Broken raised {words}" in str(own_fault(error, config))
     assert own_fault(error, OmegaConf.create({"prior": {"_target_": "ssvae_cli.x"}})) is None
+
+
+def test_what_a_method_that_an_own_part_inherits_raises_of_its_answer_names_its_key(monkeypatch):
+    own = type("Dot", (InnerProduct,), {"factors": lambda self, z, z_prime: z, "__module__": __name__})
+    monkeypatch.setattr(sys.modules[__name__], "Dot", own, raising=False)
+    z = torch.zeros(3, 2)
+    with pytest.raises(TypeError) as raised:
+        own()(z, z)
+    frames = raised.value.with_traceback(raised.tb.tb_next)  # without this test's
+    said = str(own_fault(frames, OmegaConf.create({"prior": {"critic": {"_target_": f"{__name__}.Dot"}}})))
+    assert said.startswith(f"prior.critic: {__name__}.Dot raised TypeError: ") and said.endswith("critics.py")
 
 
 def test_the_forward_that_torch_gives_every_module_is_no_forward():

@@ -1,9 +1,12 @@
 """What a user's own part gives is held to what its neighbours take, in a line; floats of any width are taken."""
 
+from functools import partial
+
 import pytest
 import torch
 from omegaconf import OmegaConf
 
+from ssvae_cli.critics import Critic, require_scores
 from ssvae_cli.datasets import Data, Split
 from ssvae_cli.datasets.checked import make_data
 from ssvae_cli.encoders.base import features_dim
@@ -13,6 +16,7 @@ from ssvae_cli.estimators.base import require_gradient
 from ssvae_cli.instantiate.build import check
 from ssvae_cli.pairs import Pairs
 from ssvae_cli.pairs.base import require_promised
+from ssvae_cli.priors import ExplicitPrior
 from ssvae_cli.scores.dense import DenseScores
 
 X, Y = torch.rand(12, 4), torch.arange(12) % 3
@@ -57,12 +61,91 @@ def test_bytes_stay_bytes():
         "labels of fewer": ([Split(X, Y[1:])], "got int64 [11]"),
         "labels as columns": ([Split(X, Y[:, None])], "got int64 [12, 1]"),
         "labels as an array": ([Split(X, Y.numpy())], "got ndarray"),
+        "labels below -1": (
+            [Split(X, Y - 2)],
+            "y of train must be at least 0, or -1 for a sample without a label, got -2",
+        ),
         "two shapes": ([Split(X, Y), Split(X[:, :2], Y), Split(X, Y)], "validation [2] float32, test [4]"),
     }.values(),
 )
 def test_data_of_another_kind_are_a_line(splits, said):
     with pytest.raises(PartError, match="^dataset: ") as error:
         made(*splits)
+    assert said in str(error.value)
+
+
+def test_a_label_beyond_the_names_of_the_classes_is_a_line():
+    split = Split(X, Y)
+    GIVEN["data"] = Data(split, split, split, classes=("one", "two"))
+    with pytest.raises(PartError, match="y of train must be below 2, the number of classes that have a name, got 2"):
+        make_data(OmegaConf.create({"_target_": f"{__name__}.own"}))
+
+
+class Step(ExplicitPrior):
+    """z normal, z' a step from it; how its terms become log P is each test's."""
+
+    def __init__(self, marginal, both):
+        super().__init__()
+        self.sums = marginal, both
+
+    def log_marginal(self, z, side=0):
+        return self.sums[0](-z.square())
+
+    def log_prob(self, z, z_prime):
+        return self.sums[1](-z.square() - (z_prime - z).square())
+
+
+LAST = partial(torch.sum, dim=-1)
+
+
+@pytest.mark.parametrize(
+    "marginal, both, said",
+    {
+        "not summed": (lambda terms: terms, LAST, "log_marginal of z, [3, 5], is [3, 5]; log P of z is one number"),
+        "kept axis": (partial(LAST, keepdim=True), LAST, "log_marginal of z, [3, 5], is [3, 1]"),
+        "no tensor": (lambda terms: 1.0, LAST, "is float"),
+        "a table with an axis more": (LAST, lambda terms: LAST(terms, keepdim=terms.ndim > 2), "is [3, 2, 2]; it is a"),
+    }.values(),
+)
+def test_densities_of_latents_and_of_combinations_are_tried(marginal, both, said):
+    Step(LAST, LAST).require_promised(5)
+    Step(lambda terms: None, partial(torch.sum, dim=1)).require_promised(5)  # no table is asked of it
+    with pytest.raises(PartError, match="^prior: Step.") as error:
+        Step(marginal, both).require_promised(5)
+    assert said in str(error.value)
+
+
+class Own(Critic):
+    def __init__(self, table, pairs):
+        super().__init__()
+        self.own_table, self.own_pairs = table, pairs
+
+    def table(self, z, z_prime):
+        return self.own_table(z, z_prime)
+
+    def pairs(self, z, z_prime):
+        return self.own_pairs(z, z_prime)
+
+
+PRODUCT, ALONG = (lambda z, z_prime: z @ z_prime.T), (lambda z, z_prime: (z * z_prime).sum(1))
+
+
+@pytest.mark.parametrize(
+    "table, pairs, said",
+    {
+        "transposed": (lambda z, z_prime: z_prime @ z.T, ALONG, "Own.table of z, [3, 4], and z', [2, 4], is [2, 3]"),
+        "a table of the pairs": (
+            PRODUCT,
+            PRODUCT,
+            "Own.pairs of z, [2, 4], and z', [2, 4], is [2, 2], and must be [2]",
+        ),
+        "nothing": (PRODUCT, lambda z, z_prime: None, "is NoneType"),
+    }.values(),
+)
+def test_scores_of_a_critic_are_tried(table, pairs, said):
+    require_scores(Own(PRODUCT, ALONG), 4, "critic")
+    with pytest.raises(PartError, match="^critic: ") as error:
+        require_scores(Own(table, pairs), 4, "critic")
     assert said in str(error.value)
 
 

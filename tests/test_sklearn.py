@@ -203,6 +203,8 @@ def test_before_fit_it_says_so_as_scikit_learn_does():
         ({"overrides": "seed=1"}, (X,), "overrides must be a list of words"),
         ({"prior": 3}, (X,), "given: prior=3"),
         ({"overrides": ["dataset.path=other.npz"]}, (X,), "leave out dataset.path"),
+        ({"overrides": ["dataset=digits"]}, (X,), "dataset=digits: the data are X; allowed: npz, sequences"),
+        ({"overrides": ["dataset=sequences"]}, (X, X2), "fit takes X alone with dataset=sequences"),
         ({"folder": ""}, (X,), "folder is empty"),
         ({"folder": 3}, (X,), "folder must be a path or None"),
         ({}, (X, [[1], [1, 2]]), "y is no array of numbers"),

@@ -84,6 +84,13 @@ def test_the_end_of_a_whole_sweep_names_what_to_do_next_and_resuming_it_says_tha
         assert last == f"ssvae: all jobs {word} (2); ssvae report runs={sweep} compares them"
 
 
+@pytest.mark.parametrize("summary, finished", [("{}", True), ("", False), ('{"elbo/test": 1', False), (None, False)])
+def test_a_job_has_ended_when_its_summary_is_complete(summary, finished, tmp_path):
+    if summary is not None:
+        (tmp_path / "summary.json").write_text(summary)
+    assert is_finished(tmp_path) == finished
+
+
 def test_a_traceback_is_in_the_log_of_the_job_that_raised(tmp_path, monkeypatch):
     make = train.make_objective
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from helpers import composed, refused
-from ssvae_cli.cli.unread_keys import has_fixed_law, refuse_unread_settings
+from ssvae_cli.cli.unread_keys import has_fixed_law, is_of_one_view, refuse_unread_settings
 from ssvae_cli.errors import UserError
 from ssvae_cli.instantiate.groups import choices
 from ssvae_cli.objective import make_prior
@@ -32,6 +32,10 @@ REFUSED = {
     "train -m seed=0,1 sweep.metric=elbo/validation": "sweep.metric=elbo/validation: a search alone goes by it",
     "train dataset=balls pairs.times=3": "pairs.times=3: candidates are of other sequences, with pairs.negatives=",
     "train sweep.dry_run=true": "give -m as well",
+    "train decoder=conv encoder_prime=ema": "encoder_prime=ema: the prior is of one x, without an x'; leave it out",
+    "train prior=unstructured_normal pairs.views=3": "pairs.views=3: the prior is of one x, without an x'",
+    "train prior=unstructured_sphere encoder@encoder_prime=mlp": "encoder@encoder_prime=mlp: the prior is of one x",
+    "bench prior=unstructured_laplace pairs.views=4": "pairs.views=4: the prior is of one x",
     "runs format=json metrics=elbo/test": "metrics=elbo/test: with format=json every number is printed; leave it out",
     "eval run=RUN evaluation.test=false": "evaluation.test=false: validation and test are read in any case",
     "mi estimators.{infonce,nwj,dv,smile}=null training.steps=5": "training.steps=5: no estimator is left",
@@ -65,6 +69,8 @@ READ = {
     "by one of two jobs": [["prior=infonce", PRIOR_LR], ["prior=gaussian", PRIOR_LR]],
     "by a preset's prior": [["experiment=claims/nuisance", "optimizer.prior_lr=2"]],
     "as it is without": [["evaluation=none", "evaluation.test=false", "optimizer.prior_lr=auto"]],
+    "g' by one of two jobs": [["prior=unstructured_normal", "encoder_prime=ema"], ["encoder_prime=ema"]],
+    "g' as it is without": [["prior=unstructured_normal", "encoder_prime=shared", "pairs.views=2"]],
     "no job": [],
 }
 
@@ -86,6 +92,12 @@ def test_of_each_prior_it_is_said_beforehand_whether_a_parameter_learns_at_prior
         config = composed(f"prior={name}", *(f"prior.{key}={value}" for key, value in zip(asked, values)))
         parameters = make_prior(config, views=2).own_parameters()
         assert has_fixed_law(config) == (not any(p.requires_grad for p in parameters)), values
+
+
+@pytest.mark.parametrize("name", choices("prior"))
+def test_of_each_prior_it_is_said_beforehand_whether_it_is_of_one_x(name):
+    config = composed(f"prior={name}")
+    assert is_of_one_view(config) == (make_prior(config, views=2).views == 1)
 
 
 @pytest.mark.parametrize("groups, unread", [({}, False), ({"bias": 1.0}, False), ({"*": 1.0}, True)])

@@ -120,6 +120,12 @@ def test_any_two_of_exchangeable_latents_have_the_law_of_a_pair(name):
     assert ((weights.mean(1) - two.log_prob(a, b).exp()).abs() < 4.5 * error).all()
 
 
+@pytest.mark.parametrize("given, got", [({"views": 3}, "3 views and centre=shared"), ({"centre": "shared"}, "2 views")])
+def test_a_network_of_one_latent_is_of_pairs_about_the_first(given, got):
+    with pytest.raises(UserError, match=rf"^predictor=\[4\], .* needs 2 views and centre=first, got {got}"):
+        VMF(latent_dim=2, concentration=2.0, learn=True, predictor=[4], **given)
+
+
 def test_correlations_of_views_below_minus_one_by_the_others_are_refused():
     with pytest.raises(UserError, match="correlation must lie between -0.5 and 1, by 1e-06 at least, got -0.6"):
         Gaussian(latent_dim=2, correlation=-0.6, learn=True, covariance="correlation", views=3)

@@ -28,7 +28,7 @@ from ssvae_cli.datasets.io.arrays import images_or_vectors
 from ssvae_cli.datasets.io.rows import Rows
 from ssvae_cli.datasets.sequences import steps
 from ssvae_cli.device import in_precision
-from ssvae_cli.errors import UserError, require
+from ssvae_cli.errors import UserError, allowed, require
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.instantiate.groups import conf
 from ssvae_cli.load_run import Loaded, load_run
@@ -40,6 +40,7 @@ from ssvae_cli.train import train
 from ssvae_cli.training.signals import Stopped
 
 DATA = "data.npz"  # in the run's folder: the arrays
+READ_AS = ("npz", "sequences")  # data sets of arrays
 LEAST = 4  # samples: two to train on, one for validation, one for test
 
 
@@ -83,6 +84,8 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             x = self._read(X, "X")
             x_prime = self._read_prime(y, len(x))
             require(len(x) >= LEAST, f"X has n_samples = {len(x)}; at least {LEAST} are needed")
+            fault = f"fit takes X alone with dataset={self._dataset}, whose pairs are made of X"
+            require(x_prime is None or self._dataset == "npz", fault)
             folder = self.folder
             if folder is None:
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ssvae-"))
@@ -144,9 +147,11 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return value
 
     def _require_settings(self) -> None:
-        """Raise UserError for overrides that are no list, and for a folder that is no path."""
+        """Raise UserError for overrides that are no list or choose data other than X, and a folder that is no path."""
         listed = isinstance(self.overrides, Sequence) and not isinstance(self.overrides, str)
         require(listed, f"overrides must be a list of words such as 'optimizer.lr=0.01', got {self.overrides!r}")
+        fault = f"overrides: dataset={self._dataset}: the data are X"
+        require(self._dataset in READ_AS, f"{fault}; {allowed(self._dataset, READ_AS)}")
         is_path = self.folder is None or isinstance(self.folder, (str, PathLike))
         require(is_path, f"folder must be a path or None, got {self.folder!r}")
 

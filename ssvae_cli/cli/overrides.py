@@ -30,7 +30,8 @@ OF_THE_RUN = ("encoder", "encoder_prime", "pairs")
 INSTEAD = {  # of a command: the key, or key=value, that is given, or none; the keys then not read; what is done instead
     "mi": [
         ("data", r"task(\..*)?", "the pairs are those of the file, and no task is drawn"),
-        ("lags", r"(training|critic)\..*|.*@(critic|estimators)(\..*)?|zero_check", "no network is trained"),
+        ("lags", r"(training|critic)\..*|.*@(critic|estimators)(\..*)?", "no network is trained"),
+        ("lags", "zero_check", "no pairs are shuffled"),
     ],
     "finetune": [(None, r"optimizer\.prior_lr", "a classifier has no prior")],
     "eval": [(None, r"evaluation\.test", "validation and test are read in any case")],

@@ -30,6 +30,11 @@ def has_fixed_law(config: DictConfig) -> bool:
     return law == "()" or (bool(settings) and all(config.prior.get(key) in settings[key] for key in settings))
 
 
+def is_of_one_view(config: DictConfig) -> bool:
+    """Whether the prior is one of this package's of a single x."""
+    return class_attribute(str(config.prior.get("_target_")), "views", "2") == "1"
+
+
 # The commands, overrides of theirs, what they are not read under, and why.
 UNREAD = (
     (("train",), r"optimizer\.prior_lr=(?!auto$)", has_fixed_law, "no parameter of the prior learns at that rate"),
@@ -44,6 +49,12 @@ UNREAD = (
         r"pairs\.times=",
         lambda config: config.pairs.get("negatives") == "across",
         "candidates are of other sequences, with pairs.negatives=across",
+    ),
+    (
+        ("train", "bench"),
+        r"encoder_prime(=(?!shared$)|\.)|encoder@encoder_prime=(?!null$)|pairs\.views=(?!2$)",
+        is_of_one_view,
+        "the prior is of one x, without an x'",
     ),
     (("mi",), r"training\.|(.*@)?critic[.=]", is_empty("estimators"), "no estimator is left, nor a critic"),
 )

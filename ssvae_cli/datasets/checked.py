@@ -18,7 +18,7 @@ def make_data(config: DictConfig, **offered: Any) -> Data:
     tensors of one kind, [N, ...], with a label for each sample."""
     data = build(config, "dataset", CONTRACT, **offered)
     whole = {name: split for name, split in data.splits.items() if isinstance(split, Split)}  # not streamed
-    splits = {name: checked(split, name) for name, split in whole.items()}
+    splits = {name: checked(split, name, len(data.classes)) for name, split in whole.items()}
     kinds = {name: (*split.shape, split.dtype) for name, split in splits.items()}
     if len(set(kinds.values())) > 1:
         said = ", ".join(f"{name} {list(split.shape)} {kind(split.x)}" for name, split in splits.items())
@@ -26,8 +26,9 @@ def make_data(config: DictConfig, **offered: Any) -> Data:
     return replace(data, **splits)
 
 
-def checked(split: Split, name: str) -> Split:
-    """The split with its floats in those of the process. Raises PartError as `make_data`."""
+def checked(split: Split, name: str, classes: int) -> Split:
+    """The split with its floats in those of the process; classes: how many have a name, 0: none. Raises PartError as
+    `make_data`."""
     sides = {"x": split.x} if split.x_prime is None else {"x": split.x, "x_prime": split.x_prime}
     for side, values in sides.items():
         fits = isinstance(values, Tensor) and (values.dtype == torch.uint8 or values.is_floating_point())
@@ -40,6 +41,10 @@ def checked(split: Split, name: str) -> Split:
     found = f"{kind(y)} {list(y.shape)}" if isinstance(y, Tensor) else kind(y)
     fault = f"y of {name} must be a tensor of integers, [{len(split.x)}], -1 for a sample without a label, got {found}"
     require(whole, fault)
+    low, high = int(y.min()), int(y.max())
+    require(low >= -1, f"y of {name} must be at least 0, or -1 for a sample without a label, got {low}")
+    fault = f"y of {name} must be below {classes}, the number of classes that have a name, got {high}"
+    require(high < classes or not classes, fault)
     sides = {side: values if values.dtype == torch.uint8 else floats(values) for side, values in sides.items()}
     return replace(split, y=y.long(), **sides)
 

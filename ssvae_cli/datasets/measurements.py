@@ -10,7 +10,7 @@ import torch
 from scipy.sparse import csr_matrix, issparse
 
 from ssvae_cli.datasets.base import UNLABELLED, Data, Factor, Split
-from ssvae_cli.datasets.io.arrays import numbered, require_range
+from ssvae_cli.datasets.io.arrays import numbered, require_range, warn_of_rounding
 from ssvae_cli.datasets.npz import split_up
 from ssvae_cli.datasets.splitting import Share
 from ssvae_cli.device import array_type, floats
@@ -52,6 +52,7 @@ class Scaling:
         dense = _dense(self.normalised(m)[:, places_of(self.columns, measured.columns, measured.place)])
         x = (dense - np.array(self.mean)) / np.array(self.scale)
         require_range(f"{measured.place}: scaled x", x)
+        warn_of_rounding(f"{measured.place}: x", x)
         return torch.from_numpy(x.astype(array_type()))
 
     def normalised(self, m: Matrix) -> Matrix:
@@ -224,6 +225,7 @@ def factors_of(parts: dict[str, Measured]) -> tuple[dict[str, torch.Tensor], tup
         else:
             for part, v in values.items():
                 require_range(f"{parts[part].place}: factor {name}", v)
+                warn_of_rounding(f"{parts[part].place}: factor {name}", v[:, None])
             columns.append(Factor(name))
             tensors.append({part: torch.from_numpy(v.astype(array_type())) for part, v in values.items()})
     if not columns:

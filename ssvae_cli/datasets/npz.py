@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.datasets.base import UNLABELLED, Data, Factor, Split, limited
-from ssvae_cli.datasets.io.arrays import images_or_vectors, numbered, require_range
+from ssvae_cli.datasets.io.arrays import images_or_vectors, numbered, require_range, warn_of_rounding
 from ssvae_cli.datasets.io.npz_file import load
 from ssvae_cli.datasets.io.rows import Rows
 from ssvae_cli.datasets.io.storage import Storage
@@ -70,6 +70,8 @@ def read_npz(
     for key in readers:
         shapes = {f"{key}{part}": "x".join(map(str, rows[key].shape)) for part, rows in samples.items()}
         _require_equal(shapes, f"{path}: {key} must have one shape in all parts")
+    for part, key in ((part, key) for part in samples for key in readers if samples[part][key].dtype == array_type()):
+        warn_of_rounding(f"{path}: {key}{part}", parts[part][key])
     for part, named in parts.items():
         _require_equal({f"{key}{part}": len(array) for key, array in named.items()}, f"{path}: one row per sample")
     labels, classes = _labels(path, parts, by_step=prepare is not None)
@@ -166,6 +168,7 @@ def _factors(
         )
         if values.dtype.kind == "f":
             require_range(here, values)
+            warn_of_rounding(here, values)
     kinds = {(values.shape[1:], values.dtype.kind == "f") for values in factors.values()}
     require(len(kinds) == 1, f"{path}: factors must have the same columns, and steps, in all parts")
     (((*_, count), numbers),) = kinds

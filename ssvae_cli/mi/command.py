@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
+from ssvae_cli.critics import require_scores
 from ssvae_cli.distributed.machine import machine
 from ssvae_cli.errors import UserError, allowed, require, require_bool, setting_of
 from ssvae_cli.estimators.base import CONTRACT as ESTIMATOR
@@ -197,7 +198,7 @@ def the_methods(cfg: DictConfig, sample: Sample) -> dict[str, Method]:
     widest = max(widths)
     images = tuple(side.shape[1:] if side.ndim == 4 and sample.z is None else None for side in (sample.x, sample.y))
     critic = lambda: build(cfg.critic, "critic", latent_dim=widest, images=images)
-    critic()
+    require_scores(critic(), widest, "critic")
     estimators = build_named(cfg, "estimators", ESTIMATOR, latent_dim=widest)
     require(
         bool(methods or estimators), "every method and every estimator is left out: there is nothing to estimate by"

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ssvae_cli.datasets.io.arrays import require_channels_first
 from ssvae_cli.datasets.io.npz_file import opened
 from ssvae_cli.errors import allowed, require
 from ssvae_cli.evaluation.samples import Pairs
@@ -19,6 +20,7 @@ from ssvae_cli.mi.tasks import Sample
 log = logging.getLogger(__name__)
 
 FEWEST = 10
+EXACT = 2**53  # integers up to which float64 holds each
 
 
 def read_npz(path: str) -> Sample:
@@ -26,7 +28,7 @@ def read_npz(path: str) -> Sample:
 
     Raises UserError; nothing is unpickled."""
     here = f"data={path}"
-    with opened(path, "data") as file:
+    with opened(path, "data", "give arrays of numbers") as file:
         arrays = dict(file)
     for key in arrays:
         require(key in ("x", "y", "z"), f"{here}: unknown array '{key}'; {allowed(key, ('x', 'y', 'z'))}")
@@ -43,15 +45,26 @@ def _table(here: str, values: np.ndarray) -> np.ndarray:
     """Float64, finite, [N, d] or [N, C, H, W]."""
     require(values.dtype.kind in "fiub", f"{here} must hold numbers, got {values.dtype}; labels and dates: as integers")
     require(values.ndim in (1, 2, 4), f"{here} must be [N], [N, d] or [N, C, H, W], got {list(values.shape)}")
-    values = values.astype(np.float64)
+    if values.ndim == 4:
+        require_channels_first(here, values)
     values = values[:, None] if values.ndim == 1 else values
     require(values[:1].size > 0 or len(values) == 0, f"{here} has no columns, {list(values.shape)}")
     require(len(values) >= FEWEST, f"{here} must have at least {FEWEST} rows, got {len(values)}")
+    values = _differences(values) if values.dtype.kind in "iu" else values.astype(np.float64)
     invalid = ~np.isfinite(values.reshape(len(values), -1))
     first = invalid.any(1).argmax()
     require(not invalid.any(), f"{here} has {invalid.sum()} values that are NaN or infinite, the first in row {first}")
     require(np.ptp(values, axis=0).any(), f"{here} is constant: it carries nothing")
     return values
+
+
+def _differences(values: np.ndarray) -> np.ndarray:
+    """Integers as float64; of those that it would round, such as times in nanoseconds, their differences from the
+    smallest of their column, which leave I as it is."""
+    low = values.min(0)
+    if max(abs(int(low.min())), abs(int(values.max()))) <= EXACT:
+        return values.astype(np.float64)
+    return (values - low).view(f"u{values.dtype.itemsize}").astype(np.float64)
 
 
 def without_copies(sample: Sample, level: int = logging.WARNING) -> Sample:

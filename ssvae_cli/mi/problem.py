@@ -125,7 +125,7 @@ class Reading(NamedTuple):
     curve: Curve | None = None
 
 
-NOTHING = Estimate(math.nan, math.nan)
+NOTHING = Estimate(math.nan, math.nan)  # of too few pairs
 
 
 class Method(ABC):

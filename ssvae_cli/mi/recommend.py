@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ssvae_cli.evaluation.estimate import Z95, Estimate
 from ssvae_cli.mi.discrete import largest
-from ssvae_cli.mi.problem import Problem, Reading
+from ssvae_cli.mi.problem import NOTHING, Problem, Reading
 
 ROOM = 1.0  # nats below a ceiling, where a bound saturates
 EDGES = 0.02  # of the value: what neighbours and densities miss at the edges of a density, which no data show
@@ -31,7 +31,7 @@ class Line(NamedTuple):
 
     @property
     def failure(self) -> str | None:
-        return self.fault or self.estimate.failure()
+        return self.fault or ("too few pairs" if self.estimate is NOTHING else self.estimate.failure())
 
     @property
     def at_ceiling(self) -> bool:

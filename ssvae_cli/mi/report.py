@@ -53,7 +53,8 @@ def table(lines: list[Line], best: Recommended, exact: float | None, unit: str) 
     show(headings, rows, text=("relation to I", "note"))
     console = output()
     console.print(f"\nrecommended: {said(best, unit)}")
-    console.print(f"why: {best.why}")
+    if not math.isnan(best.value):
+        console.print(f"why: {best.why}")
     if exact is not None:
         console.print(f"exact: {scaled(exact)} {unit}")
 
@@ -61,7 +62,7 @@ def table(lines: list[Line], best: Recommended, exact: float | None, unit: str) 
 def said(best: Recommended, unit: str) -> str:
     """The recommended value with its interval, in words."""
     if math.isnan(best.value):
-        return "nothing"
+        return f"nothing: {best.why}"
     value, low, high = (f"{UNITS[unit] * bound:.3f}" for bound in (best.value, best.low, best.high))
     if math.isinf(best.value):
         return "infinite"

@@ -1,9 +1,13 @@
 """Which pairs train and which are held out: at random, or in blocks for rows that depend on their neighbours."""
 
+import logging
+
 import torch
 from torch import Tensor
 
 from ssvae_cli.errors import require, require_at_least
+
+log = logging.getLogger(__name__)
 
 Rows = Tensor  # row numbers
 
@@ -60,7 +64,11 @@ class Blocks(Split):
         self.blocks, self.gap = blocks, gap
 
     def check(self, count):
+        require(self.blocks <= count / 2, f"blocks={self.blocks} leaves no two of {count} rows to each")
         self.parts(count, None), self.folds(count, None)
+        if count < self.blocks * self.gap:
+            length = f"blocks={self.blocks} are of {count // self.blocks} rows, fewer than the gap, {self.gap}"
+            log.warning("split: %s: errors are too small where blocks depend on each other", length)
 
     def parts(self, count, generator):
         sizes = [min(max(3, int(share * count)), self.at_most) for share in (self.validation, self.test)]

@@ -74,5 +74,10 @@ class Prior(nn.Module, ABC):
         """The parameters of P's law by name, [] or [D]: what was learned of the data."""
         return {}
 
+    def require_promised(self, latent_dim: int) -> None:
+        """Raise PartError where what it gives of a few latents has not the shape that its neighbours rely on.
+
+        It is tried once, before training: a wrong shape that broadcasts would be a wrong number."""
+
     def require_memory(self, batch: int, device: torch.device) -> None:
         """Raise UserError if a step on a batch of this size cannot fit in memory."""

@@ -125,6 +125,26 @@ class ExplicitPrior(Prior):
         """What the ELBO contains of P, [B]: log P(z_1..z_n), or log P(z_2..z_n|z_1) where P(z_1) = Q(z_1)."""
         return self.log_conditional(*latents) if self.marginal == "encoder" else self.log_prob(*latents)
 
+    @torch.no_grad()
+    def require_promised(self, latent_dim):
+        random = torch.Generator().manual_seed(0)
+        counts = (3, 2) if latent_dim > 3 else (5, 4)  # none is the number of coordinates, which might take its place
+        latents = tuple(self.space.project(torch.randn(count, latent_dim, generator=random)) for count in counts)
+        z, shapes = latents[0], [list(side.shape) for side in latents]
+        marginals = [self.log_marginal(z, side=side) for side in range(min(self.views, 2))]
+        for of_z in (of_z for of_z in marginals if of_z is not None):
+            self._require_shape(of_z, shapes[0][:1], f"log_marginal of z, {shapes[0]}", "log P of z is one number")
+        if self.views == 2 and marginals[0] is not None:
+            for side, wanted in enumerate((counts, counts[::-1])):
+                what = f"log_given of z, {shapes[0]}, and z', {shapes[1]}"
+                self._require_shape(self.log_given(latents, side), [*wanted], what, "it is a table of log_prob")
+
+    def _require_shape(self, gave: object, wanted: list[int], what: str, why: str) -> None:
+        """Raise PartError unless a density gave one number for each latent, pair or combination."""
+        shape = list(gave.shape) if isinstance(gave, Tensor) else type(gave).__name__
+        if shape != wanted:
+            raise PartError(f"prior: {type(self).__name__}.{what}, is {shape}; {why}, {wanted}")
+
     def own_parameters(self):
         return self.parameters()
 
@@ -134,11 +154,8 @@ class ExplicitPrior(Prior):
 
     def elbo(self, estimator, encoded, joint: bool = False):
         encoded = all_gather_encoded(encoded)
-        density, shape = self.log_density(encoded.latents), encoded.latents[0].shape
-        gave = list(density.shape) if isinstance(density, Tensor) else type(density).__name__
-        if gave != list(shape[:1]):
-            one = f"log P of a pair is one number, {list(shape[:1])}"
-            raise PartError(f"prior: {type(self).__name__}.log_prob of z, {list(shape)}, is {gave}; {one}")
+        density, shape = self.log_density(encoded.latents), list(encoded.latents[0].shape)
+        self._require_shape(density, shape[:1], f"log_prob of z, {shape}", "log P of a pair is one number")
         blocks = self.entropies(joint)
         if not estimator.estimates_elbo:  # a regulariser of every view
             blocks = {(view,): 1 for view in range(self.views)}

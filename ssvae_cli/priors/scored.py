@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from ssvae_cli.critics import Critic, Factored
+from ssvae_cli.critics import Critic, Factored, require_scores
 from ssvae_cli.device import capacity
 from ssvae_cli.distributions.spaces import SPACES, SpaceName
 from ssvae_cli.errors import require
@@ -136,6 +136,9 @@ class ScorePrior(Prior):
 
     def score_table(self, latents):
         return self.critic(*latents[:2])
+
+    def require_promised(self, latent_dim):
+        require_scores(self.critic, latent_dim, "prior.critic")
 
     def require_memory(self, batch, device):
         if isinstance(self.critic, Factored):

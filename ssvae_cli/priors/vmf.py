@@ -42,7 +42,9 @@ class VMF(ExplicitPrior):
     ):
         super().__init__(**common)
         self.views, self.shared = views, centre == "shared" or (centre is None and views > 2)
-        require(predictor is None or (views == 2 and not self.shared), "predictor is for pairs about the first latent")
+        of_pairs = f"predictor={predictor}, a network from z to the mean of z', needs 2 views and centre=first"
+        found = f"{views} views and centre={'shared' if self.shared else 'first'}"
+        require(predictor is None or (views == 2 and not self.shared), f"{of_pairs}, got {found}")
         require_above(0, concentration=concentration)
         self.log_concentration = nn.Parameter(torch.tensor(math.log(concentration)), requires_grad=learn)
         if predictor is not None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def load(run: Path, key: str = "resume", name: str = "last") -> dict:
     try:
         return load_tensors(path)
     except Exception as error:  # torch raises nearly anything on a bad file
-        code = "Unsupported" in str(error) or "WeightsUnpickler" in str(error)
+        code = zipfile.is_zipfile(path) and ("Unsupported" in str(error) or "WeightsUnpickler" in str(error))
         reason = "it holds more than tensors and plain data" if code else "damaged or cut short"
         raise UserError(f"{path} is no checkpoint of ssvae: {reason}") from error
 

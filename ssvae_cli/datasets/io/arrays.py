@@ -1,5 +1,7 @@
 """Arrays as images or as vectors, with a check that they can be read as such."""
 
+import logging
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -8,6 +10,11 @@ from ssvae_cli.datasets.base import UNLABELLED
 from ssvae_cli.datasets.io.rows import Rows, chunks
 from ssvae_cli.device import array_type
 from ssvae_cli.errors import require
+
+log = logging.getLogger(__name__)
+
+COARSE = 256  # values between the smallest and the largest of a column that floats tell apart; of fewer it is said
+ROUNDING = 1e-12  # of the largest value of a column: what is nearer to each other is the same, but for rounding
 
 
 def images_or_vectors(here: str, x: np.ndarray) -> Rows:
@@ -23,10 +30,8 @@ def images_or_vectors(here: str, x: np.ndarray) -> Rows:
 
 def pixels(here: str, x: np.ndarray) -> Rows:
     """uint8 [N, ..., C, H, W]."""
-    shape, channels_first = list(x.shape), (*range(x.ndim - 3), x.ndim - 1, x.ndim - 3, x.ndim - 2)
-    fits = x.shape[-3] in (1, 3) or x.shape[-1] not in (1, 3)
-    require(fits, f"{here} has channels last, {shape}; give it transposed by {channels_first}")
-    require(x.size > 0, f"{here} is empty, {shape}")
+    require_channels_first(here, x)
+    require(x.size > 0, f"{here} is empty, {list(x.shape)}")
     binary = "integers are of 0 to 255, and the largest is 1, nearly black; give true and false, or 255 times as much"
     require(not _has_only_zeros_and_ones(x), f"{here}: {binary}")
     if x.dtype == np.uint8:
@@ -41,6 +46,13 @@ def pixels(here: str, x: np.ndarray) -> Rows:
     valid = 0 <= low and high <= 1
     require(valid, f"{here}: floats must lie in [0, 1], got {low:g} to {high:g}; uint8 is for 0 to 255")
     return Rows([x], np.uint8, lambda values: np.rint(values * 255))
+
+
+def require_channels_first(here: str, x: np.ndarray) -> None:
+    """Raise UserError for images, [N, ..., H, W, C], whose last axis alone looks like channels."""
+    shape, channels_first = list(x.shape), (*range(x.ndim - 3), x.ndim - 1, x.ndim - 3, x.ndim - 2)
+    fits = x.shape[-3] in (1, 3) or x.shape[-1] not in (1, 3)
+    require(fits, f"{here} has channels last, {shape}; give it transposed by {channels_first}")
 
 
 def _has_only_zeros_and_ones(x: np.ndarray) -> bool:
@@ -68,6 +80,25 @@ def require_range(here: str, x: np.ndarray) -> None:
     largest = float(floats.max)
     held = f"{floats.dtype}, of which the largest is {largest:.3g}"
     require(beyond <= largest, f"{here} has values beyond {held}, got {beyond:.3g}; rescale them")
+
+
+def warn_of_rounding(here: str, x: np.ndarray) -> None:
+    """Say so where the run's floats tell few values of a column, [N, D] or [N, T, D], apart, and not all, as of times
+    in seconds since 1970."""
+    if np.can_cast(x.dtype, kind := array_type()):
+        return
+    parts = [part.reshape(-1, x.shape[-1]) for part in chunks(x)]
+    low, high = (np.array([end(part, 0) for part in parts]) for end in (np.min, np.max))
+    low, high = low.min(0).astype(np.float64), high.max(0).astype(np.float64)
+    largest, width = np.maximum(-low, high), high - low
+    step = np.spacing(largest.astype(kind)).astype(np.float64)
+    for column in np.flatnonzero((width < COARSE * step) & (width > ROUNDING * largest)):
+        values = np.concatenate([np.unique(part[:, column]) for part in parts])
+        have, told = (len(np.unique(of)) for of in (values, values.astype(kind)))
+        if told < have:
+            said = f"column {column} has {have} values from {low[column]:.10g} to {high[column]:.10g}"
+            remedy = "subtract its mean, or give trainer.precision=float64"
+            log.warning(f"{here}: {said}, of which {kind} tells {told} apart; {remedy}")
 
 
 def numbered(values: dict[str, np.ndarray]) -> tuple[dict[str, Tensor], tuple[str, ...]]:

@@ -14,12 +14,14 @@ from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.errors import UserError, require
 from ssvae_cli.paths import existing_file
 
+SERIES = "lists of series: one x of all steps, with length [N]"
 LOCAL_HEADER = 30  # bytes, of a member of a zip file, before its name
 
 
 @contextmanager
-def opened(path: str, setting: str) -> Iterator[np.lib.npyio.NpzFile]:
-    """An .npz file; a fault in it is a UserError. setting: the key that named the file."""
+def opened(path: str, setting: str, objects: str = SERIES) -> Iterator[np.lib.npyio.NpzFile]:
+    """An .npz file; a fault in it is a UserError. setting: the key that named the file; objects: what to give in the
+    place of Python objects."""
     file = existing_file(path, setting)
     require(is_numpys(file), f"{setting}={path}: no .npz file, as numpy.savez writes them")
     try:
@@ -30,8 +32,7 @@ def opened(path: str, setting: str) -> Iterator[np.lib.npyio.NpzFile]:
     except MemoryError as error:
         raise UserError(f"{setting}={path}: its arrays take more memory than there is ({error})") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        objects = "it holds Python objects; lists of series: one x of all steps, with length [N]"
-        reason = objects if "pickle" in str(error) else str(error).splitlines()[0]
+        reason = f"it holds Python objects; {objects}" if "pickle" in str(error) else str(error).splitlines()[0]
         raise UserError(f"{setting}={path}: cannot be read as an .npz of plain arrays ({reason})") from error
 
 

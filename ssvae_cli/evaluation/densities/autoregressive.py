@@ -10,6 +10,7 @@ from ssvae_cli.evaluation.samples import Pairs
 
 SHRINKAGES = (0.0, 0.02, 0.1, 0.3, 0.7)  # of a covariance towards its diagonal
 NEGLIGIBLE = -80.0  # log share of a component; exp is slow on a CPU where its result is below the normal numbers
+NETWORK = torch.float32  # of the network's numbers, in a run of float64 too: what is whitened in float64 fits in it
 RIDGE = 1e-9  # of the variances: keeps the Cholesky factor of a singular covariance finite
 
 
@@ -37,7 +38,8 @@ class Autoregressive(nn.Module):
         self.components = components
         nn.init.zeros_(self.layers[-1].weight)
         nn.init.zeros_(self.layers[-1].bias)
-        self.register_buffer("offsets", torch.linspace(-0.2, 0.2, components))  # equal components would stay equal
+        offsets = torch.linspace(-0.2, 0.2, components, dtype=NETWORK)  # equal components would stay equal
+        self.register_buffer("offsets", offsets)
         self.to(y.device)
 
     def stages(self) -> list[list[nn.Parameter]]:
@@ -126,8 +128,8 @@ class Masked(nn.Linear):
     """A linear layer in which an output of degree k depends on inputs of degree at most k; inputs, outputs: degrees."""
 
     def __init__(self, inputs: Tensor, outputs: Tensor):
-        super().__init__(len(inputs), len(outputs), dtype=torch.float32)
-        self.register_buffer("mask", (outputs[:, None] >= inputs).float())
+        super().__init__(len(inputs), len(outputs), dtype=NETWORK)
+        self.register_buffer("mask", (outputs[:, None] >= inputs).to(NETWORK))
 
     def forward(self, x):
         return F.linear(x, self.weight * self.mask, self.bias)
