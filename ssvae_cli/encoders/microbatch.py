@@ -20,6 +20,8 @@ def in_microbatches(module: nn.Module, function: Callable[[Tensor], Tensor], x: 
     shard = current_shard()
     longest = len(x) if shard is None else max(shard.sizes)  # as many pieces on every rank: they wait for one another
     pieces = x.tensor_split(math.ceil(longest / rows))
+    if len(pieces) == 1:
+        return function(x)
     if torch.compiler.is_compiling():  # its graph writes the statistics once
         return torch.cat([checkpoint(function, piece, use_reentrant=False) for piece in pieces])
     contexts = lambda: (contextlib.nullcontext(), statistics_kept(module))
