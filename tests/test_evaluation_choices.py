@@ -28,7 +28,7 @@ def unread(request, tmp_path_factory):
     """(choice, run, the splits that were read) of a run that does not read test."""
     run, splits = tmp_path_factory.mktemp(request.param) / "run", set()
     with pytest.MonkeyPatch.context() as patched:
-        for name in ("_each", "_latents"):
+        for name in ("_clean", "_latents"):
             read = getattr(Reading, name)
             patched.setattr(
                 Reading, name, lambda self, split, *rest, read=read: splits.add(split) or read(self, split, *rest)
