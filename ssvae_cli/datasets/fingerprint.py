@@ -14,7 +14,8 @@ SHARE, OF_LARGEST = 0.01, 0.001  # of a mean, and of the largest: what another p
 
 
 def fingerprint(data: Data) -> dict[str, Any]:
-    """Of plain numbers and words: `sizes`, `names` and `means`, from which no sample can be read."""
+    """Of plain numbers and words: `sizes`, a hash of the `names`, and `means`, each over several samples if a split has
+    them."""
     names = hashlib.sha256(json.dumps(data.listing()).encode()).hexdigest()
     sizes = {name: len(split) for name, split in data.splits.items()}
     return {"sizes": sizes, "names": names, "means": {name: means(split) for name, split in data.splits.items()}}
