@@ -10,12 +10,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
+from ssvae_cli.datasets.base import evenly_spaced
 from ssvae_cli.errors import UserError
 from ssvae_cli.evaluation.figures import curves
 from ssvae_cli.evaluation.geometry import alignment, effective_rank, uniformity
 from ssvae_cli.evaluation.knn import KNN
 from ssvae_cli.evaluation.linear_probe import LinearProbe, accuracy
-from ssvae_cli.evaluation.rows import evenly_spaced
 
 
 @pytest.fixture(scope="module")

@@ -163,3 +163,8 @@ def draw(total: int, count: int) -> tuple[Tensor, Tensor]:
     chosen = Order(total, torch.Generator().manual_seed(0)).rows(0, count).sort().values
     others = torch.ones(total, dtype=torch.bool).index_fill_(0, chosen, False)
     return chosen, others.nonzero().squeeze(1)
+
+
+def evenly_spaced(count: int, at_most: int, device=None) -> Tensor:
+    """At most `at_most` of the rows 0 to count - 1, evenly spaced, first and last included: [min(count, at_most)]."""
+    return torch.linspace(0, count - 1, min(count, at_most), dtype=torch.float64, device=device).round().long()

@@ -5,9 +5,8 @@ import json
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from ssvae_cli.datasets.base import Data, Split
+from ssvae_cli.datasets.base import Data, Split, evenly_spaced
 
 SAMPLES, PLACES = 8, 16  # evenly spaced, of which means are kept
 SHARE, OF_LARGEST = 0.01, 0.001  # of a mean, and of the largest: what another processor or decoder may round
@@ -23,17 +22,12 @@ def fingerprint(data: Data) -> dict[str, Any]:
 
 def means(split: Split) -> dict[str, list[float]]:
     """Means over a few samples of a split: of x and x' at a few places, and of the labels, each times its number."""
-    rows = evenly(len(split), SAMPLES)
+    rows = evenly_spaced(len(split), SAMPLES)
     batch = next(iter(split.rows(rows).batches(len(rows))))
     of_y = {"y": [(batch.y.cpu().double() * torch.arange(1, len(rows) + 1)).mean().item()]}
     sides = {name: side.flatten(1) for name, side in (("x", batch.x), ("x'", batch.x_prime)) if side is not None}
-    places = {name: evenly(side.shape[1], PLACES).to(side.device) for name, side in sides.items()}
+    places = {name: evenly_spaced(side.shape[1], PLACES, side.device) for name, side in sides.items()}
     return of_y | {name: side[:, places[name]].double().mean(0).tolist() for name, side in sides.items()}
-
-
-def evenly(count: int, most: int) -> Tensor:
-    """The places of at most `most` of `count`, evenly spaced, int64."""
-    return torch.linspace(0, count - 1, min(count, most), dtype=torch.float64).round().long()
 
 
 def difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:

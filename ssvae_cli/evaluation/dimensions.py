@@ -6,12 +6,12 @@ import math
 import torch
 from torch import Tensor
 
+from ssvae_cli.datasets.base import evenly_spaced
 from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.errors import require_at_least
 from ssvae_cli.estimators import KNN
 from ssvae_cli.evaluation.estimate import Enclosed, Estimate
 from ssvae_cli.evaluation.reading import Reading
-from ssvae_cli.evaluation.rows import evenly_spaced
 from ssvae_cli.priors import ExplicitPrior
 from ssvae_cli.tracking.missing import Missing
 

@@ -8,13 +8,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ssvae_cli.datasets.base import Split
+from ssvae_cli.datasets.base import Split, evenly_spaced
 from ssvae_cli.errors import PartError, UserError, require_at_least
 from ssvae_cli.estimators import DV, NWJ, InfoNCE
 from ssvae_cli.evaluation.estimate import INTERVAL, Z95, Enclosed, Estimate, too_few_pairs
 from ssvae_cli.evaluation.explicit import Explicit
 from ssvae_cli.evaluation.reading import Reading
-from ssvae_cli.evaluation.rows import evenly_spaced
 from ssvae_cli.priors import Encoded
 from ssvae_cli.tracking.missing import Missing
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from ssvae_cli.datasets.base import evenly_spaced
 from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.errors import require_at_least
 from ssvae_cli.evaluation.categories import Categories
@@ -19,7 +20,6 @@ from ssvae_cli.evaluation.fit import Fit
 from ssvae_cli.evaluation.fresh_critics import lower_bound
 from ssvae_cli.evaluation.ratio import Joined, LogRatio, RatioFit, normal_ratio, normaliser
 from ssvae_cli.evaluation.reading import Reading
-from ssvae_cli.evaluation.rows import evenly_spaced
 from ssvae_cli.priors.base import NoSamples, Prior
 from ssvae_cli.tracking.missing import Missing
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ssvae_cli.datasets.base import evenly_spaced
 from ssvae_cli.errors import require
 from ssvae_cli.evaluation.factors import ALPHAS, fault_of, is_of, ridge
 from ssvae_cli.evaluation.figures import scatter_by_label, side_by_side
 from ssvae_cli.evaluation.reading import SPLITS, Reading
-from ssvae_cli.evaluation.rows import evenly_spaced
 from ssvae_cli.tracking.line_styles import blank
 
 if TYPE_CHECKING:

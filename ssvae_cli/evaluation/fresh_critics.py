@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from ssvae_cli.datasets.base import evenly_spaced
 from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.errors import allowed, require
 from ssvae_cli.estimators import InfoNCE as KWay
@@ -15,7 +16,7 @@ from ssvae_cli.estimators.nwj import jensen_shannon
 from ssvae_cli.evaluation.degeneracy import constant_latent
 from ssvae_cli.evaluation.estimate import Estimate, too_few_pairs
 from ssvae_cli.evaluation.fit import Curve, Fit
-from ssvae_cli.evaluation.rows import drawn, evenly_spaced
+from ssvae_cli.evaluation.rows import drawn
 from ssvae_cli.evaluation.samples import Pairs, Parts, normalised
 from ssvae_cli.instantiate.groups import conf
 from ssvae_cli.scores import DenseScores

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ssvae_cli.datasets.base import evenly_spaced
 from ssvae_cli.evaluation.reading import Reading
-from ssvae_cli.evaluation.rows import evenly_spaced
 from ssvae_cli.tracking.missing import Missing
 
 KEYS = tuple(f"geometry/{name}/test" for name in ("alignment", "uniformity", "rank", "noise"))

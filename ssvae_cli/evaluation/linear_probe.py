@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ssvae_cli.datasets.base import evenly_spaced
 from ssvae_cli.errors import require, require_above, require_at_least
 from ssvae_cli.evaluation.reading import SPLITS, Reading
-from ssvae_cli.evaluation.rows import evenly_spaced
 from ssvae_cli.tracking.missing import Missing
 
 log = logging.getLogger(__name__)

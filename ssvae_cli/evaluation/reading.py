@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssvae_cli.datasets.base import Data, Split
+from ssvae_cli.datasets.base import Data, Split, evenly_spaced
 from ssvae_cli.distributions.spaces import Simplex
 from ssvae_cli.errors import require
 from ssvae_cli.evaluation.categories import Categories
@@ -16,7 +16,6 @@ from ssvae_cli.evaluation.densities import LEAST, Densities, DensityFit
 from ssvae_cli.evaluation.estimate import Enclosed, Estimate, too_few_classes, too_few_pairs
 from ssvae_cli.evaluation.explicit import ANCHORS, Explicit
 from ssvae_cli.evaluation.posterior_mixture import PosteriorMixture
-from ssvae_cli.evaluation.rows import evenly_spaced
 from ssvae_cli.evaluation.smoothing import smoothed
 from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.base import Pairs

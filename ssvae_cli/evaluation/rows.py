@@ -5,12 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ssvae_cli.datasets.base import Data
-
-
-def evenly_spaced(count: int, at_most: int, device=None) -> Tensor:
-    """At most `at_most` of the rows 0 to count - 1, evenly spaced, first and last included: [min(count, at_most)]."""
-    return torch.linspace(0, count - 1, min(count, at_most), dtype=torch.float64, device=device).round().long()
+from ssvae_cli.datasets.base import Data, evenly_spaced
 
 
 def drawn(count: int, at_most: int, device=None) -> Tensor:

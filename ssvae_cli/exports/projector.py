@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from ssvae_cli.evaluation.rows import evenly_spaced
+from ssvae_cli.datasets.base import evenly_spaced
 from ssvae_cli.load_run import Loaded
 
 MOST = 2000  # samples of test, which the sprite holds as images

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from ssvae_cli.datasets.base import evenly_spaced
 from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.distributions.spaces import SPACES, Space
 from ssvae_cli.errors import require_at_least
@@ -14,7 +15,6 @@ from ssvae_cli.evaluation.densities.autoregressive import Autoregressive, best_s
 from ssvae_cli.evaluation.densities.clusters import CHOOSING, Clusters
 from ssvae_cli.evaluation.densities.directions import Directions
 from ssvae_cli.evaluation.fit import Fit
-from ssvae_cli.evaluation.rows import evenly_spaced
 from ssvae_cli.evaluation.samples import Pairs
 
 SAMPLES_A_CLUSTER = 20  # at least; in R^D also as many as coordinates

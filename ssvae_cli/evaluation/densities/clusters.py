@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ssvae_cli.datasets.base import evenly_spaced
 from ssvae_cli.evaluation.densities.autoregressive import RIDGE
-from ssvae_cli.evaluation.rows import evenly_spaced
 from ssvae_cli.evaluation.samples import Pairs
 
 ITERATIONS = 20  # of expectation-maximisation, at most
