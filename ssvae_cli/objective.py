@@ -143,8 +143,13 @@ class Objective(nn.Module):
         """Whether what training maximises estimates the ELBO."""
         return self.decoder.beta == 1 if self.estimator is None else self.estimator.estimates_elbo
 
-    def notes(self) -> list[str]:
-        """What the log says of it at the start."""
+    def notes(self, *, paired: bool) -> list[str]:
+        """What the log says of it at the start. paired: whether the data have an x' of their own."""
+        unread = f"prior={choice_of(type(self.prior))} is of one x: the x' of the data is not read"
+        return [unread] * (paired and self.prior.views == 1) + self._notes_of_elbo()
+
+    def _notes_of_elbo(self) -> list[str]:
+        """Of training that estimates no ELBO, what it maximises."""
         if self.estimates_elbo:
             return []
         what = "decoder.beta" if self.estimator is None else "estimator"

@@ -120,7 +120,13 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
 
     # What is logged and recorded.
     exploitation = ExploitationWatch(objective, samples=len(data.train), information=pairs.mi(data))
-    notes = [*data.notes, *trainer.notes(batch_size), *objective.notes(), *optimization.notes(), *exploitation.notes]
+    notes = [
+        *data.notes,
+        *trainer.notes(batch_size),
+        *objective.notes(paired=data.shape_prime is not None),
+        *optimization.notes(),
+        *exploitation.notes,
+    ]
     for note in notes:
         log.info("%s", note)
     record = Record(

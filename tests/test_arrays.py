@@ -312,6 +312,12 @@ def test_two_modalities_train_with_encoders_of_two_kinds(modalities, tmp_path):
     assert '"probe/linear/test": null' in (tmp_path / "run" / "summary.json").read_text()
 
 
+def test_a_prior_of_one_x_says_that_the_x_prime_of_the_data_is_not_read(modalities, tmp_path):
+    assert ssvae(*modalities, "prior=unstructured_normal", "evaluation=none") == 0
+    log = (tmp_path / "run" / "train.log").read_text()
+    assert "prior=unstructured_normal is of one x: the x' of the data is not read" in log
+
+
 def test_training_reads_neither_labels_nor_factors(tmp_path):
     x = RNG.integers(0, 256, (60, 3, 8, 8), np.uint8)
     known = {"y": np.arange(60) % 4, "factors": RNG.normal(size=(60, 2))}

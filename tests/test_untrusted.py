@@ -75,7 +75,8 @@ def test_no_command_runs_a_pickle_in_place_of_the_encoders_weights(run, mark, tm
 def test_a_damaged_checkpoint_is_refused_with_a_line(damage, run, capfd):
     path = run / CHECKPOINT
     path.write_bytes(path.read_bytes()[:5000] if damage is None else damage)
-    assert "damaged or cut short" in refused(capfd, "train", f"resume={run}")
+    line = refused(capfd, "train", f"resume={run}")
+    assert line.endswith(f"damaged or cut short; train the run anew, in another folder, or once {run} is removed")
 
 
 @pytest.mark.parametrize("kind", ["npz", "npy", "pickle"])

@@ -28,6 +28,11 @@ def suiting_overrides(command: str, overrides: list[str]) -> list[str]:
     return [*overrides, *suiting(data_set + overrides, of_preset)]
 
 
+def suits_file(command: str, override: str, overrides: list[str]) -> bool:
+    """Whether the data set's file brings that override of these by itself."""
+    return override in suiting_overrides(command, [other for other in overrides if other != override])
+
+
 def suiting(overrides: list[str], of_preset: Iterable[str]) -> list[str]:
     """What suits the file of the data set. overrides: one of the data set among them. of_preset: the groups of g' that
     a preset chooses."""

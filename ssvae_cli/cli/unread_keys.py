@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ssvae_cli.cli.overrides import mappings, override_name, own_keys
 from ssvae_cli.cli.suggestions import left_out
+from ssvae_cli.cli.suiting import suits_file
 from ssvae_cli.errors import UserError, allowed, in_yaml, require
 from ssvae_cli.instantiate.groups import known_groups
 from ssvae_cli.instantiate.signatures import requires, takes
@@ -61,13 +62,15 @@ UNREAD = (
 
 
 def refuse_unread_settings(command: str, jobs: Sequence[tuple[DictConfig, list[str]]]) -> None:
-    """Raise UserError for a setting that is given and read by none of the jobs of a sweep, or not by the one run.
+    """Raise UserError for a setting that is given and read by none of the jobs of a sweep, or not by the one run; what
+    the data set's file brings is not given.
 
     jobs: of each the configuration, composed, and the overrides."""
     of_jobs = []
     for config, overrides in jobs:
         rules = [(kind, why) for commands, kind, is_so, why in UNREAD if command in commands and is_so(config)]
         matches = [(override, why) for override in overrides for kind, why in rules if re.match(kind, override)]
+        matches = [(override, why) for override, why in matches if not suits_file(command, override, overrides)]
         of_jobs.append({override_name(override): f"{override}: {why}; leave it out" for override, why in matches})
     for key in of_jobs[0] if of_jobs else ():
         require(not all(key in unread for unread in of_jobs), of_jobs[0][key])

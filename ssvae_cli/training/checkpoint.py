@@ -46,7 +46,8 @@ def load(run: Path, key: str = "resume", name: str = "last") -> dict:
         return load_tensors(path)
     except Exception as error:  # torch raises nearly anything on a bad file
         code = zipfile.is_zipfile(path) and ("Unsupported" in str(error) or "WeightsUnpickler" in str(error))
-        reason = "it holds more than tensors and plain data" if code else "damaged or cut short"
+        anew = f"damaged or cut short; train the run anew, in another folder, or once {run} is removed"
+        reason = "it holds more than tensors and plain data" if code else anew
         raise UserError(f"{path} is no checkpoint of ssvae: {reason}") from error
 
 
