@@ -4,7 +4,6 @@ usage: compare.py LIGHTLY_PYTHON FOLDER OUT.json [ENCODER PRECISION IMAGES]     
 """
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -19,11 +18,10 @@ HERE = Path(__file__).parent
 def main(lightly: str, folder: str, out: str, encoder="convnet", precision="bf16", images="3072") -> None:
     sides = {"lightly": (lightly, "simclr.py"), "ssvae": (sys.executable, "ours.py")}
     runs = {side: [] for side in sides}
-    environment = os.environ | {"PYTHONPATH": str(HERE.parents[1])}
     for _ in range(RUNS):
         for side, (python, script) in sides.items():
             command = [python, str(HERE / script), folder, images, str(EPOCHS), encoder, precision]
-            found = json.loads(subprocess.check_output(command, text=True, env=environment).splitlines()[-1])
+            found = json.loads(subprocess.check_output(command, text=True).splitlines()[-1])
             runs[side].append(found)
             print(side, found, flush=True)
     medians = {side: median(found) for side, found in runs.items()}

@@ -12,13 +12,15 @@ WORKERS = 2
 CONF = Path(__file__).parents[2].absolute() / "conf"
 
 
-def configuration(folder: str, images: int, encoder: str, precision: str):
-    """SimCLR's pairs and loss on CIFAR-10's size; `ssvae train` with these overrides is the same run."""
+def configuration(folder: str, images: int, encoder: str, precision: str, *more: str):
+    """SimCLR's pairs and loss on CIFAR-10's size; `ssvae train` with these overrides is the same run.
+
+    more: further overrides."""
     overrides = ["dataset=folder", f"dataset.root={folder}", "dataset.size=32", f"dataset.limit={images}"]
-    overrides += ["pairs=simclr", f"encoder={encoder}", "prior=infonce", "optimizer=adamw"]
+    overrides += ["pairs=simclr", f"encoder={encoder}", "prior=infonce", "optimizer=adamw", "optimizer.lr=0.002"]
     overrides += ["trainer.batch_size=512", f"trainer.precision={precision}", "trainer.device=cpu"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("train", [*overrides, "dataset.validation=100"])
+        return compose("train", [*overrides, "dataset.validation=100", *more])
 
 
 def measure(epoch: Callable[[], Iterator[int]], epochs: int) -> None:
