@@ -201,3 +201,60 @@ class LayerwiseSGD(torch.optim.Optimizer):
                 velocity = self.state[p].setdefault("velocity", torch.zeros_like(p))
                 velocity.mul_(group["momentum"]).add_(update)
                 p.sub_(group["lr"] * velocity)
+
+
+@dataclass(kw_only=True)
+class Muon(Optimization):
+    """Orthogonalised momentum (Jordan et al. 2024): each matrix or filter bank moves along the orthogonal factor of its
+    momentum, with entries as large as those of an update by Adam (Liu et al. 2025). Biases, norms, scalars and the
+    prior's own parameters follow Adam."""
+
+    momentum: float = 0.95
+    betas: tuple[float, float] = (0.9, 0.999)
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(0 <= self.momentum < 1, f"momentum must lie in [0, 1), got {self.momentum}")
+        require(all(0 <= b < 1 for b in self.betas), f"betas must lie in [0, 1), got {list(self.betas)}")
+
+    def optimizer_of(self, groups):
+        return OrthogonalMomentum(groups, lr=self.lr, momentum=self.momentum, betas=tuple(self.betas))
+
+
+class OrthogonalMomentum(torch.optim.Optimizer):
+    """In groups with `matrix`, of w as [R, C]: m <- momentum m + (1 - momentum) g, and w <- (1 - lr weight_decay) w
+    - 0.2 lr sqrt(max(R, C)) O, O the orthogonal factor of momentum m + (1 - momentum) g. In others Adam."""
+
+    def __init__(self, groups: list[dict], *, lr: float, momentum: float, betas: tuple[float, float]):
+        super().__init__(groups, {"lr": lr, "momentum": momentum, "betas": betas})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            for p in (p for p in group["params"] if p.grad is not None):
+                move = self._orthogonal if group["matrix"] else self._adam
+                p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(group["lr"] * move(p, group))
+
+    def _orthogonal(self, p: nn.Parameter, group: dict) -> torch.Tensor:
+        mean = self.state[p].setdefault("mean", torch.zeros_like(p)).lerp_(p.grad, 1 - group["momentum"])
+        ahead = p.grad.lerp(mean, group["momentum"]).flatten(1)
+        return 0.2 * max(ahead.shape) ** 0.5 * orthogonalised(ahead).view(p.shape)
+
+    def _adam(self, p: nn.Parameter, group: dict) -> torch.Tensor:
+        state, (of_mean, of_square) = self.state[p], group["betas"]
+        state["step"] = state.get("step", 0) + 1
+        mean = state.setdefault("mean", torch.zeros_like(p)).lerp_(p.grad, 1 - of_mean)
+        square = state.setdefault("square", torch.zeros_like(p)).lerp_(p.grad**2, 1 - of_square)
+        unbiased = square / (1 - of_square ** state["step"])
+        return mean / (1 - of_mean ** state["step"]) / (unbiased.sqrt() + 1e-8)
+
+
+def orthogonalised(x: torch.Tensor) -> torch.Tensor:
+    """Near U V^T of x = U S V^T, [R, C]: with the same U and V, and singular values between 0.6 and 1.2 where those of
+    x are above a 500th of its norm. By five steps of a Newton-Schulz iteration (Jordan et al. 2024)."""
+    wide = x if x.shape[0] <= x.shape[1] else x.T
+    wide = wide / (wide.norm() + 1e-7)
+    for _ in range(5):
+        gram = wide @ wide.T
+        wide = 3.4445 * wide + (2.0315 * gram @ gram - 4.775 * gram) @ wide
+    return wide if x.shape[0] <= x.shape[1] else wide.T

@@ -11,7 +11,7 @@ from helpers import composed
 from ssvae_cli.errors import UserError
 from ssvae_cli.estimators.entropies import Conditionals
 from ssvae_cli.instantiate.build import build
-from ssvae_cli.optimizers import LARS, SGD, AdamW
+from ssvae_cli.optimizers import LARS, SGD, AdamW, Muon, orthogonalised
 from ssvae_cli.training.average import WeightAverage
 
 FLAT = {"lr": 0.1, "weight_decay": 0.1, "warmup": 0.0, "clip": None}
@@ -64,6 +64,39 @@ def test_lars_moves_weights_that_are_zero():
     assert module.prior.weight.isfinite().all() and module.prior.weight.abs().max() > 0
 
 
+@pytest.mark.parametrize("shape", [(8, 30), (30, 8), (16, 17)])
+def test_the_orthogonal_factor_has_the_singular_vectors_and_values_near_1(shape):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    u, s, v = torch.linalg.svd(x, full_matrices=False)
+    inner = u.T @ orthogonalised(x) @ v.T
+    values = inner.diagonal()[s > s.norm() / 500]
+    assert torch.allclose(inner, inner.diagonal().diag(), atol=1e-9) and 0.6 < values.min() and values.max() < 1.2
+
+
+def test_muon_moves_matrices_as_torch_does_and_the_rest_as_adam():
+    """torch's is for matrices alone, so filters are read as [out, in * k * k]; its iteration is in bfloat16, whose
+    rounding moves the singular values within their range."""
+    module = torch.nn.Sequential(torch.nn.Conv2d(2, 4, 3), torch.nn.Flatten(), torch.nn.Linear(4, 6))
+    weights, biases = ([copy.deepcopy(getattr(module[i], name)) for i in (0, 2)] for name in ("weight", "bias"))
+    matrices = [torch.nn.Parameter(w.detach().flatten(1).clone()) for w in weights]
+    theirs = torch.optim.Muon(matrices, lr=0.1, weight_decay=0.1, momentum=0.9, adjust_lr_fn="match_rms_adamw")
+    adam = torch.optim.AdamW(biases, lr=0.1, weight_decay=0.0)
+    ours = Muon(**FLAT, momentum=0.9).attach([module], total_steps=10**9)  # long before its cosine
+    for step, (x, y) in enumerate(zip(torch.randn(3, 64, 2, 3, 3), torch.randn(3, 64, 6))):
+        (module(x) - y).square().mean().backward()
+        for i, matrix, bias in zip((0, 2), matrices, biases):
+            matrix.data = module[i].weight.detach().flatten(1).clone()
+            matrix.grad, bias.grad = module[i].weight.grad.flatten(1).clone(), module[i].bias.grad.clone()
+        before = [matrix.detach().clone() for matrix in matrices]
+        theirs.step(), adam.step(), ours.step(step)
+        for i, matrix, start in zip((0, 2), matrices, before):
+            moved, expected = module[i].weight.flatten(1) - start, matrix - start
+            assert torch.cosine_similarity(moved.flatten(), expected.flatten(), dim=0) > 0.97
+            assert 0.9 < moved.norm() / expected.norm() < 1.1
+    for i, bias in zip((0, 2), biases):
+        assert torch.allclose(module[i].bias, bias, atol=1e-6)
+
+
 def test_the_first_pattern_that_fits_a_name_sets_its_rate():
     module = Nested()
     rates = {"encoder.bias": 0.0, "prior.weight": 3.0}
@@ -104,13 +137,13 @@ def test_rates_that_make_no_sense_are_refused_in_a_line(options, said):
     assert said in str(refused.value)
 
 
-@pytest.mark.parametrize("optimizer", [SGD, LARS])
+@pytest.mark.parametrize("optimizer", [SGD, LARS, Muon])
 def test_an_automatic_rate_is_refused_where_there_is_no_usual_one(optimizer):
     with pytest.raises(UserError, match="lr must be a number above 0, got auto"):
         optimizer(**FLAT | {"lr": "auto"})
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lars"])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lars", "muon"])
 def test_rates_by_names_are_given_on_the_command_line(optimizer):
     given = composed(f"optimizer={optimizer}", "optimizer.groups={encoder.backbone.*:0.1,prior.*:2}").optimizer
     assert build(given, "optimizer").groups == {"encoder.backbone.*": 0.1, "prior.*": 2}

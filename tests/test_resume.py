@@ -35,7 +35,7 @@ def in_a_terminal():
 
 
 STATEFUL = {
-    "bank and target": ["experiment=methods/moco", "estimator.size=500", "pairs.views=3"],
+    "bank and target": ["experiment=methods/moco", "estimator.size=500", "pairs.views=3", "optimizer=muon"],
     "moving average": ["prior=mi", "estimator=mine"],
     "classifier": ["prior=unstructured_normal", "estimator=classifier"],
     "generators, momentum and average": ["posterior=gaussian", "estimator=leave_one_out", "encoder_prime=separate"]
