@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ssvae_cli.datasets.base import evenly_spaced
 from ssvae_cli.errors import require
 from ssvae_cli.evaluation.factors import ALPHAS, fault_of, is_of, ridge
-from ssvae_cli.evaluation.figures import scatter_by_label, side_by_side
+from ssvae_cli.evaluation.figures import scatter_by_label, side_by_side, whole
 from ssvae_cli.evaluation.reading import SPLITS, Reading
 from ssvae_cli.tracking.line_styles import blank
 
@@ -74,7 +74,7 @@ def _images(reading: Reading, split: str, rows: Tensor) -> Tensor:
     """Those images in [0, 1], [*rows.shape, C, H, W], on the CPU."""
     of_rows = reading.data.splits[split].rows(rows.flatten().cpu())
     clean = torch.cat([reading.pairs.clean(batch) for batch in of_rows.batches(len(rows.flatten()))])
-    return reading.pairs.to_unit(clean).cpu().unflatten(0, rows.shape)
+    return whole(reading.pairs.to_unit(clean).cpu()).unflatten(0, rows.shape)
 
 
 def recovered(reading: Reading, known: dict[str, Tensor], numbers: list[int]) -> "Figure":

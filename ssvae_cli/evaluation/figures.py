@@ -1,6 +1,7 @@
 """Pictures of a run, as matplotlib figures."""
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,18 @@ def pair_grid(*views: Tensor) -> "Figure":
             axis.set(xticks=[], yticks=[])
         axes[0].set_ylabel(name, rotation=0, ha="right", va="center")
     return figure
+
+
+def whole(images: Tensor) -> Tensor:
+    """Images, [N, C, H, W], as they are; of an x that probes read in parts, [N, parts, C, h, w], as of a grid of patches
+    or the steps of a video, the parts from left to right and downwards in one image, white where none is left."""
+    if images.ndim == 4:
+        return images
+    columns = math.isqrt(images.shape[1] - 1) + 1
+    lacking = -images.shape[1] % columns
+    white = images.new_ones(len(images), lacking, *images.shape[2:])
+    grid = torch.cat([images, white], 1).unflatten(1, (-1, columns))
+    return grid.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
 
 
 def side_by_side(views: Tensor) -> np.ndarray:
