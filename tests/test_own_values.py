@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from ssvae_cli.critics import Critic, require_scores
 from ssvae_cli.datasets import Data, Split
+from ssvae_cli.datasets.base import Factor
 from ssvae_cli.datasets.checked import make_data
 from ssvae_cli.encoders.base import features_dim
 from ssvae_cli.errors import PartError, UserError
@@ -71,6 +72,22 @@ def test_bytes_stay_bytes():
 def test_data_of_another_kind_are_a_line(splits, said):
     with pytest.raises(PartError, match="^dataset: ") as error:
         made(*splits)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "factors, said",
+    {
+        "no names": ((), "factors of train have 2 columns, and the data 0 names of factors"),
+        "one name twice": ((Factor("size"), Factor("size")), "different names, got ['size'] more than once"),
+        "a name of a group": ((Factor("style"), Factor("hue", group="style")), "got ['style'] more than once"),
+    }.values(),
+)
+def test_factors_without_a_name_of_their_own_are_a_line(factors, said):
+    split = Split(X, Y, factors=X[:, :2])
+    GIVEN["data"] = Data(split, split, split, factors=factors)
+    with pytest.raises(PartError) as error:
+        make_data(OmegaConf.create({"_target_": f"{__name__}.own"}))
     assert said in str(error.value)
 
 

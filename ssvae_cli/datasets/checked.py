@@ -15,10 +15,11 @@ from ssvae_cli.instantiate.build import build
 
 def make_data(config: DictConfig, **offered: Any) -> Data:
     """The data set of a configuration, its floats in those of the process. Raises PartError for splits that are not
-    tensors of one kind, [N, ...], with a label for each sample."""
+    tensors of one kind, [N, ...], with a label for each sample and a column for each factor of a name of its own."""
     data = build(config, "dataset", CONTRACT, **offered)
     whole = {name: split for name, split in data.splits.items() if isinstance(split, Split)}  # not streamed
     splits = {name: checked(split, name, len(data.classes)) for name, split in whole.items()}
+    require_columns(data, splits)
     kinds = {name: (*split.shape, split.dtype) for name, split in splits.items()}
     if len(set(kinds.values())) > 1:
         said = ", ".join(f"{name} {list(split.shape)} {kind(split.x)}" for name, split in splits.items())
@@ -47,6 +48,19 @@ def checked(split: Split, name: str, classes: int) -> Split:
     require(high < classes or not classes, fault)
     sides = {side: values if values.dtype == torch.uint8 else floats(values) for side, values in sides.items()}
     return replace(split, y=y.long(), **sides)
+
+
+def require_columns(data: Data, splits: dict[str, Split]) -> None:
+    """Raise PartError unless every split has a column for each of the data's factors, and none is named like another
+    or like a group, as their scores would have one key."""
+    named = [factor.name for factor in data.factors]
+    for name, split in splits.items():
+        columns = 0 if split.factors is None else split.factors.shape[-1]
+        fault = f"factors of {name} have {columns} columns, and the data {len(named)} names of factors"
+        require(columns == len(named), fault)
+    taken = [*named, *{factor.group for factor in data.factors if factor.group is not None}]
+    twice = sorted({name for name in taken if taken.count(name) > 1})
+    require(not twice, f"factors, and groups of them, must have different names, got {twice} more than once")
 
 
 def require(condition: bool, message: str) -> None:

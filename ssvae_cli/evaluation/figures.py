@@ -62,7 +62,7 @@ def pair_grid(*views: Tensor) -> "Figure":
 
 
 def whole(images: Tensor) -> Tensor:
-    """Images, [N, C, H, W], as they are; of an x that probes read in parts, [N, parts, C, h, w], as of a grid of patches
+    """Images, [N, C, H, W], as they are; of an x that probes read in parts, [N, parts, C, h, w], as a grid of patches
     or the steps of a video, the parts from left to right and downwards in one image, white where none is left."""
     if images.ndim == 4:
         return images
