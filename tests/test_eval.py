@@ -111,7 +111,7 @@ def test_images_that_probes_read_in_parts_are_shown_whole_beside_their_neighbour
         x = x[:, None].expand(12, 5, 1, 8, 8)
         pairs = Window(length=2, step=1, read="mean", then=Identity())
     else:
-        pairs = Patches(grid=2, overlap=0.0, then=Identity())
+        pairs = Patches(grid=2, overlap=0.5, then=Identity())
     split = Split(x, y=torch.zeros(12, dtype=torch.int64))
     features = lambda part: x[:, -1].reshape(12, -1).float()
     reading = SimpleNamespace(shape=(1, 8, 8), pairs=pairs, data=Data(split, split, split), features=features)

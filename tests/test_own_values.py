@@ -66,6 +66,9 @@ def test_bytes_stay_bytes():
             [Split(X, Y - 2)],
             "y of train must be at least 0, or -1 for a sample without a label, got -2",
         ),
+        "factors of fewer": ([Split(X, Y, factors=X[1:])], "factors of train must be a tensor of floats"),
+        "lengths as floats": ([Split(X, Y, length=Y + 1.0)], "length of train must be a tensor of int64, [12], from 1"),
+        "a length beyond the steps": ([Split(X, Y, length=Y + 3)], "from 1 to the 4 steps of x"),
         "two shapes": ([Split(X, Y), Split(X[:, :2], Y), Split(X, Y)], "validation [2] float32, test [4]"),
     }.values(),
 )
@@ -78,7 +81,8 @@ def test_data_of_another_kind_are_a_line(splits, said):
 @pytest.mark.parametrize(
     "factors, said",
     {
-        "no names": ((), "factors of train have 2 columns, and the data 0 names of factors"),
+        "no names": ((), "a tensor of floats, a column for each of 0 names, got float32 [12, 2]"),
+        "words": (("size", "hue"), "a tuple of Factor of ssvae_cli.datasets.base, got ('size', 'hue')"),
         "one name twice": ((Factor("size"), Factor("size")), "different names, got ['size'] more than once"),
         "a name of a group": ((Factor("style"), Factor("hue", group="style")), "got ['style'] more than once"),
     }.values(),

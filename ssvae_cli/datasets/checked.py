@@ -7,7 +7,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from ssvae_cli.datasets.base import CONTRACT, Data, Split
+from ssvae_cli.datasets.base import CONTRACT, Data, Factor, Split
 from ssvae_cli.device import floats
 from ssvae_cli.errors import PartError
 from ssvae_cli.instantiate.build import build
@@ -37,6 +37,11 @@ def checked(split: Split, name: str, classes: int) -> Split:
         usable = values.ndim >= 2 and values.numel() > 0
         require(usable, f"{side} of {name} must be [N, ...], with at least one sample, got {list(values.shape)}")
         require(len(values) == len(split.x), f"{side} of {name} has {len(values)} samples, and x {len(split.x)}")
+    if split.length is not None:
+        length, steps = split.length, split.shape[0]
+        fits = isinstance(length, Tensor) and length.dtype == torch.int64 and length.shape == split.x.shape[:1]
+        fits = fits and 1 <= int(length.min()) and int(length.max()) <= steps
+        require(fits, f"length of {name} must be a tensor of int64, [{len(split)}], from 1 to the {steps} steps of x")
     y = split.y
     whole = isinstance(y, Tensor) and not (y.is_floating_point() or y.is_complex()) and y.shape == split.x.shape[:1]
     found = f"{kind(y)} {list(y.shape)}" if isinstance(y, Tensor) else kind(y)
@@ -53,12 +58,19 @@ def checked(split: Split, name: str, classes: int) -> Split:
 def require_columns(data: Data, splits: dict[str, Split]) -> None:
     """Raise PartError unless every split has a column for each of the data's factors, and none is named like another
     or like a group, as their scores would have one key."""
-    named = [factor.name for factor in data.factors]
+    fault = f"factors must be a tuple of Factor of ssvae_cli.datasets.base, got {data.factors!r}"
+    require(all(isinstance(factor, Factor) for factor in data.factors), fault)
     for name, split in splits.items():
-        columns = 0 if split.factors is None else split.factors.shape[-1]
-        fault = f"factors of {name} have {columns} columns, and the data {len(named)} names of factors"
-        require(columns == len(named), fault)
-    taken = [*named, *{factor.group for factor in data.factors if factor.group is not None}]
+        values, count = split.factors, len(data.factors)
+        if values is None:
+            require(count == 0, f"{name} has no factors, and the data {count} names of them")
+            continue
+        shapes = [[len(split), count], [len(split), *split.shape[:1], count]]
+        fits = isinstance(values, Tensor) and values.is_floating_point() and list(values.shape) in shapes
+        found = f"{kind(values)} {list(values.shape)}"
+        require(fits, f"factors of {name} must be a tensor of floats, a column for each of {count} names, got {found}")
+    taken = [factor.name for factor in data.factors]
+    taken += {factor.group for factor in data.factors if factor.group is not None}
     twice = sorted({name for name in taken if taken.count(name) > 1})
     require(not twice, f"factors, and groups of them, must have different names, got {twice} more than once")
 

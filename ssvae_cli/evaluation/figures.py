@@ -61,14 +61,11 @@ def pair_grid(*views: Tensor) -> "Figure":
     return figure
 
 
-def whole(images: Tensor) -> Tensor:
-    """Images, [N, C, H, W], as they are; of an x that probes read in parts, [N, parts, C, h, w], as a grid of patches
-    or the steps of a video, the parts from left to right and downwards in one image, white where none is left."""
-    if images.ndim == 4:
-        return images
+def in_a_grid(images: Tensor) -> Tensor:
+    """Several images of each sample, [N, steps, C, h, w], from left to right and downwards in one, [N, C, H, W], white
+    where none is left."""
     columns = math.isqrt(images.shape[1] - 1) + 1
-    lacking = -images.shape[1] % columns
-    white = images.new_ones(len(images), lacking, *images.shape[2:])
+    white = images.new_ones(len(images), -images.shape[1] % columns, *images.shape[2:])
     grid = torch.cat([images, white], 1).unflatten(1, (-1, columns))
     return grid.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
 
