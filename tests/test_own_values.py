@@ -69,6 +69,8 @@ def test_bytes_stay_bytes():
         "factors of fewer": ([Split(X, Y, factors=X[1:])], "factors of train must be a tensor of floats"),
         "lengths as floats": ([Split(X, Y, length=Y + 1.0)], "length of train must be a tensor of int64, [12], from 1"),
         "a length beyond the steps": ([Split(X, Y, length=Y + 3)], "from 1 to the 4 steps of x"),
+        "NaN": ([Split(X.log(), Y), Split(X, Y), Split(0 * X / 0, Y)], "x of test has values that are NaN, infinite"),
+        "beyond float32": ([Split(X.double() * 1e300, Y)], "x of train has values that are NaN, infinite or beyond"),
         "two shapes": ([Split(X, Y), Split(X[:, :2], Y), Split(X, Y)], "validation [2] float32, test [4]"),
     }.values(),
 )

@@ -52,6 +52,9 @@ def checked(split: Split, name: str, classes: int) -> Split:
     fault = f"y of {name} must be below {classes}, the number of classes that have a name, got {high}"
     require(high < classes or not classes, fault)
     sides = {side: values if values.dtype == torch.uint8 else floats(values) for side, values in sides.items()}
+    for side, values in sides.items():
+        finite = values.dtype == torch.uint8 or bool(values.isfinite().all())
+        require(finite, f"{side} of {name} has values that are NaN, infinite or beyond {kind(values)}")
     return replace(split, y=y.long(), **sides)
 
 
