@@ -1,11 +1,14 @@
 """`ssvae embed`: features and latents of data as one .npz, or the exported encoder for other programs."""
 
 import logging
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from omegaconf import DictConfig
+from torch import Tensor
 
 from ssvae_cli.errors import UserError, allowed, require
 from ssvae_cli.evaluation.pair_scores import pair_scores
@@ -25,9 +28,10 @@ def embed(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Path:
     """Write embeddings.npz, or the exported encoder, into `folder`; returns what was written.
 
     embeddings.npz contains, for every split, features_<split> [N, F] (the input of probes), z_<split> [N, D] (the
-    posterior's mean) and, if the data have them, y_<split> [N], factors_<split> [N, ...], row_<split> [N] (the row of
-    each sample in its array of the user's .npz) or name_<split> [N] (its file, cell or id), all of clean samples. With
-    score=pair also score_<split> [N], nats, of a pair of views of each sample (`pair_scores`).
+    posterior's mean) and, if the data have them, y_<split> [N] (`labels`), factors_<split> [N, ...], row_<split> [N]
+    (the row of each sample in its array of the user's .npz) or name_<split> [N] (its file, cell or id), all of clean
+    samples; classes [C], where labels are words. With score=pair also score_<split> [N], nats, of a pair of views of
+    each sample (`pair_scores`).
     """
     require(
         cfg.score in (None, "pair"), f"score={cfg.score} is not a choice; {allowed(str(cfg.score), ['pair', 'null'])}"
@@ -52,17 +56,32 @@ def embed(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Path:
 @torch.no_grad()
 def embeddings(loaded: Loaded) -> dict[str, np.ndarray]:
     """The arrays of embeddings.npz."""
-    arrays, listing = {}, loaded.data.listing()
-    for name, split in loaded.data.splits.items():
+    data, listing = loaded.data, loaded.data.listing()
+    named = data.classes and integers(data.classes) is None
+    arrays = {"classes": np.array(data.classes, np.str_)} if named else {}
+    for name, split in data.splits.items():
         chunks = (loaded.pairs.clean(batch) for batch in split.batches(CHUNK))
         features, z = map(torch.cat, zip(*map(loaded.objective.represented, chunks)))
-        tensors = {"features": features, "z": z, "y": split.y if (split.y >= 0).any() else None,
+        tensors = {"features": features, "z": z, "y": labels(split.y, data.classes) if (split.y >= 0).any() else None,
                    "factors": split.factors, "row": None if listing else split.row}  # fmt: skip
         arrays |= {f"{key}_{name}": t.cpu().numpy()
                    for key, t in tensors.items() if t is not None}  # fmt: skip
         if listing:
             arrays[f"name_{name}"] = np.array(listing[name], np.str_)
     return arrays
+
+
+def labels(y: Tensor, classes: Sequence[str]) -> Tensor:
+    """The labels of codes, int64 [N]: the user's own integers; of classes that are words, or have no name, the codes
+    themselves, which count `classes` from 0. -1 where there is none."""
+    own = integers(classes)
+    return y if own is None else torch.where(y < 0, y, torch.tensor(own, device=y.device)[y.clamp_min(0)])
+
+
+def integers(classes: Sequence[str]) -> list[int] | None:
+    """The classes as integers; None where they are words."""
+    whole = all(re.fullmatch(r"0|[1-9]\d{0,17}", name) for name in classes)
+    return [int(name) for name in classes] if classes and whole else None
 
 
 def scores(loaded: Loaded) -> dict[str, np.ndarray]:

@@ -258,6 +258,11 @@ REFUSED = {
         "the same columns, and steps, in all parts",
     ),
     "factors with NaN": ("npz", {"x": VECTORS, "factors": NAN}, "factors has 1 values that are NaN"),
+    "one name twice": (
+        "npz",
+        {"x": VECTORS, "factors": VECTORS[:, :2], "factor_names": np.array(["a", "a"])},
+        "must be different words, got .'a', 'a'",
+    ),
     "names without factors": ("npz", {"x": VECTORS, "factor_names": np.array(["a"])}, "but no factors"),
     "too many names": ("npz", {"x": VECTORS, "factors": VECTORS, "factor_names": np.array(["a"])}, "must be 5 words"),
     "sequences of images": ("sequences", {"x": BYTES}, r"must be \[N, T, D\]"),

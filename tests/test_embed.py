@@ -57,6 +57,20 @@ def test_other_data_of_the_same_shape_are_embedded_and_of_another_shape_refused(
     assert "one x is [1, 9, 9], and the run was trained on [1, 8, 8]" in line
 
 
+@pytest.mark.parametrize("kind", ["integers", "words"])
+def test_labels_come_back_as_the_file_has_them(kind, run, tmp_path):
+    rng = np.random.default_rng(0)
+    y = np.array([-1, 3, 10**12] if kind == "integers" else ["", "cat", "07"])[rng.integers(3, size=30)]
+    np.savez(tmp_path / "x.npz", x=rng.integers(0, 256, (30, 8, 8), np.uint8), y=y)
+    out = f"hydra.run.dir={tmp_path}/out"
+    assert ssvae("embed", f"run={run}", "dataset=npz", f"dataset.path={tmp_path}/x.npz", out) == 0
+    arrays = np.load(tmp_path / "out" / "embeddings.npz")
+    for part in SPLITS:
+        labels = arrays[f"y_{part}"]
+        words = labels if kind == "integers" else np.array([*arrays["classes"], ""])[labels]  # -1 is the last
+        assert (words == y[arrays[f"row_{part}"]]).all()
+
+
 READ = ["latents", "gaussian", "sprites", "balls", "digits", "digits pairs=supervised", "digits pairs=halves"]
 
 

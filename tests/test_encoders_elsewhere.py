@@ -15,6 +15,7 @@ import yaml
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from torch.utils.tensorboard._embedding import make_sprite
 from torchvision import models
 
 import ssvae_cli
@@ -22,6 +23,7 @@ from helpers import TINY, ssvae, train
 from ssvae_cli.encoders.pretrained import load_pretrained
 from ssvae_cli.encoders.torchvision_models import TorchvisionModel
 from ssvae_cli.errors import PartError, UserError
+from ssvae_cli.exports.projector import thumbnails
 from ssvae_cli.load_run import load_run, stored_run
 
 SMALL = "shufflenet_v2_x0_5"
@@ -220,6 +222,15 @@ def test_tensorboards_projector_has_z_labels_and_a_sprite_of_test(exported, fini
     assert (place / "metadata.tsv").read_text().split() == [str(label) for label in loaded.data.test.y.tolist()]
     assert Image.open(place / "sprite.png").size[0] >= 8 * 19
     assert "sprite.png" in (folder / "projector_config.pbtxt").read_text()
+
+
+@pytest.mark.parametrize("shape, side", [((3, 1, 8, 4), 8), ((3, 3, 4, 8), 8), ((3, 1, 32, 16), 10)])
+def test_images_that_are_large_or_no_squares_fit_a_sprite(shape, side, tmp_path, monkeypatch):
+    monkeypatch.setitem(thumbnails.__globals__, "SPRITE", 20)
+    shown = thumbnails(torch.zeros(shape))
+    assert shown.shape == (3, 3, side, side) and shown[0, 0].mean().item() == pytest.approx(0.5)
+    make_sprite(shown, str(tmp_path))
+    assert Image.open(tmp_path / "sprite.png").size == (2 * side, 2 * side)
 
 
 def test_a_hub_folder_that_is_cut_short_is_one_line(exported, tmp_path):

@@ -10,12 +10,15 @@ import pytest
 import torch
 
 from helpers import composed, normal_pairs, refused, ssvae, train
-from ssvae_cli.datasets.base import Factor
+from ssvae_cli.datasets.base import Data, Factor, Split
 from ssvae_cli.estimators import NWJ, InfoNCE
 from ssvae_cli.eval import fresh_information
 from ssvae_cli.evaluation.evaluation import Evaluation
 from ssvae_cli.evaluation.examples import examples, umap_plane
 from ssvae_cli.instantiate.build import build
+from ssvae_cli.pairs.base import Identity
+from ssvae_cli.pairs.patches import Patches
+from ssvae_cli.pairs.window import Window
 
 
 def test_a_later_reading_finds_what_training_reported(finished, tmp_path):
@@ -99,3 +102,21 @@ def test_single_samples_are_shown_and_latents_by_umap_where_it_is_installed():
     assert np.corrcoef(truth, predicted)[0, 1] > 0.99
     pytest.importorskip("umap", reason="needs the extra ssvae[umap]")
     assert umap_plane(reading).axes[0].get_title() == "z of test by UMAP"
+
+
+@pytest.mark.parametrize("parts", ["patches", "steps"])
+def test_images_that_probes_read_in_parts_are_shown_whole_beside_their_neighbours(parts):
+    x = torch.randint(256, (12, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    if parts == "steps":
+        x = x[:, None].expand(12, 5, 1, 8, 8)
+        pairs = Window(length=2, step=1, read="mean", then=Identity())
+    else:
+        pairs = Patches(grid=2, overlap=0.5, then=Identity())
+    split = Split(x, y=torch.zeros(12, dtype=torch.int64))
+    features = lambda part: x[:, -1].reshape(12, -1).float()
+    reading = SimpleNamespace(shape=(1, 8, 8), pairs=pairs, data=Data(split, split, split), features=features)
+    ((name, figure),) = examples(reading)
+    shown = figure.axes[0].images[0].get_array()
+    first = (x[0, 0] if parts == "patches" else x[0, 0, 0]) / 255
+    assert name == "neighbours" and np.allclose(shown[:8, :8], first, atol=1e-6)
+    assert parts == "patches" or np.allclose(shown[8:16, 8:16], first) and np.all(shown[8:16, 16:24] == 1)

@@ -47,12 +47,15 @@ def make_data(kind: str) -> Data:
             y[0] = 1
         if kind == "one test class" and name == "test":
             y[:] = 0
+        if kind == "a label each":
+            y = torch.arange(count) + 40 * len(splits)
         if kind == "an absent class" and name == "test":
             y %= 2
         if kind == "constant factors":
             factors[:] = 1
         splits.append(Split(x, y, factors=factors))
-    return Data(*splits, classes=("cat", "dog", "emu"), factors=(Factor("u"), Factor("v", 2), Factor("w")))
+    classes = tuple(map(str, range(120))) if kind == "a label each" else ("cat", "dog", "emu")
+    return Data(*splits, classes=classes, factors=(Factor("u"), Factor("v", 2), Factor("w")))
 
 
 def read(kind: str, *overrides: str) -> dict:
@@ -77,6 +80,7 @@ CASES = {
     "one validation row": {"elbo/validation": "validation has 1 row", "probe/knn/validation": "a single label"},
     "one class": dict.fromkeys(PROBES | {"probe/linear/validation"}, "40 labels of one class"),
     "one label": dict.fromkeys(PROBES, "a single label"),
+    "a label each": dict.fromkeys(PROBES | {"probe/linear/validation"}, "and they share none"),
     "one test class": dict.fromkeys(PROBES, "12 labels of one class"),
     "constant factors": dict.fromkeys(FACTORS, "factor u is constant") | {"factors/accuracy/test": "factor v"},
 }

@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from ssvae_cli.critics import Critic, require_scores
 from ssvae_cli.datasets import Data, Split
+from ssvae_cli.datasets.base import Factor
 from ssvae_cli.datasets.checked import make_data
 from ssvae_cli.encoders.base import features_dim
 from ssvae_cli.errors import PartError, UserError
@@ -65,12 +66,34 @@ def test_bytes_stay_bytes():
             [Split(X, Y - 2)],
             "y of train must be at least 0, or -1 for a sample without a label, got -2",
         ),
+        "factors of fewer": ([Split(X, Y, factors=X[1:])], "factors of train must be a tensor of floats"),
+        "lengths as floats": ([Split(X, Y, length=Y + 1.0)], "length of train must be a tensor of int64, [12], from 1"),
+        "a length beyond the steps": ([Split(X, Y, length=Y + 3)], "from 1 to the 4 steps of x"),
+        "NaN": ([Split(X.log(), Y), Split(X, Y), Split(0 * X / 0, Y)], "x of test has values that are NaN, infinite"),
+        "beyond float32": ([Split(X.double() * 1e300, Y)], "x of train has values that are NaN, infinite or beyond"),
         "two shapes": ([Split(X, Y), Split(X[:, :2], Y), Split(X, Y)], "validation [2] float32, test [4]"),
     }.values(),
 )
 def test_data_of_another_kind_are_a_line(splits, said):
     with pytest.raises(PartError, match="^dataset: ") as error:
         made(*splits)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "factors, said",
+    {
+        "no names": ((), "a tensor of floats, a column for each of 0 names, got float32 [12, 2]"),
+        "words": (("size", "hue"), "a tuple of Factor of ssvae_cli.datasets.base, got ('size', 'hue')"),
+        "one name twice": ((Factor("size"), Factor("size")), "different names, got ['size'] more than once"),
+        "a name of a group": ((Factor("style"), Factor("hue", group="style")), "got ['style'] more than once"),
+    }.values(),
+)
+def test_factors_without_a_name_of_their_own_are_a_line(factors, said):
+    split = Split(X, Y, factors=X[:, :2])
+    GIVEN["data"] = Data(split, split, split, factors=factors)
+    with pytest.raises(PartError) as error:
+        make_data(OmegaConf.create({"_target_": f"{__name__}.own"}))
     assert said in str(error.value)
 
 

@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 
 from fake_runs import a_run
 from ssvae_cli.report import page
-from ssvae_cli.report.figures import pictures, spread_out
+from ssvae_cli.report.figures import by_seed, pictures, spread_out
 from ssvae_cli.report.runs import find_runs
-from ssvae_cli.report.settings import sections_of
+from ssvae_cli.report.settings import Setting, sections_of
 from ssvae_cli.tracking.line_styles import nested_widths, style
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -140,6 +140,16 @@ def test_the_legend_of_fourteen_long_settings_covers_nothing_and_axes_say_what_t
         "elbo/validation, nats",
     )
     assert "14 settings" in curves.alt and "highest" in curves.alt
+
+
+def test_labels_of_many_keys_stand_apart_and_leave_the_axes_their_place():
+    label = " ".join(f"evaluation.metrics.key{i}=0" for i in range(12))
+    run = SimpleNamespace(seed=0, number=lambda metric: 1.0)
+    figure = by_seed(tuple(Setting(label, (run,), number) for number in range(3)), ["elbo/test"], "deviation")
+    figure.draw_without_rendering()  # warns, and then fails, where the axes have no height left
+    (axis,) = figure.axes
+    boxes = sorted((text.get_window_extent() for text in axis.get_yticklabels()), key=lambda box: box.y0)
+    assert all(below.y1 <= above.y0 for below, above in zip(boxes, boxes[1:])) and len(boxes) == 3
 
 
 def test_figures_are_svg_and_pdf_with_text_as_text(out):

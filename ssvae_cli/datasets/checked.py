@@ -7,7 +7,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from ssvae_cli.datasets.base import CONTRACT, Data, Split
+from ssvae_cli.datasets.base import CONTRACT, Data, Factor, Split
 from ssvae_cli.device import floats
 from ssvae_cli.errors import PartError
 from ssvae_cli.instantiate.build import build
@@ -15,10 +15,11 @@ from ssvae_cli.instantiate.build import build
 
 def make_data(config: DictConfig, **offered: Any) -> Data:
     """The data set of a configuration, its floats in those of the process. Raises PartError for splits that are not
-    tensors of one kind, [N, ...], with a label for each sample."""
+    tensors of one kind, [N, ...], with a label for each sample and a column for each factor of a name of its own."""
     data = build(config, "dataset", CONTRACT, **offered)
     whole = {name: split for name, split in data.splits.items() if isinstance(split, Split)}  # not streamed
     splits = {name: checked(split, name, len(data.classes)) for name, split in whole.items()}
+    require_columns(data, splits)
     kinds = {name: (*split.shape, split.dtype) for name, split in splits.items()}
     if len(set(kinds.values())) > 1:
         said = ", ".join(f"{name} {list(split.shape)} {kind(split.x)}" for name, split in splits.items())
@@ -36,6 +37,11 @@ def checked(split: Split, name: str, classes: int) -> Split:
         usable = values.ndim >= 2 and values.numel() > 0
         require(usable, f"{side} of {name} must be [N, ...], with at least one sample, got {list(values.shape)}")
         require(len(values) == len(split.x), f"{side} of {name} has {len(values)} samples, and x {len(split.x)}")
+    if split.length is not None:
+        length, steps = split.length, split.shape[0]
+        fits = isinstance(length, Tensor) and length.dtype == torch.int64 and length.shape == split.x.shape[:1]
+        fits = fits and 1 <= int(length.min()) and int(length.max()) <= steps
+        require(fits, f"length of {name} must be a tensor of int64, [{len(split)}], from 1 to the {steps} steps of x")
     y = split.y
     whole = isinstance(y, Tensor) and not (y.is_floating_point() or y.is_complex()) and y.shape == split.x.shape[:1]
     found = f"{kind(y)} {list(y.shape)}" if isinstance(y, Tensor) else kind(y)
@@ -46,7 +52,30 @@ def checked(split: Split, name: str, classes: int) -> Split:
     fault = f"y of {name} must be below {classes}, the number of classes that have a name, got {high}"
     require(high < classes or not classes, fault)
     sides = {side: values if values.dtype == torch.uint8 else floats(values) for side, values in sides.items()}
+    for side, values in sides.items():
+        finite = values.dtype == torch.uint8 or bool(values.isfinite().all())
+        require(finite, f"{side} of {name} has values that are NaN, infinite or beyond {kind(values)}")
     return replace(split, y=y.long(), **sides)
+
+
+def require_columns(data: Data, splits: dict[str, Split]) -> None:
+    """Raise PartError unless every split has a column for each of the data's factors, and none is named like another
+    or like a group, as their scores would have one key."""
+    fault = f"factors must be a tuple of Factor of ssvae_cli.datasets.base, got {data.factors!r}"
+    require(all(isinstance(factor, Factor) for factor in data.factors), fault)
+    for name, split in splits.items():
+        values, count = split.factors, len(data.factors)
+        if values is None:
+            require(count == 0, f"{name} has no factors, and the data {count} names of them")
+            continue
+        shapes = [[len(split), count], [len(split), *split.shape[:1], count]]
+        fits = isinstance(values, Tensor) and values.is_floating_point() and list(values.shape) in shapes
+        found = f"{kind(values)} {list(values.shape)}"
+        require(fits, f"factors of {name} must be a tensor of floats, a column for each of {count} names, got {found}")
+    taken = [factor.name for factor in data.factors]
+    taken += {factor.group for factor in data.factors if factor.group is not None}
+    twice = sorted({name for name in taken if taken.count(name) > 1})
+    require(not twice, f"factors, and groups of them, must have different names, got {twice} more than once")
 
 
 def require(condition: bool, message: str) -> None:

@@ -111,7 +111,8 @@ def too_few_pairs(sizes: dict[str, int], least: int = 2) -> Missing | None:
 
 
 def too_few_classes(train: Tensor, validation: Tensor, rows: Tensor, split: str) -> Missing | None:
-    """Why an accuracy on `split` says nothing: labels, int64 [N], below 0 where there is none, of fewer than 2 classes.
+    """Why an accuracy on `split` says nothing: labels, int64 [N], below 0 where there is none, of fewer than 2 classes,
+    or of no class that train has, as where each sample has a label of its own.
 
     Whoever always names the only class is right. Validation, where a penalty is chosen, needs one label."""
     for part, labels, least in (("train", train, 2), ("validation", validation, 1), (split, rows, 2)):
@@ -121,4 +122,6 @@ def too_few_classes(train: Tensor, validation: Tensor, rows: Tensor, split: str)
             found = f"{len(labels)} labels of one class" if len(labels) > 1 else "a single label" if classes else "none"
             needed = "2 classes" if least == 2 else "1 class"
             return Missing(f"accuracy needs labels of at least {needed} in {part}, which has {found}")
+    if not torch.isin(rows[rows >= 0], train[train >= 0]).any():
+        return Missing(f"accuracy needs classes that train and {split} share, and they share none")
     return None

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ssvae_cli.datasets.base import evenly_spaced
+from ssvae_cli.datasets.base import Split, evenly_spaced
+from ssvae_cli.device import floats
 from ssvae_cli.errors import require
 from ssvae_cli.evaluation.factors import ALPHAS, fault_of, is_of, ridge
-from ssvae_cli.evaluation.figures import scatter_by_label, side_by_side
+from ssvae_cli.evaluation.figures import in_a_grid, scatter_by_label, side_by_side
 from ssvae_cli.evaluation.reading import SPLITS, Reading
 from ssvae_cli.tracking.line_styles import blank
 
@@ -71,10 +72,18 @@ def neighbours(reading: Reading) -> "Figure":
 
 
 def _images(reading: Reading, split: str, rows: Tensor) -> Tensor:
-    """Those images in [0, 1], [*rows.shape, C, H, W], on the CPU."""
-    of_rows = reading.data.splits[split].rows(rows.flatten().cpu())
-    clean = torch.cat([reading.pairs.clean(batch) for batch in of_rows.batches(len(rows.flatten()))])
-    return reading.pairs.to_unit(clean).cpu().unflatten(0, rows.shape)
+    """Those images as probes read them, in [0, 1], [*rows.shape, C, H, W], on the CPU; the whole image where they read
+    its patches, and a grid of the steps that they read of a video."""
+    batches = reading.data.splits[split].rows(rows.flatten().cpu()).batches(len(rows.flatten()))
+    return torch.cat([_as_read(reading, batch) for batch in batches]).cpu().unflatten(0, rows.shape)
+
+
+def _as_read(reading: Reading, batch: Split) -> Tensor:
+    """[N, C, H, W]."""
+    images = reading.pairs.to_unit(reading.pairs.clean(batch))
+    if images.ndim == 4:
+        return images
+    return floats(batch.x) / 255 if batch.x.ndim == 4 else in_a_grid(images)
 
 
 def recovered(reading: Reading, known: dict[str, Tensor], numbers: list[int]) -> "Figure":

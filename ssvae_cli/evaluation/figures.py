@@ -1,6 +1,7 @@
 """Pictures of a run, as matplotlib figures."""
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,15 @@ def pair_grid(*views: Tensor) -> "Figure":
             axis.set(xticks=[], yticks=[])
         axes[0].set_ylabel(name, rotation=0, ha="right", va="center")
     return figure
+
+
+def in_a_grid(images: Tensor) -> Tensor:
+    """Several images of each sample, [N, steps, C, h, w], from left to right and downwards in one, [N, C, H, W], white
+    where none is left."""
+    columns = math.isqrt(images.shape[1] - 1) + 1
+    white = images.new_ones(len(images), -images.shape[1] % columns, *images.shape[2:])
+    grid = torch.cat([images, white], 1).unflatten(1, (-1, columns))
+    return grid.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
 
 
 def side_by_side(views: Tensor) -> np.ndarray:

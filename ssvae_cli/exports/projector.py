@@ -1,14 +1,18 @@
 """Latents for TensorBoard's projector: points in space, coloured by label, drawn as their images."""
 
+import math
 from pathlib import Path
 
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.tensorboard import SummaryWriter
 
 from ssvae_cli.datasets.base import evenly_spaced
 from ssvae_cli.load_run import Loaded
 
 MOST = 2000  # samples of test, which the sprite holds as images
+SPRITE = 8192  # pixels of a sprite's side, the most that TensorBoard shows
 
 
 @torch.no_grad()
@@ -19,10 +23,20 @@ def projector(loaded: Loaded, run: Path, folder: Path) -> Path:
     clean = torch.cat([pairs.clean(batch) for batch in test.rows(rows).batches(MOST)])
     z = loaded.objective.posterior(clean).mean.float().cpu()
     y, classes = test.y[rows.to(test.y.device)].tolist(), dict(enumerate(loaded.data.classes))
-    images = pairs.to_unit(clean).clamp(0, 1).float().cpu() if clean.ndim == 4 else None
-    if images is not None:
-        images = images if images.shape[1] == 3 else images[:, :1].expand(-1, 3, -1, -1)
+    images = thumbnails(pairs.to_unit(clean).clamp(0, 1).float().cpu()) if clean.ndim == 4 else None
     names = [classes.get(label, str(label) if label >= 0 else "no label") for label in y]
     with SummaryWriter(folder / "projector") as writer:
         writer.add_embedding(z, metadata=names, label_img=images, tag="z of test")
     return folder / "projector"
+
+
+def thumbnails(images: Tensor) -> Tensor:
+    """Images in [0, 1], [N, C, H, W], as a sprite holds them: in colour and square, [N, 3, S, S], white beside what is
+    no square, and shrunk where all of them together would be larger than SPRITE."""
+    height, width = images.shape[2:]
+    side = max(height, width)
+    left, top = (side - width) // 2, (side - height) // 2
+    squares = F.pad(images, (left, side - width - left, top, side - height - top), value=1.0)
+    most = SPRITE // math.ceil(math.sqrt(len(images)))
+    squares = F.interpolate(squares, most, mode="area") if side > most else squares
+    return squares if squares.shape[1] == 3 else squares[:, :1].expand(-1, 3, -1, -1)

@@ -22,6 +22,7 @@ from ssvae_cli.tracking.names import unit
 
 WIDTH = 7.0  # inches
 ROW = 0.19  # inches of a line of a legend
+LINE, BESIDE = 0.15, 44  # inches, and letters, of a line of a label beside the axes
 LETTERS = 100  # of a line of a legend in a figure of this width
 BANDS = 12  # curves up to which their spread is drawn as a band
 WIDE = 20.0  # nats between means above which an axis is logarithmic
@@ -106,7 +107,9 @@ def curves_of(metric: str, lines: Lines, spread: str) -> Figure:
 
 def by_seed(settings: tuple[Setting, ...], metrics: list[str], spread: str) -> Figure:
     """One panel for each metric: settings from top to bottom, seeds as small lines, the mean with its spread."""
-    figure = Figure(figsize=(WIDTH, 1.0 + 0.3 * len(settings)), layout="constrained")
+    labels = [textwrap.wrap(plain(setting.label), BESIDE) for setting in settings]
+    row = max(0.3, LINE * max(map(len, labels)))
+    figure = Figure(figsize=(WIDTH, 1.0 + row * len(settings)), layout="constrained")
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axis, metric in zip(panels, metrics):
         known = [(row, setting, e) for row, setting in enumerate(settings) if (e := setting.of(metric))]
@@ -119,8 +122,7 @@ def by_seed(settings: tuple[Setting, ...], metrics: list[str], spread: str) -> F
         axis.set(xlabel=named(metric))
         spread_out(axis.xaxis, [e.mean for e in means])
         axis.grid(alpha=0.3)
-    labels = ["\n".join(textwrap.wrap(plain(setting.label), 44)) for setting in settings]
-    panels[0].set_yticks(range(len(settings)), labels, fontsize=8)
+    panels[0].set_yticks(range(len(settings)), map("\n".join, labels), fontsize=8)
     panels[0].set_ylim(len(settings) - 0.5, -0.5)
     return figure
 
