@@ -169,6 +169,7 @@ FILES = {  # content: what the line says
     "f.npy": ("a,b\n", "cannot be read as .npy"),
     "g.xlsx": ("a,b\n", "not a kind of table; allowed: .csv"),
     "h.csv": ("a,b\n", "no samples"),
+    "j.csv": (b"a,b\n1,caf\xe9\n" * 4, "its text is not UTF-8; save it as UTF-8"),
     "i.csv": ("# made today\n" + "1,2,3\n" * 9, "names in the first line: 1; values: 3"),
 }
 
@@ -176,7 +177,7 @@ FILES = {  # content: what the line says
 @pytest.mark.parametrize("name", FILES)
 def test_a_table_that_cannot_be_read_is_a_line(tmp_path, name):
     content, said = FILES[name]
-    (tmp_path / name).write_text(content)
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError) as error:
         read_data("table", tmp_path / name)
     assert said in str(error.value) and "\n" not in str(error.value)

@@ -101,6 +101,8 @@ def read_frame(path: str, setting: str) -> "tuple[DataFrame, list[str]]":
         raise
     except MemoryError:
         raise
+    except UnicodeDecodeError as error:
+        raise UserError(f"{setting}={path}: its text is not UTF-8; save it as UTF-8") from error
     except Exception as error:  # pandas and pyarrow have an exception for every fault of a file
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{setting}={path}: cannot be read as {kind} ({reason})") from error
