@@ -143,7 +143,7 @@ class Objective(nn.Module):
         """Whether what training maximises estimates the ELBO."""
         return self.decoder.beta == 1 if self.estimator is None else self.estimator.estimates_elbo
 
-    def notes(self, *, paired: bool) -> list[str]:
+    def notes(self, *, paired: bool = False) -> list[str]:
         """What the log says of it at the start. paired: whether the data have an x' of their own."""
         unread = f"prior={choice_of(type(self.prior))} is of one x: the x' of the data is not read"
         return [unread] * (paired and self.prior.views == 1) + self._notes_of_elbo()

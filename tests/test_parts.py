@@ -29,11 +29,17 @@ def gaussian(parameters):
 
 def test_a_stride_of_2_halves_the_image_before_all_else():
     x = torch.randn(2, 1, 28, 28)
-    full, halved = (ConvNet(shape=(1, 28, 28), width=4, stages=2, stride=stride) for stride in (1, 2))
+    full, halved = (ConvNet(shape=(1, 28, 28), width=4, stages=2, stride=stride, pool=2) for stride in (1, 2))
     assert full.layers(x).shape == (2, 8, 14, 14) and halved.layers(x).shape == (2, 8, 7, 7)
     assert full(x).shape == halved(x).shape == (2, full.out_dim)
     with pytest.raises(UserError, match="stride must be 1 or 2, got 3"):
-        ConvNet(shape=(1, 28, 28), width=4, stages=2, stride=3)
+        ConvNet(shape=(1, 28, 28), width=4, stages=2, stride=3, pool=2)
+
+
+def test_the_convnet_averages_its_last_stage_to_the_side_asked_or_leaves_a_smaller_one():
+    for pool, side in ((1, 1), (4, 4), (9, 7)):  # the last of two stages of 14x14 is 7x7
+        net = ConvNet(shape=(1, 14, 14), width=3, stages=2, stride=1, pool=pool)
+        assert net.out_dim == net(torch.randn(2, 1, 14, 14)).shape[1] == 6 * side**2
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32)])

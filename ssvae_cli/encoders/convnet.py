@@ -7,12 +7,12 @@ from ssvae_cli.errors import require, require_at_least
 
 
 class ConvNet(nn.Module):
-    """Stages of two 3x3 convolutions, each half the size and twice the width of the last, pooled to 2x2 at most.
-    stride: of the first convolution; 2 halves the size at the start."""
+    """Stages of two 3x3 convolutions, each half the size and twice the width of the last, averaged to pool x pool.
+    stride: of the first convolution; 2 halves the size at the start. pool: at most the size of the last stage."""
 
-    def __init__(self, *, shape: Shape, width: int, stages: int, stride: int):
+    def __init__(self, *, shape: Shape, width: int, stages: int, stride: int, pool: int):
         super().__init__()
-        require_at_least(1, width=width, stages=stages)
+        require_at_least(1, width=width, stages=stages, pool=pool)
         require(stride in (1, 2), f"stride must be 1 or 2, got {stride}")
         require_images(shape, "encoder=convnet")
         channels, height, side = shape
@@ -23,7 +23,7 @@ class ConvNet(nn.Module):
                 layers += [nn.Conv2d(channels, out, 3, step, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
                 channels, height, side = out, -(-height // step), -(-side // step)
         self.layers = nn.Sequential(*layers)
-        pooled = min(height, 2), min(side, 2)
+        pooled = min(height, pool), min(side, pool)
         self.pool = nn.AdaptiveAvgPool2d(pooled)
         self.out_dim = channels * pooled[0] * pooled[1]
 

@@ -108,7 +108,7 @@ def step(name: str) -> dict[str, torch.Tensor]:
     prior, estimator, posterior = CASES[name]()
     times = 2 if "other times" in name else 0
     shape = (3, 8, 8)
-    backbone = partial(ConvNet, width=4, stages=2, stride=1)
+    backbone = partial(ConvNet, width=4, stages=2, stride=1, pool=2)
     of_z = {"latent_dim": LATENT, "posterior": POSTERIORS[posterior], "space": prior.space}
     encoder = Encoder(shape=shape, backbone=backbone, projector=[8], **of_z)
     objective = Objective(encoder=encoder, encoder_prime=None, prior=prior, estimator=estimator, joint="joint" in name)
