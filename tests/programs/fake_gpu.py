@@ -22,7 +22,9 @@ from ssvae_cli.training.step import Forward
 
 NAME = "pretended"
 WAITS = [*VECTORS, "dataset/law=vmf"]
+OPTIMIZERS = [[*VECTORS, f"optimizer={name}"] for name in ("lars", "muon")]  # the others are torch's
 CASES = [*cases(), *OWN_STEPS] if ALL else [*cases()[::3], *OWN_STEPS[:1]]  # all in `make check`
+CASES += OPTIMIZERS
 
 
 def gru_cell(given, hidden, state, *biases):
@@ -69,7 +71,7 @@ def moved(parts: tuple, device: torch.device) -> tuple:
 def step(case: list[str], device: torch.device) -> torch.Tensor:
     """The gradient's norm of a whole training step: views, ELBO, backward pass, update."""
     data, pairs, objective = parts(case)
-    optimizer, batch = build(composed().optimizer, "optimizer"), next(data.train.batches(BATCH))
+    optimizer, batch = build(composed(*case).optimizer, "optimizer"), next(data.train.batches(BATCH))
     generator = type("Generator", (torch.Generator,), {"device": device})()  # fake tensors ask it for nothing
     with FakeTensorMode():
         objective, pairs, batch = moved((objective, pairs, batch), device)
