@@ -17,9 +17,9 @@ import torch
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
-from ssvae_cli.critics import Bilinear
+from ssvae_cli.critics import RBF, Bilinear
 from ssvae_cli.datasets import Data, Split
-from ssvae_cli.encoders import posteriors
+from ssvae_cli.encoders import Encoder, posteriors
 from ssvae_cli.errors import UserError
 from ssvae_cli.estimators import InfoNCE, LogDet
 from ssvae_cli.evaluation import Evaluation
@@ -27,6 +27,7 @@ from ssvae_cli.evaluation.elbo import ELBO
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.base import Identity
+from ssvae_cli.pairs.context import Context
 from ssvae_cli.priors import VMF, Gaussian, UnstructuredNormal
 from ssvae_cli.priors import InfoNCE as InfoNCEPrior
 
@@ -130,6 +131,20 @@ def test_the_evidence_under_a_prior_of_scores_is_each_directions_mean_ratio_over
     found = measured(InfoNCEPrior(critic=critic, direction="both"), samples=samples)
     assert found["evidence/test"] == pytest.approx(torch.stack(evidence).mean().item(), abs=1e-4)
     assert found["elbo/test"] == pytest.approx(torch.stack(elbo).mean().item(), abs=1e-4)
+
+
+def test_where_the_views_of_a_source_depend_on_each_other_the_elbo_is_at_most_log_n():
+    """Steps that neighbours tell from all other steps of their sequence, and so from a fresh view of it."""
+    ramps = 100 * torch.arange(20.0)[:, None, None] + torch.arange(50.0)[:, None]
+    split = Split(ramps, torch.full((20,), -1))
+    pairs = Context(window=1, ahead=1, future=1, then=Pixels())
+    encoder = Encoder(shape=(1, 1), backbone=nn.Flatten(), latent_dim=1, projector=[])
+    encoder.projector[-1].weight.data.fill_(1.0)
+    prior = InfoNCEPrior(critic=RBF(bandwidth=1.0), direction="forward")
+    objective = Objective(encoder=encoder, encoder_prime=None, prior=prior, estimator=InfoNCE(), decoder=None)
+    reading = Reading(objective, pairs, Data(split, split, split), fitting_pairs=20, density=None, noise=None)
+    found = ELBO(anchors=20, evidence_samples=1)(reading, "test")
+    assert math.log(20) - 0.01 < found["elbo/test"] <= math.log(20) + 1e-4
 
 
 @pytest.mark.parametrize("views, value, missing", [(1, 0.31, True), (1, 0.29, False), (1, -2.0, False), (2, 9.0, True)])

@@ -13,18 +13,16 @@ FEW = {"digits": ["dataset.limit=64"], "sprites": ["dataset.train=48", "dataset.
 FEW |= {name: FEW["sprites"] for name in ("gaussian", "latents", "balls")}
 
 
-def test_the_cifar10_speedrun_runs_in_its_short_form(tmp_path):
+ON_A_CPU = ["encoder=convnet", "trainer=default", "trainer.precision=float32"]
+
+
+@pytest.mark.parametrize("preset, more", {"cifar10_speedrun": ON_A_CPU, "cifar10_cpu": []}.items())
+def test_a_preset_for_cifar10_runs_in_a_short_form(preset, more, tmp_path):
     for parts, count in {("train",): 20, ("validation", "test"): 4}.items():
         make_folder(tmp_path / "images", parts=parts, count=count, size=(32, 32))
-    short = ["encoder=convnet", "encoder.backbone.width=8", "dataset.limit=32", "trainer=default", "trainer.epochs=1"]
-    own = [
-        "dataset=folder",
-        f"dataset.root={tmp_path}/images",
-        "trainer.batch_size=16",
-        "trainer.device=cpu",
-        "evaluation=quick",
-    ]
-    assert ssvae("train", "experiment=cifar10_speedrun", *short, *own, f"hydra.run.dir={tmp_path}/run") == 0
+    short = ["encoder.backbone.width=8", "dataset.limit=32", "trainer.epochs=1", "trainer.batch_size=16", *more]
+    own = ["dataset=folder", f"dataset.root={tmp_path}/images", "trainer.device=cpu", "evaluation=quick"]
+    assert ssvae("train", f"experiment={preset}", *short, *own, f"hydra.run.dir={tmp_path}/run") == 0
     assert (tmp_path / "run" / "summary.json").exists()
 
 

@@ -122,13 +122,18 @@ class ELBO:
         return sampled(log_weights.mean(0)), {"evidence": evidence(log_weights)}
 
     def _of_scores(self, reading: Reading, split: str) -> tuple[Enclosed, dict[str, float]]:
-        """Positives are pairs of views; the partition averages fresh views of all n sources, the anchor's included."""
+        """Positives are pairs of views; the partition averages fresh views of all n sources, the anchor's included.
+
+        Where the views of a source depend on each other, as steps of a sequence do, the pair itself stands for its
+        source: a view of it at another time is like any other source's, and the ELBO could exceed log n."""
         data, generator, prior = reading.data.splits[split], reading.generator(), reading.objective.prior
         n = len(data)
         own = evenly_spaced(n, self.anchors, generator.device)
         sources = self._samples(reading, data, generator)[0]
         ratios, bounds = [], {f"mi/{bound.name}": [] for bound in BOUNDS}
         for latents in self._samples(reading, data.rows(own), generator):
+            if reading.pairs.dependent:
+                sources = tuple(view.index_copy(0, own, pair) for view, pair in zip(sources, latents, strict=True))
             held_out = prior.read(latents, Views(sources, own))
             ratios.append(held_out.log_ratio)
             for bound in BOUNDS:

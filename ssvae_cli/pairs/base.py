@@ -15,7 +15,7 @@ from ssvae_cli.instantiate.build import Contract, build
 log = logging.getLogger(__name__)
 
 CONTRACT = Contract(
-    ("attach", "shapes", "clean", "to_unit", "times", "within_length"),
+    ("attach", "shapes", "clean", "to_unit", "times", "within_length", "dependent"),
     "a pair generator derives from Pairs of ssvae_cli.pairs, and gives (x, x') when called with (batch, generator)",
 )
 
@@ -30,6 +30,7 @@ class Pairs(ABC):
 
     mean, std = 0.5, 0.25
     within_length = False  # whether it reads of each sequence the steps within `Split.lengths` alone, and no padding
+    dependent = False  # whether a source's views depend on each other beyond it, as steps from one random start do
     times = 0  # how many of the last views are other times of the same sequence: candidates, and no latents of P
 
     def attach(self, data: Data) -> None:

@@ -19,6 +19,10 @@ class Chain(Pairs):
     def __init__(self, *, then: Pairs):
         self.then = then
 
+    @property
+    def dependent(self) -> bool:
+        return self.then.dependent
+
     @abstractmethod
     def make(self, batch: Split, generator: torch.Generator) -> Split:
         """The batch with its pair (x, x'), and with `further` views of more than two."""

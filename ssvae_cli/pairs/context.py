@@ -22,6 +22,7 @@ class Context(Chain):
     """
 
     within_length = True
+    dependent = True
 
     def __init__(
         self,

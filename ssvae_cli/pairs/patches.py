@@ -20,6 +20,8 @@ class Patches(Chain):
     g's features over the grid.
     """
 
+    dependent = True
+
     def __init__(self, *, grid: int, overlap: float, then: Pairs, views: int = 2):
         super().__init__(then=then)
         require_at_least(2, grid=grid)

@@ -24,6 +24,7 @@ class Window(Chain):
     """
 
     within_length = True
+    dependent = True
 
     def __init__(
         self,
