@@ -174,7 +174,7 @@ def simclr(**options):
 
 
 def test_features_of_several_parts_are_their_mean():
-    backbone = partial(ConvNet, width=4, stages=1, stride=1)
+    backbone = partial(ConvNet, width=4, stages=1, stride=1, pool=2)
     encoder = Encoder(shape=(3, 6, 6), backbone=backbone, latent_dim=2, projector=[]).eval()
     x = torch.randn(5, 4, 3, 6, 6)
     each = torch.stack([encoder.features(x[:, i]) for i in range(4)])
