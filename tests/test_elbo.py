@@ -145,6 +145,7 @@ def test_where_the_views_of_a_source_depend_on_each_other_the_elbo_is_at_most_lo
     reading = Reading(objective, pairs, Data(split, split, split), fitting_pairs=20, density=None, noise=None)
     found = ELBO(anchors=20, evidence_samples=1)(reading, "test")
     assert math.log(20) - 0.01 < found["elbo/test"] <= math.log(20) + 1e-4
+    assert reading.most_information()[0] == math.log(3 * 20 * 50)  # of all that an encoder could tell of a pair
 
 
 @pytest.mark.parametrize("views, value, missing", [(1, 0.31, True), (1, 0.29, False), (1, -2.0, False), (2, 9.0, True)])

@@ -130,9 +130,10 @@ class ELBO:
         n = len(data)
         own = evenly_spaced(n, self.anchors, generator.device)
         sources = self._samples(reading, data, generator)[0]
+        dependent = reading.pairs.places(reading.data) > 1
         ratios, bounds = [], {f"mi/{bound.name}": [] for bound in BOUNDS}
         for latents in self._samples(reading, data.rows(own), generator):
-            if reading.pairs.dependent:
+            if dependent:
                 sources = tuple(view.index_copy(0, own, pair) for view, pair in zip(sources, latents, strict=True))
             held_out = prior.read(latents, Views(sources, own))
             ratios.append(held_out.log_ratio)

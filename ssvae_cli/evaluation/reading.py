@@ -117,7 +117,8 @@ class Reading:
 
     def most_information(self) -> tuple[float, str]:
         """The most that I(z; z') can be, of n views their total correlation, and what it is."""
-        known, sources = self.pairs.mi(self.data), sum(map(len, self.data.splits.values()))
+        known = self.pairs.mi(self.data)
+        sources = sum(map(len, self.data.splits.values())) * self.pairs.places(self.data)
         if known is not None:
             return known, "I(x; x') of the data"
         others = len(self.objective.encoders) - 1

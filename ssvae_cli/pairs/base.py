@@ -15,7 +15,7 @@ from ssvae_cli.instantiate.build import Contract, build
 log = logging.getLogger(__name__)
 
 CONTRACT = Contract(
-    ("attach", "shapes", "clean", "to_unit", "times", "within_length", "dependent"),
+    ("attach", "shapes", "clean", "to_unit", "times", "within_length", "places"),
     "a pair generator derives from Pairs of ssvae_cli.pairs, and gives (x, x') when called with (batch, generator)",
 )
 
@@ -30,7 +30,6 @@ class Pairs(ABC):
 
     mean, std = 0.5, 0.25
     within_length = False  # whether it reads of each sequence the steps within `Split.lengths` alone, and no padding
-    dependent = False  # whether a source's views depend on each other beyond it, as steps from one random start do
     times = 0  # how many of the last views are other times of the same sequence: candidates, and no latents of P
 
     def attach(self, data: Data) -> None:
@@ -42,6 +41,11 @@ class Pairs(ABC):
     def shapes(self, data: Data) -> tuple[Shape, ...]:
         """The shapes of one x, of one x' and of each further view, as the encoders get them."""
         return data.shape, data.shape
+
+    def places(self, data: Data) -> int:
+        """How many places of a source its views may come from, where they depend on each other by them: the steps of a
+        sequence. 1 where views are independent given their source."""
+        return 1
 
     def compiled(self) -> "Pairs":
         """The same generator with what can be compiled by torch.compile compiled, for batches of one size."""

@@ -19,9 +19,8 @@ class Chain(Pairs):
     def __init__(self, *, then: Pairs):
         self.then = then
 
-    @property
-    def dependent(self) -> bool:
-        return self.then.dependent
+    def places(self, data: Data) -> int:
+        return self.then.places(self._after(data))
 
     @abstractmethod
     def make(self, batch: Split, generator: torch.Generator) -> Split:

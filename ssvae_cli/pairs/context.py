@@ -22,7 +22,6 @@ class Context(Chain):
     """
 
     within_length = True
-    dependent = True
 
     def __init__(
         self,
@@ -56,6 +55,9 @@ class Context(Chain):
 
     def require_readable(self, data: Data) -> None:
         require_steps(data, "pairs=context", self.window, f"window={self.window}")
+
+    def places(self, data: Data) -> int:
+        return data.shape[0]
 
     def mi(self, data: Data) -> float | None:
         # Past and future of a Markov chain share what two neighbours share.

@@ -20,8 +20,6 @@ class Patches(Chain):
     g's features over the grid.
     """
 
-    dependent = True
-
     def __init__(self, *, grid: int, overlap: float, then: Pairs, views: int = 2):
         super().__init__(then=then)
         require_at_least(2, grid=grid)
@@ -38,6 +36,9 @@ class Patches(Chain):
         most = int(1 + (min(height, width) - 1) / (1 - self.overlap))
         limit = f"at overlap {self.overlap:g} at most {most} patches fit a side of {height}x{width} pixels"
         require(self._side(min(height, width)) >= 1, f"grid={self.grid}: the grid is larger than the images; {limit}")
+
+    def places(self, data: Data) -> int:
+        return self.grid**2
 
     def make(self, batch: Split, generator: torch.Generator) -> Split:
         cells = self.grid**2

@@ -24,7 +24,6 @@ class Window(Chain):
     """
 
     within_length = True
-    dependent = True
 
     def __init__(
         self,
@@ -50,6 +49,9 @@ class Window(Chain):
 
     def require_readable(self, data: Data) -> None:
         require_steps(data, "pairs=window", 1, "a single step")
+
+    def places(self, data: Data) -> int:
+        return data.shape[0]
 
     def mi(self, data: Data) -> float | None:
         neighbours = self.length == 2 and self.step == 1 and isinstance(self.then, Identity)
