@@ -135,6 +135,13 @@ class Optimization(ABC):
             p.grad = None if gradient is None else gradient.to(p)
 
 
+def require_decay(**settings: float | list[float]) -> None:
+    """Raise UserError unless each decay rate of a moving average lies in [0, 1)."""
+    for key, value in settings.items():
+        rates = value if isinstance(value, list) else [value]
+        require(all(0 <= rate < 1 for rate in rates), f"{key} must lie in [0, 1), got {value}")
+
+
 @dataclass(kw_only=True)
 class AdamW(Optimization):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
@@ -144,7 +151,7 @@ class AdamW(Optimization):
 
     def __post_init__(self):
         super().__post_init__()
-        require(all(0 <= b < 1 for b in self.betas), f"betas must lie in [0, 1), got {list(self.betas)}")
+        require_decay(betas=list(self.betas))
 
     def optimizer_of(self, groups):
         return unmarked(torch.optim.AdamW)(groups, lr=self.lr, betas=tuple(self.betas), fused=True)
@@ -158,7 +165,7 @@ class SGD(Optimization):
 
     def __post_init__(self):
         super().__post_init__()
-        require(0 <= self.momentum < 1, f"momentum must lie in [0, 1), got {self.momentum}")
+        require_decay(momentum=self.momentum)
 
     def optimizer_of(self, groups):
         return unmarked(torch.optim.SGD)(
@@ -176,7 +183,7 @@ class LARS(Optimization):
 
     def __post_init__(self):
         super().__post_init__()
-        require(0 <= self.momentum < 1, f"momentum must lie in [0, 1), got {self.momentum}")
+        require_decay(momentum=self.momentum)
         require_above(0, trust=self.trust)
 
     def optimizer_of(self, groups):
@@ -214,8 +221,8 @@ class Muon(Optimization):
 
     def __post_init__(self):
         super().__post_init__()
-        require(0 <= self.momentum < 1, f"momentum must lie in [0, 1), got {self.momentum}")
-        require(all(0 <= b < 1 for b in self.betas), f"betas must lie in [0, 1), got {list(self.betas)}")
+        require_decay(momentum=self.momentum)
+        require_decay(betas=list(self.betas))
 
     def optimizer_of(self, groups):
         return OrthogonalMomentum(groups, lr=self.lr, momentum=self.momentum, betas=tuple(self.betas))

@@ -73,9 +73,11 @@ def test_the_orthogonal_factor_has_the_singular_vectors_and_values_near_1(shape)
     assert torch.allclose(inner, inner.diagonal().diag(), atol=1e-9) and 0.6 < values.min() and values.max() < 1.2
 
 
-def test_muon_moves_matrices_as_torch_does_and_the_rest_as_adam():
-    """torch's is for matrices alone, so filters are read as [out, in * k * k]; its iteration is in bfloat16, whose
-    rounding moves the singular values within their range."""
+def test_muon_moves_matrices_as_torch_does_and_the_rest_as_adam(monkeypatch):
+    """torch's is for matrices alone, so filters are read as [out, in * k * k]; its iteration, in bfloat16, is
+    ours here, which is held to an SVD above."""
+    muon = pytest.importorskip("torch.optim._muon", reason="this torch has no Muon; 2.9 and later have")
+    monkeypatch.setattr(muon, "_zeropower_via_newtonschulz", lambda update, *options: orthogonalised(update))
     module = torch.nn.Sequential(torch.nn.Conv2d(2, 4, 3), torch.nn.Flatten(), torch.nn.Linear(4, 6))
     weights, biases = ([copy.deepcopy(getattr(module[i], name)) for i in (0, 2)] for name in ("weight", "bias"))
     matrices = [torch.nn.Parameter(w.detach().flatten(1).clone()) for w in weights]
@@ -85,15 +87,10 @@ def test_muon_moves_matrices_as_torch_does_and_the_rest_as_adam():
     for step, (x, y) in enumerate(zip(torch.randn(3, 64, 2, 3, 3), torch.randn(3, 64, 6))):
         (module(x) - y).square().mean().backward()
         for i, matrix, bias in zip((0, 2), matrices, biases):
-            matrix.data = module[i].weight.detach().flatten(1).clone()
             matrix.grad, bias.grad = module[i].weight.grad.flatten(1).clone(), module[i].bias.grad.clone()
-        before = [matrix.detach().clone() for matrix in matrices]
         theirs.step(), adam.step(), ours.step(step)
-        for i, matrix, start in zip((0, 2), matrices, before):
-            moved, expected = module[i].weight.flatten(1) - start, matrix - start
-            assert torch.cosine_similarity(moved.flatten(), expected.flatten(), dim=0) > 0.97
-            assert 0.9 < moved.norm() / expected.norm() < 1.1
-    for i, bias in zip((0, 2), biases):
+    for i, matrix, bias in zip((0, 2), matrices, biases):
+        assert torch.allclose(module[i].weight.flatten(1), matrix, atol=1e-6)
         assert torch.allclose(module[i].bias, bias, atol=1e-6)
 
 
