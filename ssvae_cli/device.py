@@ -53,7 +53,9 @@ def device_of(name: str) -> torch.device:
     require(name != "cuda" or available, "device=cuda, but no GPU was found; allowed here: auto, cpu")
     if not available or name == "cpu":
         return torch.device("cpu")
-    place, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()  # torchrun's: a GPU a process
+    if "LOCAL_RANK" not in os.environ:
+        return torch.device("cuda", torch.cuda.current_device())  # a job of a sweep has been given its own
+    place, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()  # torchrun's: a GPU a process
     require(place < gpus, f"--nproc-per-node is above the {gpus} GPUs of this machine; allowed: 1 to {gpus}")
     return torch.device("cuda", place)
 

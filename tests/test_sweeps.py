@@ -23,6 +23,7 @@ from omegaconf import OmegaConf
 from helpers import PENALTY, TINY, refused, ssvae
 from ssvae_cli import train
 from ssvae_cli.cli import job, sweeps
+from ssvae_cli.device import device_of
 from ssvae_cli.errors import UserError
 from ssvae_cli.run_folder import holds_run, is_finished
 
@@ -158,10 +159,15 @@ def test_jobs_of_one_process_leave_no_tensors_to_each_other(tmp_path, monkeypatc
 @pytest.mark.parametrize("count, given", [(0, []), (1, []), (3, [0, 1, 2, 0, 1])])
 def test_jobs_take_the_gpus_in_turn(count, given, monkeypatch):
     taken = []
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: taken[-1] if taken else 0)
     for number in range(5):
         sweeps.assign_gpu(number)
+        chosen = torch.device("cuda", given[number] if given else 0)
+        assert device_of("auto") == (chosen if count else torch.device("cpu"))
     assert taken == given
 
 
