@@ -106,13 +106,13 @@ class Optimization(ABC):
         return self.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
     def step(self, step: int) -> torch.Tensor:
-        """Clip, update, clear, after every `accumulate` steps and at the last. Returns the gradient's norm before
-        clipping, []."""
+        """Clip, update, clear, after every `accumulate` steps and at the last. Returns the norm before clipping, [], of
+        the gradient, or of the mean of those that wait."""
         self.updated = (step + 1) % self.accumulate == 0 or step + 1 == self.total_steps
         self.waiting += 1
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         if not self.updated:
-            return nn.utils.get_total_norm(gradients)
+            return nn.utils.get_total_norm(gradients) / self.waiting
         if self.waiting > 1:
             torch._foreach_div_(gradients, self.waiting)
         self.waiting = 0

@@ -167,6 +167,15 @@ def test_accumulated_gradients_are_those_of_the_mean_of_the_batches(clip):
         assert torch.allclose(p, q, atol=1e-6)
 
 
+def test_the_norm_of_gradients_that_wait_is_that_of_their_mean():
+    x, module, norms = torch.randn(5, 3), Nested(), []
+    optimization = AdamW(**FLAT, accumulate=3).attach([module], total_steps=8)
+    for step in range(3):  # the third updates; the gradient is the same in each
+        module(x).backward()
+        norms.append(optimization.step(step))
+    assert norms[0] > 0 and torch.allclose(torch.stack(norms), norms[0])
+
+
 def test_gradients_that_wait_for_an_update_are_part_of_the_state():
     x, options = torch.randn(4, 5, 3), {**FLAT, "accumulate": 2}
     whole = Nested()
