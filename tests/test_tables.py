@@ -84,5 +84,19 @@ def test_a_bar_counts_steps_with_the_elbo_from_the_first_epoch_on(monkeypatch, c
     assert "step 3/8" in printed and "elbo 0.500" in printed and "0:05 left" in printed and "8 images/s" in printed
 
 
+def test_the_speed_is_of_the_steps_after_the_first(monkeypatch, capsys):
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "100"}.items():
+        monkeypatch.setenv(name, value)
+    now = [0.0]
+    with Display(1, 10, done=0, batch_size=8, clock=lambda: now[0]) as display:
+        now[0] += 60.0  # compiles
+        display.first_step(60.0, compiled=True)
+        display.step(0.5)
+        now[0] += 1.0
+        display.step(0.5)
+    printed = capsys.readouterr().err
+    assert "step 2/10" in printed and "0:08 left" in printed and "8 images/s" in printed
+
+
 def test_a_duration_has_hours_only_where_there_are_some():
     assert [duration(s) for s in (5, 65, 3723)] == ["0:05", "1:05", "1:02:03"]

@@ -85,10 +85,11 @@ class Display(Bar):
         self._values: dict[str, float] = {}
 
     def first_step(self, seconds: float, *, compiled: bool) -> None:
-        """Show how long the first step took; it is long where it includes compilation."""
+        """Show how long the first step took; it is long where it includes compilation. The speed is of those after it,
+        and `step` has not counted it yet."""
         if compiled:
             log.info("first step after %.1f s, compilation included", seconds)
-        self._began, self._before = self._clock(), self._done
+        self._began, self._before = self._clock(), self._done + 1
 
     def step(self, value: float | None = None) -> None:
         """A step is done; value: the mean of the epoch so far, where it was read from the device."""
