@@ -55,7 +55,7 @@ from ssvae_cli.training.step import Forward
 
 log = logging.getLogger(__name__)
 
-CHECK_EVERY = 100  # steps between two reads of the NaN guard on a GPU, which wait for it; a CPU reads every step
+CHECK_EVERY = {"cpu": 1, "cuda": 100}  # steps between two reads of the NaN guard, each of which waits for a GPU
 
 
 def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
@@ -189,7 +189,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
                     if step == first_step:
                         display.first_step(time.perf_counter() - began, compiled=trainer.compile)
                     state.count_step(elbo)
-                    if device.type == "cpu" or state.step % CHECK_EVERY == 0:
+                    if state.step % CHECK_EVERY[device.type] == 0:
                         check_finite()
                         display.step((state.total / state.step).item())
                     else:
@@ -200,6 +200,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
             state.end_epoch()
             if not is_rank_zero():
                 continue  # rank zero evaluates, logs and saves
+            check_finite()  # metrics would fail, and know no term
             values["optimizer/lr"] = optimization.rate((epoch + 1) * steps_per_epoch - 1)
             values |= described("prior", state.evaluated.prior.described())
             exploitation.look(values[maximised])

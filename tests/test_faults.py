@@ -20,6 +20,7 @@ from ssvae_cli.errors import UserError
 from ssvae_cli.estimators import InfoNCE
 from ssvae_cli.optimizers import Optimization
 from ssvae_cli.run_folder import CHECKPOINT
+from ssvae_cli.train import CHECK_EVERY
 from ssvae_cli.training import checkpoint
 
 STEP = 4  # the second of the second epoch, counted from 1 on the command line
@@ -73,6 +74,14 @@ def test_a_number_that_is_not_finite_stops_at_its_step_and_names_the_term(spoil,
     state = checkpoint.load(run)
     assert (state["epoch"], state["step"]) == (1, 0)
     assert all(t.isfinite().all() for t in state["objective"].values())
+
+
+def test_what_a_gpu_reads_after_the_last_step_alone_is_named_before_metrics_fail(tmp_path, monkeypatch, capfd):
+    monkeypatch.setitem(CHECK_EVERY, "cpu", 100)  # as a GPU; an epoch has 3 steps
+    nan_gradient(monkeypatch)
+    assert ssvae("train", *TINY, f"hydra.run.dir={tmp_path}/run") == 2
+    line = capfd.readouterr().err.strip().splitlines()[-1]
+    assert f"stopped at step {STEP + 1} (epoch 2), where the gradient" in line
 
 
 @pytest.mark.parametrize("rate", ["1e9", "1e30"])
