@@ -67,6 +67,18 @@ def test_a_posterior_that_ignores_x_is_warned_of_and_one_that_reads_it_is_not(we
     assert ["the posterior ignores x" in message for message in caplog.messages] == [True] * warned
 
 
+def test_what_a_posterior_explains_is_read_of_the_views_that_z_were_drawn_of():
+    """Here views vary more than clean x, and the noise is a thousandth: all is explained, and no more."""
+    config = composed("posterior=gaussian", "encoder.backbone.width=4", "encoder.latent_dim=4")
+    data, pairs = digits(), Noise(std=5.0)
+    objective = make_objective(config, *pairs.shapes(data)).eval()
+    with torch.no_grad():
+        objective.encoder.projector[-1].bias[4:] = -20.0  # the least noise
+        objective.encoder.projector[-1].weight[:4] *= 100
+    explained = Reading(objective, pairs, data, fitting_pairs=100, density=None).explained("validation")
+    assert torch.allclose(explained, torch.ones(4).double(), atol=1e-2)
+
+
 FEW = ["trainer.device=cpu", "trainer.epochs=30", "trainer.eval_every=30", "trainer.batch_size=80", PENALTY]
 FEW += ["encoder.backbone.width=8", "evaluation=quick"]
 

@@ -11,9 +11,10 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from ssvae_cli.datasets.base import evenly_spaced
+from ssvae_cli.encoders.posteriors import Normal, Spherical
 from ssvae_cli.errors import UserError
 from ssvae_cli.evaluation.figures import curves
-from ssvae_cli.evaluation.geometry import alignment, effective_rank, uniformity
+from ssvae_cli.evaluation.geometry import alignment, effective_rank, noise, uniformity
 from ssvae_cli.evaluation.knn import KNN
 from ssvae_cli.evaluation.linear_probe import LinearProbe, accuracy
 
@@ -157,3 +158,16 @@ def test_a_bound_that_lies_below_the_picture_is_named_as_such():
     nats = curves(history, {}).axes[0]
     labels = [line.get_label() for line in nats.get_lines()]
     assert labels == ["elbo/validation", "mi/dv/validation", "mi/nwj/validation, below"]
+
+
+def test_the_share_of_noise_is_the_posteriors_variance_also_where_its_mean_is_a_direction():
+    generator = torch.Generator().manual_seed(0)
+    mean = torch.randn(20_000, 3, generator=generator)
+    z = Normal(mean, torch.full_like(mean, math.log(0.5))).sample(generator)
+    assert noise(z, mean) == pytest.approx(0.2, abs=0.01)
+    assert noise(mean, mean) == 0 and noise(z, torch.zeros_like(z)) == 1
+    towards, kappa = torch.nn.functional.normalize(mean), torch.full((len(mean),), 2.0)
+    z = Spherical(towards, kappa).sample(generator)
+    assert noise(z, towards) == pytest.approx(
+        1 - (2 / (2 + 3 - 1)) ** 2, abs=0.01
+    )  # E z is kappa / (kappa + D - 1) of it

@@ -20,12 +20,12 @@ class Geometry:
     def __call__(self, reading: Reading, split: str) -> dict[str, float | Missing | None]:
         latents = reading.latents(split)
         alone = Missing(f"{split} has one row, and none to compare it with") if len(latents[0]) == 1 else None
-        explained = reading.explained(split)
+        means = reading.means(split)
         return {
             f"geometry/alignment/{split}": alignment(*latents) if len(latents) == 2 else None,
             f"geometry/uniformity/{split}": alone or uniformity(latents[0]),
             f"geometry/rank/{split}": alone or effective_rank(latents[0]),
-            f"geometry/noise/{split}": None if explained is None else 1 - explained.mean().item(),
+            f"geometry/noise/{split}": None if means is None else alone or noise(latents[0], means),
         }
 
 
@@ -37,6 +37,14 @@ def alignment(z: Tensor, z_prime: Tensor) -> float:
 def uniformity(z: Tensor) -> float:
     """log E exp(-2 |u - v|^2) over distinct normalised embeddings (Wang & Isola 2020, t = 2)."""
     return torch.pdist(F.normalize(z[evenly_spaced(len(z), MOST, z.device)])).square().mul(-2).exp().mean().log().item()
+
+
+def noise(z: Tensor, means: Tensor) -> float:
+    """The share of z's variance that no multiple of the posteriors' means accounts for, a mean over the coordinates,
+    [B, D] each: on the sphere, where the mean is a direction, E z is shorter."""
+    z, means = (side.double() - side.double().mean(0) for side in (z, means))
+    slope = (z * means).sum(0) / means.square().sum(0).clamp_min(torch.finfo(means.dtype).tiny)
+    return ((z - slope * means).square().sum(0) / z.square().sum(0)).mean().item()
 
 
 def effective_rank(z: Tensor) -> float:

@@ -92,7 +92,7 @@ class Reading:
 
     def latents(self, split: str, views: int = 1, at_most: int | None = None) -> tuple[Tensor, ...]:
         """(z, z') or (z,) of `views` pairs of views per x, [views * N, D] each; of `at_most` evenly spaced x."""
-        return self.once(("latents", split, views, at_most), lambda: self._latents(split, views, at_most))
+        return self._sampled(split, views, at_most)[0]
 
     @torch.no_grad()
     def encoded(self, data: Split, generator: torch.Generator) -> Iterator[tuple[Encoded, Tensor]]:
@@ -151,12 +151,16 @@ class Reading:
         return Explicit(self.objective.prior, latents, densities, mixture, self.objective.joint)
 
     def explained(self, split: str) -> Tensor | None:
-        """The share of each coordinate of z's variance that the posterior's mean has, [D]; the rest is noise. None for
-        a deterministic encoder."""
-        if not self.objective.encoder.stochastic or len(self.data.splits[split]) < 2:
+        """The variance of the posteriors' means over that of z, of each coordinate, [D]: 0 where they ignore x. None
+        for a deterministic encoder."""
+        means = self.means(split)
+        if means is None or len(means) < 2:
             return None
-        z, mean = self.latents(split)[0].double(), self.codes(split).double()
-        return mean.var(0) / z.var(0)
+        return means.double().var(0) / self.latents(split)[0].double().var(0)
+
+    def means(self, split: str) -> Tensor | None:
+        """The means of the Q(z|x) that z of `latents` were drawn from, [N, D]; None for a deterministic encoder."""
+        return self._sampled(split)[1]
 
     def fitting_latents(self, split: str) -> tuple[Tensor, ...]:
         """The latents that densities and critics are fitted to (train) or chosen on (validation)."""
@@ -180,14 +184,23 @@ class Reading:
         features, codes = map(torch.cat, zip(*map(self.objective.represented, self._clean(split))))
         return _finite(features, "feature"), _finite(codes, "latent")
 
+    def _sampled(
+        self, split: str, views: int = 1, at_most: int | None = None
+    ) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        """`latents` and `means`."""
+        return self.once(("latents", split, views, at_most), lambda: self._latents(split, views, at_most))
+
     @torch.no_grad()
-    def _latents(self, split: str, views: int, at_most: int | None) -> tuple[Tensor, ...]:
-        images, generator, rows = self.data.splits[split], self.generator(), []
+    def _latents(self, split: str, views: int, at_most: int | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        images, generator, rows, means = self.data.splits[split], self.generator(), [], []
         if at_most is not None and len(images) > at_most:
             images = images.rows(evenly_spaced(len(images), at_most, self.device))
         for _ in range(views):
-            rows += [encoded.latents for encoded, _ in self.encoded(images, generator)]
-        return tuple(_finite(torch.cat(side), "latent") for side in zip(*rows))
+            for encoded, _ in self.encoded(images, generator):
+                rows.append(encoded.latents)
+                means += [encoded.posteriors[0].mean] * self.objective.encoder.stochastic
+        latents = tuple(_finite(torch.cat(side), "latent") for side in zip(*rows))
+        return latents, torch.cat(means) if means else None
 
 
 def _finite(z: Tensor, what: str) -> Tensor:
