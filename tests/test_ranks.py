@@ -20,6 +20,8 @@ import torch
 
 from helpers import TINY, ssvae
 from programs.two_ranks import CASES, step
+from ssvae_cli.distributed import batch_norm
+from ssvae_cli.errors import UserError
 
 SMALL = [*TINY, "optimizer=sgd", "optimizer.lr=0.01"]  # Adam's first steps turn rounding into signs
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -45,6 +47,39 @@ def test_two_ranks_give_the_elbo_the_gradients_and_the_buffers_of_one(case, step
     for name, expected in one.items():
         difference = (two[name].double() - expected.double()).norm()
         assert difference <= 1e-6 * expected.double().norm() + 1e-12, name
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"affine": False}, {"momentum": None}, {"track_running_stats": False}], ids=str
+)
+def test_a_batch_norm_of_several_processes_is_torchs(options, monkeypatch):
+    monkeypatch.setattr(batch_norm, "world_size", lambda: 2)
+    monkeypatch.setattr(batch_norm, "current_shard", lambda: True)
+    monkeypatch.setattr(batch_norm, "all_reduce_sum", lambda x: x)  # the other process has no rows
+    torchs, ours = (torch.nn.BatchNorm2d(3, **options) for _ in range(2))
+    batch_norm.synchronise_batch_norm(ours, torch.device("cpu"))
+    for seed in range(3):
+        x = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(seed))
+        assert type(ours) is not type(torchs) and torch.allclose(ours(x), torchs(x), atol=1e-5)
+    for name, buffer in torchs.named_buffers():
+        assert torch.allclose(ours.get_buffer(name), buffer, atol=1e-5), name
+
+
+class Activated(torch.nn.BatchNorm2d):
+    """As timm's BatchNormAct2d."""
+
+    def forward(self, x):
+        return super().forward(x).relu()
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_batch_norm_that_does_more_is_refused_and_not_replaced(device, monkeypatch):
+    monkeypatch.setattr(batch_norm, "world_size", lambda: 2)
+    network = torch.nn.Sequential(torch.nn.BatchNorm2d(3), Activated(3))
+    with pytest.raises(
+        UserError, match="1 is a Activated, a batch norm that does more than normalise.*another backbone"
+    ):
+        batch_norm.synchronise_batch_norm(network, torch.device(device))
 
 
 @pytest.fixture(scope="module")
