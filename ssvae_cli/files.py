@@ -1,13 +1,17 @@
 """Files that are never half written, nor into a folder that is another's by now; tensors read without running code."""
 
 import contextlib
+import errno
 import json
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ssvae_cli.errors import FolderGone, UserError
+from ssvae_cli.errors import FolderGone, UserError, machine_error
+
+# With these the system refuses to read a file, and says nothing of what is in it.
+REFUSED = {errno.EACCES, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOENT, errno.EPERM, errno.ESTALE}
 
 # The folders that this process has for itself, by a descriptor that is open as long: it tells a folder from one of the
 # same name that was made later.
@@ -67,10 +71,24 @@ def write_json(path: Path, values: dict) -> None:
     atomic_write(path, lambda at: at.write_text(json.dumps(values, indent=2) + "\n"))
 
 
+@contextlib.contextmanager
+def reading(path: Path, fault: str) -> Iterator[None]:
+    """Inside, `path` is read: what goes wrong is a UserError that says `fault`, or that the system did not let it be
+    read. A UserError, and too little memory, stay what they are."""
+    try:
+        yield
+    except Exception as error:  # torch and safetensors raise nearly anything on a bad file, EINVAL on one cut short
+        if isinstance(error, OSError) and error.errno in REFUSED:
+            raise UserError(f"{path} cannot be read ({error.strerror})") from error
+        if isinstance(machine_error(error), UserError):
+            raise
+        raise UserError(fault) from error
+
+
 def load_tensors(path: Path) -> object:
     """The tensors and plain data that torch.save wrote to a file, on the CPU; no code in it runs.
 
-    torch raises nearly anything on another file. What it warns of is left out: the caller says what is wrong."""
+    What torch warns of is left out: the caller says what is wrong, as by `reading`."""
     import torch  # slow to import, and files are written without it
 
     with warnings.catch_warnings():

@@ -16,12 +16,13 @@ import torch
 from helpers import TINY, ssvae
 from ssvae_cli.critics import Cosine
 from ssvae_cli.encoders.posteriors import Delta, Deterministic
+from ssvae_cli.encoders.pretrained import read_weights
 from ssvae_cli.errors import UserError
 from ssvae_cli.estimators import InfoNCE
 from ssvae_cli.optimizers import Optimization
-from ssvae_cli.run_folder import CHECKPOINT
+from ssvae_cli.run_folder import CHECKPOINT, CONFIG
 from ssvae_cli.train import CHECK_EVERY
-from ssvae_cli.training import checkpoint
+from ssvae_cli.training import checkpoint, portable
 
 STEP = 4  # the second of the second epoch, counted from 1 on the command line
 
@@ -114,6 +115,34 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before_it_whole(numb
         checkpoint.save(tmp_path, {"epoch": 2})
     assert checkpoint.load(tmp_path) == {"epoch": 1}
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["last.pt"]
+
+
+@pytest.mark.parametrize(
+    "error, kind, said",
+    [
+        (PermissionError(errno.EACCES, "Permission denied"), UserError, "cannot be read \\(Permission denied\\)"),
+        (MemoryError(), MemoryError, None),
+        (RuntimeError("[enforce fail] can't allocate memory: 9 bytes"), RuntimeError, "allocate memory"),
+        (EOFError(), UserError, "damaged or cut short|hold no model|hold no weights|holds no weights"),
+    ],
+    ids=["permission", "memory", "torch's memory", "end"],
+)
+@pytest.mark.parametrize("of", ["checkpoint", "weights", "model"])
+def test_a_file_that_is_whole_is_not_called_damaged(of, error, kind, said, tmp_path, monkeypatch):
+    def fails(*args, **kwargs):
+        raise error
+
+    checkpoint.save(tmp_path, {"epoch": 1})
+    (tmp_path / CONFIG).write_text('{"ssvae": {}, "config": {}}')
+    read = {
+        "checkpoint": lambda: checkpoint.load(tmp_path),
+        "weights": lambda: read_weights(str(tmp_path / CHECKPOINT)),
+        "model": lambda: portable.load(tmp_path),
+    }
+    monkeypatch.setattr(torch, "load", fails)
+    monkeypatch.setattr(Path, "read_bytes", fails)
+    with pytest.raises(kind, match=said):
+        read[of]()
 
 
 @pytest.fixture

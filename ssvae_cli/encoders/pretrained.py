@@ -6,7 +6,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ssvae_cli.errors import UserError, require, setting_of
-from ssvae_cli.files import load_tensors
+from ssvae_cli.files import load_tensors, reading
 from ssvae_cli.instantiate.build import parameters
 from ssvae_cli.paths import existing_file
 
@@ -32,12 +32,10 @@ def read_weights(file: str) -> dict[str, Tensor]:
     """The tensors of a file by their names, on the CPU: .safetensors, or a state dict that torch.save wrote, perhaps as
     `state_dict` or `model` of a dict. Loads without running code. Raises UserError for any other file."""
     path = existing_file(file, "weights")
-    try:
+    with reading(path, f"weights={file} holds no weights that load without running code"):
         if path.suffix == ".safetensors":
             return load_file(path)
         found = load_tensors(path)
-    except Exception as error:  # torch raises nearly anything on a bad file
-        raise UserError(f"weights={file} holds no weights that load without running code") from error
     for name in ("state_dict", "model"):
         found = found[name] if isinstance(found, dict) and isinstance(found.get(name), dict) else found
     tensors = isinstance(found, dict) and found and all(isinstance(value, Tensor) for value in found.values())

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import pickle
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ssvae_cli.datasets.fingerprint import difference
 from ssvae_cli.errors import UserError, require
-from ssvae_cli.files import atomic_write, load_tensors
+from ssvae_cli.files import atomic_write, load_tensors, reading
 from ssvae_cli.instantiate.trust import refuse_untrusted
 from ssvae_cli.paths import literal
 from ssvae_cli.run_folder import CHECKPOINT, DATA_PATHS, checkpoint_of, flatten
@@ -42,13 +43,15 @@ def load(run: Path, key: str = "resume", name: str = "last") -> dict:
     path = checkpoint_of(run, key, name)
     if path is None:
         return portable.load(run)
-    try:
-        return load_tensors(path)
-    except Exception as error:  # torch raises nearly anything on a bad file
-        code = zipfile.is_zipfile(path) and ("Unsupported" in str(error) or "WeightsUnpickler" in str(error))
-        anew = f"damaged or cut short; train the run anew, in another folder, or once {run} is removed"
-        reason = "it holds more than tensors and plain data" if code else anew
-        raise UserError(f"{path} is no checkpoint of ssvae: {reason}") from error
+    fault = f"{path} is no checkpoint of ssvae"
+    anew = f"damaged or cut short; train the run anew, in another folder, or once {run} is removed"
+    with reading(path, f"{fault}: {anew}"):
+        try:
+            return load_tensors(path)
+        except (RuntimeError, pickle.UnpicklingError) as error:
+            if zipfile.is_zipfile(path) and ("Unsupported" in str(error) or "WeightsUnpickler" in str(error)):
+                raise UserError(f"{fault}: it holds more than tensors and plain data") from error
+            raise
 
 
 @contextlib.contextmanager

@@ -8,8 +8,7 @@ from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from ssvae_cli.errors import UserError
-from ssvae_cli.files import atomic_write, write_json
+from ssvae_cli.files import atomic_write, reading, write_json
 from ssvae_cli.run_folder import CONFIG, MODEL
 
 KEPT = ("sample", "shapes", "data", "fitted", "epoch")  # of a checkpoint, besides configuration and weights
@@ -32,13 +31,11 @@ def save(folder: Path, state: dict, about: dict[str, object]) -> None:
 
 def load(folder: Path) -> dict:
     """The same as a checkpoint, without what a resumed run needs. Raises UserError for files that are damaged."""
-    try:
+    with reading(folder, f"{folder}: {CONFIG} and {MODEL} hold no model of ssvae, or are cut short"):
         stored = json.loads((folder / CONFIG).read_text())
         weights = from_safetensors((folder / MODEL).read_bytes())
         state = {key: stored["ssvae"][key] for key in KEPT}
         config = OmegaConf.to_yaml(OmegaConf.create(stored["config"]))
-    except Exception as error:  # safetensors and OmegaConf raise their own
-        raise UserError(f"{folder}: {CONFIG} and {MODEL} hold no model of ssvae, or are cut short") from error
     prime = "encoder_prime."
     if not any(name.startswith(prime) for name in weights):  # g' is g
         own = {name: tensor for name, tensor in weights.items() if name.startswith("encoder.")}
