@@ -77,3 +77,9 @@ def test_the_parts_of_the_elbo_have_a_panel_where_they_were_read():
     labels = {line.get_label() for line in split.get_lines()}
     assert labels == {"elbo/validation", *parts} and not set(parts) & {line.get_label() for line in nats.get_lines()}
     assert split.get_ylabel() == "nats" and probes.get_ylabel() == "accuracy"
+
+
+@pytest.mark.parametrize("labels, named", [(3, ["no label", "0", "1"]), (60, [])])
+def test_classes_without_a_name_are_called_by_their_labels_in_a_legend_of_few(labels, named):
+    legend = latents(torch.randn(90, 4), torch.arange(90) % labels - 1, (), "test").axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == named if named else legend is None

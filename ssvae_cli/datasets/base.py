@@ -141,6 +141,13 @@ class Data:
         return {"shape": list(self.shape), "bytes": self.train.dtype == torch.uint8}
 
 
+def class_name(label: int, classes: Sequence[str]) -> str:
+    """That of a label's class; the label itself where its class has no name, and `no label` for -1."""
+    if label < 0:
+        return "no label"
+    return classes[label] if label < len(classes) else str(label)
+
+
 def require_images(shape: Shape, choice: str, instead: str = "encoder=mlp takes any shape") -> None:
     """Raise UserError unless one x is an image (C, H, W)."""
     require(len(shape) == 3, f"{choice} is for images [C, H, W], and one x is {list(shape)} here; {instead}")

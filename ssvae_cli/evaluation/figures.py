@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ssvae_cli.datasets.base import class_name
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.tracking.line_styles import blank, draw, nested_widths, style
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_NAMED = 20  # classes in a legend
+MOST_NAMED = 20  # labels in a legend
 SHOWN_PAIRS = 16
 SHOWN_SCORES = 64
 PARTS = ("mi/fresh/validation", "kl/validation")  # of the ELBO: ELBO = I - KL
@@ -105,12 +106,13 @@ def latents(z: Tensor, y: Tensor, classes: tuple[str, ...], split: str) -> "Figu
 
 
 def scatter_by_label(axis: "Axes", points: Tensor, y: Tensor, classes: tuple[str, ...]) -> None:
-    """Points of a plane, [N, 2], in the colour and with the marker of their label; a legend of few classes."""
-    for i, label in enumerate(y.unique().tolist()):
-        name = classes[label] if 0 <= label < len(classes) else "no label"
+    """Points of a plane, [N, 2], in the colour and with the marker of their label; a legend of few labels."""
+    labels = y.unique().tolist()
+    named = len(labels) <= MOST_NAMED
+    for i, label in enumerate(labels):
         look = {"color": style(i)["color"], "marker": style(i)["marker"]}
-        axis.scatter(*points[y == label].T, s=9, lw=0, label=name if len(classes) <= MOST_NAMED else None, **look)
-    if len(classes) <= MOST_NAMED:
+        axis.scatter(*points[y == label].T, s=9, lw=0, label=class_name(label, classes) if named else None, **look)
+    if named:
         axis.legend(fontsize=6, markerscale=2, loc="center left", bbox_to_anchor=(1, 0.5))
 
 

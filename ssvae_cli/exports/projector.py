@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.tensorboard import SummaryWriter
 
-from ssvae_cli.datasets.base import evenly_spaced
+from ssvae_cli.datasets.base import class_name, evenly_spaced
 from ssvae_cli.load_run import Loaded
 
 MOST = 2000  # samples of test, which the sprite holds as images
@@ -22,9 +22,8 @@ def projector(loaded: Loaded, run: Path, folder: Path) -> Path:
     rows = evenly_spaced(len(test), MOST)
     clean = torch.cat([pairs.clean(batch) for batch in test.rows(rows).batches(MOST)])
     z = loaded.objective.posterior(clean).mean.float().cpu()
-    y, classes = test.y[rows.to(test.y.device)].tolist(), dict(enumerate(loaded.data.classes))
     images = thumbnails(pairs.to_unit(clean).clamp(0, 1).float().cpu()) if clean.ndim == 4 else None
-    names = [classes.get(label, str(label) if label >= 0 else "no label") for label in y]
+    names = [class_name(label, loaded.data.classes) for label in test.y[rows.to(test.y.device)].tolist()]
     with SummaryWriter(folder / "projector") as writer:
         writer.add_embedding(z, metadata=names, label_img=images, tag="z of test")
     return folder / "projector"
