@@ -25,7 +25,7 @@ from ssvae_cli.errors import require_above, require_at_least
 from ssvae_cli.files import write_json
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.objective import make_objective
-from ssvae_cli.pairs.base import make_pairs
+from ssvae_cli.pairs.base import make_pairs, without_times
 from ssvae_cli.tracking.console import Stages
 from ssvae_cli.tracking.tables import output
 from ssvae_cli.tracking.tables import show as show_table
@@ -65,20 +65,21 @@ def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     forward = Forward(objective, pairs, noise, compile=trainer.compile)
     rows = torch.randint(len(data.train), (batch_size,), generator=torch.Generator().manual_seed(cfg.seed))
     draw_pairs = torch.no_grad()(lambda: pairs(next(iter(data.train.batches(batch_size, rows))), noise))
-    views = draw_pairs()
+    views, times = without_times(draw_pairs(), pairs.times)
     with torch.no_grad():
-        latents = objective.encode(*views, generator=noise)
-    slopes = [torch.randn_like(z) / z.numel() for z in latents.latents]  # for the limit, a gradient of typical size
+        latents = objective.encode(*views, times=times, generator=noise)
+    every = [*latents.latents, *latents.times]
+    slopes = [torch.randn_like(z) / z.numel() for z in every]  # for the limit, a gradient of typical size
     encode = compiled(objective.encode, trainer.compile)
 
     def limit() -> None:
-        encoded = encode(*views)
-        sum((z * slope).sum() for z, slope in zip(encoded.latents, slopes)).backward()
+        encoded = encode(*views, times=times)
+        sum((z * slope).sum() for z, slope in zip([*encoded.latents, *encoded.times], slopes)).backward()
         optimization.step(next(count))
 
     def only_objective() -> None:
-        leaves = tuple(z.detach().requires_grad_() for z in latents.latents)
-        (-objective.elbo(latents._replace(latents=leaves))).backward()
+        leaves = [tuple(z.detach().requires_grad_() for z in side) for side in (latents.latents, latents.times)]
+        (-objective.elbo(latents._replace(latents=leaves[0], times=leaves[1]))).backward()
         optimization.optimizer.zero_grad(set_to_none=True)
 
     def step() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from helpers import refused, ssvae
+from ssvae_cli.objective import Objective
 from ssvae_cli.optimizers import Optimization
 
 QUICK = ["bench.rounds=1", "bench.seconds=0.001", "trainer.batch_size=32", "trainer.device=cpu"]
@@ -14,6 +15,7 @@ GUARD = Path(__file__).parents[1] / "benchmarks" / "check.py"
 
 
 DECODER = ["prior=unstructured_normal", "decoder=conv"]
+BALLS = ["dataset=balls", "dataset.train=40", "dataset.steps=6", "dataset.size=16", "pairs=window", "encoder=mlp"]
 
 
 @pytest.mark.parametrize("overrides", [[], ["prior=gaussian", "trainer.microbatch=8"], DECODER], ids=" ".join)
@@ -36,6 +38,18 @@ def test_an_update_follows_as_many_steps_as_are_accumulated(tmp_path, monkeypatc
     words = ["encoder_prime=ema", "optimizer.accumulate=3", f"hydra.run.dir={tmp_path}/bench"]
     assert ssvae("bench", *QUICK, *words) == 0
     assert updated[:6] == [False, False, True] * 2
+
+
+def test_other_times_are_encoded_and_scored_as_in_training(tmp_path, monkeypatch):
+    counts, elbo = [], Objective.elbo
+    monkeypatch.setattr(
+        Objective,
+        "elbo",
+        lambda self, encoded, *rest: (counts.append(len(encoded.times)), elbo(self, encoded, *rest))[1],
+    )
+    words = [*BALLS, "pairs.negatives=within", "pairs.times=3", "pairs.length=2", "prior.direction=forward"]
+    assert ssvae("bench", *QUICK, *words, f"hydra.run.dir={tmp_path}/bench") == 0
+    assert set(counts) == {3}, "by training steps and by the objective alone"
 
 
 def test_rounds_of_nothing_are_refused(tmp_path, capfd):

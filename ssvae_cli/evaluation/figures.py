@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ssvae_cli.datasets.base import class_name
 from ssvae_cli.evaluation.reading import Reading
+from ssvae_cli.pairs.base import without_times
 from ssvae_cli.tracking.line_styles import blank, draw, nested_widths, style
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def pictures(reading: Reading, split: str) -> Iterator[tuple[str, "Figure"]]:
     """A grid of validation pairs; their scores, if the prior has a critic; the latents of a split."""
     objective, generator = reading.objective.eval(), reading.generator()
     views = reading.pairs(next(reading.data.validation.batches(SHOWN_SCORES)), generator)
-    shown = views[: len(views) - reading.pairs.times]
+    shown, _ = without_times(views, reading.pairs.times)
     yield "pairs", pair_grid(*(reading.pairs.to_unit(view[:SHOWN_PAIRS]).cpu() for view in shown))
     scores = objective.prior.score_table(objective.encode(*views, generator=generator).latents)
     if scores is not None:

@@ -79,6 +79,12 @@ class Pairs(ABC):
         return x * self.std + self.mean
 
 
+def without_times(views: tuple[Tensor, ...], times: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """(The views that P is of; those of so many other times, the last.)"""
+    count = len(views) - times
+    return views[:count], views[count:]
+
+
 def other_side(batch: Split) -> Tensor:
     """What x' is computed from: the x' of the batch, else x."""
     return batch.x if batch.x_prime is None else batch.x_prime

@@ -6,7 +6,7 @@ from torch import Tensor
 from ssvae_cli.compiler import compiled
 from ssvae_cli.datasets.base import Split
 from ssvae_cli.objective import Objective
-from ssvae_cli.pairs.base import Pairs
+from ssvae_cli.pairs.base import Pairs, without_times
 
 
 class Forward:
@@ -24,5 +24,5 @@ class Forward:
         """The ELBO in nats, [], with its graph."""
         with torch.no_grad():
             views = self.pairs(batch, self.noise)
-        views, times = views[: len(views) - self.pairs.times], views[len(views) - self.pairs.times :]
+        views, times = without_times(views, self.pairs.times)
         return self.elbo(*views, times=times, unit=self.pairs.to_unit(views[0]))
