@@ -29,7 +29,7 @@ from ssvae_cli.evaluation.pair_scores import pair_scores, table
 from ssvae_cli.evaluation.retrieval import KEYS, Retrieval, recall
 from ssvae_cli.evaluation.rows import labelled_share
 from ssvae_cli.finetune import command
-from ssvae_cli.priors import Encoded
+from ssvae_cli.priors import Encoded, energy, scored
 from ssvae_cli.priors.energy import Energy
 from ssvae_cli.priors.infonce import InfoNCE
 from ssvae_cli.priors.mi import MI
@@ -66,6 +66,29 @@ def test_the_score_of_a_pair_is_its_log_density_ratio(kind, direction):
     )
     off = pair_scores(reading, "test") - (Optimal().pairs(*pairs) - 7.0)
     assert off.abs().mean() < 0.1, "as far as 2000 samples are the law"
+
+
+class Uneven(Optimal):
+    """With factors of z and of z' alone, so that every anchor has a normaliser of its own."""
+
+    def pairs(self, z, z_prime):
+        return super().pairs(z, z_prime) + 3 * z.sum(-1) - z_prime.square().sum(-1)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward", "both"])
+@pytest.mark.parametrize("kind", [InfoNCE, Energy, MI])
+def test_retrieval_ranks_by_the_score_of_a_pair(kind, direction, monkeypatch):
+    monkeypatch.setattr(scored, "ROWS", 3)
+    monkeypatch.setattr(energy, "ROWS", 3)
+    generator = torch.Generator().manual_seed(0)
+    (z, z_prime), sources = (normal_pairs(count, 1, RHO, generator) for count in (8, 200))
+    prior = kind(critic=Uneven(), direction=direction)
+    reading = SimpleNamespace(
+        objective=SimpleNamespace(prior=prior),
+        latents=lambda split, views, at_most: (z, z_prime) if split == "test" else sources,
+    )
+    for i, row in enumerate(table(reading, "test", 8)):
+        assert torch.allclose(row, prior.pair_scores((z[i : i + 1].expand(8, 1), z_prime), sources))
 
 
 def test_constant_scores_find_nothing_and_the_diagonal_finds_all():
@@ -151,7 +174,7 @@ def test_retrieval_passes_on_why_there_are_no_densities():
         data=SimpleNamespace(shape_prime=(3,), test=range(9)),
         latents=lambda *_: (torch.zeros(9, 2),) * 2,
         explicit=lambda: Missing("H(z) = -inf"),
-        objective=SimpleNamespace(prior=SimpleNamespace(score_table=lambda _: None, no_elbo=None, space=None)),
+        objective=SimpleNamespace(prior=SimpleNamespace(needs_densities=True, no_elbo=None, space=None)),
     )
     assert set(Retrieval(candidates=9)(reading, "test").values()) == {Missing("H(z) = -inf")}
 

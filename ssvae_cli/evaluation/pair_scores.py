@@ -38,17 +38,17 @@ def pair_scores(reading: Reading, split: str) -> Tensor | Missing:
 
 @torch.no_grad()
 def table(reading: Reading, split: str, at_most: int) -> Tensor | Missing | None:
-    """The scores of all combinations of z and z' of at most so many x of a split, [n, n], up to a constant for each
-    row; None where there is no z'."""
+    """The scores of all combinations of z and z' of at most so many x of a split, [n, n], as of `pair_scores`; None
+    where there is no z'."""
     prior, latents = reading.objective.prior, reading.latents(split, 1, at_most)
     if len(latents) != 2:
         return None
-    if (scores := prior.score_table(latents)) is not None:
-        return scores
     if prior.no_elbo:
         return Missing(prior.no_elbo)
     if prior.space is Simplex:
         return _categories(reading).score_table(*latents)
+    if not prior.needs_densities:
+        return prior.pair_table(latents, reading.latents("train", 1, MARGINALS))
     explicit = reading.explicit()
     return explicit if isinstance(explicit, Missing) else explicit.table(latents)
 

@@ -3,10 +3,11 @@
 import math
 
 import torch
+from torch import Tensor
 
 from ssvae_cli.critics import Critic
 from ssvae_cli.distributions.spaces import SpaceName
-from ssvae_cli.priors.scored import ScorePrior, draw_distinct
+from ssvae_cli.priors.scored import ROWS, ScorePrior, draw_distinct
 from ssvae_cli.scores.in_batch import Direction
 
 
@@ -26,8 +27,16 @@ class Energy(ScorePrior):
 
     def pair_scores(self, latents, sources):
         """log f - log Z of each pair, [B], the one Z over all combinations of the sources."""
+        return self.critic.paired(*latents) - self._log_z(sources)
+
+    def pair_table(self, latents, sources):
+        z, z_prime = latents
+        return torch.cat([self.critic(rows, z_prime) for rows in z.split(ROWS)]) - self._log_z(sources)
+
+    def _log_z(self, sources: tuple[Tensor, ...]) -> Tensor:
+        """log of the mean of f over all combinations of the sources, []."""
         table = self.critic(*sources)
-        return self.critic.paired(*latents) - (table.flatten().logsumexp(0) - math.log(table.numel()))
+        return table.flatten().logsumexp(0) - math.log(table.numel())
 
     def samplers(self, latents):
         """Pairs of Q(z) Q(z'), resampled with probability proportional to f."""

@@ -20,6 +20,7 @@ from ssvae_cli.scores.other_times import Negatives, OtherTimes
 from ssvae_cli.scores.protocol import Scores
 
 RESAMPLED = 1024  # number of candidates from which a partner is drawn
+ROWS = 512  # of a table of pairs, scored at once
 
 
 class Views(Protocol):
@@ -131,8 +132,21 @@ class ScorePrior(Prior):
     def pair_scores(self, latents: tuple[Tensor, ...], sources: tuple[Tensor, ...]) -> Tensor:
         """log P(z, z') / (Q(z) Q(z')) of each pair, [B]; sources: samples of Q(z) and of Q(z'), [n, D] each. The mean
         over the directions. Of `mi`, whose P is Q, the critic's estimate."""
+        return self._log_ratios(latents, sources).mean(0)
+
+    def pair_table(self, latents: tuple[Tensor, Tensor], sources: tuple[Tensor, Tensor]) -> Tensor:
+        """The same of all combinations of z and z', [n, D] each -> [n, n]."""
+        z, z_prime = latents
+        parts = list(zip(z.split(ROWS), z_prime.split(ROWS)))
+        table = torch.cat([self.critic(rows, z_prime) for rows, _ in parts])
+        log_z = table.diagonal() - torch.cat([self._log_ratios(part, sources) for part in parts], 1)
+        of_anchors = self._directed(lambda: log_z[0][:, None], lambda: log_z[-1])
+        return table - sum(of_anchors) / len(of_anchors)
+
+    def _log_ratios(self, latents: tuple[Tensor, ...], sources: tuple[Tensor, ...]) -> Tensor:
+        """`pair_scores` by the anchor, [anchors, B]."""
         unused = torch.zeros(len(latents[0]), dtype=torch.long, device=latents[0].device)
-        return self.read(latents, Marginals(sources, unused)).log_ratio.mean(0)
+        return self.read(latents, Marginals(sources, unused)).log_ratio
 
     def score_table(self, latents):
         return self.critic(*latents[:2])
