@@ -12,12 +12,16 @@ from ssvae_cli.errors import PartError, require_above, require_at_least
 from ssvae_cli.layers import convolutions, mlp, require_widths
 
 Image = tuple[int, int, int]  # C, H, W
+AT_ONCE = {"cpu": 2**22, "cuda": 2**28}  # numbers that a table without gradient takes at once: in a CPU's cache
 
 
 class Critic(nn.Module, ABC):
     """log f(z, z'). A subclass gives `table` and `pairs`; this class runs both without autocast."""
 
-    stored_per_score = 4  # numbers that training stores per score of a table
+    stored_per_score = 4  # numbers that are stored per score of a table
+    in_parts = (
+        True  # whether a table without gradient is computed some rows at a time: it may take more than its scores
+    )
 
     @abstractmethod
     def table(self, z: Tensor, z_prime: Tensor) -> Tensor:
@@ -29,7 +33,11 @@ class Critic(nn.Module, ABC):
 
     def forward(self, z: Tensor, z_prime: Tensor) -> Tensor:
         with torch.autocast(z.device.type, enabled=False):
-            return self.table(full_precision(z), full_precision(z_prime))
+            z, z_prime = full_precision(z), full_precision(z_prime)
+            if torch.is_grad_enabled() or not self.in_parts:
+                return self.table(z, z_prime)
+            rows = max(1, AT_ONCE[z.device.type] // (self.stored_per_score * len(z_prime)))
+            return torch.cat([self.table(part, z_prime) for part in z.split(rows)])
 
     def paired(self, z: Tensor, z_prime: Tensor) -> Tensor:
         with torch.autocast(z.device.type, enabled=False):
@@ -40,6 +48,8 @@ class Factored(Critic):
     """log f = k(a, b), an inner product or a function of a distance; all parameters are in a = a(z) and b = b(z').
 
     a and b are computed once per batch, so a table can be computed, and differentiated, one tile at a time."""
+
+    in_parts = False
 
     @abstractmethod
     def factors(self, z: Tensor, z_prime: Tensor) -> tuple[Tensor, Tensor]:

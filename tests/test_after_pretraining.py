@@ -29,7 +29,7 @@ from ssvae_cli.evaluation.pair_scores import pair_scores, table
 from ssvae_cli.evaluation.retrieval import KEYS, Retrieval, recall
 from ssvae_cli.evaluation.rows import labelled_share
 from ssvae_cli.finetune import command
-from ssvae_cli.priors import Encoded, energy, scored
+from ssvae_cli.priors import Encoded
 from ssvae_cli.priors.energy import Energy
 from ssvae_cli.priors.infonce import InfoNCE
 from ssvae_cli.priors.mi import MI
@@ -77,9 +77,7 @@ class Uneven(Optimal):
 
 @pytest.mark.parametrize("direction", ["forward", "backward", "both"])
 @pytest.mark.parametrize("kind", [InfoNCE, Energy, MI])
-def test_retrieval_ranks_by_the_score_of_a_pair(kind, direction, monkeypatch):
-    monkeypatch.setattr(scored, "ROWS", 3)
-    monkeypatch.setattr(energy, "ROWS", 3)
+def test_retrieval_ranks_by_the_score_of_a_pair(kind, direction):
     generator = torch.Generator().manual_seed(0)
     (z, z_prime), sources = (normal_pairs(count, 1, RHO, generator) for count in (8, 200))
     prior = kind(critic=Uneven(), direction=direction)

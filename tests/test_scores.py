@@ -11,7 +11,18 @@ import sys
 import pytest
 import torch
 
-from ssvae_cli.critics import MLP, RBF, Bilinear, BilinearBias, Cosine, DiagonalRBF, Laplace, Separable, Student
+from ssvae_cli.critics import (
+    AT_ONCE,
+    MLP,
+    RBF,
+    Bilinear,
+    BilinearBias,
+    Cosine,
+    DiagonalRBF,
+    Laplace,
+    Separable,
+    Student,
+)
 from ssvae_cli.errors import UserError
 from ssvae_cli.priors import InfoNCE as InfoNCEPrior
 from ssvae_cli.scores import DenseScores, Past, TiledScores, in_batch, in_batch_scores, tile_sums
@@ -114,3 +125,15 @@ def test_a_critic_that_needs_the_table_is_refused_above_the_memory():
     with pytest.raises(UserError, match=words):
         prior.require_memory(10**6, device)
     InfoNCEPrior(critic=Bilinear(latent_dim=8), direction="both").require_memory(10**6, device)
+
+
+def test_a_large_table_without_gradient_is_scored_some_rows_at_a_time(monkeypatch):
+    """As of 1024 anchors against all test sources, which a concat critic would need 10 GB for."""
+    monkeypatch.setitem(AT_ONCE, "cpu", 10_000)
+    critic, z, z_prime, sizes = MLP(latent_dim=3, hidden=[8]), torch.randn(50, 3), torch.randn(100, 3), []
+    whole = critic(z, z_prime)
+    table = MLP.table
+    monkeypatch.setattr(MLP, "table", lambda self, *sides: sizes.append(len(sides[0])) or table(self, *sides))
+    with torch.no_grad():
+        assert torch.allclose(critic(z, z_prime), whole)
+    assert sum(sizes) == 50 and max(sizes) * len(z_prime) * critic.stored_per_score <= 10_000

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ssvae_cli.critics import Critic
 from ssvae_cli.distributions.spaces import SpaceName
-from ssvae_cli.priors.scored import ROWS, ScorePrior, draw_distinct
+from ssvae_cli.priors.scored import ScorePrior, draw_distinct
 from ssvae_cli.scores.in_batch import Direction
 
 
@@ -30,8 +30,7 @@ class Energy(ScorePrior):
         return self.critic.paired(*latents) - self._log_z(sources)
 
     def pair_table(self, latents, sources):
-        z, z_prime = latents
-        return torch.cat([self.critic(rows, z_prime) for rows in z.split(ROWS)]) - self._log_z(sources)
+        return self.critic(*latents) - self._log_z(sources)
 
     def _log_z(self, sources: tuple[Tensor, ...]) -> Tensor:
         """log of the mean of f over all combinations of the sources, []."""

@@ -20,7 +20,6 @@ from ssvae_cli.scores.other_times import Negatives, OtherTimes
 from ssvae_cli.scores.protocol import Scores
 
 RESAMPLED = 1024  # number of candidates from which a partner is drawn
-ROWS = 512  # of a table of pairs, scored at once
 
 
 class Views(Protocol):
@@ -136,10 +135,8 @@ class ScorePrior(Prior):
 
     def pair_table(self, latents: tuple[Tensor, Tensor], sources: tuple[Tensor, Tensor]) -> Tensor:
         """The same of all combinations of z and z', [n, D] each -> [n, n]."""
-        z, z_prime = latents
-        parts = list(zip(z.split(ROWS), z_prime.split(ROWS)))
-        table = torch.cat([self.critic(rows, z_prime) for rows, _ in parts])
-        log_z = table.diagonal() - torch.cat([self._log_ratios(part, sources) for part in parts], 1)
+        table = self.critic(*latents)
+        log_z = table.diagonal() - self._log_ratios(latents, sources)
         of_anchors = self._directed(lambda: log_z[0][:, None], lambda: log_z[-1])
         return table - sum(of_anchors) / len(of_anchors)
 
