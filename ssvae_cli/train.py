@@ -156,6 +156,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         if listing := data.listing():
             write_json(run / SPLIT, listing)
         save()  # from here on the run can be resumed
+    elif is_rank_zero() and state.epoch and not state.step:
+        kept.look(state.epoch, record.history)  # a kill may have come before this, and after the epoch was saved
     collapse = CollapseWatch(cfg.encoder.latent_dim, total_steps)
     first_step = state.epoch * steps_per_epoch + state.step
     maximised = "elbo/train" if objective.estimates_elbo else "objective/train"

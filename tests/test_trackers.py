@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
-from helpers import composed, refused, train
+from helpers import composed, refused, ssvae, train
 from ssvae_cli.errors import PartError, UserError
 from ssvae_cli.evaluation.unread import require_read
 from ssvae_cli.instantiate.build import build, build_named
@@ -126,6 +126,14 @@ def test_checkpoints_are_kept_and_read_by_name(kept):
     assert found == {"last": 3, "best": best, "epoch_2": 2}
     with pytest.raises(UserError, match="checkpoint=epoch_3: .* did you mean 'epoch_2'"):
         checkpoint.load(kept, name="epoch_3")
+
+
+def test_a_checkpoint_that_a_kill_kept_from_being_kept_is_kept_by_the_run_that_goes_on(tmp_path):
+    run, none = tmp_path / "run", ["evaluation=none", "dataset.limit=400", "trainer.checkpoint_every=2"]
+    train(run, *none, "trainer.epochs=2")
+    (run / "checkpoints" / "epoch_2.pt").unlink()  # as if killed once the epoch was saved
+    assert ssvae("train", f"resume={run}", "trainer.epochs=3") == 0
+    assert checkpoint.load(run, name="epoch_2")["epoch"] == 2
 
 
 def test_the_best_is_kept_where_the_number_was_highest(tmp_path):

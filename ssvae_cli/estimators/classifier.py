@@ -22,9 +22,9 @@ class Classifier(EntropyEstimator):
     it. If R is P(z) this is Sec. 3.1 of the paper as printed. The classifier has an optimizer of its own, `steps` of it
     for one of the encoder's, each on the batch and as many standardised samples of the last `replay` batches. That KL
     is at least 0, so the value is at most that of R. dims: the dimension of each variable whose entropy it estimates.
-    Relation to I: none. Relation to the ELBO: an estimate, biased up
-    where the classifier is too weak or too slow, and an encoder in training finds where: for reading, and for one
-    latent (Sec. 3.1); train pairs with `conditionals` or `aggregate`. No ceiling; low variance.
+    Relation to I: none. Relation to the ELBO: an estimate, biased up where the classifier is too weak or too slow, and
+    an encoder in training finds where: for reading, and for one latent (Sec. 3.1); train pairs with `conditionals` or
+    `aggregate`. No ceiling; low variance.
     """
 
     name = "classifier"

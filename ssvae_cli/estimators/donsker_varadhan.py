@@ -8,6 +8,8 @@ from ssvae_cli.errors import require, require_above
 from ssvae_cli.estimators.base import ScoreEstimator, straight_through
 from ssvae_cli.estimators.nwj import jensen_shannon
 
+MOST = 10.0  # nats of a batch's partition above its average; the gradient of MINE is limited to e^10 times
+
 
 class DV(ScoreEstimator):
     """E T - log E_{z, z'} e^T with T = log f and independent z, z'.
@@ -29,8 +31,9 @@ class MINE(DV):
     """The value is plain DV. The gradient divides that of E e^T by its moving average over batches.
 
     This removes a minibatch's bias from the gradient, not from the value. The average is stored in log space, so that
-    no score overflows, and is updated in training only. decay: of the average, per step. Relation to I, relation to
-    the ELBO and ceiling: as DV. Variance: as DV, that of the gradient lower. Source: Belghazi et al. 2018.
+    no score overflows, and is updated in training only. decay: of the average, for each table of scores, of which a
+    step has two where the prior's direction is both, and more with more views. Relation to I, relation to the ELBO and
+    ceiling: as DV. Variance: as DV, that of the gradient lower. Source: Belghazi et al. 2018.
     """
 
     name = "mine"
@@ -49,9 +52,7 @@ class MINE(DV):
         average = torch.where(past.isneginf(), average, later)  # the first batch has no past
         if self.training:
             self.log_average.copy_(average)
-        ratio = (log_partition - average).clamp_max(
-            10.0
-        )  # limits the gradient of a batch far above the average to e^10
+        ratio = (log_partition - average).clamp_max(MOST)
         return straight_through(positives - log_partition, positives - ratio.exp())
 
 

@@ -106,5 +106,5 @@ class Interpolated(ScoreEstimator):
         return (log_mean + math.log(self.alpha)).logaddexp(log_mean.new_full((), 1 + math.log1p(-self.alpha)))
 
     def ceiling(self, candidates):
-        """1 + log K / alpha; log K at alpha = 1."""
+        """1 + log (K / alpha); log K at alpha = 1."""
         return (self.alpha < 1) + math.log(candidates / self.alpha) if self.alpha else math.inf

@@ -121,9 +121,7 @@ class Fit:
         generator: torch.Generator,
     ) -> Curve:
         """Maximise `objective` over batches of `train`, in the order that the generator draws."""
-        parameters = [
-            p for p in network.parameters() if p.requires_grad
-        ]  # none for a cosine of fixed temperature: nothing to train
+        parameters = [p for p in network.parameters() if p.requires_grad]  # none of a cosine of fixed temperature
         optimizer = unmarked(torch.optim.Adam)(parameters, lr=self.lr, fused=True) if parameters else None
         batches = self._batches(train, generator)
         limits = {"steps": self.steps if parameters else 0, "eval_every": self.eval_every, "patience": self.patience}

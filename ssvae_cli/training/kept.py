@@ -18,7 +18,7 @@ class KeptCheckpoints:
         self.run, self.every, self.best = run, every, best
 
     def look(self, epoch: int, history: Callable[[], list[dict]]) -> None:
-        """`epoch` epochs are done and saved. history: gives the lines of metrics.jsonl."""
+        """`epoch` epochs are done and saved, at least one. history: gives the lines of metrics.jsonl."""
         if self.every is not None and epoch % self.every == 0:
             self._keep(f"epoch_{epoch}")
         if self.best is None:

@@ -58,9 +58,8 @@ class Directions(nn.Module):
         means = self.shifts if self.step is None else (c @ self.step.T)[:, None] + self.shifts  # [K, D] or [B, 1, D]
         eta = self.log_concentration.exp() * means
         log_vmf = log_normaliser(eta.norm(dim=-1).clamp_min(1e-3), z.shape[1]) + (eta * z[:, None]).sum(-1)
-        return ((self.gate_scale * c @ self.gate.T + self.logits).log_softmax(1) + log_vmf).logsumexp(
-            1
-        ) - log_volume.squeeze(1)
+        log_weights = (self.gate_scale * c @ self.gate.T + self.logits).log_softmax(1)
+        return (log_weights + log_vmf).logsumexp(1) - log_volume.squeeze(1)
 
     def forward(self, context: Tensor, y: Tensor) -> Tensor:
         """log p(u_i | c_i), [B]."""
