@@ -80,6 +80,21 @@ def test_what_is_held_out_is_apart_from_what_is_fitted_and_every_pair_is_held_ou
     assert sorted(torch.cat([fold for _, fold in split.folds(1000, generator)]).tolist()) == list(range(1000))
 
 
+@pytest.mark.parametrize("count, step, gap", [(4000, 4, 25), (4001, 5, 20), (900, 1, 100)])
+def test_a_part_of_a_series_is_of_all_of_it_and_its_gap_is_as_long_in_time(count, step, gap):
+    rows, split = Blocks(**SIZES, blocks=20, gap=100).part_of(count, 1000, torch.Generator().manual_seed(0))
+    assert (rows // step).tolist() == list(range(-(-count // step))) and len(rows) <= 1000
+    assert split.gap == gap and len((rows % step).unique()) == step, "a drawn one of each, so that no period is missed"
+
+
+def test_two_slow_series_longer_than_what_is_read_show_no_dependence():
+    noise = np.random.default_rng(0).standard_normal((2, 40_000))
+    x, y = lfilter([1], [1, -0.99], noise)
+    problem = pose(x[:, None], y[:, None], Blocks(**SIZES, blocks=20, gap=0), 0)
+    value, error = KSG(k=3, most=1000, most_wide=1000, widest=100)(problem).estimate
+    assert abs(value) < 3 * error and error < 0.1
+
+
 def test_errors_by_blocks_are_larger_where_rows_repeat_their_neighbours():
     terms = torch.randn(50, generator=torch.Generator().manual_seed(0)).repeat_interleave(20).double()
     x, y, *_ = gaussian(samples=1000)

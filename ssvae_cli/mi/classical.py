@@ -59,7 +59,7 @@ class KSG(Method):
 
     Relation to I: none; accurate where components are narrow, far below I where they are wide; its bias falls about as
     1/N in two dimensions, and as N^(-1/d) in d. On atoms it reads the scores of Problem, whose ties are broken at
-    random. k: neighbours; most, most_wide: pairs that are used, drawn at random, and where a component has more than 6
+    random. k: neighbours; most, most_wide: pairs that are used, at most, and where a component has more than 6
     coordinates; widest: coordinates of a component, at most. Rows within the gap of a split are no neighbours. NaN
     where too few are further apart. Standard error: of the mean over pairs. Source: Kraskov et al. 2004.
     """
@@ -74,15 +74,13 @@ class KSG(Method):
         return f"over {self.widest} coordinates depend on each other" if widest_of(problem) > self.widest else None
 
     def __call__(self, problem):
-        parts = [Pairs(problem.pairs.x[:, one.x], problem.pairs.y[:, one.y]) for one in problem.components]
-        parts, widest = parts or [problem.pairs], widest_of(problem)
-        most = min(len(problem), self.most if widest <= NARROW else self.most_wide)
-        rows = problem.split.part_of(len(problem), most, problem.generator())
-        used, parts = problem.rows(rows), [part.rows(rows) for part in parts]
-        gap = problem.split.gap
-        if most < 2 * gap + 2:
+        widest = widest_of(problem)
+        used = problem.part(self.most if widest <= NARROW else self.most_wide)
+        parts = [Pairs(used.pairs.x[:, one.x], used.pairs.y[:, one.y]) for one in used.components] or [used.pairs]
+        count, gap = len(used), used.split.gap
+        if count < 2 * gap + 2:
             return Reading(NOTHING)
-        enough = [pieces for pieces in (1, 2, 4) if pieces == 1 or most >= pieces * (4 * self.k + 2 * gap)]
+        enough = [pieces for pieces in (1, 2, 4) if pieces == 1 or count >= pieces * (4 * self.k + 2 * gap)]
         terms = [sum(self._terms(part, pieces, gap) for part in parts) for pieces in enough]
         growth = tuple(used.mean(more - fewer) for more, fewer in pairwise(terms))
         return Reading(used.mean(terms[0]), growth=growth, settles=0.5 if widest == 2 else 2 ** (-1 / widest))

@@ -66,6 +66,11 @@ class Problem:
         part = lambda sides: tuple(None if side is None else side[at] for side, at in zip(sides, both))
         return replace(self, pairs=Pairs(*part(self.pairs)), classes=part(self.classes), images=part(self.images))
 
+    def part(self, size: int) -> "Problem":
+        """The same of at most `size` of the pairs, which are like all of them."""
+        rows, split = self.split.part_of(len(self), size, self.generator())
+        return replace(self.rows(rows), split=split)
+
     def mean(self, terms: Tensor) -> Estimate:
         """The mean of terms, one for each pair, [N]; its error over the groups of the split, which are independent."""
         groups = self.split.groups(len(terms))

@@ -38,13 +38,13 @@ class Quantiles(Method):
             return "a side has few values"
         if problem.width > self.widest:
             return f"more than {self.widest} coordinates"
-        if 4 * problem.split.gap > min(self.most, len(problem)):
+        part = problem.part(self.most)
+        if 4 * part.split.gap > len(part):
             return "too few pairs are further apart than the gap"
         return None if self._single(problem) else "neither side is a single column"
 
     def __call__(self, problem):
-        size = min(self.most, len(problem))
-        problem = problem.rows(problem.split.part_of(len(problem), size, problem.generator()))
+        problem = problem.part(self.most)
         bounds = [self._bound(problem, side) for side in self._single(problem)]
         return Reading(max(bounds, key=lambda bound: bound.value))
 

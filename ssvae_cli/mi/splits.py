@@ -1,5 +1,6 @@
 """Which pairs train and which are held out: at random, or in blocks for rows that depend on their neighbours."""
 
+import copy
 import logging
 
 import torch
@@ -42,9 +43,9 @@ class Split:
         chunks = torch.randperm(count, generator=generator).chunk(self.number)
         return [(torch.cat([*chunks[:i], *chunks[i + 1 :]]), chunk) for i, chunk in enumerate(chunks)]
 
-    def part_of(self, count: int, size: int, generator: torch.Generator) -> Rows:
-        """`size` rows that are like all of them."""
-        return torch.randperm(count, generator=generator)[:size]
+    def part_of(self, count: int, size: int, generator: torch.Generator) -> tuple[Rows, "Split"]:
+        """At most `size` rows that are like all of them, and how these are split."""
+        return torch.randperm(count, generator=generator)[:size], self
 
     def groups(self, count: int) -> Tensor:
         """The number of the group of each row; groups are independent of each other, for standard errors."""
@@ -79,7 +80,13 @@ class Blocks(Split):
         return [(self._apart(count, fold), fold) for fold in torch.arange(count).chunk(self.number)]
 
     def part_of(self, count, size, generator):
-        return torch.arange(size)
+        """One row of every two, of every three and so on: blocks and gap stay as long in time. Which one is drawn, as
+        every 24th hour would be the same of each day."""
+        step, split = -(-count // size), copy.copy(self)
+        split.gap = -(-self.gap // step)
+        starts = torch.arange(0, count, step)
+        room = (count - starts).clamp_max(step)
+        return starts + (torch.rand(len(starts), generator=generator) * room).long(), split
 
     def groups(self, count):
         return torch.arange(count) * min(self.blocks, count) // count
