@@ -90,6 +90,17 @@ def test_a_stem_of_another_size_is_one_line(tmp_path):
         ours.load_pretrained()
 
 
+@pytest.mark.parametrize("name, side", [("googlenet", 32), ("inception_v3", 75)])
+def test_models_with_further_classifiers_give_features_in_training_too(name, side, tmp_path):
+    whole = models.get_model(name, weights=None, init_weights=False)
+    torch.save(whole.state_dict(), tmp_path / "weights.pth")
+    ours = TorchvisionModel(shape=(3, side, side), name=name, small_stem=False, weights=str(tmp_path / "weights.pth"))
+    ours.load_pretrained()
+    assert ours.train()(torch.zeros(2, 3, side, side)).shape == (2, ours.out_dim)
+    first = next(iter(whole.state_dict()))
+    assert torch.equal(ours.model.state_dict()[first], whole.state_dict()[first])
+
+
 def test_weights_by_name_are_torchvisions_and_without_a_network_a_line(monkeypatch):
     with pytest.raises(
         UserError, match="weights=IMAGENET: no file, and no weights of shufflenet_v2_x0_5; allowed: DEFAULT"

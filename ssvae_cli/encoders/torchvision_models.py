@@ -9,6 +9,9 @@ from ssvae_cli.encoders.pretrained import Pretrained, load_backbone, read_weight
 from ssvae_cli.errors import UserError, allowed, require
 from ssvae_cli.paths import names_file
 
+# Classifiers in the middle of a model, by the beginnings of their weights' names: in training it returns theirs too.
+AUXILIARY = {"googlenet": ("aux1.", "aux2."), "inception_v3": ("AuxLogits.",)}
+
 
 class TorchvisionModel(Pretrained, nn.Module):
     """Any of torchvision's classification models by name. Grey images are repeated to three channels.
@@ -27,7 +30,9 @@ class TorchvisionModel(Pretrained, nn.Module):
                 weights in known, f"weights={weights}: no file, and no weights of {name}; {allowed(weights, known)}"
             )
         self.name, self.weights = name, weights
-        self.model = models.get_model(name, weights=None)
+        # init_weights: as by default, but without a warning that another default will come
+        without = {"aux_logits": False, "init_weights": True} if name in AUXILIARY else {}
+        self.model = models.get_model(name, weights=None, **without)
         if small_stem:
             is_resnet = isinstance(self.model, models.ResNet)
             require(is_resnet, f"small_stem=true is for ResNets, got {name}; allowed: false")
@@ -48,6 +53,7 @@ class TorchvisionModel(Pretrained, nn.Module):
             return
         asked = f"weights={self.weights}"
         found = read_weights(self.weights) if names_file(self.weights) else self._downloaded(asked)
+        found = {key: value for key, value in found.items() if not key.startswith(AUXILIARY.get(self.name, ()))}
         remedy = f"give those of {self.name}, and small_stem=false for torchvision's own"
         load_backbone(self.model, found, asked, self.classifier, remedy)
 
