@@ -53,6 +53,17 @@ def test_one_image_a_class_is_enough_to_read(tmp_path):
     assert [len(s) for s in data.splits.values()] == [2, 1, 3] and data.test.y.tolist() == [0, 1, 2]
 
 
+def test_files_that_memory_cannot_hold_are_not_skipped(tmp_path, monkeypatch):
+    make_folder(tmp_path)
+
+    def full(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr("ssvae_cli.datasets.io.images._as_pixels", full)
+    with pytest.raises(MemoryError):
+        read(tmp_path, on_error="skip")
+
+
 def test_files_that_cannot_be_read_are_counted_or_skipped_with_a_word(tmp_path, caplog):
     make_folder(tmp_path, kind="jpg")
     corrupt(tmp_path)

@@ -104,6 +104,8 @@ def read_image(file: File, size: tuple[int, int] | None, channels: Literal[1, 3]
                 image.draft(None, (2 * size[0], 2 * size[1]))  # decode a JPEG no larger than needed
             ImageOps.exif_transpose(image, in_place=True)
             return _as_pixels(image, stored, size, channels)
+    except MemoryError:  # no fault of the file, which on_error=skip would leave out
+        raise
     except Exception as error:  # Pillow's decoders raise nearly anything on a bad file
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         reason = reason.replace(f" '{file}'", "").replace(f" {str(file)!r}", "")
