@@ -18,7 +18,8 @@ from torch import Tensor
 from ssvae_cli.errors import require, require_device
 
 Precision = Literal["float32", "float64", "bf16", "auto"]
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt(3)
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # of glibc's mallopt(3)
+MIB = 2**20
 
 
 def capacity(device: torch.device) -> int:
@@ -40,10 +41,24 @@ def keep_freed(device: torch.device) -> None:
     """Let the C library keep what tensors on a CPU free, where it is glibc, so that the next step has it again.
 
     Otherwise it gives tensors above 32 MiB back to the system at once, which clears every page of them anew."""
-    libc = ctypes.CDLL(None) if device.type == "cpu" and sys.platform == "linux" else None
-    if hasattr(libc, "gnu_get_libc_version"):
+    if device.type == "cpu" and (libc := _glibc()):
         libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, -1)
+
+
+def give_freed_back() -> None:
+    """Undo `keep_freed`, for a program that goes on with something else: the C library then does what it does once
+    tensors of 32 MiB were freed."""
+    if libc := _glibc():
+        for option, value in ((M_MMAP_MAX, 65536), (M_MMAP_THRESHOLD, 32 * MIB), (M_TRIM_THRESHOLD, 64 * MIB)):
+            libc.mallopt(option, value)
+        libc.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    """The C library, where it is glibc."""
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return libc if hasattr(libc, "gnu_get_libc_version") else None
 
 
 def device_of(name: str) -> torch.device:

@@ -19,6 +19,8 @@ from sklearn.utils import estimator_checks
 import ssvae_cli as ssvae
 from helpers import SHORT_FITS
 from helpers import ssvae as command
+from ssvae_cli import train as loop
+from ssvae_cli.api import model as api
 from ssvae_cli.report.runs import find_runs
 
 TINY = ["encoder.backbone.hidden=[8]", "encoder.projector=[]"]
@@ -158,6 +160,16 @@ def test_fit_leaves_hydra_torch_and_standard_output_as_they_were(capfd):
         assert compose("verify") is not None
     assert torch.equal(torch.get_rng_state(), random) and torch.get_default_dtype() == torch.float32
     assert capfd.readouterr() == ("", "")
+
+
+def test_fit_gives_freed_memory_back_also_after_a_fault(monkeypatch):
+    calls = []
+    monkeypatch.setattr(loop, "keep_freed", lambda device: calls.append("kept"))
+    monkeypatch.setattr(api, "give_freed_back", lambda: calls.append("given back"))
+    monkeypatch.setattr(loop, "make_data", lambda *_, **__: calls[7])
+    with pytest.raises(IndexError):
+        tiny().fit(X)
+    assert calls == ["kept", "given back"]
 
 
 def test_a_folder_keeps_a_run_that_the_commands_read(tmp_path):

@@ -27,7 +27,7 @@ from ssvae_cli.datasets.base import UNLABELLED, Split
 from ssvae_cli.datasets.io.arrays import images_or_vectors
 from ssvae_cli.datasets.io.rows import Rows
 from ssvae_cli.datasets.sequences import steps
-from ssvae_cli.device import in_precision
+from ssvae_cli.device import give_freed_back, in_precision
 from ssvae_cli.errors import UserError, allowed, require
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.instantiate.groups import conf
@@ -174,6 +174,8 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 train(config, claim.folder, dict(hydra.runtime.choices))
             except Stopped:
                 raise KeyboardInterrupt from None
+            finally:
+                give_freed_back()
 
     def _overrides(self, path: Path, *, paired: bool) -> list[str]:
         """The parameters as overrides; those that the user gave come last, and win."""
