@@ -19,9 +19,7 @@ class Critic(nn.Module, ABC):
     """log f(z, z'). A subclass gives `table` and `pairs`; this class runs both without autocast."""
 
     stored_per_score = 4  # numbers that are stored per score of a table
-    in_parts = (
-        True  # whether a table without gradient is computed some rows at a time: it may take more than its scores
-    )
+    in_parts = True  # a table without gradient is computed some rows at a time, as it may take more than its scores
 
     @abstractmethod
     def table(self, z: Tensor, z_prime: Tensor) -> Tensor:
