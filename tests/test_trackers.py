@@ -67,12 +67,33 @@ def test_mlflows_store_holds_the_run(tmp_path):
     pytest.importorskip("mlflow", reason="needs the extra ssvae[mlflow]")
     from mlflow import MlflowClient
 
-    uri = str(tmp_path / "store")
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
     recorded(tmp_path / "run", MLflow(uri=uri, experiment="tested"))
     client = MlflowClient(tracking_uri=uri)
     (run,) = client.search_runs([client.get_experiment_by_name("tested").experiment_id])
     assert run.data.params == {"prior": "mi", "seed": "3"} and run.data.metrics["elbo/test"] == 0.7
     assert [m.value for m in client.get_metric_history(run.info.run_id, "elbo/train")] == [0.5, 0.75]
+    assert run.info.status == "FINISHED"
+
+
+def test_mlflow_takes_names_of_any_letters_and_does_not_show_a_run_as_running_that_was_stopped(tmp_path):
+    pytest.importorskip("mlflow", reason="needs the extra ssvae[mlflow]")
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    tracker = MLflow(uri=uri, experiment="tested")
+    tracker.begin(tmp_path, {"tracker@trackers.mlflow": "mlflow"}, {}, [])
+    tracker.scalars(1, {"factors/r2/a (1)/test": 0.5})
+    client, number = MlflowClient(tracking_uri=uri), (tmp_path / "mlflow_id.txt").read_text().strip()
+    assert client.get_run(number).info.status == "RUNNING"
+    del tracker
+    assert client.get_run(number).info.status == "KILLED"
+
+
+@pytest.mark.parametrize("uri", ["mlruns", "file:///mlruns"])
+def test_mlflows_store_of_folders_which_cannot_hold_the_names_is_refused(uri):
+    with pytest.raises(UserError, match="no folder can hold elbo/test beside elbo/test/error; give a database"):
+        MLflow(uri=uri, experiment="tested")
 
 
 def test_weights_and_biases_offline_writes_to_the_runs_folder(tmp_path):
@@ -83,7 +104,7 @@ def test_weights_and_biases_offline_writes_to_the_runs_folder(tmp_path):
 
 
 @pytest.mark.parametrize("extra, settings", [("wandb", {"project": "p", "entity": None, "mode": "offline"}),
-                                             ("mlflow", {"uri": "u", "experiment": "e"})])  # fmt: skip
+                                             ("mlflow", {"uri": "http://u", "experiment": "e"})])  # fmt: skip
 def test_without_the_extra_a_tracker_is_one_line(extra, settings, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=f"tracker={extra} needs .* pip install 'ssvae.{extra}.'"):
