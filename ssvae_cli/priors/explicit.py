@@ -180,7 +180,7 @@ class ExplicitPrior(Prior):
             z, posterior = of_block(encoded, block, self.space)
             space, side = power(self.space, len(block)), place if joint else block[0]
             h[block] = estimator(z, posterior=posterior, space=space, side=side, mixture=mixture)
-            if z.requires_grad:
+            if z.requires_grad and estimator.estimates_elbo:
                 require_gradient(estimator, h[block])
         value = sum((sign * h[block] for block, sign in blocks.items()), start=density.mean())
         if not weighed:
