@@ -269,3 +269,6 @@ def require_scores(critic: Critic, dim: int, key: str) -> None:
         if shape != wanted:
             taken = f"z, {list(z[: wanted[0]].shape)}, and z', {list(z_prime.shape)}"
             raise PartError(f"{key}: {type(critic).__name__}.{what} of {taken}, is {shape}, and must be {wanted}")
+        if not gave.is_floating_point():
+            kind = str(gave.dtype).removeprefix("torch.")
+            raise PartError(f"{key}: {type(critic).__name__}.{what} gives {kind}, and must give floats")

@@ -3,6 +3,7 @@
 import math
 import pkgutil
 from collections.abc import Sequence
+from typing import get_args
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -26,7 +27,7 @@ from ssvae_cli.instantiate.build import build, parameters
 from ssvae_cli.instantiate.groups import conf
 from ssvae_cli.instantiate.types import choice_of
 from ssvae_cli.priors.base import CONTRACT as PRIOR
-from ssvae_cli.priors.base import Encoded, Prior
+from ssvae_cli.priors.base import Encoded, Prior, Quantity
 
 VAE = "decoder=conv is the ordinary VAE"
 
@@ -232,6 +233,8 @@ def make_prior(cfg: DictConfig, views: int) -> Prior:
     valid = isinstance(dim, int) and not isinstance(dim, bool) and 1 <= dim < 2**63
     require(valid, f"encoder.latent_dim, the dimension of z, must be an integer of at least 1, got {dim!r}")
     prior = build(cfg.prior, "prior", PRIOR, latent_dim=dim, views=views, negatives=negatives)
+    known, named = get_args(Quantity), f"{type(prior).__name__}.quantity is {prior.quantity!r}"
+    require(prior.quantity in known, f"prior: {named}; {allowed(str(prior.quantity), known)}")
     chosen = f"prior={choice_of(type(prior))}"
     fault = f"{chosen} is on a sphere, which needs encoder.latent_dim of at least 2, got {dim}"
     require(prior.space.name != "sphere" or dim >= 2, fault)

@@ -14,7 +14,7 @@ from yaml import YAMLError
 
 from ssvae_cli.errors import allowed, in_yaml, require
 from ssvae_cli.files import write_json, write_text
-from ssvae_cli.paths import existing_folder
+from ssvae_cli.paths import existing_folder, typed
 
 CHECKPOINT = Path("checkpoints") / "last.pt"
 CONFIG, MODEL = "config.json", "model.safetensors"  # what `ssvae embed export=huggingface` writes
@@ -43,8 +43,18 @@ def checkpoint_of(run: Path, key: str, name: str = "last") -> Path | None:
         given = name if isinstance(name, str) else in_yaml(name)
         require(name in kept, f"checkpoint={given}: {key}={run} has no such; {allowed(given, kept)}")
         path = path.with_name(f"{name}.pt")
-    require(path.is_file(), f"{key}={run}: no checkpoint there ({CHECKPOINT} is missing); give the folder of a run")
+    missing = f"no checkpoint there ({CHECKPOINT} is missing); give the folder of a run"
+    require(path.is_file(), f"{key}={run}: {instead_of_sweep(run) or missing}")
     return path
+
+
+def instead_of_sweep(folder: Path) -> str | None:
+    """What to give instead of a folder that holds a sweep, for an error line; None of another folder."""
+    if not (folder / SWEEP).is_file():
+        return None
+    runs = (folder / job.folder for job in begun_jobs(folder))
+    run = next((run for run in runs if holds_run(run)), None)
+    return "a sweep; give one of its runs" + (f", as {typed(run)}" if run else "")
 
 
 def is_finished(folder: Path) -> bool:

@@ -52,6 +52,7 @@ from ssvae_cli.training.nan_guard import NanGuard
 from ssvae_cli.training.signals import SafePoint
 from ssvae_cli.training.state import TrainState
 from ssvae_cli.training.step import Forward
+from ssvae_cli.training.unreached import warn_of_unreached
 
 log = logging.getLogger(__name__)
 
@@ -180,6 +181,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
 
                     elbo = forward(batch)
                     (-elbo).backward()
+                    if step == first_step and is_rank_zero():
+                        warn_of_unreached(objective)
                     average_gradients(optimization.parameters)
                     norm = optimization.step(step)
                     if optimization.updated:

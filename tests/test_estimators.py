@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from ssvae_cli.critics import Bilinear
+from ssvae_cli.errors import UserError
 from ssvae_cli.estimators import DV, JS, MINE, NWJ, SMILE, TUBA, Eq3, InfoNCE, Interpolated, LeaveOneOut, Queue
 from ssvae_cli.priors import Encoded
 from ssvae_cli.scores import DenseScores, FreshScores, in_batch_scores
@@ -171,3 +172,8 @@ def test_fresh_scores_average_over_all_sources_with_their_own_view_among_them():
 def test_dense_scores_refuse_a_single_pair():
     with pytest.raises(ValueError, match="at least 2"):
         DenseScores(torch.zeros(1, 1))
+
+
+def test_a_bare_table_of_scores_is_told_what_to_become():
+    with pytest.raises(UserError, match=r"InfoNCE asks a Scores object; give DenseScores\(table\)"):
+        InfoNCE()(torch.zeros(3, 3))

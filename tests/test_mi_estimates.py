@@ -186,6 +186,16 @@ def test_a_coordinate_that_x_and_y_share_is_seen(of_x, noise, infinite, ordered)
     assert (problem.infinite, problem.ordered) == (infinite, ordered)
 
 
+@pytest.mark.parametrize("share", [0.002, 0.1, 0.4])
+def test_outliers_that_both_sides_have_are_no_shared_coordinate(share):
+    """As one wild value, or a number that stands for a missing one."""
+    x, y, *_ = gaussian(dim=1, mi=0.4, samples=500)
+    missing = np.arange(500) < share * 500
+    sides = [np.where(missing[:, None], -1e9, side) for side in (x, y)]
+    assert not pose(*sides, SPLIT, 0).infinite
+    assert pose(sides[0], sides[0] * 2, SPLIT, 0).infinite
+
+
 @pytest.mark.parametrize("unit", [1e-310, 1e-300, 1e300])
 def test_no_unit_changes_what_a_column_is(unit):
     x, y, *_ = gaussian(samples=100)

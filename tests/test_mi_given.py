@@ -7,7 +7,7 @@ import pytest
 
 from ssvae_cli.errors import UserError
 from ssvae_cli.mi.classical import GaussianCopula
-from ssvae_cli.mi.given import difference, given
+from ssvae_cli.mi.given import combined, difference, given
 from ssvae_cli.mi.recommend import Line, Recommended, recommend
 from test_mi_recommended import PROBLEM, SPLIT, method
 
@@ -44,3 +44,11 @@ def test_a_difference_of_what_is_not_known_is_not_zero():
     for value in (math.nan, math.inf):
         both = ([], Recommended(value, value, value, "none stands"))
         assert math.isnan(difference([both, both])[1].value)
+
+
+def test_what_is_infinite_in_a_part_is_infinite_without_an_interval():
+    endless, known = Recommended(*[math.inf] * 3, "shared"), Recommended(0.3, 0.2, 0.4, "agreement")
+    found = difference([([], endless), ([], known)])[1], combined([(0.5, known), (0.5, endless)], "mean", 0.1)
+    assert all((best.value, best.low, best.high) == (math.inf,) * 3 for best in found)
+    open_end = known._replace(high=math.inf)
+    assert math.isnan(difference([([], endless), ([], open_end)])[1].value)

@@ -22,12 +22,13 @@ from ssvae_cli.encoders import base as encoders
 from ssvae_cli.errors import PartError
 from ssvae_cli.estimators import EntropyEstimator, ScoreEstimator
 from ssvae_cli.evaluation.evaluation import fault_of
-from ssvae_cli.instantiate.build import check
+from ssvae_cli.instantiate.build import build, check
 from ssvae_cli.instantiate.own_faults import own_fault
 from ssvae_cli.mi.tasks import Task
 from ssvae_cli.optimizers import Optimization
 from ssvae_cli.pairs import Pairs
 from ssvae_cli.priors import Encoded, ExplicitPrior
+from ssvae_cli.priors.base import CONTRACT as PRIOR
 
 REPOSITORY = Path(__file__).parents[1]
 PAGE = (REPOSITORY / "docs" / "own_parts.md").read_text()
@@ -184,6 +185,21 @@ def test_a_class_without_a_method_that_its_base_asks_for_is_refused_before_train
     words = f"Broken has no {method}, which {base.__name__} of ssvae_cli.* asks for: "
     with pytest.raises(PartError, match=words):
         check({"_target_": "own.Broken"}, "own")
+
+
+class Begun(ExplicitPrior):
+    """A constructor without super().__init__(), which torch misses only when it looks for parameters."""
+
+    def __init__(self):
+        self.scale = 2.0
+
+    def log_prob(self, z, z_prime):
+        return -(z - z_prime).square().sum(1)
+
+
+def test_a_constructor_that_does_not_call_that_of_its_base_is_a_line():
+    with pytest.raises(PartError, match=r"^prior: the constructor of Begun must begin with super\(\).__init__\(\)$"):
+        build(OmegaConf.create({"_target_": f"{__name__}.Begun"}), "prior", PRIOR)
 
 
 class Summed(ExplicitPrior):

@@ -10,15 +10,17 @@ from ssvae_cli.critics import Critic, require_scores
 from ssvae_cli.datasets import Data, Split
 from ssvae_cli.datasets.base import Factor
 from ssvae_cli.datasets.checked import make_data
-from ssvae_cli.encoders.base import features_dim
+from ssvae_cli.encoders.base import Encoder, features_dim
 from ssvae_cli.errors import PartError, UserError
-from ssvae_cli.estimators import InfoNCE, ScoreEstimator
+from ssvae_cli.estimators import EntropyEstimator, InfoNCE, LogDet, ScoreEstimator
 from ssvae_cli.estimators.base import require_gradient
 from ssvae_cli.instantiate.build import check
+from ssvae_cli.objective import Objective
 from ssvae_cli.pairs import Pairs
 from ssvae_cli.pairs.base import require_promised
-from ssvae_cli.priors import ExplicitPrior
+from ssvae_cli.priors import Encoded, ExplicitPrior
 from ssvae_cli.scores.dense import DenseScores
+from ssvae_cli.training.unreached import warn_of_unreached
 
 X, Y = torch.rand(12, 4), torch.arange(12) % 3
 GIVEN: dict[str, Data] = {}
@@ -127,13 +129,15 @@ LAST = partial(torch.sum, dim=-1)
         "not summed": (lambda terms: terms, LAST, "log_marginal of z, [3, 5], is [3, 5]; log P of z is one number"),
         "kept axis": (partial(LAST, keepdim=True), LAST, "log_marginal of z, [3, 5], is [3, 1]"),
         "no tensor": (lambda terms: 1.0, LAST, "is float"),
+        "whole numbers": (lambda terms: LAST(terms).long(), LAST, "is int64, and must be floats"),
+        "no gradient": (LAST, lambda terms: LAST(terms).detach(), "log_prob of Step has no gradient"),
         "a table with an axis more": (LAST, lambda terms: LAST(terms, keepdim=terms.ndim > 2), "is [3, 2, 2]; it is a"),
     }.values(),
 )
 def test_densities_of_latents_and_of_combinations_are_tried(marginal, both, said):
     Step(LAST, LAST).require_promised(5)
     Step(lambda terms: None, partial(torch.sum, dim=1)).require_promised(5)  # no table is asked of it
-    with pytest.raises(PartError, match="^prior: Step.") as error:
+    with pytest.raises(PartError, match="^prior: ") as error:
         Step(marginal, both).require_promised(5)
     assert said in str(error.value)
 
@@ -163,6 +167,11 @@ PRODUCT, ALONG = (lambda z, z_prime: z @ z_prime.T), (lambda z, z_prime: (z * z_
             "Own.pairs of z, [2, 4], and z', [2, 4], is [2, 2], and must be [2]",
         ),
         "nothing": (PRODUCT, lambda z, z_prime: None, "is NoneType"),
+        "complex numbers": (
+            PRODUCT,
+            lambda *both: ALONG(*both) * 1j,
+            "Own.pairs gives complex64, and must give floats",
+        ),
     }.values(),
 )
 def test_scores_of_a_critic_are_tried(table, pairs, said):
@@ -199,6 +208,24 @@ def test_views_of_another_kind_than_promised_are_a_line(views, said):
     assert said in str(error.value)
 
 
+def test_a_density_that_is_the_same_everywhere_needs_no_gradient():
+    Step(lambda terms: LAST(terms).detach() * 0, lambda terms: LAST(terms).detach() * 0).require_promised(5)
+
+
+def test_chance_from_elsewhere_than_the_generator_is_told_of(caplog):
+    class Own(Pairs):
+        def __init__(self, own):
+            self.own = own
+
+        def __call__(self, batch, generator):
+            return batch.x + torch.rand(batch.x.shape, generator=generator if self.own else None), batch.x
+
+    require_promised(Own(True), made(Split(X, Y)))
+    assert not caplog.text
+    require_promised(Own(False), made(Split(X, Y)))
+    assert "pairs: Own gives other views for the same generator" in caplog.text
+
+
 @pytest.mark.parametrize("value, said", [(None, "NoneType"), (1.0, "float"), (Y, "[12]"), ((X, 1), "tuple")])
 def test_an_estimator_that_gives_no_number_is_a_line(value, said):
     class Own(ScoreEstimator):
@@ -210,6 +237,31 @@ def test_an_estimator_that_gives_no_number_is_a_line(value, said):
     with pytest.raises(PartError) as error:
         Own()(DenseScores(torch.zeros(3, 3)))
     assert str(error.value) == f"estimator: what Own gives is {said}, and not one number, []"
+
+
+def test_an_entropy_without_a_gradient_is_a_line_whatever_the_gradient_of_log_p():
+    class Own(EntropyEstimator):
+        name = "own"
+
+        def forward(self, z, **known):
+            return z.var(0).log().sum().detach()
+
+    z = X.clone().requires_grad_()
+    with pytest.raises(PartError, match="what Own gives has no gradient"):
+        Step(LAST, LAST).elbo(Own(), Encoded((z, z), (None, None)))
+    Step(LAST, LAST).elbo(Own(), Encoded((X, X), (None, None)))  # of an evaluation nothing is trained
+
+
+def test_a_backbone_through_which_no_gradient_passes_is_told_of(caplog):
+    class Own(torch.nn.Linear):
+        def forward(self, x):
+            return super().forward(x).detach()
+
+    encoder = Encoder(shape=(4,), backbone=Own(4, 8), latent_dim=2, projector=[])
+    objective = Objective(encoder=encoder, encoder_prime=None, prior=Step(LAST, LAST), estimator=LogDet())
+    (-objective(X, X + 1)).backward()
+    warn_of_unreached(objective)
+    assert caplog.messages == ["no gradient reaches encoder.backbone.weight, encoder.backbone.bias: not trained"]
 
 
 def test_an_estimator_without_a_gradient_is_a_line():
@@ -224,6 +276,7 @@ def test_an_estimator_without_a_gradient_is_a_line():
         (9, lambda h: h, "backbone: out_dim is 9, and the features have 8 columns"),
         (8, lambda h: h[:, :, None], "returns [2, 8, 1] for B = 2"),
         (8, lambda h: h[:1], "returns [1, 8] for B = 2"),
+        (8, lambda h: h.double(), "its features must be float32, and are float64"),
     ],
 )
 def test_what_a_backbone_says_of_its_features_is_tried(out_dim, answer, said):

@@ -51,6 +51,17 @@ def test_each_run_has_its_state_its_setting_and_its_numbers(folder, capfd):
     assert runs["stopped"]["setting"] == "prior=infonce" and runs["stopped"]["epoch"] == 5
     assert runs["failed"]["reason"] == "UserError: no such file"
     assert runs["cut"]["epoch"] == 4, "the last line that is whole"
+    assert runs["gone"]["setting"] is None, "not the defaults"
+
+
+def test_a_job_that_was_refused_shows_what_its_sweep_varies_and_a_sweep_is_no_run(tmp_path, capfd):
+    small = ("dataset.limit=50", "trainer.epochs=1", "evaluation=none", f"hydra.sweep.dir={tmp_path}")
+    assert ssvae("train", "-m", "seed=0,1", "encoder.latent_dim=0", *small) == 1
+    assert [run["setting"] for run in listed(capfd, tmp_path)] == ["seed=0", "seed=1"]
+    given = a_run(tmp_path / json.loads((tmp_path / ".jobs" / "1.json").read_text())["folder"])
+    for words in (["eval", f"run={tmp_path}"], ["embed", f"run={tmp_path}"], ["train", f"resume={tmp_path}"]):
+        assert f"{words[1]}: a sweep; give one of its runs, as {given}" in refused(capfd, *words)
+    assert f", or sweep.resume={tmp_path}" in refused(capfd, "train", f"resume={tmp_path}")
 
 
 def test_they_are_sorted_and_those_without_the_number_are_last(folder, capfd):

@@ -43,4 +43,4 @@ def test_a_command_without_output_writes_its_files_and_nothing_else_into_them(lo
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert (tmp_path / "out" / "report.html").read_text().endswith("</html>\n")
     log = (tmp_path / "out" / "report.log").read_text()
-    assert log == f"1 runs, 1 settings: {tmp_path}/out/report.html\n"
+    assert log == f"1 run, 1 setting: {tmp_path}/out/report.html\n"

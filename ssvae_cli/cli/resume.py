@@ -21,8 +21,12 @@ def stored_overrides(file: Path, asked: str, what: str) -> list[str]:
 
     folder = asked.split("=", 1)[1]
     existing_folder(folder, asked.split("=", 1)[0], f"give the folder of a {what}")
-    missing = f"it has no {file.relative_to(folder)}"
-    require(file.is_file(), f"{asked}: not a {what} ({missing}); give the folder of a {what}")
+    if not file.is_file():
+        from ssvae_cli.run_folder import instead_of_sweep
+
+        of_sweep = what == "run" and instead_of_sweep(Path(folder))
+        missing = f"not a {what} (it has no {file.relative_to(folder)}); give the folder of a {what}"
+        raise UserError(f"{asked}: {f'{of_sweep}, or sweep.{asked}' if of_sweep else missing}")
     try:
         stored = OmegaConf.load(file)
         own = list(OmegaConf.to_container(stored["hydra"]["overrides"]["task"] if what == "sweep" else stored))

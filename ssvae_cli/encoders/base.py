@@ -102,4 +102,6 @@ def width_of(backbone: nn.Module, shape: Shape, fault: str, remedy: str | None =
     valid = isinstance(features, Tensor) and features.ndim == 2 and len(features) == 2
     found = f"[{', '.join(map(str, features.shape))}]" if isinstance(features, Tensor) else type(features).__name__
     require(valid, f"{fault} {size}: it must return features [B, F], and returns {found} for B = 2{end}")
+    kinds = [str(kind).removeprefix("torch.") for kind in (torch.get_default_dtype(), features.dtype)]
+    require(kinds[0] == kinds[1], f"{fault} {size}: its features must be {kinds[0]}, and are {kinds[1]}{end}")
     return features.shape[1]

@@ -56,6 +56,10 @@ class ScoreEstimator(Estimator):
     bound = "none"  # `lower` if the expectation is a lower bound on I for any f
     keeps_past = False  # whether latents of earlier batches are among the candidates
 
+    def __init__(self):
+        super().__init__()
+        self.register_forward_pre_hook(refuse_table)
+
     def past(self) -> Past | None:
         """The latents of earlier batches, as further candidates; None for none."""
         return None
@@ -105,6 +109,12 @@ class PairEstimator(Estimator):
     @abstractmethod
     def forward(self, z: Tensor, z_prime: Tensor) -> Tensor:
         """z, z': [B, D] each, of the whole batch -> []."""
+
+
+def refuse_table(estimator: Estimator, given: tuple) -> None:
+    """Raise UserError for a bare table of scores; a hook."""
+    bare = bool(given) and isinstance(given[0], Tensor)
+    require(not bare, f"{type(estimator).__name__} asks a Scores object; give DenseScores(table) of ssvae_cli.scores")
 
 
 def require_number(estimator: Estimator, given: tuple, value: Any) -> None:

@@ -178,13 +178,16 @@ def _make_child(name: str, value: Any, key: str, offered: dict[str, Any]) -> Any
 def _call(target: Callable, key: str, settings: dict[str, Any]) -> Any:
     """target(**settings). A user's class that raises gives one line; a fault of this program, its traceback."""
     try:
-        return target(**settings)
+        part = target(**settings)
     except Exception as error:
         own = getattr(target, "__module__", None) or ""
         ours = own.split(".")[0] == "ssvae_cli"
         if ours or isinstance(error, UserError) or isinstance(machine_error(error), UserError):
             raise
         raise PartError(f"{key}: {own}.{target.__qualname__} raised {_said(error)}") from error
+    if hasattr(part, "register_parameter") and "_parameters" not in vars(part):  # of torch, which is not loaded here
+        raise PartError(f"{key}: the constructor of {type(part).__name__} must begin with super().__init__()")
+    return part
 
 
 def _said(error: Exception) -> str:

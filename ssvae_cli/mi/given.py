@@ -76,7 +76,7 @@ def difference(found: Sequence[Concluded]) -> Concluded:
     both = [(line, of_name[line.name]) for line in lines if line.name in of_name]
     estimates = [((a, b), a.estimate, b.estimate) for a, b in both]
     lines = [_line(parts, a.value - b.value, math.hypot(a.error, b.error)) for parts, a, b in estimates]
-    if not math.isfinite(joint.value - of_z.value):
+    if not math.isfinite(of_z.high if math.isinf(joint.value) else joint.value - of_z.value):
         said = f"I(x, z; y): {joint.why}; I(z; y): {of_z.why}"
         return lines, Recommended(*[math.nan] * 3, f"no estimate of the difference stands: {said}")
     why = f"I(x, z; y) = {joint.value:.3f} ({joint.why}), less I(z; y) = {of_z.value:.3f} ({of_z.why})"
@@ -85,8 +85,10 @@ def difference(found: Sequence[Concluded]) -> Concluded:
 
 def combined(parts: Sequence[tuple[float, Recommended]], why: str, error: float = 0.0) -> Recommended:
     """The sum of weight * I over the parts, at least 0; error: of the weights. The interval reaches at most as far as
-    all parts' intervals together, and the error."""
+    all parts' intervals together, and the error. It is infinite, without an interval, where the I of a part is."""
     value = math.fsum(weight * best.value for weight, best in parts)
+    if math.isinf(value):
+        return Recommended(*[math.inf] * 3, why)
     reach = [(weight, *reaches(best)) for weight, best in parts]
     down, up = (
         math.hypot(Z95 * error, *(weight * (below, above)[(weight > 0) == rises] for weight, below, above in reach))

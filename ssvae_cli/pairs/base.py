@@ -141,7 +141,7 @@ def require_promised(pairs: Pairs, data: Data) -> None:
     """Raise PartError unless a few samples become as many views as `shapes` says, of these shapes, in the run's floats,
     and then those of other `times`. It is tried once, before training: no step looks again."""
     batch, name = next(data.train.rows(slice(0, 8)).batches(8)), type(pairs).__name__
-    views = pairs(batch, torch.Generator(batch.x.device).manual_seed(0))
+    views, again = (pairs(batch, torch.Generator(batch.x.device).manual_seed(0)) for _ in range(2))
     if not isinstance(views, (tuple, list)) or not all(isinstance(view, Tensor) for view in views):
         inside = f" of {', '.join(type(view).__name__ for view in views)}" if isinstance(views, (tuple, list)) else ""
         raise PartError(f"pairs: {name} must return a tuple of tensors, x and x', got a {type(views).__name__}{inside}")
@@ -157,3 +157,6 @@ def require_promised(pairs: Pairs, data: Data) -> None:
             gave = f"{name} gives {got} {str(view.dtype).removeprefix('torch.')}"
             wanted = f"{promised} {str(torch.get_default_dtype()).removeprefix('torch.')}"
             raise PartError(f"pairs: {gave} for {len(batch)} samples, and must give {wanted}, as `shapes` says")
+    if not all(torch.allclose(*both, equal_nan=True) for both in zip(views, again)):
+        of_seed = "so a run cannot be repeated, or resumed to the same numbers"
+        log.warning(f"pairs: {name} gives other views for the same generator, {of_seed}; draw all chance from it")

@@ -15,7 +15,7 @@ from ssvae_cli.distributions.posterior import Joined, Posterior
 from ssvae_cli.distributions.products import join, power
 from ssvae_cli.distributions.spaces import Space
 from ssvae_cli.errors import PartError, require
-from ssvae_cli.estimators.base import straight_through
+from ssvae_cli.estimators.base import require_gradient, straight_through
 from ssvae_cli.priors.base import Encoded, NoSamples, Prior
 
 Marginal = Literal["own", "encoder"] | float
@@ -138,12 +138,24 @@ class ExplicitPrior(Prior):
             for side, wanted in enumerate((counts, counts[::-1])):
                 what = f"log_given of z, {shapes[0]}, and z', {shapes[1]}"
                 self._require_shape(self.log_given(latents, side), [*wanted], what, "it is a table of log_prob")
+        self._require_gradient(tuple(z.clone() for _ in range(self.views)))
 
     def _require_shape(self, gave: object, wanted: list[int], what: str, why: str) -> None:
-        """Raise PartError unless a density gave one number for each latent, pair or combination."""
+        """Raise PartError unless a density gave one real number for each latent, pair or combination."""
         shape = list(gave.shape) if isinstance(gave, Tensor) else type(gave).__name__
         if shape != wanted:
             raise PartError(f"prior: {type(self).__name__}.{what}, is {shape}; {why}, {wanted}")
+        if not gave.is_floating_point():
+            kind = str(gave.dtype).removeprefix("torch.")
+            raise PartError(f"prior: {type(self).__name__}.{what}, is {kind}, and must be floats")
+
+    @torch.enable_grad()
+    def _require_gradient(self, latents: tuple[Tensor, ...]) -> None:
+        """Raise PartError where log P of a few latents, [B, D] each, differs between them and has no gradient."""
+        density = self.log_density(tuple(z + torch.rand_like(z).requires_grad_() for z in latents))
+        if not density.requires_grad and (density != density[0]).any():
+            fault = f"log_prob of {type(self).__name__} has no gradient"
+            raise PartError(f"prior: {fault}; compute it in torch, from the tensors that it is given")
 
     def own_parameters(self):
         return self.parameters()
@@ -168,6 +180,8 @@ class ExplicitPrior(Prior):
             z, posterior = of_block(encoded, block, self.space)
             space, side = power(self.space, len(block)), place if joint else block[0]
             h[block] = estimator(z, posterior=posterior, space=space, side=side, mixture=mixture)
+            if z.requires_grad and estimator.estimates_elbo:
+                require_gradient(estimator, h[block])
         value = sum((sign * h[block] for block, sign in blocks.items()), start=density.mean())
         if not weighed:
             return value

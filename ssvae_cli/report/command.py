@@ -64,7 +64,8 @@ def report(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> list[Secti
     write(document, cfg.pictures_mb)
     show_report(document)
     count = sum(len(section.settings) for section in sections)
-    log.info("%d runs, %d settings: %s", len(runs), count, folder / "report.html")
+    counted = (f"{number} {what}{'s' * (number != 1)}" for number, what in ((len(runs), "run"), (count, "setting")))
+    log.info("%s: %s", ", ".join(counted), folder / "report.html")
     return sections
 
 

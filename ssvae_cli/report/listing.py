@@ -12,8 +12,8 @@ from omegaconf import DictConfig
 from ssvae_cli.errors import allowed, require, require_bool
 from ssvae_cli.paths import expanded
 from ssvae_cli.report.runs import Run, began, listed, once, runs_below
-from ssvae_cli.report.unfinished import Unfinished, stored
-from ssvae_cli.run_folder import history
+from ssvae_cli.report.unfinished import Unfinished, planned, stored
+from ssvae_cli.run_folder import begun_jobs, history
 from ssvae_cli.tracking import tables
 
 METRICS = ("elbo/test", "elbo/validation", "probe/linear/test", "probe/linear/validation")
@@ -24,10 +24,11 @@ TEXT = ("setting", "state", "folder")
 
 @dataclass(frozen=True)
 class Entry:
-    """A run in the list. began: in ISO format, None where that is unknown. reason: why it has not finished."""
+    """A run in the list. setting: as it was started, '' for the defaults. began: in ISO format. Both are None where
+    that is unknown. reason: why it has not finished."""
 
     folder: str
-    setting: str
+    setting: str | None
     state: str
     began: str | None
     epoch: int
@@ -80,16 +81,20 @@ def entry(run: Run | Unfinished) -> Entry:
         lines = history(run.folder)
         values, overrides, time = (lines or [{}])[-1], overrides_of(run.folder), began_or_none(run.folder)
         state, reason, remedy = run.state, run.reason, run.remedy
-    setting = " ".join(word for word in overrides if not word.startswith("hydra."))
+    setting = None if overrides is None else " ".join(word for word in overrides if not word.startswith("hydra."))
     epoch = lines[-1].get("epoch", 0) if lines else 0
     when = time.isoformat() if time else None
     return Entry(str(run.folder), setting, state, when, epoch, reason, remedy, values)
 
 
-def overrides_of(folder: Path) -> list[str]:
-    """What a run was started with, as far as that can be read."""
+def overrides_of(folder: Path) -> list[str] | None:
+    """What a run was started with; of a job that was refused before it began what its sweep varies; None where neither
+    can be read."""
     found = stored(folder / ".hydra" / "overrides.yaml")
-    return [str(word) for word in found] if isinstance(found, list) else []
+    if isinstance(found, list):
+        return [str(word) for word in found]
+    number = next((job.number for job in begun_jobs(folder.parent) if job.folder == folder.name), None)
+    return dict(enumerate(planned(folder.parent))).get(number)
 
 
 def began_or_none(folder: Path) -> datetime | None:
@@ -112,5 +117,14 @@ def show(entries: list[Entry], metrics: list[str]) -> None:
         state = f"{each.state}: {each.reason}" if each.reason else each.state
         when = each.began[:16].replace("T", " ") if each.began else tables.DASH
         numbers = [tables.number(each.number(metric)) for metric in metrics]
-        rows.append((when, str(each.epoch), *numbers, state, each.setting or "defaults", each.folder))
+        rows.append(
+            (
+                when,
+                str(each.epoch),
+                *numbers,
+                state,
+                tables.DASH if each.setting is None else each.setting or "defaults",
+                each.folder,
+            )
+        )
     tables.show(("began", "epoch", *metrics, "state", "setting", "folder"), rows, text=TEXT)
