@@ -117,14 +117,6 @@ def show(entries: list[Entry], metrics: list[str]) -> None:
         state = f"{each.state}: {each.reason}" if each.reason else each.state
         when = each.began[:16].replace("T", " ") if each.began else tables.DASH
         numbers = [tables.number(each.number(metric)) for metric in metrics]
-        rows.append(
-            (
-                when,
-                str(each.epoch),
-                *numbers,
-                state,
-                tables.DASH if each.setting is None else each.setting or "defaults",
-                each.folder,
-            )
-        )
+        setting = tables.DASH if each.setting is None else each.setting or "defaults"
+        rows.append((when, str(each.epoch), *numbers, state, setting, each.folder))
     tables.show(("began", "epoch", *metrics, "state", "setting", "folder"), rows, text=TEXT)
