@@ -87,6 +87,17 @@ def test_a_part_of_a_series_is_of_all_of_it_and_its_gap_is_as_long_in_time(count
     assert split.gap == gap and len((rows % step).unique()) == step, "a drawn one of each, so that no period is missed"
 
 
+def test_a_critic_is_read_on_rows_of_all_that_is_held_out_of_a_series_and_fitted_apart_from_all_of_it():
+    split, generator = Blocks(**SIZES, blocks=20, gap=100), torch.Generator().manual_seed(0)
+    train, validation, test = split.parts(40_000, generator)
+    first, last = round(split.validation * 40_000), round((1 - split.test) * 40_000)
+    assert len(train) == last - first - 200 and train[0] == first + 100 and train[-1] == last - 101
+    for rows, begin, end in ((validation, 0, first), (test, last, 40_000)):
+        assert len(rows) <= split.at_most and (rows.diff() > 0).all()
+        gaps = torch.cat([rows[:1] - begin, rows.diff(), end - rows[-1:]])
+        assert gaps.max() <= 2 * (end - begin) / len(rows) + 1, "no part of the series is left out"
+
+
 def test_two_slow_series_longer_than_what_is_read_show_no_dependence():
     noise = np.random.default_rng(0).standard_normal((2, 40_000))
     x, y = lfilter([1], [1, -0.99], noise)

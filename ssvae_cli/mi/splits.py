@@ -55,8 +55,8 @@ class Split:
 class Blocks(Split):
     """For time series: contiguous rows are held out, and rows within `gap` of them are not trained on, or neighbours.
 
-    Validation has the first rows, test the last. Standard errors count blocks instead of pairs. blocks: of equal
-    length, at least 10, each longer than rows stay dependent. gap: in rows."""
+    Validation is of the first rows, test of the last; where these are more than `at_most`, every second counts, or every
+    third and so on. Standard errors count blocks instead of pairs. blocks: of equal length, at least 10, each longer than rows stay dependent. gap: in rows."""
 
     def __init__(self, *, validation: float, test: float, at_most: int, folds: int, blocks: int, gap: int):
         super().__init__(validation=validation, test=test, at_most=at_most, folds=folds)
@@ -66,27 +66,25 @@ class Blocks(Split):
 
     def check(self, count):
         require(self.blocks <= count / 2, f"blocks={self.blocks} leaves no two of {count} rows to each")
-        self.parts(count, None), self.folds(count, None)
+        self.parts(count, torch.Generator()), self.folds(count, None)
         if count < self.blocks * self.gap:
             length = f"blocks={self.blocks} are of {count // self.blocks} rows, fewer than the gap, {self.gap}"
             log.warning("split: %s: errors are too small where blocks depend on each other", length)
 
     def parts(self, count, generator):
-        sizes = [min(max(3, int(share * count)), self.at_most) for share in (self.validation, self.test)]
-        validation, test = torch.arange(sizes[0]), torch.arange(count - sizes[1], count)
-        return self._apart(count, torch.cat([validation, test])), validation, test
+        first, last = (max(3, int(share * count)) for share in (self.validation, self.test))
+        validation, test = torch.arange(first), torch.arange(count - last, count)
+        train = self._apart(count, torch.cat([validation, test]))
+        return train, *(rows[thinned(len(rows), self.at_most, generator)] for rows in (validation, test))
 
     def folds(self, count, generator):
         return [(self._apart(count, fold), fold) for fold in torch.arange(count).chunk(self.number)]
 
     def part_of(self, count, size, generator):
-        """One row of every two, of every three and so on: blocks and gap stay as long in time. Which one is drawn, as
-        every 24th hour would be the same of each day."""
-        step, split = -(-count // size), copy.copy(self)
-        split.gap = -(-self.gap // step)
-        starts = torch.arange(0, count, step)
-        room = (count - starts).clamp_max(step)
-        return starts + (torch.rand(len(starts), generator=generator) * room).long(), split
+        """One row of every two, of every three and so on: blocks and gap stay as long in time."""
+        split = copy.copy(self)
+        split.gap = -(-self.gap // -(-count // size))
+        return thinned(count, size, generator), split
 
     def groups(self, count):
         return torch.arange(count) * min(self.blocks, count) // count
@@ -98,3 +96,12 @@ class Blocks(Split):
             free[(held + step).clamp(0, count - 1)] = False
         require(free.any(), f"gap={self.gap} leaves none of {count} rows to train on")
         return torch.nonzero(free).squeeze(1)
+
+
+def thinned(count: int, size: int, generator: torch.Generator) -> Rows:
+    """At most `size` of so many rows, in order: one of every two, of every three and so on. Which one is drawn, as every
+    24th hour would be the same of each day."""
+    step = -(-count // size)
+    starts = torch.arange(0, count, step)
+    room = (count - starts).clamp_max(step)
+    return starts + (torch.rand(len(starts), generator=generator) * room).long()
