@@ -10,9 +10,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.signal import lfilter
 
 from ssvae_cli.mi.classical import KSG
-from ssvae_cli.mi.columns import classes, constant, copied, follow_each_other, scores, tied
+from ssvae_cli.mi.columns import classes, constant, copied, differ_between, follow_each_other, scores, tied
 from ssvae_cli.mi.data import pose
 from ssvae_cli.mi.discrete import Classifier, Counts, entropy, largest, mixture
 from ssvae_cli.mi.recommend import Line, recommend
@@ -158,3 +159,10 @@ def test_rows_drawn_twice_are_copies_and_codes_are_not():
 def test_rows_that_follow_each_other_are_seen():
     x = rng().standard_normal((1000, 1))
     assert follow_each_other(torch.from_numpy(np.sort(x, 0))) and not follow_each_other(torch.from_numpy(x))
+
+
+@pytest.mark.parametrize("memory, seen", [(0.0, False), (0.99, False), (1.0, True)])
+def test_blocks_that_depend_on_each_other_are_seen(memory, seen):
+    noise = np.random.default_rng(0).standard_normal((20_000, 1))
+    series = torch.from_numpy(lfilter([1], [1, -memory], noise, axis=0))
+    assert differ_between(series, torch.arange(20_000) // 1000) == seen

@@ -104,3 +104,12 @@ def follow_each_other(side: Tensor) -> bool:
     features = (features - features.mean(0)) / features.std(0).clamp_min(1e-12)
     lag_one = (features[1:] * features[:-1]).mean(0).abs().max().item()
     return lag_one > 0.05 + 4 / math.sqrt(len(side))
+
+
+def differ_between(side: Tensor, groups: Tensor) -> bool:
+    """Whether rows, [N, d], differ more from group to group, [N], than within one, as those of a series that drifts, or
+    that changes more slowly than the groups are long."""
+    scores = (side - side.mean(0)) / side.std(0).clamp_min(1e-12)
+    sums = torch.zeros(int(groups.max()) + 1, side.shape[1], dtype=side.dtype).index_add(0, groups, scores)
+    between = (sums.square() / groups.bincount()[:, None]).sum(0) / len(side)
+    return between.max().item() > 0.5

@@ -25,7 +25,7 @@ from ssvae_cli.instantiate.build import Contract, build, build_named
 from ssvae_cli.mi import pictures, report
 from ssvae_cli.mi.analysis import read
 from ssvae_cli.mi.by_critic import ByCritic
-from ssvae_cli.mi.columns import constant, follow_each_other, varying
+from ssvae_cli.mi.columns import constant, differ_between, follow_each_other, varying
 from ssvae_cli.mi.data import FEWEST, pixels, pose, read_npz, tables_of, without_copies
 from ssvae_cli.mi.given import Concluded, given
 from ssvae_cli.mi.problem import Method, Problem
@@ -176,9 +176,17 @@ def over_lags(
 
 
 def warn_of_neighbours(problem: Problem) -> None:
-    """Say so where the rows of a random split depend on each other."""
-    if type(problem.split) is Split and any(follow_each_other(side) for side in problem.pairs):
-        log.warning("rows are like their neighbours: if the file is a time series, give split=blocks")
+    """Say so where the rows of a random split, or the blocks of a series, depend on each other."""
+    if type(problem.split) is Split:
+        if any(map(follow_each_other, problem.pairs)):
+            log.warning("rows are like their neighbours: if the file is a time series, give split=blocks")
+        return
+    groups = problem.split.groups(len(problem))
+    if any(differ_between(side, groups) for side in problem.pairs):
+        slow = "rows differ more from block to block than within one, so blocks depend on each other"
+        log.warning(
+            "%s, and errors are too small: give fewer, longer blocks, or differences of a series that drifts", slow
+        )
 
 
 def require_range(text: str) -> range:

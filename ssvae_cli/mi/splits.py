@@ -55,8 +55,9 @@ class Split:
 class Blocks(Split):
     """For time series: contiguous rows are held out, and rows within `gap` of them are not trained on, or neighbours.
 
-    Validation is of the first rows, test of the last; where these are more than `at_most`, every second counts, or every
-    third and so on. Standard errors count blocks instead of pairs. blocks: of equal length, at least 10, each longer than rows stay dependent. gap: in rows."""
+    Validation is of the first rows, test of the last; where these are more than `at_most`, every second counts, or
+    every third and so on. Standard errors count blocks instead of pairs. blocks: of equal length, at least 10, each
+    longer than rows stay dependent. gap: in rows."""
 
     def __init__(self, *, validation: float, test: float, at_most: int, folds: int, blocks: int, gap: int):
         super().__init__(validation=validation, test=test, at_most=at_most, folds=folds)
@@ -99,8 +100,8 @@ class Blocks(Split):
 
 
 def thinned(count: int, size: int, generator: torch.Generator) -> Rows:
-    """At most `size` of so many rows, in order: one of every two, of every three and so on. Which one is drawn, as every
-    24th hour would be the same of each day."""
+    """At most `size` of so many rows, in order: one of every two, of every three and so on. Which one is drawn, as
+    every 24th hour would be the same of each day."""
     step = -(-count // size)
     starts = torch.arange(0, count, step)
     room = (count - starts).clamp_max(step)
