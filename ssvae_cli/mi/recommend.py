@@ -141,7 +141,8 @@ def recommend(lines: list[Line], problem: Problem) -> Recommended:
     mean = sum(w * one.value for w, one in zip(weights, standing)) / sum(weights)
     spread = sum(w * (one.value - mean) ** 2 for w, one in zip(weights, standing)) / sum(weights)
     error = math.sqrt(min(one.error for one in standing) ** 2 + spread)
-    why = "agreement of " + ", ".join(one.name for one in standing)
+    names = ", ".join(one.name for one in standing)
+    why = f"agreement of {names}" if len(standing) > 1 else f"{names} alone stands"
     first = min(standing, key=lambda one: one.error)
     unsettled = [one for one in standing if one.drift > 0.05 + 0.1 * mean]
     if first in unsettled:
