@@ -126,8 +126,9 @@ def test_an_interval_has_a_width_and_lies_between_what_i_can_be():
     assert recommend([method("ksg", -0.05)], PROBLEM).high > 0
 
 
-def test_nothing_is_recommended_where_nothing_stands():
-    best = recommend([bound(-1e5), method("entropies", math.nan)], PROBLEM)
+@pytest.mark.parametrize("most", [-1e5, -0.03])
+def test_nothing_is_recommended_where_nothing_stands(most):
+    best = recommend([bound(most), method("entropies", math.nan)], PROBLEM)
     assert math.isnan(best.value) and "no estimate stands" in best.why
 
 

@@ -199,12 +199,15 @@ def is_ahead(a: Line, b: Line, problem: Problem) -> bool:
 
 
 def at_least(floor: list[tuple[str, Estimate]], most: float) -> Recommended:
-    """The largest lower bound, with no upper end but `most`."""
+    """The largest lower bound, with no upper end but `most`; nothing where none is above 0, as any I is."""
     if not floor:
         return Recommended(math.nan, math.nan, math.nan, "no estimate stands: more pairs are needed")
     name, (value, error) = max(floor, key=lambda one: one[1].value - 1.64 * one[1].error)
+    if value <= 0:
+        why = "no estimate stands, and no lower bound is above 0: more pairs are needed"
+        return Recommended(math.nan, math.nan, math.nan, why)
     low = max(0.0, value - 1.64 * error)
-    return Recommended(max(0.0, value), low, most, f"{name}, a lower bound, lies above all other estimates")
+    return Recommended(value, low, most, f"{name}, a lower bound, lies above all other estimates")
 
 
 def interval(value: float, error: float, most: tuple[float, float], why: str) -> Recommended:
