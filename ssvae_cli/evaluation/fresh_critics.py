@@ -71,12 +71,7 @@ def fit_and_read(
     validation = parts.validation.rows(evenly_spaced(len(parts.validation.x), CHOOSING))
     choose = estimator if estimator.bound == "lower" else jensen_shannon
     objective = lambda batch: require_gradient(estimator, estimator(DenseScores(critic(*batch))))
-    validate = lambda: choose(DenseScores(score_table(critic, *validation))).item()
+    validate = lambda: choose(DenseScores(critic(*validation))).item()
     curve = fit(nn.ModuleList([critic, estimator]), objective, parts.train, validate, generator)
     with torch.no_grad():
-        return Estimate.of_table(lambda table: estimator(DenseScores(table)), score_table(critic, *parts.test)), curve
-
-
-def score_table(critic: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
-    """log f of all x with all y, [B, B], a few rows at a time: a concat critic needs rows * B * width numbers."""
-    return torch.cat([critic(rows, y) for rows in x.split(64)])
+        return Estimate.of_table(lambda table: estimator(DenseScores(table)), critic(*parts.test)), curve
