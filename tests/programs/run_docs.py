@@ -29,7 +29,7 @@ SMALL = {
     "bench": "bench.rounds=1 bench.seconds=0.05",
 }
 ELSEWHERE = re.compile(
-    r"claims/|hydra/|resnet50.pth|vit_tiny|FILE.h5ad|path=FOLDER|NEW.csv|trackers=|trackers.(wandb|mlflow)|checkpoint=|bf16|torchrun"
+    r"claims/|hydra/|resnet50.pth|vit_tiny|FILE.h5ad|CELLS.h5ad|japanese_vowels.npz|path=FOLDER|NEW.csv|trackers=|trackers.(wandb|mlflow)|checkpoint=|bf16|torchrun"
     r"|root=CIFAR|dataset=shards|export=onnx|batch_size=32768|^ssvae (embed|eval|finetune|report)$"
 )
 READS = re.compile(r"trainer\.(eval_every|keep_best)=|evaluation\.")  # what a run without metrics refuses
