@@ -1,10 +1,9 @@
-"""What a trained encoder serves for: pair scores, retrieval, few labels, fine-tuning, the start of another run.
+"""What a trained encoder serves for: pair scores, retrieval, few labels, the start of another run.
 
 1. The score of a pair is log P(z, z') / (Q(z) Q(z')), and its mean over test is about the ELBO.
 2. Recall at k counts, of both sides, whose own partner is among the k of highest score; constant scores find nothing.
 3. A share of the labels is the same share of every class.
 4. init_from=RUN begins with the encoder of a run; another encoder is a line.
-5. `ssvae finetune` chooses on validation and reads test once, of the weights that it saves.
 """
 
 import json
@@ -28,7 +27,6 @@ from ssvae_cli.evaluation.linear_probe import LinearProbe
 from ssvae_cli.evaluation.pair_scores import pair_scores, table
 from ssvae_cli.evaluation.retrieval import KEYS, Retrieval, recall
 from ssvae_cli.evaluation.rows import labelled_share
-from ssvae_cli.finetune import command
 from ssvae_cli.priors import Encoded
 from ssvae_cli.priors.energy import Energy
 from ssvae_cli.priors.infonce import InfoNCE
@@ -235,67 +233,3 @@ def test_a_folder_without_a_run_is_one_line(made, said, tmp_path):
     (tmp_path / "run").mkdir() if made else None
     with pytest.raises(UserError, match=said):
         begin_from(None, str(tmp_path / "run"))
-
-
-def test_a_classifier_is_trained_chosen_on_validation_and_saved(finished, tmp_path, monkeypatch):
-    read, of_test = command.accuracy, []
-
-    def counted(model, loaded, split):
-        value = read(model, loaded, split)
-        of_test.extend([value] if split is loaded.data.test else [])
-        return value
-
-    monkeypatch.setattr(command, "accuracy", counted)
-    assert ssvae("finetune", str(finished), "epochs=3", "labels=0.3", f"hydra.run.dir={tmp_path}/out") == 0
-    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    lines = [json.loads(line) for line in (tmp_path / "out" / "finetune.jsonl").read_text().splitlines()]
-    assert of_test == [summary["finetune/accuracy/test"]] and of_test[0] > 0.5
-    assert summary["finetune/accuracy/validation"] == max(line["finetune/accuracy/validation"] for line in lines)
-    after, before = load_file(tmp_path / "out" / "classifier.safetensors"), load_file(finished / "encoder.safetensors")
-    assert after["head.weight"].shape[0] == 10
-    assert not torch.equal(after["backbone.layers.0.weight"], before["backbone.layers.0.weight"])
-
-
-@pytest.mark.parametrize(
-    "word, said",
-    [
-        ("labels=0", "labels must be above 0, got 0"),
-        ("epochs=none", "epochs must be an integer of at least 1, got 'none'"),
-        ("batch_size=1", "batch_size must be an integer of at least 2, got 1"),
-        ("encoder_lr=-1", "encoder_lr must be a number of at least 0, got -1"),
-    ],
-)
-def test_settings_that_no_classifier_has_are_one_line(word, said):
-    with pytest.raises(UserError, match=said):
-        command.require_settings(composed(word, command="finetune"))
-
-
-def test_rates_of_a_classifier_are_given_by_the_names_of_its_file(finished, tmp_path, capfd):
-    still = "optimizer.groups={head.*:2.0,backbone.layers.0.*:0}"
-    assert ssvae("finetune", str(finished), "epochs=3", "labels=0.3", still, f"hydra.run.dir={tmp_path}/out") == 0
-    after, before = load_file(tmp_path / "out" / "classifier.safetensors"), load_file(finished / "encoder.safetensors")
-    names = ("backbone.layers.0.weight", "backbone.layers.3.weight")
-    assert [torch.equal(after[name], before[name]) for name in names] == [True, False]
-    line = refused(capfd, "finetune", str(finished), "optimizer.groups={heat.*:2.0}")
-    assert "no parameter is called heat.*; their names begin with backbone.layers, head.bias, head.weight" in line
-
-
-def test_a_rate_of_a_prior_is_none_of_a_classifier(finished, capfd):
-    line = refused(capfd, "finetune", str(finished), "optimizer.prior_lr=2")
-    assert line == "ssvae: optimizer.prior_lr=2: a classifier has no prior; leave it out"
-
-
-def test_data_without_labels_are_one_line(finished, tmp_path, capfd):
-    np.savez(tmp_path / "plain.npz", x=np.random.default_rng(0).integers(0, 256, (30, 8, 8), np.uint8))
-    words = [f"run={finished}", "dataset=npz", f"dataset.path={tmp_path}/plain.npz", f"hydra.run.dir={tmp_path}/out"]
-    assert "finetune: accuracy needs labels of at least 2 classes" in refused(capfd, "finetune", *words)
-
-
-def test_features_without_weights_get_a_head_alone(tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
-    few = ["trainer.epochs=0", "trainer.device=cpu", "evaluation=none", "encoder=linear"]
-    assert ssvae("train", *few, "hydra.run.dir=RUN") == 0
-    line = refused(capfd, "finetune", "RUN", "epochs=1")
-    assert line == "ssvae: run=RUN: its features have no weights to train; encoder_lr=0 trains a head on them"
-    assert ssvae("finetune", "RUN", "epochs=1", "encoder_lr=0") == 0
-    assert not (tmp_path / "out").exists()

@@ -1,15 +1,12 @@
-"""What a user's own part gives is held to what its neighbours take, in a line; floats of any width are taken."""
+"""What a user's own part gives is held to what its neighbours take, in a line."""
 
 from functools import partial
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from ssvae_cli.critics import Critic, require_scores
 from ssvae_cli.datasets import Data, Split
-from ssvae_cli.datasets.base import Factor
-from ssvae_cli.datasets.checked import make_data
 from ssvae_cli.encoders.base import Encoder, features_dim
 from ssvae_cli.errors import PartError, UserError
 from ssvae_cli.estimators import EntropyEstimator, InfoNCE, LogDet, ScoreEstimator
@@ -23,87 +20,6 @@ from ssvae_cli.scores.dense import DenseScores
 from ssvae_cli.training.unreached import warn_of_unreached
 
 X, Y = torch.rand(12, 4), torch.arange(12) % 3
-GIVEN: dict[str, Data] = {}
-
-
-def own() -> Data:
-    """What a test gives as a user's data set."""
-    return GIVEN["data"]
-
-
-def made(*splits: Split) -> Data:
-    train, validation, test = splits if len(splits) == 3 else splits * 3
-    GIVEN["data"] = Data(train, validation, test)
-    return make_data(OmegaConf.create({"_target_": f"{__name__}.own"}))
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
-def test_floats_of_any_width_become_those_of_the_run_and_labels_int64(dtype):
-    data = made(Split(X.to(dtype), Y.int(), x_prime=X.double()))
-    assert {split.x.dtype for split in data.splits.values()} == {data.train.x_prime.dtype} == {torch.float32}
-    assert data.test.y.dtype == torch.int64
-
-
-def test_bytes_stay_bytes():
-    assert made(Split((255 * torch.rand(12, 1, 8, 8)).byte(), Y)).train.x.dtype == torch.uint8
-
-
-@pytest.mark.parametrize(
-    "splits, said",
-    {
-        "integers": ([Split(Y[:, None], Y)], "x of train must be a tensor of uint8 (images) or of floats, got int64"),
-        "booleans": ([Split(X > 0.5, Y)], "got bool"),
-        "complex": ([Split(X.to(torch.complex64), Y)], "got complex64"),
-        "an array": ([Split(X.numpy(), Y)], "got ndarray"),
-        "x' of integers": ([Split(X, Y, x_prime=Y[:, None])], "x_prime of train must be a tensor of uint8"),
-        "no axis": ([Split(X[:, 0], Y)], "x of train must be [N, ...], with at least one sample, got [12]"),
-        "an empty test": ([Split(X, Y), Split(X, Y), Split(X[:0], Y[:0])], "x of test must be [N, ...]"),
-        "x' of fewer": ([Split(X, Y, x_prime=X[1:])], "x_prime of train has 11 samples, and x 12"),
-        "labels as floats": ([Split(X, Y.float())], "y of train must be a tensor of integers, [12], -1 for"),
-        "no labels": ([Split(X, None)], "got NoneType"),
-        "labels of fewer": ([Split(X, Y[1:])], "got int64 [11]"),
-        "labels as columns": ([Split(X, Y[:, None])], "got int64 [12, 1]"),
-        "labels as an array": ([Split(X, Y.numpy())], "got ndarray"),
-        "labels below -1": (
-            [Split(X, Y - 2)],
-            "y of train must be at least 0, or -1 for a sample without a label, got -2",
-        ),
-        "factors of fewer": ([Split(X, Y, factors=X[1:])], "factors of train must be a tensor of floats"),
-        "lengths as floats": ([Split(X, Y, length=Y + 1.0)], "length of train must be a tensor of int64, [12], from 1"),
-        "a length beyond the steps": ([Split(X, Y, length=Y + 3)], "from 1 to the 4 steps of x"),
-        "NaN": ([Split(X.log(), Y), Split(X, Y), Split(0 * X / 0, Y)], "x of test has values that are NaN, infinite"),
-        "beyond float32": ([Split(X.double() * 1e300, Y)], "x of train has values that are NaN, infinite or beyond"),
-        "two shapes": ([Split(X, Y), Split(X[:, :2], Y), Split(X, Y)], "validation [2] float32, test [4]"),
-    }.values(),
-)
-def test_data_of_another_kind_are_a_line(splits, said):
-    with pytest.raises(PartError, match="^dataset: ") as error:
-        made(*splits)
-    assert said in str(error.value)
-
-
-@pytest.mark.parametrize(
-    "factors, said",
-    {
-        "no names": ((), "a tensor of floats, a column for each of 0 names, got float32 [12, 2]"),
-        "words": (("size", "hue"), "a tuple of Factor of ssvae_cli.datasets.base, got ('size', 'hue')"),
-        "one name twice": ((Factor("size"), Factor("size")), "different names, got ['size'] more than once"),
-        "a name of a group": ((Factor("style"), Factor("hue", group="style")), "got ['style'] more than once"),
-    }.values(),
-)
-def test_factors_without_a_name_of_their_own_are_a_line(factors, said):
-    split = Split(X, Y, factors=X[:, :2])
-    GIVEN["data"] = Data(split, split, split, factors=factors)
-    with pytest.raises(PartError) as error:
-        make_data(OmegaConf.create({"_target_": f"{__name__}.own"}))
-    assert said in str(error.value)
-
-
-def test_a_label_beyond_the_names_of_the_classes_is_a_line():
-    split = Split(X, Y)
-    GIVEN["data"] = Data(split, split, split, classes=("one", "two"))
-    with pytest.raises(PartError, match="y of train must be below 2, the number of classes that have a name, got 2"):
-        make_data(OmegaConf.create({"_target_": f"{__name__}.own"}))
 
 
 class Step(ExplicitPrior):
@@ -204,7 +120,7 @@ def test_views_of_another_kind_than_promised_are_a_line(views, said):
             return views(batch.x)
 
     with pytest.raises(PartError, match="^pairs: Own ") as error:
-        require_promised(Own(), made(Split(X, Y)))
+        require_promised(Own(), Data(*[Split(X, Y)] * 3))
     assert said in str(error.value)
 
 
@@ -220,9 +136,9 @@ def test_chance_from_elsewhere_than_the_generator_is_told_of(caplog):
         def __call__(self, batch, generator):
             return batch.x + torch.rand(batch.x.shape, generator=generator if self.own else None), batch.x
 
-    require_promised(Own(True), made(Split(X, Y)))
+    require_promised(Own(True), Data(*[Split(X, Y)] * 3))
     assert not caplog.text
-    require_promised(Own(False), made(Split(X, Y)))
+    require_promised(Own(False), Data(*[Split(X, Y)] * 3))
     assert "pairs: Own gives other views for the same generator" in caplog.text
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssvae_cli.datasets.base import evenly_spaced
+from ssvae_cli.datasets.base import class_name, evenly_spaced
 from ssvae_cli.errors import require, require_above, require_at_least
 from ssvae_cli.evaluation.reading import SPLITS, Reading
 from ssvae_cli.tracking.missing import Missing
@@ -162,10 +162,9 @@ class LinearProbe:
 def log_uncommon_classes(reading: Reading, split: str) -> None:
     """Log the classes that only one of train and `split` has: an accuracy says nothing of them."""
     fitted, asked = (set(reading.labels(part).unique().tolist()) - {-1} for part in ("train", split))
-    known = dict(enumerate(reading.data.classes))
     for part, absent in ((split, fitted - asked), ("train", asked - fitted)):
         if absent:
-            names = ", ".join(known.get(label, str(label)) for label in sorted(absent)[:MOST_NAMED])
+            names = ", ".join(class_name(label, reading.data.classes) for label in sorted(absent)[:MOST_NAMED])
             more = f" and {len(absent) - MOST_NAMED} more" if len(absent) > MOST_NAMED else ""
             log.info("%s has no label of the class %s%s: accuracy on %s says nothing of it", part, names, more, split)
 

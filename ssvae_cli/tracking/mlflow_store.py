@@ -37,7 +37,7 @@ class MLflow:
             number = found.experiment_id if found else self._client.create_experiment(self.experiment)
             self._id = known or self._client.create_run(number, run_name=run.name).info.run_id
             # A run that is stopped, or fails, does not come to `close`, and would seem to run for ever.
-            self._stopped = weakref.finalize(self, _stopped, self._client, self._id)
+            self._stopped = weakref.finalize(self, _killed, self._client, self._id)
             if known:
                 self._client.update_run(known, status="RUNNING")
                 return
@@ -80,7 +80,7 @@ def _taken(name: str) -> str:
     return "/".join(REFUSED.sub("_", part).strip(".") or "_" for part in name.split("/"))
 
 
-def _stopped(client, run: str) -> None:
-    """Tell the store, if it can be reached; why the run ends is told elsewhere."""
+def _killed(client, run: str) -> None:
+    """Tell the store, if it can be reached, that a run was stopped; why the run ends is told elsewhere."""
     with contextlib.suppress(Exception):
         client.set_terminated(run, status="KILLED")
