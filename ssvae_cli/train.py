@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 from safetensors.torch import save as to_safetensors
-from torch import Tensor
 
 import ssvae_cli
 from ssvae_cli.datasets.checked import make_data
@@ -29,13 +28,12 @@ from ssvae_cli.distributed.collectives import (
 )
 from ssvae_cli.distributed.machine import machine
 from ssvae_cli.encoders.pretrained import load_pretrained
-from ssvae_cli.estimators.base import meaning
-from ssvae_cli.evaluation.elbo import BOUNDS
+from ssvae_cli.evaluation.described import described, meanings
 from ssvae_cli.evaluation.figures import curves, pictures
 from ssvae_cli.evaluation.unread import require_read, unread
 from ssvae_cli.files import atomic_write, write_json
 from ssvae_cli.instantiate.build import build, build_named
-from ssvae_cli.objective import Objective, make_objective
+from ssvae_cli.objective import make_objective
 from ssvae_cli.pairs.base import make_pairs
 from ssvae_cli.paths import shell_command, typed
 from ssvae_cli.run_folder import CHECKPOINT, SPLIT, flatten
@@ -256,29 +254,6 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     closing_table(summary if values else record.last_validation() | summary)
     log.info("run: %s", run)
     return summary
-
-
-def described(of: str, parameters: dict[str, Tensor | float | list]) -> dict[str, float]:
-    """The parameters of a law by name, numbers or one for each dimension: <of>/<name>, of several the mean and the
-    extremes. Matrices are left out."""
-    found = {}
-    for name, values in parameters.items():
-        values = torch.as_tensor(values, dtype=torch.float64)
-        if values.ndim < 2:
-            found[f"{of}/{name}"] = values.mean().item()
-        if values.ndim == 1:
-            found |= {f"{of}/{name}/least": values.min().item(), f"{of}/{name}/largest": values.max().item()}
-    return found
-
-
-def meanings(objective: Objective) -> dict[str, str]:
-    """What TensorBoard says of the ELBO, of the bounds and of the effective rank."""
-    splits = ("validation", "test")
-    of_bounds = {f"mi/{b.name}/{split}": meaning(b) for b in BOUNDS for split in splits}
-    of_rank = {f"geometry/rank/{split}": "effective rank of centred z (Roy & Vetterli 2007)" for split in splits}
-    estimator = objective.estimator
-    training = f"{estimator.name}: {meaning(estimator)}" if estimator else ""
-    return of_bounds | of_rank | ({"elbo/train": training, "objective/train": training} if training else {})
 
 
 def hyperparameters(cfg: DictConfig, choices: dict[str, str], batch_size: int) -> dict:

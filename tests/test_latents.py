@@ -16,11 +16,11 @@ from scipy import stats
 from helpers import composed
 from ssvae_cli.datasets.base import CONTRACT
 from ssvae_cli.errors import UserError
+from ssvae_cli.evaluation.described import described
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.pairs.base import Identity
 from ssvae_cli.pairs.context import Context
 from ssvae_cli.pairs.window import Window
-from ssvae_cli.train import described
 
 
 @functools.cache

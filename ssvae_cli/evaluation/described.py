@@ -1,0 +1,31 @@
+"""What a run tells beside its metrics: the parameters of its laws, and what its numbers mean."""
+
+import torch
+from torch import Tensor
+
+from ssvae_cli.estimators.base import meaning
+from ssvae_cli.evaluation.elbo import BOUNDS
+from ssvae_cli.objective import Objective
+
+
+def described(of: str, parameters: dict[str, Tensor | float | list]) -> dict[str, float]:
+    """The parameters of a law by name, numbers or one for each dimension: <of>/<name>, of several the mean and the
+    extremes. Matrices are left out."""
+    found = {}
+    for name, values in parameters.items():
+        values = torch.as_tensor(values, dtype=torch.float64)
+        if values.ndim < 2:
+            found[f"{of}/{name}"] = values.mean().item()
+        if values.ndim == 1:
+            found |= {f"{of}/{name}/least": values.min().item(), f"{of}/{name}/largest": values.max().item()}
+    return found
+
+
+def meanings(objective: Objective) -> dict[str, str]:
+    """What TensorBoard says of the ELBO, of the bounds and of the effective rank."""
+    splits = ("validation", "test")
+    of_bounds = {f"mi/{b.name}/{split}": meaning(b) for b in BOUNDS for split in splits}
+    of_rank = {f"geometry/rank/{split}": "effective rank of centred z (Roy & Vetterli 2007)" for split in splits}
+    estimator = objective.estimator
+    training = f"{estimator.name}: {meaning(estimator)}" if estimator else ""
+    return of_bounds | of_rank | ({"elbo/train": training, "objective/train": training} if training else {})
