@@ -1,3 +1,5 @@
+import copy
+import gc
 import io
 import json
 import os
@@ -11,10 +13,33 @@ os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores() // int(os.getenv("PY
 
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from fake_runs import METRICS, a_run, a_sweep
 from helpers import ssvae, train
+
+
+def pytest_collection_finish():
+    gc.freeze()  # what the imports made need not be looked through after every job of a sweep
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap():
+    """Hydra reads some fifty files of YAML for every command: a text is parsed once. No folder outlives a power cut."""
+    parse, parsed = yaml.load, {}
+
+    def load(stream, Loader):
+        text = stream if isinstance(stream, (str, bytes)) else stream.read()
+        key = (text, Loader.__qualname__)
+        if key not in parsed:
+            parsed[key] = parse(text, Loader)
+        return copy.deepcopy(parsed[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yaml, "load", load)
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
 
 
 @pytest.fixture(autouse=True)
