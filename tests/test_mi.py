@@ -134,8 +134,6 @@ def test_it_is_said_where_blocks_are_shorter_than_rows_depend_on_each_other(capl
 def test_what_is_known_through_z_is_not_counted_again(tmp_path, capfd):
     z, a, b, c = np.random.default_rng(0).standard_normal((4, 800))
     np.savez(tmp_path / "pairs.npz", x=z + 0.5 * a, y=z + 0.5 * b, z=z + 0.01 * c)
-    plain = np.load(tmp_path / "pairs.npz")
-    np.savez(tmp_path / "two.npz", x=plain["x"], y=plain["y"])
     quick = ["zero_check=false", "~estimator@estimators.nwj"]
     given = run(tmp_path, f"data={tmp_path}/pairs.npz", *quick)
     assert given["mi/recommended/low"] < 0.03 and given["mi/recommended"] < 0.15
