@@ -75,6 +75,7 @@ def test_training_and_test_read_the_sums_over_all_pairs_of_categories(uniform, m
     assert read.evidence() > expected["elbo"]  # Jensen, strictly for soft categories
     values = of_categories(read, read.elbo())
     assert values["eq23/residual"] == pytest.approx(0.0, abs=1e-9) and values["kl/source"] == "exact sums"
+    assert values["eq23/residual_in_errors"].reason == "both sides are exact sums"
     assert values["kl/marginal/test"] + values["kl/conditional/test"] == pytest.approx(values["kl/test"], abs=1e-9)
 
 

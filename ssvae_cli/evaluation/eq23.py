@@ -234,7 +234,8 @@ def residual_values(
     if not isinstance(residual, Estimate):
         return dict.fromkeys(RESIDUAL, residual)
     known = math.isfinite(residual.error) and residual.error > 0
-    in_errors = residual.value / residual.error if known else Missing("the standard error of the residual is unknown")
+    lacking = "both sides are exact sums" if residual.error == 0 else "the standard error of the residual is unknown"
+    in_errors = residual.value / residual.error if known else Missing(lacking)
     nats = lambda key: f"{values[key]:.3f}" if isinstance(values.get(key), float) else "unknown"
     log.info(
         "Eq. %d on test, nats: %sKL %s (%s), ELBO %.3f: residual %.3f%s",
