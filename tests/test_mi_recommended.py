@@ -114,6 +114,13 @@ def test_what_does_not_settle_as_the_number_of_pairs_doubles_has_no_upper_end(gr
     assert best.high == math.inf and said in best.why and 4 < best.low < 5
 
 
+def test_few_pairs_show_no_upper_end():
+    """At 20 pairs the methods that stand hold the angle of a circle, of 1 nat, for .3: what is not normal is unseen."""
+    few, enough = (recommend([method("ksg", 0.5)], PROBLEM.rows(torch.arange(count))) for count in (49, 50))
+    assert (few.value, few.low, few.high) == (enough.value, pytest.approx(enough.low, abs=0.01), math.inf)
+    assert enough.high < 1 and "50 pairs are needed for an upper end" in few.why
+
+
 def test_an_estimate_that_says_nothing_widens_no_interval():
     wild = method("entropies", 1.5, growth=8.0)
     assert recommend([method("ksg", 1.0), wild], PROBLEM).high < 2 < wild.estimate.value + 8
