@@ -7,6 +7,7 @@
 
 import itertools
 import math
+from statistics import fmean
 
 import pytest
 import torch
@@ -44,7 +45,7 @@ def enumerated(prior: Categorical, z: torch.Tensor, z_prime: torch.Tensor) -> di
     p = prior.log_table.exp().detach()
     q = torch.zeros(K, K, dtype=torch.float64)
     for row, row_prime in zip(z, z_prime):
-        q += torch.outer(row, row_prime) / N
+        q += torch.outer(row, row_prime) / len(z)
     q_of_c, q_of_c_prime = q.sum(1), q.sum(0)
     if prior.marginal == "encoder":
         p = q_of_c[:, None] * p / p.sum(1, keepdim=True)
@@ -68,11 +69,14 @@ def test_training_and_test_read_the_sums_over_all_pairs_of_categories(uniform, m
         expected["elbo"] = -expected["kl"]
     value = prior.elbo(Frequencies(), Encoded(both, (None, None)), joint).item()
     assert value == pytest.approx(expected["elbo"], abs=1e-9)
+    assert expected["elbo"] == pytest.approx((not joint) * expected["information"] - expected["kl"], abs=1e-9)
     found = {"elbo": read.elbo(), "information": read.information(), "kl": read.divergence()}
     found["marginal"] = read.marginal_divergence()
-    assert {name: e.value for name, e in found.items()} == pytest.approx(expected, abs=1e-9)
-    assert expected["elbo"] == pytest.approx((not joint) * expected["information"] - expected["kl"], abs=1e-9)
-    assert read.evidence() > expected["elbo"]  # Jensen, strictly for soft categories
+    without = [enumerated(prior, *(side[torch.arange(N) != i] for side in both)) for i in range(N)]
+    for name, of_all in expected.items():
+        of_rest = [-part["kl"] if joint and name == "elbo" else part[name] for part in without]
+        assert found[name].value == pytest.approx(N * of_all - (N - 1) * fmean(of_rest), abs=1e-9), "a jackknife"
+    assert read.evidence() > found["elbo"].value  # Jensen, strictly for soft categories
     values = of_categories(read, read.elbo())
     assert values["eq23/residual"] == pytest.approx(0.0, abs=1e-9) and values["kl/source"] == "exact sums"
     assert values["eq23/residual_in_errors"].reason == "both sides are exact sums"
@@ -111,6 +115,18 @@ def test_the_error_of_the_elbo_is_that_of_other_pairs():
         elbo = Categories(prior, pair).elbo()
         values.append(elbo.value), errors.append(elbo.error)
     assert torch.tensor(values).std().item() == pytest.approx(sum(errors) / 200, rel=0.2)
+
+
+@pytest.mark.parametrize("count", [40, 400])
+def test_the_intervals_of_independent_categories_hold_0(count):
+    """Of the sums alone none would: they read I = (K - 1)^2 / 2n of independent categories."""
+    prior, g, held = Categorical(latent_dim=8, agreement=1 / 8, uniform=True, learn=False), torch.Generator(), []
+    for seed in range(20):
+        drawn = torch.randint(8, (2, count), generator=g.manual_seed(seed))
+        read = Categories(prior, tuple(torch.eye(8)[side] for side in drawn))
+        found = read.elbo(), read.information(), read.divergence(), read.marginal_divergence()
+        held += [e.low < 0 < e.high for e in found]
+    assert sum(held) >= 0.95 * len(held)
 
 
 @pytest.mark.parametrize("uniform", [True, False])

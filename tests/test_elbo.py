@@ -6,6 +6,7 @@
 4. An ELBO above the most that a prior or the data allow is missing.
 5. Of a stochastic encoder, and of one that is smoothed by noise, the ELBO is enclosed; of a deterministic one it has an
    upper end.
+6. Errors are those over sets of data, however few.
 """
 
 import math
@@ -23,12 +24,13 @@ from ssvae_cli.encoders import Encoder, posteriors
 from ssvae_cli.errors import UserError
 from ssvae_cli.estimators import InfoNCE, LogDet
 from ssvae_cli.evaluation import Evaluation
-from ssvae_cli.evaluation.elbo import ELBO
+from ssvae_cli.evaluation.elbo import ELBO, Views, error_of_influence, influence
+from ssvae_cli.evaluation.estimate import Z95, Estimate
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.base import Identity
 from ssvae_cli.pairs.context import Context
-from ssvae_cli.priors import VMF, Gaussian, UnstructuredNormal
+from ssvae_cli.priors import VMF, Energy, Gaussian, UnstructuredNormal
 from ssvae_cli.priors import InfoNCE as InfoNCEPrior
 
 A, S, NOISE, RHO, PAIRS = 0.6, 0.8, 0.7, 0.7, 400
@@ -133,6 +135,22 @@ def test_the_evidence_under_a_prior_of_scores_is_each_directions_mean_ratio_over
     assert found["elbo/test"] == pytest.approx(torch.stack(elbo).mean().item(), abs=1e-4)
 
 
+@pytest.mark.parametrize("kind, critic", [(InfoNCEPrior, Bilinear(latent_dim=1)), (Energy, RBF(bandwidth=0.6))])
+def test_the_error_of_an_elbo_of_scores_is_its_deviation_over_sets_of_data(kind, critic):
+    """The sources vary from set to set as anchors and as candidates: by the anchors alone it is 1.4 and 0.8 times."""
+    torch.manual_seed(0)
+    prior, rows = kind(critic=critic, direction="both"), torch.arange(0, 100, 2)
+    values, errors = [], []
+    for _ in range(150):
+        shared = math.sqrt(0.8) * torch.randn(100, 1)
+        z, z_prime, *sources = (shared + math.sqrt(0.2) * torch.randn(100, 1) for _ in range(4))
+        with torch.no_grad():
+            held_out = prior.read((z[rows], z_prime[rows]), Views(tuple(sources), rows))
+        values.append(held_out.log_ratio.mean().item())
+        errors.append(error_of_influence(influence(prior, held_out.scores, 100), anchors=50))
+    assert np.std(values) == pytest.approx(np.mean(errors), rel=0.15)
+
+
 def test_where_the_views_of_a_source_depend_on_each_other_the_elbo_is_at_most_log_n():
     """Steps that neighbours tell from all other steps of their sequence, and so from a fresh view of it."""
     ramps = 100 * torch.arange(20.0)[:, None, None] + torch.arange(50.0)[:, None]
@@ -205,3 +223,12 @@ def test_noise_on_a_sphere_is_refused():
     evaluation = Evaluation(metrics={}, fitting_pairs=1, density=None, noise=0.1)
     with pytest.raises(UserError, match="evaluation.noise needs z in R\\^D, got a prior on the sphere"):
         evaluation.require_served(SimpleNamespace(prior=VMF(latent_dim=3, concentration=1.0, learn=False)))
+
+
+@pytest.mark.parametrize("count", [3, 30])
+def test_an_interval_of_a_mean_of_few_terms_holds_it_in_95_percent(count):
+    estimates = [
+        Estimate.of_mean(terms) for terms in torch.randn(1000, count, generator=torch.Generator().manual_seed(0))
+    ]
+    held = np.mean([abs(value) <= Z95 * error for value, error in estimates])
+    assert held == pytest.approx(0.95, abs=0.02)

@@ -154,6 +154,8 @@ def test_rows_drawn_twice_are_copies_and_codes_are_not():
         assert len(copied(few)) == 0
     zeros = np.where(rng().uniform(size=(300, 1)) < 0.4, 0, x)
     assert len(copied(zeros)) == 0, "an atom repeats"
+    codes = rng().integers(30, size=(100, 1)) / 10
+    assert len(copied(codes, codes % 1 < 0.5)) == 0, "a function of a code repeats as it does"
 
 
 def test_rows_that_follow_each_other_are_seen():

@@ -114,6 +114,15 @@ def test_what_does_not_settle_as_the_number_of_pairs_doubles_has_no_upper_end(gr
     assert best.high == math.inf and said in best.why and 4 < best.low < 5
 
 
+def test_few_pairs_hardly_show_an_upper_end():
+    """At 20 pairs the methods that stand read the angle of a circle, of 1 nat, as .3: what is not normal is unseen."""
+    enough, few, fewest = (recommend([method("ksg", 0.5)], PROBLEM.rows(torch.arange(n))) for n in (50, 49, 23))
+    assert few.high - 0.5 == pytest.approx(2 * (enough.high - 0.5), abs=0.01) and few.low == pytest.approx(
+        enough.low, abs=0.01
+    )
+    assert fewest.high == math.inf and fewest.why == "ksg alone stands; 24 pairs are needed for an upper end"
+
+
 def test_an_estimate_that_says_nothing_widens_no_interval():
     wild = method("entropies", 1.5, growth=8.0)
     assert recommend([method("ksg", 1.0), wild], PROBLEM).high < 2 < wild.estimate.value + 8

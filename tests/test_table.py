@@ -100,6 +100,13 @@ def test_scaling_is_fitted_to_train_alone_and_reused(tmp_path):
     assert np.allclose(again.train.x[:, 0], (values - logs.mean()) / logs.std(), atol=1e-5)
 
 
+def test_z_scores_have_no_unit(tmp_path):
+    x = np.random.default_rng(0).normal(1, 2, (40, 1)) * [1, 1e-27, 1e19]  # as masses of atoms in kg
+    np.save(tmp_path / "x.npy", x)
+    first, *others = read_data("table", tmp_path / "x.npy").train.x.T
+    assert first.std().item() == pytest.approx(1, abs=0.1) and all(torch.allclose(first, one) for one in others)
+
+
 def test_classes_of_other_data_keep_their_numbers(tmp_path):
     frame = pandas.DataFrame({"a": np.arange(40.0), "y": ["10", "2", "", "7"] * 10})
     frame.to_parquet(tmp_path / "a.parquet")

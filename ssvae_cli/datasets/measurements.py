@@ -17,7 +17,7 @@ from ssvae_cli.device import array_type, floats
 from ssvae_cli.errors import nearest, require
 
 SHOWN = 10  # names in a line, at most
-SMALLEST_STD = 1e-12  # below, a column is constant up to rounding
+SMALLEST_STD = 1e-12  # times the mean: below, a column is constant up to rounding
 
 Matrix = np.ndarray | csr_matrix  # [N, D]
 
@@ -104,7 +104,7 @@ def fitted_scaling(
     if standardise:
         mean, variance = _moments(plain.normalised(m)[:, kept])
         std = np.sqrt(variance)
-        scale = np.where(std > SMALLEST_STD * np.maximum(1, np.abs(mean)), std, 1)
+        scale = np.where(std > SMALLEST_STD * np.abs(mean), std, 1)
     columns = [measured.columns[i] for i in kept]
     return replace(plain, columns=columns, mean=mean.tolist(), scale=scale.tolist()), notes
 

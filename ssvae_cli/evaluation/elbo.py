@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,10 +12,11 @@ from torch import Tensor
 from ssvae_cli.datasets.base import Split, evenly_spaced
 from ssvae_cli.errors import PartError, UserError, require_at_least
 from ssvae_cli.estimators import DV, NWJ, InfoNCE
-from ssvae_cli.evaluation.estimate import INTERVAL, Z95, Enclosed, Estimate, too_few_pairs
+from ssvae_cli.evaluation.estimate import INTERVAL, Z95, Enclosed, Estimate, error_of_groups, too_few_pairs
 from ssvae_cli.evaluation.explicit import Explicit
 from ssvae_cli.evaluation.reading import Reading
-from ssvae_cli.priors import Encoded
+from ssvae_cli.priors import Encoded, ScorePrior
+from ssvae_cli.scores.fresh import FreshScores
 from ssvae_cli.tracking.missing import Missing
 
 log = logging.getLogger(__name__)
@@ -119,9 +121,9 @@ class ELBO:
             log_p = [objective.prior.log_prob(z) + objective.decoder.log_likelihood(unit, z) for (z,) in samples]
             rows.append(torch.stack([p - encoded.posteriors[0].log_prob(z) for p, (z,) in zip(log_p, samples)]))
         log_weights = torch.cat(rows, dim=1)
-        return sampled(log_weights.mean(0)), {"evidence": evidence(log_weights)}
+        return enclosed(Estimate.of_mean(log_weights.mean(0))), {"evidence": evidence(log_weights)}
 
-    def _of_scores(self, reading: Reading, split: str) -> tuple[Enclosed, dict[str, float]]:
+    def _of_scores(self, reading: Reading, split: str) -> tuple[Enclosed | float, dict[str, float]]:
         """Positives are pairs of views; the partition averages fresh views of all n sources, the anchor's included.
 
         Where the views of a source depend on each other, as steps of a sequence do, the pair itself stands for its
@@ -131,12 +133,14 @@ class ELBO:
         own = evenly_spaced(n, self.anchors, generator.device)
         sources = self._samples(reading, data, generator)[0]
         dependent = reading.pairs.places(reading.data) > 1
-        ratios, bounds = [], {f"mi/{bound.name}": [] for bound in BOUNDS}
+        ratios, influences, bounds = [], [], {f"mi/{bound.name}": [] for bound in BOUNDS}
         for latents in self._samples(reading, data.rows(own), generator):
             if dependent:
                 sources = tuple(view.index_copy(0, own, pair) for view, pair in zip(sources, latents, strict=True))
             held_out = prior.read(latents, Views(sources, own))
             ratios.append(held_out.log_ratio)
+            if split == "test":  # validation is read often, and without an error
+                influences.append(influence(prior, held_out.scores, n))
             for bound in BOUNDS:
                 of_stars = [sum(bound(scores) for scores in star) for star in held_out.scores]
                 bounds[f"mi/{bound.name}"].append(torch.stack(of_stars).mean())
@@ -145,7 +149,10 @@ class ELBO:
         values |= {key: torch.stack(v).mean().item() for key, v in bounds.items() if v}
         ceilings = {f"mi/{bound.name}/ceiling": (len(sources) - 1) * bound.ceiling(n) for bound in BOUNDS}
         values |= {key: nats for key, nats in ceilings.items() if math.isfinite(nats)}
-        return sampled(log_ratio.mean(0).mean(0)), values
+        value = log_ratio.mean().item()
+        if split != "test":
+            return value, values
+        return enclosed(Estimate(value, error_of_influence(torch.stack(influences).mean(0), len(own)))), values
 
     def _samples(self, reading: Reading, data: Split, generator: torch.Generator) -> list[tuple[Tensor, ...]]:
         """Latents of every pair of views, [n, D] each, for each sample of the same posteriors."""
@@ -158,10 +165,31 @@ class ELBO:
         return [encoded.latents, *(tuple(q.sample(generator) for q in encoded.posteriors) for _ in range(more))]
 
 
-def sampled(terms: Tensor) -> Enclosed:
-    """The mean of the ELBO of each pair, [B], without error but that of sampling."""
-    value, error = Estimate.of_mean(terms)
+def enclosed(estimate: Estimate) -> Enclosed:
+    """An ELBO without error but that of sampling."""
+    value, error = estimate
     return Enclosed(value, error, value - Z95 * error, value + Z95 * error)
+
+
+@torch.enable_grad()
+def influence(prior: ScorePrior, stars: Sequence[Sequence[FreshScores]], count: int) -> Tensor:
+    """How the ELBO changes with the weights of the sources, [count], each both an anchor and a candidate of others: a
+    partition over the sources varies with them too, and does so together with the mean over the anchors."""
+    log_weights = torch.zeros(count, device=stars[0][0].table.device, requires_grad=True)
+
+    def weighted(scores: FreshScores) -> Tensor:
+        share = log_weights[scores.own].softmax(0)
+        return share @ prior.log_ratio(scores.weighted(log_weights))
+
+    elbo = sum(weighted(scores) for star in stars for scores in star) / len(stars)
+    return torch.autograd.grad(elbo, log_weights)[0]
+
+
+def error_of_influence(influence: Tensor, anchors: int) -> float:
+    """The standard error of what so many anchors read, from the influence of each source, [n] (infinitesimal
+    jackknife)."""
+    count = len(influence)
+    return error_of_groups((influence.square().sum() * count / (count - 1)).sqrt().item(), anchors)
 
 
 def evidence(log_weights: Tensor) -> float:

@@ -22,9 +22,9 @@ class Estimate(NamedTuple):
 
     @classmethod
     def of_mean(cls, terms: Tensor) -> "Estimate":
-        """The mean of independent terms, [N]; the error is NaN for a single term."""
-        deviation = terms.std().item() if len(terms) > 1 else math.nan
-        return cls(terms.mean().item(), deviation / math.sqrt(len(terms)))
+        """The mean of independent terms, [N]; its error as of `error_of_groups`, NaN for a single term."""
+        error = terms.std().item() / math.sqrt(len(terms)) if len(terms) > 1 else math.nan
+        return cls(terms.mean().item(), error_of_groups(error, len(terms)))
 
     @classmethod
     def of_difference(cls, terms: Tensor, others: Tensor) -> "Estimate":

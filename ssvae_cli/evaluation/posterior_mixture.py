@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from ssvae_cli.evaluation.estimate import Estimate
+from ssvae_cli.evaluation.estimate import Estimate, error_of_groups
 from ssvae_cli.priors import Encoded
 
 ROWS = 256  # anchors whose log densities are computed at once
@@ -51,5 +51,6 @@ class PosteriorMixture:
                 terms, influence = terms + sign * of_sides, influence + sign * components
             influence = influence / len(influence)
             influence[self.anchors] += (terms - terms.mean()) / len(terms)
-            ends.append(Estimate(terms.mean().item(), influence.square().sum().sqrt().item()))
+            error = influence.square().sum().sqrt().item()
+            ends.append(Estimate(terms.mean().item(), error_of_groups(error, len(terms))))
         return ends[0], ends[1]

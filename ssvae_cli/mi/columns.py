@@ -34,16 +34,27 @@ def continuous(values: np.ndarray) -> np.ndarray:
     return np.array([tied(column) < 0.5 for column in values.T])
 
 
+def on_a_grid(distinct: np.ndarray, places: int) -> bool:
+    """Whether ascending values, [M], are some of so many evenly spaced ones, as codes and counts are."""
+    steps = np.diff(distinct)
+    if not len(steps):
+        return True
+    steps = steps / steps.min()
+    return bool(steps.sum() < places and np.abs(steps - steps.round()).max() < 1e-6)
+
+
 def copied(*sides: np.ndarray) -> np.ndarray:
     """The rows, over all sides [N, d], that repeat an earlier row although a column of them is continuous.
 
     Continuous values do not repeat by chance: such rows were copied, or drawn with replacement, and tell nothing new.
-    Codes repeat, but then the rows have more combinations than any column has values; atoms repeat often.
+    Codes repeat, but then the rows have more combinations than any column has values, or no column is continuous, as
+    where the code of y is a function of that of x; atoms repeat often.
     """
     both = np.hstack(sides)
     _, first, which, counts = np.unique(both, axis=0, return_index=True, return_inverse=True, return_counts=True)
     rare = counts <= max(FEW_COPIES, len(both) / 100)
-    most = max(len(np.unique(column)) for column in both[rare[which.ravel()]].T) if rare.any() else 0
+    values = [np.unique(column) for column in both[rare[which.ravel()]].T] if rare.any() else []
+    most = max((len(distinct) for distinct in values if not on_a_grid(distinct, len(both))), default=0)
     if rare.sum() > 1.05 * most or rare.sum() < len(both) / PAIRS_PER_CLASS:
         return np.array([], dtype=int)
     repeats = np.setdiff1d(np.arange(len(both)), first)

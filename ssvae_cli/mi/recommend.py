@@ -11,6 +11,7 @@ ROOM = 1.0  # nats below a ceiling, where a bound saturates
 EDGES = 0.02  # of the value: what neighbours and densities miss at the edges of a density, which no data show
 APART = 1.0  # errors of both, by which the lower of two methods is held to have missed something
 CERTAIN = 3.0  # errors below a lower bound, below which no interval begins
+FEW, FEWEST = 50, 24  # pairs: with fewer a dependence that is not normal hardly shows, or not at all
 CHANCE = 0.8  # nats / sqrt(N): the same where I is small
 
 
@@ -108,8 +109,8 @@ def recommend(lines: list[Line], problem: Problem) -> Recommended:
     """The mean of the methods that held-out lower bounds do not refute, weighted by their errors.
 
     None is taken to lie below a lower bound. The interval holds the smallest of their errors and their spread, and
-    reaches up to the largest of them, and down to three errors below a lower bound at most. Counts, where they apply,
-    stand alone."""
+    reaches up to the largest of them, of few pairs twice as far, and down to three errors below a lower bound at most.
+    Counts, where they apply, stand alone."""
     valid = [line for line in lines if line.failure is None and not line.above_zero_on_shuffled]
     if problem.infinite:
         return Recommended(math.inf, math.inf, math.inf, "x and y share a continuous coordinate: I is infinite")
@@ -149,11 +150,16 @@ def recommend(lines: list[Line], problem: Problem) -> Recommended:
         why += f"; more pairs are needed: {first.name} still grows, by about {first.drift:.2f} nats with many more"
     best = interval(mean, error, most, why)
     highest = max((one.value + one.error / 2 for one in standing if informative(one)), default=0.0)
+    high = max(best.high, highest)
+    if len(problem) < FEW:
+        high += high - best.value
+    if len(problem) < FEWEST:
+        high, why = math.inf, f"{why}; {FEWEST} pairs are needed for an upper end"
     if unsettled == standing and any(keeps_growing(line) for line in valid):
-        highest = math.inf
+        high = math.inf
     certain = max((value - CERTAIN * error for _, (value, error) in floor), default=0.0)
     low = max(best.low, min(certain, best.value))
-    return best._replace(low=low, high=min(max(best.high, highest), most[1]))
+    return best._replace(low=low, high=min(high, most[1]), why=why)
 
 
 def grows_without_end(line: Line) -> bool:

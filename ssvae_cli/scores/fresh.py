@@ -19,6 +19,12 @@ class FreshScores(Scores):
     def __init__(self, positives: Tensor, table: Tensor, own: Tensor):
         self.positives, self.table, self.own, self.candidates = positives, table, own, table.shape[1]
 
+    def weighted(self, log_weights: Tensor) -> "FreshScores":
+        """The same with every source, as an anchor and as a candidate, as often as its weight says, [n] logs."""
+        of_anchors = log_weights[self.own].log_softmax(0) + math.log(len(self.own))
+        of_candidates = log_weights.log_softmax(0) + math.log(self.candidates)
+        return FreshScores(self.positives, self.table + of_anchors[:, None] + of_candidates, self.own)
+
     def log_partition(self, *, positive: bool) -> Tensor:
         table = self.table.scatter(1, self.own[:, None], self.positives[:, None]) if positive else self.table
         return table.logsumexp(1) - math.log(self.candidates)
