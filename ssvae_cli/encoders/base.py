@@ -12,6 +12,7 @@ from ssvae_cli.encoders.microbatch import in_microbatches
 from ssvae_cli.encoders.posteriors import Deterministic, Family, fitting
 from ssvae_cli.errors import UserError, require, require_at_least
 from ssvae_cli.instantiate.build import Contract
+from ssvae_cli.instantiate.read_only import read_only
 from ssvae_cli.instantiate.types import choice_of
 from ssvae_cli.layers import batch_normed, require_widths
 
@@ -94,7 +95,9 @@ def width_of(backbone: nn.Module, shape: Shape, fault: str, remedy: str | None =
     size, training = "x".join(map(str, shape)), backbone.training
     end = f"; {remedy}" if remedy else ""
     try:
-        features = backbone.eval()(torch.zeros(2, *shape))
+        x = torch.zeros(2, *shape)
+        with read_only(f"{type(backbone).__name__}", x=x):
+            features = backbone.eval()(x)
     except (RuntimeError, AssertionError, ValueError, TypeError, IndexError) as error:
         reason = (str(error).splitlines() or ["no reason given"])[0]
         raise UserError(f"{fault} {size} ({reason}){end}") from None
