@@ -6,7 +6,7 @@ import torch
 from ssvae_cli.critics import Critic, require_scores
 from ssvae_cli.datasets import Data, Split
 from ssvae_cli.encoders.base import Encoder, features_dim
-from ssvae_cli.errors import PartError
+from ssvae_cli.errors import PartError, UserError
 from ssvae_cli.estimators import LogDet
 from ssvae_cli.evaluation.evaluation import Evaluation
 from ssvae_cli.evaluation.reading import Reading
@@ -65,7 +65,10 @@ def data():
     "attempt, said",
     {
         "pairs": (lambda: require_promised(Views(doubled), data()), "pairs: Views writes into batch.x,"),
-        "a backbone": (lambda: features_dim(Backbone(4, 8), (4,), "backbone"), "Backbone writes into x,"),
+        "a backbone": (
+            lambda: features_dim(Backbone(4, 8), (4,), "backbone"),
+            "backbone cannot take x of 4: it writes into x,",
+        ),
         "a density": (lambda: Step(doubled).require_promised(5), "prior: Step.log_prob writes into z,"),
         "a table": (
             lambda: require_scores(Product(doubled, abs), 4, "critic"),
@@ -75,7 +78,7 @@ def data():
     }.values(),
 )
 def test_a_part_that_writes_into_what_it_is_handed_is_a_line(attempt, said):
-    with pytest.raises(PartError) as error:
+    with pytest.raises(UserError) as error:
         attempt()
     assert said in str(error.value)
 
