@@ -87,7 +87,8 @@ def started(root: Path) -> Iterator[tuple[Path, str | None]]:
             failures[folder] = None
         if JOBS in folders and is_of_train(folder / SWEEP):
             jobs = {Path(os.path.normpath(folder / job.folder)): job for job in begun_jobs(folder)}
-            failures |= {path: job.failed for path, job in jobs.items() if job.failed is not None or holds_run(path)}
+            lies_elsewhere = lambda path: not path.is_relative_to(root) and holds_run(path)
+            failures |= {path: j.failed for path, j in jobs.items() if j.failed is not None or lies_elsewhere(path)}
         folders[:] = sorted(set(folders) - set(NO_RUNS), key=by_number)
     yield from failures.items()
 
