@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from ssvae_cli.device import full_precision
 from ssvae_cli.errors import PartError, require_above, require_at_least
+from ssvae_cli.instantiate.read_only import read_only
 from ssvae_cli.layers import convolutions, mlp, require_widths
 
 Image = tuple[int, int, int]  # C, H, W
@@ -261,10 +262,12 @@ class MLP(Critic):
 @torch.no_grad()
 def require_scores(critic: Critic, dim: int, key: str) -> None:
     """Raise PartError, naming the key, unless a critic gives of 3 z and 2 z', [., dim], a table [3, 2], and of 2 pairs
-    2 scores. It is tried once, before training."""
+    2 scores, and leaves z and z' as they are. It is tried once, before training."""
     random = torch.Generator().manual_seed(0)
     z, z_prime = (torch.randn(count, dim, generator=random) for count in (3, 2))
-    for what, gave, wanted in (("table", critic(z, z_prime), [3, 2]), ("pairs", critic.paired(z[:2], z_prime), [2])):
+    with read_only(f"{key}: {type(critic).__name__}", z=z, z_prime=z_prime):
+        table, pairs = critic(z, z_prime), critic.paired(z[:2], z_prime)
+    for what, gave, wanted in (("table", table, [3, 2]), ("pairs", pairs, [2])):
         shape = list(gave.shape) if isinstance(gave, Tensor) else type(gave).__name__
         if shape != wanted:
             taken = f"z, {list(z[: wanted[0]].shape)}, and z', {list(z_prime.shape)}"

@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import re
 import warnings
 from types import SimpleNamespace
 
@@ -113,29 +114,40 @@ def test_a_class_that_test_lacks_is_named(caplog):
     assert "test has no label of the class emu" in caplog.text
 
 
-def test_a_number_of_ones_own_metric_that_is_not_finite_names_the_metric():
-    metrics = {"own": lambda reading, split: {f"own/{split}": math.nan}}
-    evaluation = Evaluation(metrics=metrics, fitting_pairs=1, density=None)
-    reading = SimpleNamespace(objective=torch.nn.Identity())
-    assert evaluation(reading, "test") == {"own/test": Missing("evaluation.metrics.own gave nan")}
+NOTHING_READ = SimpleNamespace(objective=torch.nn.Identity(), is_written_to=lambda: False)
+
+
+@pytest.mark.parametrize("number, given", [(math.nan, "nan"), (-math.inf, "-inf"), (10**400, "1.*0")])
+def test_a_number_of_ones_own_metric_that_is_not_finite_names_the_metric(number, given):
+    metrics = {"own": lambda reading, split: {f"own/{split}": number}}
+    values = Evaluation(metrics=metrics, fitting_pairs=1, density=None)(NOTHING_READ, "test")
+    assert re.fullmatch(f"evaluation.metrics.own gave {given}", values["own/test"].reason)
 
 
 @pytest.mark.parametrize(
-    "number", [np.float32(0.5), np.float16(0.5), np.array(0.5), torch.tensor(0.5), np.int64(3), torch.tensor(3), 0.5]
+    "number",
+    [np.float32(0.5), np.float16(0.5), np.array(0.5), torch.tensor(0.5), np.int64(3), torch.tensor(3), 0.5, True],
 )
 def test_a_number_of_ones_own_metric_may_be_of_numpy_or_of_torch(number, tmp_path):
     metrics = {"own": lambda reading, split: {f"own/{split}": number}}
     evaluation = Evaluation(metrics=metrics, fitting_pairs=1, density=None)
-    values = evaluation(SimpleNamespace(objective=torch.nn.Identity()), "test")
+    values = evaluation(NOTHING_READ, "test")
     write_summary(tmp_path, values | {"data/mi_true": number})
-    expected = 0.5 if number == 0.5 else 3
-    assert json.loads((tmp_path / "summary.json").read_text()) == {"own/test": expected, "data/mi_true": expected}
+    expected = 0.5 if number == 0.5 else 1 if number is True else 3
+    assert (tmp_path / "summary.json").read_text().split() == [
+        "{",
+        '"own/test":',
+        f"{expected},",
+        '"data/mi_true":',
+        f"{expected}",
+        "}",
+    ]
 
 
 def test_a_name_that_validation_and_test_would_share_is_refused():
     evaluation = Evaluation(metrics={"own": lambda reading, split: {"own": 1.0}}, fitting_pairs=1, density=None)
     with pytest.raises(PartError, match="'own', a name that test would share"):
-        evaluation(SimpleNamespace(objective=torch.nn.Identity()), "validation")
+        evaluation(NOTHING_READ, "validation")
 
 
 def test_the_summary_has_null_and_the_reason_lies_beside_it(tmp_path, caplog):

@@ -223,6 +223,7 @@ def test_a_log_density_that_is_not_one_number_a_pair_is_refused():
         ({"own/test": [1.0]}, "'own/test' as a list, and not as one number"),
         ({"own/test": 1j}, "'own/test' as a complex, and not as one number"),
         ({3: 1.0}, "3 for a name"),
+        ({"own\n/test": 1.0}, "'own\\n/test', a name with characters that cannot be printed"),
     ],
 )
 def test_a_metric_replaces_no_number_of_another_and_gives_numbers(numbers, words):

@@ -20,7 +20,7 @@ import torch
 
 from helpers import TINY, ssvae
 from programs.two_ranks import CASES, step
-from ssvae_cli.distributed import batch_norm
+from ssvae_cli.distributed import batch_norm, launch
 from ssvae_cli.errors import UserError
 
 SMALL = [*TINY, "optimizer=sgd", "optimizer.lr=0.01"]  # Adam's first steps turn rounding into signs
@@ -38,6 +38,31 @@ def steps(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
     assert torchrun(2, Path(__file__).parent / "programs" / "two_ranks.py", folder).wait(120) == 0
     return torch.load(folder / "2.pt")
+
+
+OF_TORCHRUN = {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+
+
+def process_with(monkeypatch, variables: dict) -> tuple[int, bool]:
+    """(How many processes a process takes itself to be one of, whether it is a worker), with these variables alone."""
+    for name in OF_TORCHRUN:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return launch.processes(), launch.is_worker()
+
+
+@pytest.mark.parametrize("variables", [{}, {"RANK": "1"}, {"RANK": "x"}, {"WORLD_SIZE": "1", "RANK": "0"}], ids=str)
+def test_a_rank_of_another_program_makes_no_worker_whose_files_are_lost(variables, monkeypatch):
+    assert process_with(monkeypatch, variables) == (1, False)
+    assert launch.worker_overrides(["-m"]) == []
+
+
+def test_one_of_several_processes_has_all_that_torchrun_sets_or_is_a_line(monkeypatch):
+    assert process_with(monkeypatch, OF_TORCHRUN) == (2, True)
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        with pytest.raises(UserError, match=f"several processes, but {name} of it is not set; start them by torchrun"):
+            process_with(monkeypatch, {key: value for key, value in OF_TORCHRUN.items() if key != name})
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -66,6 +66,20 @@ def test_a_run_killed_in_the_middle_of_a_line_is_stopped(tmp_path):
     assert (other.state, other.reason) == ("stopped", "after epoch 2 of 2")
 
 
+def test_the_jobs_of_a_sweep_count_wherever_their_folders_lie(tmp_path):
+    sweep = tmp_path / "sweep"
+    (sweep / ".jobs").mkdir(parents=True)
+    (sweep / "multirun.yaml").write_text('{"hydra": {"job": {"config_name": "train"}}}')
+    for number, failed in enumerate(("null", "null", '"no"')):
+        a_run(tmp_path / str(number), f"seed={number}")
+        job = f'{{"number": {number}, "folder": "../{number}", "is_own": true, "failed": {failed}}}'
+        (sweep / ".jobs" / f"{number}.json").write_text(job)
+    (tmp_path / "2" / "summary.json").unlink()
+    runs, (other,) = find_runs([sweep])
+    assert [run.folder for run in runs] == [tmp_path / "0", tmp_path / "1"]
+    assert (other.folder, other.reason) == (tmp_path / "2", "no")
+
+
 def test_failures_of_other_commands_are_not_runs(tmp_path):
     a_run(tmp_path / "0", "prior=mi")
     sweep = tmp_path / "mi"
@@ -78,11 +92,12 @@ def test_failures_of_other_commands_are_not_runs(tmp_path):
     assert find_runs([tmp_path])[1] == []
 
 
-def test_a_run_that_failed_alone_is_told_by_its_log(tmp_path):
+@pytest.mark.parametrize("log", ["train.log", "other.log"])  # the second by hydra.job.name
+def test_a_run_that_failed_alone_is_told_by_its_log(log, tmp_path):
     a_run(tmp_path / "0", "prior=mi")
     run = a_run(tmp_path / "1", "prior=vmf")
     (run / "summary.json").unlink()
-    (run / "train.log").write_text("run: x\nTraceback (most recent call last):\n  File\nValueError: no\n")
+    (run / log).write_text("run: x\nTraceback (most recent call last):\n  File\nValueError: no\n")
     ((other,)) = find_runs([tmp_path])[1]
     assert (other.state, other.reason) == ("failed", "ValueError: no")
 

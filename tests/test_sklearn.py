@@ -162,6 +162,13 @@ def test_fit_leaves_hydra_torch_and_standard_output_as_they_were(capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_program_that_needs_no_gradients_or_works_on_another_device_gets_the_same():
+    z = tiny().fit(X).transform(X)
+    with torch.inference_mode(), torch.device("meta"):
+        np.testing.assert_array_equal(tiny().fit(X).transform(X), z)
+        assert torch.is_inference_mode_enabled() and torch.get_default_device().type == "meta"
+
+
 def test_fit_gives_freed_memory_back_also_after_a_fault(monkeypatch):
     calls = []
     monkeypatch.setattr(loop, "keep_freed", lambda device: calls.append("kept"))

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers import make_folder, ssvae
+from helpers import make_folder, read_data, ssvae
 from ssvae_cli.datasets.folder import folder
 from ssvae_cli.datasets.io import streaming
 from ssvae_cli.datasets.io.images import ImageFiles
@@ -169,6 +169,21 @@ def test_a_worker_that_dies_ends_the_run_with_its_cause(root, tmp_path, monkeypa
     assert run(root, tmp_path / "run", "dataset.memory_gb=0") == 2
     last = capfd.readouterr().err.strip().splitlines()[-1]
     assert "a process that decodes images died (signal SIGKILL)" in last and "lower dataset.workers, 1 here" in last
+
+
+def test_a_mapped_file_that_is_written_to_is_a_line_and_one_that_is_replaced_is_read_as_it_was(tmp_path):
+    file, other = tmp_path / "x.npz", tmp_path / "other.npz"
+    np.savez(file, x=np.random.default_rng(0).normal(size=(100, 4)))
+    data = read_data("npz", file, "dataset.memory_gb=0", "dataset.workers=0")
+    first = next(data.train.batches(8)).x.clone()
+    shutil.copy(file, other)
+    os.truncate(file, 400)  # what is mapped beyond would end the process by a signal
+    with pytest.raises(UserError, match=r"x\.npz was written to while this command reads it"):
+        next(data.train.batches(8))
+    data = read_data("npz", other, "dataset.memory_gb=0", "dataset.workers=0")
+    np.savez(file, x=np.zeros((100, 4)))
+    os.replace(file, other)
+    assert torch.equal(next(data.train.batches(8)).x, first)
 
 
 def test_pairs_in_turn_take_streams_and_partners_by_label_are_refused_in_a_line(root):

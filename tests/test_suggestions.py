@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from helpers import composed, refused
 from ssvae_cli.cli.other_words import HINT_OF, KEYS
-from ssvae_cli.cli.suggestions import key_meant, setting_meant, unknown_choice
+from ssvae_cli.cli.suggestions import key_meant, setting_meant, unknown_choice, unknown_key
 from ssvae_cli.errors import nearest
 from ssvae_cli.instantiate.groups import choices
 
@@ -86,6 +86,21 @@ def test_the_choice_that_was_meant(given, hint, tmp_path, monkeypatch):
     ending = f"; {hint}" if hint else ""
     said = unknown_choice(group, choice, listed, [])
     assert said == f"{given} is not a choice; allowed: {', '.join(listed)}{ending}"
+
+
+@pytest.mark.parametrize(
+    "wrong, others, said",
+    [
+        ("hydra.run.dri", [], "allowed: hydra.run.dir; did you mean 'hydra.run.dir'?"),
+        ("hydra/luncher", [], "did you mean 'hydra/launcher'?"),
+        ("hydra.launcher.n_jobs", [], "those are the keys of hydra/launcher=basic, and other choices have others"),
+        ("hydra.launcher.n_job", ["hydra/launcher=joblib"], "did you mean 'hydra.launcher.n_jobs'?"),
+        ("hydra.job.env_set.A", [], "allowed: none; a new one is +hydra.job.env_set.A=..."),
+    ],
+)
+def test_a_setting_of_hydra_that_is_not_there_is_looked_for_among_hydras(wrong, others, said):
+    line = unknown_key(wrong, "train", [f"{wrong}=2", *others])
+    assert line.startswith(f"unknown key {wrong}; allowed: ") and line.endswith(said) and "dataset" not in line
 
 
 @pytest.mark.parametrize(

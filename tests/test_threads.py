@@ -32,6 +32,7 @@ def environment(monkeypatch):
         ({}, 16, "4"),
         ({"LOCAL_WORLD_SIZE": "2"}, None, "2"),
         ({"LOCAL_WORLD_SIZE": "8"}, None, "1"),
+        ({"LOCAL_WORLD_SIZE": "0"}, None, "4"),
         ({"OMP_NUM_THREADS": "3"}, 1, "3"),
         ({"MKL_NUM_THREADS": "3"}, 1, None),
     ],

@@ -45,9 +45,16 @@ def recorded(run, *trackers):
     record.close()
 
 
-def test_a_tracker_gets_what_the_files_hold(tmp_path):
+class Emptying:
+    """A tracker that takes the numbers out of what it gets."""
+
+    def __getattr__(self, name):
+        return lambda *given: [numbers.clear() for numbers in given if isinstance(numbers, dict)]
+
+
+def test_a_tracker_gets_what_the_files_hold_whatever_another_does_to_it(tmp_path):
     tracker = Listing()
-    recorded(tmp_path / "run", tracker)
+    recorded(tmp_path / "run", Emptying(), tracker)
     begin, first, second, (_, name, png, size, _), summary, close = tracker.calls
     assert begin == ("begin", tmp_path / "run", {"prior": "mi", "seed": 3}, {}, [])
     assert first == ("scalars", 4, {"elbo/train": 0.5, "kl/validation": None}) and second[1] == 8

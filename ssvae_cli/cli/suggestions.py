@@ -17,6 +17,8 @@ from ssvae_cli.errors import UserError, did_you_mean, nearest
 from ssvae_cli.instantiate.groups import choices, conf, known_groups
 from ssvae_cli.paths import expanded, literal, shell_word, typed
 
+HYDRA = re.compile(r"hydra[./]")  # how a setting of Hydra's own begins
+
 
 def refuse_unknown_options(command: str, arguments: list[str]) -> None:
     """Raise UserError for an option that is not Hydra's (a unique prefix is one): Hydra would print its whole usage."""
@@ -86,6 +88,8 @@ def torchvision_models() -> list[str]:
 
 def unknown_key(wrong: str, command: str, overrides: list[str]) -> str:
     """The line for a key that the configuration lacks: those that stand where it was looked for, and the nearest."""
+    if HYDRA.match(wrong):
+        return unknown_key_of_hydra(wrong, command, overrides)
     if wrong in known_groups():
         return f"{wrong} is a group: it takes the name of a choice, and its keys are {wrong}.KEY"
     group, _, part = wrong.rpartition("/")
@@ -105,6 +109,20 @@ def unknown_key(wrong: str, command: str, overrides: list[str]) -> str:
         known = [meant]
     having = [choice for choice in choices(wrong.rpartition(".")[0]) if has_key(*wrong.rsplit(".", 1), choice)]
     hint = f"; did you mean '{meant}'?" if meant else f"; these have it: {', '.join(having)}" if having else ""
+    return f"unknown key {wrong}; allowed: {', '.join(sorted(known)) or 'none'}{hint}"
+
+
+def unknown_key_of_hydra(wrong: str, command: str, overrides: list[str]) -> str:
+    """The line for one of Hydra's own settings that is not there; the keys of a launcher are those of its choice."""
+    config = config_of(command, overrides, with_hydra=True)
+    dotted = wrong.replace("/", ".")
+    known, meant = siblings(dotted, config), key_meant(dotted, config)
+    hint = f"; did you mean '{meant.replace('.', '/') if '/' in wrong else meant}'?" if meant else ""
+    group = dotted.rpartition(".")[0].replace(".", "/")
+    if choice := config.hydra.runtime.choices.get(group):
+        hint = f"; those are the keys of {group}={choice}, and other choices have others{hint}"
+    elif not known:  # a mapping of the user's own, as of environment variables
+        hint = f"; a new one is +{wrong}=..."
     return f"unknown key {wrong}; allowed: {', '.join(sorted(known)) or 'none'}{hint}"
 
 
@@ -187,14 +205,17 @@ def own_folders(overrides: list[str]) -> list[str]:
     return re.findall(r"(?:^|\0)(?:--config-dir|-cd)[=\0]([^\0]+)", "\0".join(overrides))
 
 
-def config_of(command: str, overrides: list[str]) -> DictConfig:
-    """A command's configuration under the choices that were made, as far as they can be composed."""
+def config_of(command: str, overrides: list[str], *, with_hydra: bool = False) -> DictConfig:
+    """A command's configuration under the choices that were made, as far as they can be composed; with_hydra: and
+    Hydra's own, below `hydra`."""
     GlobalHydra.instance().clear()
     with initialize_config_module("ssvae_cli.conf", version_base="1.3"):
         own = [quoted(literal(f"file://{Path(folder).absolute()}")) for folder in own_folders(overrides)]
         paths = [f"hydra.searchpath=[{','.join(own)}]"]
-        chosen = [o for o in overrides if re.split("[@=]", o)[0] in known_groups() and "," not in o]
+        groups = [re.split("[@=]", override)[0] for override in overrides]
+        is_choice = [group in known_groups() or with_hydra and group.startswith("hydra/") for group in groups]
+        chosen = [override for override, chosen in zip(overrides, is_choice) if chosen and "," not in override]
         try:
-            return compose(command, overrides=[*chosen, *paths])
+            return compose(command, overrides=[*chosen, *paths], return_hydra_config=with_hydra)
         except Exception:  # the choices are themselves what is wrong
-            return compose(command, overrides=paths)
+            return compose(command, overrides=paths, return_hydra_config=with_hydra)

@@ -10,7 +10,6 @@ import contextlib
 import copy
 import logging
 import math
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,6 +19,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ssvae_cli.compiler import marked
+from ssvae_cli.distributed.launch import processes
 from ssvae_cli.distributed.row_seeds import of_seeds
 
 SEEDED = 2**24  # numbers of a batch beyond which each of its rows has a seed
@@ -37,8 +37,8 @@ def is_rank_zero() -> bool:
 
 
 def init_process_group(device: torch.device) -> None:
-    """Connect to the other processes that torchrun started, if any."""
-    if dist.is_initialized() or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    """Connect to the other processes that torchrun started, if any. Raises UserError as `processes`."""
+    if dist.is_initialized() or processes() == 1:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from ssvae_cli.distributed.launch import whole
+
 COUNT = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # torch takes its number from either
 WAIT = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 SPINS = "1000"  # some microseconds, in which most waits of a small layer end; GNU's own default is 300,000
@@ -24,9 +26,9 @@ def set_count(allotted: int | None = None) -> None:
 
     allotted: the cores that a launcher gives this job. Once torch is loaded, nothing is set: it would not be read."""
     if "torch" not in sys.modules and not any(os.environ.get(name) for name in COUNT):
-        processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun's
+        processes = whole("LOCAL_WORLD_SIZE", 1)  # torchrun's
         cores = min(usable_cores(), allotted or sys.maxsize)
-        os.environ["OMP_NUM_THREADS"] = str(max(1, cores // processes))
+        os.environ["OMP_NUM_THREADS"] = str(max(1, cores // max(1, processes)))
 
 
 def described(count: int) -> str:

@@ -12,6 +12,7 @@ from ssvae_cli.encoders.microbatch import in_microbatches
 from ssvae_cli.encoders.posteriors import Deterministic, Family, fitting
 from ssvae_cli.errors import UserError, require, require_at_least
 from ssvae_cli.instantiate.build import Contract
+from ssvae_cli.instantiate.read_only import versions
 from ssvae_cli.instantiate.types import choice_of
 from ssvae_cli.layers import batch_normed, require_widths
 
@@ -94,11 +95,13 @@ def width_of(backbone: nn.Module, shape: Shape, fault: str, remedy: str | None =
     size, training = "x".join(map(str, shape)), backbone.training
     end = f"; {remedy}" if remedy else ""
     try:
-        features = backbone.eval()(torch.zeros(2, *shape))
+        features = backbone.eval()(x := torch.zeros(2, *shape))
     except (RuntimeError, AssertionError, ValueError, TypeError, IndexError) as error:
         reason = (str(error).splitlines() or ["no reason given"])[0]
         raise UserError(f"{fault} {size} ({reason}){end}") from None
     backbone.train(training)
+    unchanged = versions(x) == versions(torch.zeros(1))
+    require(unchanged, f"{fault} {size}: it writes into x, which others read after it; compute on x.clone(){end}")
     valid = isinstance(features, Tensor) and features.ndim == 2 and len(features) == 2
     found = f"[{', '.join(map(str, features.shape))}]" if isinstance(features, Tensor) else type(features).__name__
     require(valid, f"{fault} {size}: it must return features [B, F], and returns {found} for B = 2{end}")

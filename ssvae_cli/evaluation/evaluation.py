@@ -4,6 +4,8 @@ from collections.abc import Callable
 from types import NoneType
 from typing import Any, Literal, Protocol
 
+import torch
+
 from ssvae_cli.datasets.base import Data
 from ssvae_cli.distributions.spaces import SPACES
 from ssvae_cli.errors import PartError, require, require_above, require_at_least
@@ -15,6 +17,7 @@ from ssvae_cli.pairs.base import Pairs
 from ssvae_cli.tracking.missing import Missing, as_python, explained
 
 Values = dict[str, float | str | Missing | None]
+SHARED = "the features or latents that all metrics read; compute on a copy, as reading.features(split).clone()"
 CONTRACT = "a metric is called with (reading, split) and returns a mapping such as {'name/test': 0.5}"
 
 
@@ -89,11 +92,14 @@ class Evaluation:
         for name, metric in self.metrics.items():
             begin(name)
             reading.objective.eval()
-            numbers = metric(reading, split)
+            with torch.enable_grad():  # and so again after a metric that left it off
+                numbers = metric(reading, split)
             if isinstance(numbers, dict):
                 numbers = {key: as_python(value) for key, value in numbers.items()}
-            if wrong := fault_of(numbers, split, values):
-                raise PartError(f"evaluation.metrics.{name}: on {split} {type(metric).__name__} returned {wrong}")
+            wrong = fault_of(numbers, split, values)
+            if wrong or reading.is_written_to():
+                did = f"returned {wrong}" if wrong else f"wrote into {SHARED}"
+                raise PartError(f"evaluation.metrics.{name}: on {split} {type(metric).__name__} {did}")
             values |= explained(numbers, f"evaluation.metrics.{name}")
         return values
 
@@ -105,6 +111,8 @@ def fault_of(numbers: Any, split: str, values: Values) -> str | None:
     for key, value in numbers.items():
         if not isinstance(key, str):
             return f"{key!r} for a name; {CONTRACT}"
+        if not key.isprintable():
+            return f"{key!r}, a name with characters that cannot be printed"
         if key in values:
             return f"'{key}', which another metric gives; take another name"
         words = (str,) if split == "test" else ()  # in the summary alone: a word has no curve

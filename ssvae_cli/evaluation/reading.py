@@ -17,6 +17,7 @@ from ssvae_cli.evaluation.estimate import Enclosed, Estimate, too_few_classes, t
 from ssvae_cli.evaluation.explicit import ANCHORS, Explicit
 from ssvae_cli.evaluation.posterior_mixture import PosteriorMixture
 from ssvae_cli.evaluation.smoothing import smoothed
+from ssvae_cli.instantiate.read_only import versions
 from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.base import Pairs
 from ssvae_cli.priors import Encoded
@@ -53,13 +54,18 @@ class Reading:
         self.shape = pairs.shapes(data)[0]
         self.device = next(objective.parameters()).device
         self.estimates: dict[str, float | Estimate | Enclosed | Missing] = {}
-        self._answers: dict[Hashable, Any] = {}
+        self._answers: dict[Hashable, tuple[Any, tuple[int, ...]]] = {}  # each with its tensors' versions
 
     def once(self, key: Hashable, answer: Callable[[], Any]) -> Any:
         """answer(), computed at the first call with this key only."""
         if key not in self._answers:
-            self._answers[key] = answer()
-        return self._answers[key]
+            value = answer()
+            self._answers[key] = value, versions(value)
+        return self._answers[key][0]
+
+    def is_written_to(self) -> bool:
+        """Whether what is computed once, features or latents, was changed by who read it."""
+        return any(versions(value) != before for value, before in self._answers.values())
 
     def generator(self) -> torch.Generator:
         """A new generator of evaluation's views and samples, at the fixed seed."""
@@ -79,8 +85,8 @@ class Reading:
         return torch.cat([self.pairs.factors(batch) for batch in self.data.splits[split].batches(CHUNK)])
 
     def labels(self, split: str) -> Tensor:
-        """int64 [N], -1 where there is none."""
-        return self.data.splits[split].y.to(self.device)
+        """int64 [N], -1 where there is none; a copy."""
+        return self.data.splits[split].y.to(self.device, copy=True)
 
     def has_labels(self) -> bool:
         """Whether the data have a label at all."""

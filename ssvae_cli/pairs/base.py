@@ -11,6 +11,7 @@ from ssvae_cli.datasets.base import Data, Shape, Split
 from ssvae_cli.device import floats
 from ssvae_cli.errors import PartError, require, require_at_least, setting_of
 from ssvae_cli.instantiate.build import Contract, build
+from ssvae_cli.instantiate.read_only import read_only
 
 log = logging.getLogger(__name__)
 
@@ -139,9 +140,12 @@ def make_pairs(config: DictConfig, data: Data) -> Pairs:
 @torch.no_grad()
 def require_promised(pairs: Pairs, data: Data) -> None:
     """Raise PartError unless a few samples become as many views as `shapes` says, of these shapes, in the run's floats,
-    and then those of other `times`. It is tried once, before training: no step looks again."""
+    and then those of other `times`, and the samples stay as they are. It is tried once, before training: no step looks
+    again."""
     batch, name = next(data.train.rows(slice(0, 8)).batches(8)), type(pairs).__name__
-    views, again = (pairs(batch, torch.Generator(batch.x.device).manual_seed(0)) for _ in range(2))
+    handed = {f"batch.{part}": getattr(batch, part) for part in ("x", "x_prime", "y", "factors")}
+    with read_only(f"pairs: {name}", **handed):
+        views, again = (pairs(batch, torch.Generator(batch.x.device).manual_seed(0)) for _ in range(2))
     if not isinstance(views, (tuple, list)) or not all(isinstance(view, Tensor) for view in views):
         inside = f" of {', '.join(type(view).__name__ for view in views)}" if isinstance(views, (tuple, list)) else ""
         raise PartError(f"pairs: {name} must return a tuple of tensors, x and x', got a {type(views).__name__}{inside}")

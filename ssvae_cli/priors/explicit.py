@@ -16,6 +16,7 @@ from ssvae_cli.distributions.products import join, power
 from ssvae_cli.distributions.spaces import Space
 from ssvae_cli.errors import PartError, require
 from ssvae_cli.estimators.base import require_gradient, straight_through
+from ssvae_cli.instantiate.read_only import read_only
 from ssvae_cli.priors.base import Encoded, NoSamples, Prior
 
 Marginal = Literal["own", "encoder"] | float
@@ -152,7 +153,9 @@ class ExplicitPrior(Prior):
     @torch.enable_grad()
     def _require_gradient(self, latents: tuple[Tensor, ...]) -> None:
         """Raise PartError where log P of a few latents, [B, D] each, differs between them and has no gradient."""
-        density = self.log_density(tuple(z + torch.rand_like(z).requires_grad_() for z in latents))
+        latents = tuple(z + torch.rand_like(z).requires_grad_() for z in latents)
+        with read_only(f"prior: {type(self).__name__}.log_prob", **dict(zip(("z", "z_prime"), latents))):
+            density = self.log_density(latents)
         if not density.requires_grad and (density != density[0]).any():
             fault = f"log_prob of {type(self).__name__} has no gradient"
             raise PartError(f"prior: {fault}; compute it in torch, from the tensors that it is given")

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from ssvae_cli.errors import UserError, require
 from ssvae_cli.paths import existing_folder
 from ssvae_cli.report.unfinished import LOADER, NO_RUNS, Unfinished, is_of_train, not_begun, unfinished
-from ssvae_cli.run_folder import FAILED, JOBS, SWEEP, begun_jobs, flatten
+from ssvae_cli.run_folder import FAILED, JOBS, SWEEP, begun_jobs, flatten, holds_run
 from ssvae_cli.tracking.missing import REASONS
 
 LARGEST = 1e100  # of what is compared and drawn
@@ -75,8 +75,8 @@ def once(runs: list) -> list:
 
 
 def started(root: Path) -> Iterator[tuple[Path, str | None]]:
-    """(folder, why it failed) of the runs of ssvae train at or below a folder, by their names; of a sweep's job also
-    where its folder could not be made."""
+    """(folder, why it failed) of the runs of ssvae train at or below a folder, by their names; of a sweep's jobs also
+    those whose folders lie elsewhere, or could not be made."""
     failures: dict[Path, str | None] = {}
     for name, folders, files in os.walk(root):
         folder = Path(name)
@@ -86,7 +86,9 @@ def started(root: Path) -> Iterator[tuple[Path, str | None]]:
         elif "metrics.jsonl" in files:
             failures[folder] = None
         if JOBS in folders and is_of_train(folder / SWEEP):
-            failures |= {folder / job.folder: job.failed for job in begun_jobs(folder) if job.failed is not None}
+            jobs = {Path(os.path.normpath(folder / job.folder)): job for job in begun_jobs(folder)}
+            lies_elsewhere = lambda path: not path.is_relative_to(root) and holds_run(path)
+            failures |= {path: j.failed for path, j in jobs.items() if j.failed is not None or lies_elsewhere(path)}
         folders[:] = sorted(set(folders) - set(NO_RUNS), key=by_number)
     yield from failures.items()
 

@@ -112,8 +112,9 @@ def progress(folder: Path) -> str:
 
 def raised(folder: Path) -> str | None:
     """The exception that ended a run, by the traceback at the end of its log; None without one."""
-    try:
-        lines = (folder / "train.log").read_text(errors="replace").rstrip().splitlines()
-    except OSError:
-        return None
-    return lines[-1] if any(line.startswith("Traceback (") for line in lines) else None
+    for path in sorted(folder.glob("*.log")):  # train.log, or as hydra.job.name says
+        with contextlib.suppress(OSError):
+            lines = path.read_text(errors="replace").rstrip().splitlines()
+            if any(line.startswith("Traceback (") for line in lines):
+                return lines[-1]
+    return None

@@ -1,6 +1,8 @@
 """A number that cannot be estimated, and why: null in files, a dash in tables, its reason in the log."""
 
 import math
+import reprlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -20,16 +22,18 @@ UNREAD = Missing("not read; ssvae eval RUN evaluation=full reads it")  # by the 
 
 
 def explained(values: Mapping[str, object], source: str) -> dict:
-    """The same values, a float that is not finite replaced by a Missing that names its source."""
-    return {
-        name: Missing(f"{source} gave {value}") if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in values.items()
-    }
+    """The same values, a number that is not finite, or that no float holds, replaced by a Missing that names its
+    source."""
+    fits = lambda value: not isinstance(value, (int, float)) or abs(value) <= sys.float_info.max
+    why = lambda value: Missing(f"{source} gave {reprlib.repr(value)}")
+    return {name: value if fits(value) else why(value) for name, value in values.items()}
 
 
 def as_python(value: object) -> object:
-    """Python's own number for one of numpy or torch, [], as a user's metric may give it; any other value as it is."""
-    return value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
+    """Python's own number for true, false, and one of numpy or torch, [], as a user's metric may give them; any other
+    value as it is."""
+    value = value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
+    return int(value) if isinstance(value, bool) else value
 
 
 def plain(value: object) -> object:

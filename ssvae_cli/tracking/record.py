@@ -40,7 +40,7 @@ class Record:
         for old in (run / "summary.json", run / REASONS):
             old.unlink(missing_ok=True)
         for tracker in trackers:
-            tracker.begin(run, settings or {}, meanings or {}, self.history())
+            tracker.begin(run, dict(settings or {}), dict(meanings or {}), self.history())
 
     @property
     def bytes_written(self) -> int:
@@ -56,7 +56,7 @@ class Record:
         self._metrics.write(json.dumps({"epoch": epoch, "step": step} | numbers).encode() + b"\n")
         self._metrics.flush()
         for tracker in self._trackers:
-            tracker.scalars(step, numbers)
+            tracker.scalars(step, dict(numbers))  # its own, which it may change
         new = {k: reason for k, reason in reasons(values).items() if (k, reason) not in self._told}
         self._told |= set(new.items())
         for line in lines(new):
@@ -83,7 +83,7 @@ class Record:
         """What the run ends with; at the very end summary.json, by which it has ended."""
         numbers = {k: float(v) for k, v in values.items() if isinstance(v, (int, float)) and "/" in k}
         for tracker in self._trackers:
-            tracker.summary(numbers, step)
+            tracker.summary(dict(numbers), step)
         write_summary(self.run, values)
 
     def close(self) -> None:
