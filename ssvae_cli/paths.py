@@ -11,6 +11,14 @@ UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # br
 MISREAD = re.compile(r"[-+~]|(null|\?\?\?)$", re.I)  # an option, a change of the configuration, a home; no value
 
 
+def working_folder() -> str:
+    """Where the program runs. Raises UserError where that was deleted."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        raise UserError("the working folder does not exist any more; cd to one that does") from None
+
+
 def expanded(path: str, setting: str) -> str:
     """A path with its `~` or `~user` replaced by a home folder, as in a shell. Raises UserError where none is known.
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from helpers import composed, refused, ssvae
-from ssvae_cli import embed, eval
+from ssvae_cli import SSVAE, embed, eval
 from ssvae_cli.cli.overrides import overrides_of, plain_path, quoted
 from ssvae_cli.errors import UserError
 from ssvae_cli.mi import command as mi
@@ -165,6 +165,8 @@ def test_a_working_folder_that_is_gone_is_a_line(here, monkeypatch, capfd):
     monkeypatch.chdir(gone)
     gone.rmdir()
     assert "the working folder does not exist any more" in refused(capfd, "train")
+    with pytest.raises(ValueError, match="^the working folder does not exist any more; cd to one that does$"):
+        SSVAE().fit(np.zeros((200, 4), "float32"))
 
 
 # --- homes

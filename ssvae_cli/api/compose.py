@@ -13,13 +13,15 @@ from ssvae_cli.cli.hydra_errors import one_line
 from ssvae_cli.cli.overrides import override_name, plain_path
 from ssvae_cli.cli.suiting import suiting_overrides
 from ssvae_cli.errors import UserError, require
+from ssvae_cli.paths import working_folder
 
 
 def composed(overrides: Sequence[str]) -> tuple[DictConfig, DictConfig]:
     """(The configuration of `ssvae train` under these overrides, Hydra's part of it).
 
     What suits the data set's file is chosen, as on the command line. Raises UserError, in one line, for what cannot be
-    composed."""
+    composed, and where the working folder is gone."""
+    working_folder()
     for override in overrides:
         text = isinstance(override, str)
         require(text, f"overrides are words such as 'optimizer.lr=0.01', got {override!r}")

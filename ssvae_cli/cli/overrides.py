@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ssvae_cli.errors import UserError, require
 from ssvae_cli.instantiate.groups import conf, known_groups
-from ssvae_cli.paths import expanded, literal, require_path, shell_command, typed
+from ssvae_cli.paths import expanded, literal, require_path, shell_command, typed, working_folder
 
 RUN, RUNS = ("eval", "embed", "finetune"), ("report", "runs")
 PLACE = dict.fromkeys(RUN, "run") | dict.fromkeys(RUNS, "runs") | {"mi": "data"}  # the key of a path that stands alone
@@ -73,10 +73,7 @@ def overrides_of(command: str, arguments: list[str]) -> list[str]:
 
 def refuse_unusable(arguments: list[str]) -> None:
     """Raise UserError for names that neither Hydra nor a YAML file can hold, the working folder's among them."""
-    try:
-        here = os.getcwd()
-    except FileNotFoundError:
-        raise UserError("the working folder does not exist any more; cd to one that does") from None
+    here = working_folder()
     require("${" not in here, f"{here}: {AS_REFERENCE}")
     for word in (here, *arguments):
         require(not UNENCODABLE.search(word), f"{ascii(word)}: such bytes are no UTF-8; rename the file or folder")
