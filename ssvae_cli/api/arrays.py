@@ -32,6 +32,8 @@ def as_array(x: Any, name: str) -> np.ndarray:
         array = array.astype(np.float64) if array.dtype.kind == "O" else array
     except (TypeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if "inhomogeneous" in reason:  # numpy's word
+            reason = "its parts differ in shape; only series, [T, D] of dataset=sequences, may differ, in T"
         require(False, f"{name} is no array of numbers ({reason})")
     require(array.ndim > 0 and array.dtype.kind not in "SU", f"{name} is a {type(x).__name__}; numbers are taken")
     complex_ = ". Complex data not supported" if array.dtype.kind == "c" else ""
