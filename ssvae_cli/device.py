@@ -68,11 +68,12 @@ def device_of(name: str) -> torch.device:
     require(name != "cuda" or available, "device=cuda, but no GPU was found; allowed here: auto, cpu")
     if not available or name == "cpu":
         return torch.device("cpu")
-    if "LOCAL_RANK" not in os.environ:
+    place, gpus = os.environ.get("LOCAL_RANK", "").strip(), torch.cuda.device_count()
+    if not place.isdecimal():  # else it is torchrun's: a GPU a process
         return torch.device("cuda", torch.cuda.current_device())  # a job of a sweep has been given its own
-    place, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()  # torchrun's: a GPU a process
-    require(place < gpus, f"--nproc-per-node is above the {gpus} GPUs of this machine; allowed: 1 to {gpus}")
-    return torch.device("cuda", place)
+    fault = f"LOCAL_RANK={place}: torchrun's --nproc-per-node is above the {gpus} GPUs of this machine"
+    require(int(place) < gpus, f"{fault}; allowed: 1 to {gpus}")
+    return torch.device("cuda", int(place))
 
 
 def device_name(device: torch.device) -> str:

@@ -262,6 +262,11 @@ REFUSED = {
         {"x": VECTORS, "factors": VECTORS[:, :2], "factor_names": np.array(["a", "a"])},
         "must be different words, got .'a', 'a'",
     ),
+    "a name with a line feed": (
+        "npz",
+        {"x": VECTORS, "factors": VECTORS[:, :2], "factor_names": np.array(["a", "b\n"])},
+        r"must be different words, got .'a', 'b\\n'",
+    ),
     "names without factors": ("npz", {"x": VECTORS, "factor_names": np.array(["a"])}, "but no factors"),
     "too many names": ("npz", {"x": VECTORS, "factors": VECTORS, "factor_names": np.array(["a"])}, "must be 5 words"),
     "sequences of images": ("sequences", {"x": BYTES}, r"must be \[N, T, D\]"),

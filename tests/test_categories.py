@@ -16,6 +16,7 @@ from helpers import composed
 from ssvae_cli.datasets.base import CONTRACT
 from ssvae_cli.errors import UserError
 from ssvae_cli.estimators import Frequencies
+from ssvae_cli.evaluation import categories
 from ssvae_cli.evaluation.categories import Categories
 from ssvae_cli.evaluation.cluster_accuracy import matched_accuracy
 from ssvae_cli.evaluation.eq23 import of_categories
@@ -62,7 +63,8 @@ def enumerated(prior: Categorical, z: torch.Tensor, z_prime: torch.Tensor) -> di
 @pytest.mark.parametrize("joint", [False, True])
 @pytest.mark.parametrize("marginal", ["own", "encoder"])
 @pytest.mark.parametrize("uniform", [True, False])
-def test_training_and_test_read_the_sums_over_all_pairs_of_categories(uniform, marginal, joint):
+def test_training_and_test_read_the_sums_over_all_pairs_of_categories(uniform, marginal, joint, monkeypatch):
+    monkeypatch.setattr(categories, "AT_ONCE", 7 * K**2)  # several chunks, the last of them shorter
     prior, both = prior_of(uniform, marginal=marginal), probabilities()
     expected, read = enumerated(prior, *both), Categories(prior, both, joint)
     if joint:

@@ -88,7 +88,7 @@ WRONG = {
     "a path": ("photo.png", "x is a str", "numbers are taken"),
     "a picture of another size": (Image.new("RGB", (9, 8)), "x[0] is 9x8 pixels; this encoder takes 8x8", "resize"),
     "pictures and other things": ([Image.new("RGB", (8, 8)), 3], "x[1] is a int", "PIL"),
-    "ragged": ([images(1)[0], images(1)[0, :2]], "x is no array of numbers", ""),
+    "ragged": ([images(1)[0], images(1)[0, :2]], "x is no array of numbers (its parts differ in shape", ""),
     "masked": (np.ma.masked_less(images(), 9), "x has masked values", ""),
     "meta": (
         torch.zeros(2, 3, 8, 8, dtype=torch.uint8, device="meta"),

@@ -75,6 +75,8 @@ def test_data_of_another_kind_are_a_line(splits, said):
         "no names": ((), "a tensor of floats, a column for each of 0 names, got float32 [12, 2]"),
         "words": (("size", "hue"), "a tuple of Factor of ssvae_cli.datasets.base, got ('size', 'hue')"),
         "one name twice": ((Factor("size"), Factor("size")), "different names, got ['size'] more than once"),
+        "a line feed": ((Factor("size"), Factor("hue\n")), r"names that can be printed, got ['hue\n']"),
+        "no name": ((Factor("size", group=""), Factor("hue")), "names that can be printed, got ['']"),
         "a name of a group": ((Factor("style"), Factor("hue", group="style")), "got ['style'] more than once"),
     }.values(),
 )

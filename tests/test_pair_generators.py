@@ -192,7 +192,12 @@ REFUSED = {
     "sequences shorter than the window": (
         Context(window=6, ahead=3, future=None, then=Identity()),
         data(torch.zeros(4, 8, 2)),
-        "sequences of 8 steps are shorter than window=6 and ahead=3",
+        "sequences of 8 steps are shorter than window=6 and ahead=3 together$",
+    ),
+    "sequences whose steps come last": (
+        Context(window=6, ahead=3, future=None, then=Identity()),
+        data(torch.zeros(4, 2, 8)),
+        r"2 steps .* together; one x is \[2, 8\], and steps come first, \[T, D\]$",
     ),
     "one image of a class": (Supervised(then=Identity()), data(BYTES, LABELS), "alone of class 1"),
     "supervised without labels": (Supervised(then=Identity()), data(BYTES), "needs a label"),

@@ -10,6 +10,7 @@ from ssvae_cli.errors import PartError, UserError
 from ssvae_cli.estimators import LogDet
 from ssvae_cli.evaluation.evaluation import Evaluation
 from ssvae_cli.evaluation.reading import Reading
+from ssvae_cli.instantiate.read_only import versions
 from ssvae_cli.objective import Objective
 from ssvae_cli.pairs import Pairs
 from ssvae_cli.pairs.base import require_promised
@@ -83,25 +84,47 @@ def test_a_part_that_writes_into_what_it_is_handed_is_a_line(attempt, said):
     assert said in str(error.value)
 
 
-def test_a_metric_changes_nothing_that_others_read():
+def reading_after(metrics: dict) -> Reading:
+    """What the metrics have read, on test, of an encoder that was not trained."""
     encoder = Encoder(shape=(4,), backbone=torch.nn.Linear(4, 8), latent_dim=2, projector=[])
     objective = Objective(encoder=encoder, encoder_prime=None, prior=Step(abs), estimator=LogDet())
+    evaluation = Evaluation(metrics=metrics, fitting_pairs=5, density=None)
+    reading = evaluation.reading(objective, Views(abs), data())
+    evaluation(reading, "test")
+    return reading
 
+
+READS = (Reading.features, Reading.codes, lambda reading, split: reading.latents(split)[0])
+
+
+def test_a_metric_changes_nothing_that_others_read():
     def after_a_metric(of):
         def own(reading, split):
             torch.set_grad_enabled(False)
             doubled(of(reading, split))
             return {}
 
-        evaluation = Evaluation(metrics={"own": own}, fitting_pairs=5, density=None)
-        reading = evaluation.reading(objective, Views(abs), data())
-        evaluation(reading, "test")
-        return reading
+        return reading_after({"own": own})
 
-    for of in (Reading.features, Reading.codes, lambda reading, split: reading.latents(split)[0]):
+    for of in READS:
         with pytest.raises(
             PartError, match="metrics.own: on test function wrote into the features or latents that all"
         ):
             after_a_metric(of)
     assert torch.equal(after_a_metric(Reading.labels).labels("test"), Y)
     assert torch.is_grad_enabled()
+
+
+def test_what_a_metric_reads_in_inference_mode_has_a_use_for_the_next():
+    @torch.inference_mode()
+    def first(reading, split):
+        return {f"{i}/test": of(reading, split).mean() for i, of in enumerate(READS)}
+
+    def probe(reading, split):
+        for of in READS:
+            torch.nn.Linear(of(reading, split).shape[1], 1)(of(reading, split)).sum().backward()
+        return {}
+
+    reading_after({"first": first, "probe": probe})
+    with torch.inference_mode():
+        assert versions((torch.zeros(1), None)) == (0,)

@@ -149,6 +149,57 @@ def test_series_are_a_data_set_of_the_overrides():
         model.transform(series[:, 1:])
 
 
+WINDOWS = ["dataset=sequences", "pairs=window", "pairs.length=2", "trainer.batch_size=8", *TINY]
+
+
+def test_series_of_unequal_length_are_a_list_or_have_nan_after_the_last_step(tmp_path):
+    series = [np.random.default_rng(i).normal(size=(5 + i % 4, 2)) for i in range(20)]
+    padded = np.full((20, 8, 2), np.nan)
+    for row, one in zip(padded, series):
+        row[: len(one)] = one
+    model = ssvae.SSVAE(epochs=1, latent_dim=2, device="cpu", folder=tmp_path / "run", overrides=WINDOWS).fit(series)
+    assert model.run_.data.train.length.unique().tolist() == [5, 6, 7, 8]
+    np.testing.assert_array_equal(np.load(tmp_path / "run" / "data.npz")["x"], padded)
+    few = np.empty(3, object)  # none of which is the longest
+    few[:] = series[:3]
+    for read in (model.transform, ssvae.load(tmp_path / "run").z):
+        for same in (few, list(few)):
+            np.testing.assert_array_equal(read(same), read(padded[:3]))
+        one, other = read([np.ones((5, 2)), np.ones((8, 2))])
+        np.testing.assert_allclose(one, other, rtol=1e-5)  # no padding is read
+    assert np.isfinite(model.elbo(series)) and model.elbo(series) == model.elbo(padded)
+    with pytest.raises(ssvae.UserError, match="sequences of 1 steps are shorter than"):
+        model.elbo([*series, series[0][:1]])
+    with pytest.raises(ssvae.UserError, match=r"x is \[1, 9, 2\]; this encoder takes numbers \[N, 8, 2\]"):
+        model.encoder_.z([np.zeros((9, 2))])
+
+
+@pytest.mark.parametrize(
+    "series, said",
+    [
+        (
+            [np.zeros((5, 2)), np.zeros((6, 3))],
+            "X\\[1\\] is \\[6, 3\\], and X\\[0\\] is \\[5, 2\\]: each series is .*columns$",
+        ),
+        ([np.zeros((2, 5)), np.zeros((2, 6))], "steps come first: give each series transposed"),
+        ([np.zeros((5, 2)), np.zeros((0, 2))], "X\\[1\\] is empty"),
+        ([np.zeros(5), np.full(4, np.nan)], "X: row 1 has no step: all are NaN"),
+        ([np.array([0.0, np.nan, 1.0])] * 5, "X: row 0, step 1, column 0 is NaN, .*dataset.missing=mask"),
+        ([1.0, 2.0], "Reshape your data"),
+    ],
+)
+def test_series_that_cannot_be_read_are_a_line(series, said):
+    with pytest.raises(ssvae.UserError, match=said):
+        ssvae.SSVAE(overrides=["dataset=sequences"]).fit(series)
+
+
+def test_numbers_missing_inside_series_are_masked_as_in_a_file():
+    series = np.random.default_rng(0).normal(size=(20, 8, 1))
+    series[3, 2] = series[4, 6:] = np.nan
+    model = ssvae.SSVAE(epochs=1, latent_dim=2, device="cpu", overrides=[*WINDOWS, "dataset.missing=mask"]).fit(series)
+    assert model.encoder_.shape == (8, 2) and np.isfinite(model.transform(series[:5])).all()
+
+
 def test_fit_leaves_hydra_torch_and_standard_output_as_they_were(capfd):
     GlobalHydra.instance().clear()
     tiny().fit(X)

@@ -18,6 +18,11 @@ def config():
     return composed("posterior=gaussian")
 
 
+@pytest.fixture(scope="module")
+def window():
+    return composed("pairs=window")
+
+
 @pytest.mark.parametrize(
     "wrong, meant",
     [
@@ -50,6 +55,10 @@ def test_the_key_that_was_meant(wrong, meant, config):
     assert key_meant(wrong, config) == meant
 
 
+def test_the_views_of_a_window_are_its_length(window):
+    assert key_meant("pairs.views", window) == "pairs.length"
+
+
 @pytest.mark.parametrize(
     "given, hint",
     [
@@ -68,6 +77,7 @@ def test_the_key_that_was_meant(wrong, meant, config):
         ("prior=dino", "dino is not offered: docs/methods.md"),
         ("prior=nwj", "nwj is a choice of estimator: estimator=nwj"),
         ("estimator=mi", "mi is a choice of prior: prior=mi"),  # and not mine
+        ("pairs=steps", "steps of a sequence are pairs=window or pairs=context"),
         ("prior=infonc", "did you mean 'infonce'?"),
         ("optimizer=adam", "Adam is optimizer=adamw optimizer.weight_decay=0"),
         ("optimizer=lamb", ""),
@@ -135,9 +145,10 @@ def test_a_value_by_another_programs_name(word, name):
     assert nearest(word, ["float32", "float64", "bf16", "auto"]) == name
 
 
-def test_every_key_of_another_name_is_a_key(config):
+def test_every_key_of_another_name_is_a_key(config, window):
     for key in KEYS:
-        assert key == "hydra.run.dir" or key in config or OmegaConf.select(config, key) is not None, key
+        of = window if key == "pairs.length" else config
+        assert key == "hydra.run.dir" or key in of or OmegaConf.select(of, key) is not None, key
 
 
 @pytest.mark.parametrize(

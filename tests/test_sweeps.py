@@ -171,6 +171,19 @@ def test_jobs_take_the_gpus_in_turn(count, given, monkeypatch):
     assert taken == given
 
 
+@pytest.mark.parametrize("rank, place", [("1", 1), ("x", 0), ("", 0), ("-1", 0), ("2", None)])
+def test_each_process_of_torchrun_has_a_gpu_and_a_rank_that_is_no_number_is_not_its(rank, place, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    if place is not None:
+        assert device_of("auto") == torch.device("cuda", place)
+        return
+    with pytest.raises(UserError, match="--nproc-per-node is above the 2 GPUs of this machine; allowed: 1 to 2"):
+        device_of("cuda")
+
+
 LAUNCHERS = {
     "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
     "submitit": ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"],

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ssvae_cli.api.call import call
 from ssvae_cli.api.inputs import Inputs
+from ssvae_cli.api.series import shortest
 from ssvae_cli.datasets.base import UNLABELLED, Shape, Split
 from ssvae_cli.datasets.measurements import Scaling
 from ssvae_cli.device import device_of, in_precision
@@ -56,6 +57,7 @@ class TrainedEncoder:
 
     It takes uint8 images [N, C, H, W] (grey ones also [N, H, W]) or PIL images, vectors [N, D], series and videos
     [N, T, ...], as the run's data were, and preprocesses them itself; anything else is an InputError in one line.
+    Series that end earlier have NaN after their last step, or are a list, [T, D] each.
     A numpy array, a list or an image gives a numpy array, a tensor gives a tensor on its own device.
     """
 
@@ -63,10 +65,10 @@ class TrainedEncoder:
         self._objective, self._pairs, self._inputs, self._name = objective, pairs, inputs, name
         self._precision = config.trainer.precision
         self.latent_dim: int = config.encoder.latent_dim
-        dtype = np.uint8 if inputs.is_bytes else np.float64
         with call(), in_precision(self._precision):
-            one = torch.from_numpy(np.zeros((1, *inputs.shape), dtype))
-            self.features_dim: int = self._batch(objective.features, one).shape[1]
+            one = torch.zeros(1, *inputs.shape, dtype=torch.uint8 if inputs.is_bytes else torch.get_default_dtype())
+            samples = Split(one, y=torch.full((1,), UNLABELLED))
+            self.features_dim: int = self._batch(objective.features, samples).shape[1]
 
     @property
     def shape(self) -> Shape:
@@ -84,25 +86,33 @@ class TrainedEncoder:
 
     def z(self, x: Any, *, batch_size: int = 512) -> Array:
         """[N, latent_dim]: the mean of Q(z|x)."""
-        return self._each(lambda clean: self._objective.posterior(clean).mean, x, batch_size)
+        return self._each(self._mean, x, batch_size)
+
+    def means(self, samples: Split, size: int = 512) -> Tensor:
+        """z of samples that are read already, on their device."""
+        return self._in_batches(self._mean, samples, size)
 
     def __repr__(self) -> str:
         prior = choice_of(type(self._objective.prior))
         sizes = f"latent_dim={self.latent_dim}, features_dim={self.features_dim}"
         return f"TrainedEncoder({self._name!r}, prior={prior}, x: {self._inputs}; {sizes}, device={self.device})"
 
+    def _mean(self, clean: Tensor) -> Tensor:
+        return self._objective.posterior(clean).mean
+
     def _each(self, read: Callable[[Tensor], Tensor], x: Any, batch_size: int) -> Array:
         with call(), in_precision(self._precision):
             size = batch_size.item() if isinstance(batch_size, np.integer) else batch_size
             require_integer(1, batch_size=size)
-            raw = self._inputs(x)
-            rows = torch.cat([self._batch(read, part).to(raw.device) for part in raw.split(size)])
+            rows = self._in_batches(read, self._inputs(x), size)
         return rows if isinstance(x, Tensor) else rows.numpy()
 
+    def _in_batches(self, read: Callable[[Tensor], Tensor], samples: Split, size: int) -> Tensor:
+        if samples.length is not None:
+            self._pairs.require_readable(shortest(samples))
+        return torch.cat([self._batch(read, part).to(samples.x.device) for part in samples.batches(size)])
+
     @torch.no_grad()
-    def _batch(self, read: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    def _batch(self, read: Callable[[Tensor], Tensor], samples: Split) -> Tensor:
         """read(x as probes see it), float32 or better."""
-        x = x.to(self.device)
-        x = x if self._inputs.is_bytes else x.to(torch.get_default_dtype())
-        batch = Split(x, y=torch.full((len(x),), UNLABELLED, device=x.device))
-        return read(self._pairs.clean(batch)).to(torch.get_default_dtype())
+        return read(self._pairs.clean(samples.to(self.device))).to(torch.get_default_dtype())

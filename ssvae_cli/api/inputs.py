@@ -9,10 +9,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ssvae_cli.datasets.base import Shape
+from ssvae_cli.api.arrays import as_tensor, finite_floats
+from ssvae_cli.api.series import ended, stacked
+from ssvae_cli.datasets.base import UNLABELLED, Shape, Split
 from ssvae_cli.datasets.io.images import pixels_of
 from ssvae_cli.datasets.measurements import Measured, Scaling
-from ssvae_cli.device import floats
 from ssvae_cli.errors import require
 
 
@@ -40,16 +41,24 @@ class Inputs:
             words.append("a DataFrame with the run's columns")
         return ", or ".join(words)
 
-    def __call__(self, x: Any) -> Tensor:
-        """[N, *shape] on the CPU, or on the device of a tensor: uint8, or the process's floats. Raises UserError."""
+    def __call__(self, x: Any) -> Split:
+        """[N, *shape] on the CPU, or on the device of a tensor: uint8, or the process's floats; of series that end
+        earlier, their lengths. Raises UserError."""
+        x, length = self._read(x)
+        return Split(x, torch.full((len(x),), UNLABELLED, device=x.device), length=length)
+
+    def _read(self, x: Any) -> tuple[Tensor, Tensor | None]:
+        """x and the lengths of `__call__`."""
         if isinstance(x, Image.Image):
             x = [x]
         if isinstance(x, (list, tuple)) and any(isinstance(image, Image.Image) for image in x):
             x = self._images(x)
         if self.scaling:
-            return self._scaled(x)
-        x = self._fitting(as_tensor(x))
-        return x if self.is_bytes else finite_floats(x)
+            return self._scaled(x), None
+        is_series = len(self.shape) == 2
+        x = self._fitting(as_tensor(stacked(x, "x", self.shape[0]) if is_series else x))
+        x, length = ended(x, "x") if is_series else (x, None)
+        return x if self.is_bytes else finite_floats(x), length
 
     @property
     def _short(self) -> Shape | None:
@@ -110,45 +119,6 @@ class Inputs:
         require(len(tensor) > 0, f"x is empty, {_listed(tensor.shape)}; this encoder takes {self}")
         values = finite_floats(tensor.double()).cpu().numpy()
         return self.scaling(Measured("x", values, columns), np.arange(len(values))).to(device)
-
-
-def as_tensor(x: Any, name: str = "x") -> Tensor:
-    """Numbers as a tensor. Raises UserError for anything else."""
-    if isinstance(x, Tensor):
-        require(not x.is_complex(), f"{name} is {x.dtype}; numbers are taken. Complex data not supported")
-        require(x.layout is torch.strided, f"{name} is a sparse tensor; give {name}.to_dense()")
-        require(not x.is_meta, f"{name} is a tensor on the meta device, which holds no numbers")
-        return x.detach()
-    return torch.from_numpy(as_array(x, name))
-
-
-def as_array(x: Any, name: str) -> np.ndarray:
-    """Numbers as an array of integers, floats, or true and false. Raises UserError for anything else."""
-    if isinstance(x, Tensor):
-        x = as_tensor(x, name).cpu()
-        x = x.float() if x.dtype == torch.bfloat16 else x
-    require(not hasattr(x, "toarray"), f"{name} is sparse, {type(x).__name__}; give {name}.toarray()")
-    require(not np.ma.is_masked(x), f"{name} has masked values; leave these samples out, or fill the values")
-    try:
-        array = np.asarray(x)
-        array = array.astype(np.float64) if array.dtype.kind == "O" else array
-    except (TypeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        require(False, f"{name} is no array of numbers ({reason})")
-    require(array.ndim > 0 and array.dtype.kind not in "SU", f"{name} is a {type(x).__name__}; numbers are taken")
-    complex_ = ". Complex data not supported" if array.dtype.kind == "c" else ""
-    require(array.dtype.kind in "fiub", f"{name} is {array.dtype}; numbers are taken{complex_}")
-    native = np.float64 if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
-    return np.ascontiguousarray(array, native)
-
-
-def finite_floats(x: Tensor) -> Tensor:
-    """x in the process's floats. Raises UserError for NaN, infinity and what these cannot hold."""
-    bad = int((~x.isfinite()).sum())
-    require(bad == 0, f"x has {bad} values that are NaN or infinite")
-    beyond = int((~floats(x).isfinite()).sum())
-    require(beyond == 0, f"x has {beyond} values beyond the run's floats, {torch.get_default_dtype()}; rescale them")
-    return floats(x)
 
 
 def _listed(shape: Sequence[Any]) -> str:

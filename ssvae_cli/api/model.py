@@ -1,6 +1,7 @@
 """`SSVAE`: training on arrays in scikit-learn's way, by the same configuration and the same loop as `ssvae train`."""
 
 import contextlib
+import copy
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,16 +17,18 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from ssvae_cli.api.arrays import as_array
 from ssvae_cli.api.call import call
 from ssvae_cli.api.compose import composed
 from ssvae_cli.api.encoder import Array, TrainedEncoder, inputs_of
-from ssvae_cli.api.inputs import as_array
+from ssvae_cli.api.series import shortest, stacked
 from ssvae_cli.cli.claim import Claim, claim_new
 from ssvae_cli.cli.job import records
 from ssvae_cli.cli.overrides import override_name, override_value, quoted
 from ssvae_cli.datasets.base import UNLABELLED, Split
 from ssvae_cli.datasets.io.arrays import images_or_vectors
 from ssvae_cli.datasets.io.rows import Rows
+from ssvae_cli.datasets.io.series import padded_part
 from ssvae_cli.datasets.sequences import steps
 from ssvae_cli.device import give_freed_back, in_precision
 from ssvae_cli.errors import UserError, allowed, require
@@ -48,7 +51,8 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """A self-supervised VAE on arrays: `fit` trains it, `transform` gives z, `elbo` the held-out ELBO in nats.
 
     The data are images, [N, C, H, W] or [N, H, W], integers of 0 to 255 or floats in [0, 1], or vectors, [N, D]; with
-    the override dataset=sequences also series, [N, T, D], and videos. A tenth is held out for validation.
+    the override dataset=sequences also videos and series, [N, T, D], with NaN after the last step of each,
+    or a list of them. A tenth is held out for validation.
 
     prior, encoder, pairs: choices as on the command line; None: what suits the data. latent_dim: the dimension of z,
     None: the encoder's own. overrides: any others, such as "optimizer.lr=0.01" or "prior/critic=bilinear". device:
@@ -120,7 +124,7 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         with call(), in_precision(self.run_.config.trainer.precision):
             self._require_names(X)
-            z = self.encoder_.z(self._as_in_training(self._read(X, "X"), "X"))
+            z = self.encoder_.means(self._as_in_training(self._read(X, "X", self.run_.data.shape[0]), "X"))
         return z.to(X.device) if isinstance(X, Tensor) else z.numpy()
 
     def elbo(self, X: Any, y: Any = None) -> float:
@@ -129,14 +133,20 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         loaded, device = self.run_, self.encoder_.device
         with call(), in_precision(loaded.config.trainer.precision), _same_random_state():
             self._require_names(X)
-            x = self._as_in_training(self._read(X, "X"), "X").to(device)
-            x_prime = self._read_prime(y, len(x))
+            least = loaded.data.shape[0]
+            held_out = self._as_in_training(self._read(X, "X", least), "X")
+            x_prime = self._read_prime(y, len(held_out), least)
             require(x_prime is not None or not self.given_pairs_, "elbo needs y, x' of each pair, as fit was given it")
             views = loaded.objective.prior.views
             require(x_prime is None or views <= 2, f"elbo takes X alone, as this encoder was trained on {views} views")
             if x_prime is not None:
-                x_prime = self._as_in_training(x_prime, "y").to(device)
-            held_out = Split(x, torch.full((len(x),), UNLABELLED, device=device), x_prime)
+                other = self._as_in_training(x_prime, "y")
+                lengths = [side.length if side.length is None else side.length.tolist() for side in (held_out, other)]
+                require(lengths[0] == lengths[1], "the series of X and those of y end at different steps")
+                held_out = replace(held_out, x_prime=other.x)
+            if held_out.length is not None:  # long enough for views; a copy, as the run's are attached to its own data
+                copy.deepcopy(loaded.pairs).attach(shortest(held_out))
+            held_out = held_out.to(device)
             pairs = loaded.pairs if self.given_pairs_ or x_prime is None else GivenPairs(loaded.pairs)
             evaluation = build(loaded.config.evaluation, "evaluation")
             reading = evaluation.reading(loaded.objective, pairs, replace(loaded.data, test=held_out))
@@ -205,16 +215,16 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _dataset(self) -> str:
         return override_value("dataset", [*map(str, self.overrides)]) or "npz"
 
-    def _read(self, x: Any, name: str) -> np.ndarray:
-        """Any array that the data set takes. Raises UserError."""
-        array = as_array(x, name)
+    def _read(self, x: Any, name: str, least: int = 0) -> np.ndarray:
+        """Any array that the data set takes; least: steps to which a list of series is padded. Raises UserError."""
+        array = as_array(stacked(x, name, least) if self._dataset == "sequences" else x, name)
         require(array.ndim != 1, f"{name} is {list(array.shape)}. Reshape your data: one row is one sample, [N, D]")
         empty = "0 sample(s)" if len(array) == 0 else "0 feature(s)"
         require(array.size > 0, f"{name} is empty: {empty} (shape={array.shape}) while a minimum of 1 is required.")
-        self._rows(array, name)
+        self._samples(array, name)
         return array
 
-    def _read_prime(self, y: Any, count: int) -> np.ndarray | None:
+    def _read_prime(self, y: Any, count: int, least: int = 0) -> np.ndarray | None:
         """x' of each pair; None for labels, which a Pipeline passes."""
         with contextlib.suppress(ValueError):  # lists of unequal lengths, which `_read` refuses
             if y is None:
@@ -222,17 +232,21 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             if np.ndim(y) < 2:
                 require(np.size(y) == count, f"X has {count} samples, and y, their labels, {np.size(y)}")
                 return None
-        x_prime = self._read(y, "y")
+        x_prime = self._read(y, "y", least)
         require(len(x_prime) == count, f"X has {count} samples and y, x' of each pair, has {len(x_prime)}")
         return x_prime
 
-    def _rows(self, array: np.ndarray, name: str) -> Rows:
-        """The array as the data set reads it. Raises UserError."""
-        return (steps if self._dataset == "sequences" else images_or_vectors)(name, array)
+    def _samples(self, array: np.ndarray, name: str) -> tuple[Rows, np.ndarray | None]:
+        """The array as the data set reads it, and where its series end, if one is padded. Raises UserError."""
+        if self._dataset == "npz":
+            return images_or_vectors(name, array), None
+        mask = override_value("dataset.missing", [*map(str, self.overrides)]) == "mask"
+        named = padded_part(lambda _: name, {"x": array}, mask=mask)
+        return steps(name, named["x"]), named.get("length")
 
-    def _as_in_training(self, array: np.ndarray, name: Literal["X", "y"]) -> Tensor:
+    def _as_in_training(self, array: np.ndarray, name: Literal["X", "y"]) -> Split:
         """An array like that of `fit`, as the data set gives it. Raises UserError for one of another shape or type."""
-        rows, data = self._rows(array, name), self.run_.data
+        (rows, length), data = self._samples(array, name), self.run_.data
         known = data.shape_prime if name == "y" and self.given_pairs_ else data.shape
         shapes = f"one sample of {name} is {list(rows.shape)}, and fit was given {list(known)}"
         if len(rows.shape) == len(known) == 1:
@@ -244,7 +258,8 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         require(got == fitted or not of_pixels, f"{name} is {array.dtype}, and fit was given pixels as {fitted}")
         values = np.empty((len(rows), *rows.shape), rows.dtype)
         rows.read(range(len(rows)), values)
-        return torch.from_numpy(values)
+        unlabelled = torch.full((len(values),), UNLABELLED)
+        return Split(torch.from_numpy(values), unlabelled, length=None if length is None else torch.from_numpy(length))
 
 
 def column_names(x: Any) -> np.ndarray | None:

@@ -117,7 +117,7 @@ def call(target: str, config: DictConfig, folder: Path, hydra: DictConfig, resum
     try:
         try:
             pkgutil.resolve_name(target)(config, folder, dict(hydra.runtime.choices))
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # the second of a part that calls sys.exit
             leave.again()
             require_claimed(folder)
             if mistake_of(error, hydra) is None and (fault := own_fault(error, config)):

@@ -23,6 +23,7 @@ PRESETS = {  # experiment=...: what the method is called elsewhere; docs/methods
 METHODS = {  # what it is here: what it is called elsewhere
     "Deep InfoMax is near prior=mi estimator=js": "dim infomax deep_infomax",
     "pairs of one class, as in SupCon, are pairs=supervised": "supcon supervised_contrastive",
+    "steps of a sequence are pairs=window or pairs=context": "steps temporal",
     "the ordinary VAE is decoder=conv": "vae beta_vae autoencoder",
     "contrastive learning is prior=infonce": "contrastive nce",
     "Adam is optimizer=adamw optimizer.weight_decay=0": "adam",
@@ -50,6 +51,7 @@ KEYS = {
     "encoder": "model arch architecture backbone network",
     "prior": "loss method objective algorithm",
     "pairs": "augmentation augmentations aug transform transforms",
+    "pairs.length": "views n_views num_views",  # of pairs=window, whose views are its steps
     "dataset": "datasets data_set",
     "hydra.run.dir": "out output output_dir outdir out_dir save_dir logdir log_dir",
     "resume": "checkpoint ckpt load restore",

@@ -59,8 +59,8 @@ def checked(split: Split, name: str, classes: int) -> Split:
 
 
 def require_columns(data: Data, splits: dict[str, Split]) -> None:
-    """Raise PartError unless every split has a column for each of the data's factors, and none is named like another
-    or like a group, as their scores would have one key."""
+    """Raise PartError unless every split has a column for each of the data's factors, and each has a name that can be
+    printed and is not that of another or of a group, as their scores have keys by it."""
     fault = f"factors must be a tuple of Factor of ssvae_cli.datasets.base, got {data.factors!r}"
     require(all(isinstance(factor, Factor) for factor in data.factors), fault)
     for name, split in splits.items():
@@ -74,6 +74,8 @@ def require_columns(data: Data, splits: dict[str, Split]) -> None:
         require(fits, f"factors of {name} must be a tensor of floats, a column for each of {count} names, got {found}")
     taken = [factor.name for factor in data.factors]
     taken += {factor.group for factor in data.factors if factor.group is not None}
+    unfit = [name for name in taken if not (isinstance(name, str) and name and name.isprintable())]
+    require(not unfit, f"factors, and groups of them, must have names that can be printed, got {unfit}")
     twice = sorted({name for name in taken if taken.count(name) > 1})
     require(not twice, f"factors, and groups of them, must have different names, got {twice} more than once")
 

@@ -174,7 +174,8 @@ def _factors(
     (((*_, count), numbers),) = kinds
     words = [f"factor{i}" for i in range(count)] if names is None else [str(name) for name in np.atleast_1d(names)]
     require(len(words) == count, f"{path}: factor_names must be {count} words, one per column, got {len(words)}")
-    require(len(set(words)) == count and all(words), f"{path}: factor_names must be different words, got {words}")
+    fits = len(set(words)) == count and all(word and word.isprintable() for word in words)
+    require(fits, f"{path}: factor_names must be different words, got {words}")
     if numbers:
         return {part: torch.from_numpy(v.astype(array_type())) for part, v in factors.items()}, tuple(
             map(Factor, words)

@@ -12,7 +12,7 @@ from ssvae_cli.priors import Categorical
 from ssvae_cli.priors.explicit import Block
 
 Latents = tuple[Tensor, Tensor]
-AT_ONCE = 2**22  # frequencies that are computed at once
+AT_ONCE = 2**18  # frequencies that are computed at once: few enough for a cache
 
 
 class Categories:
@@ -112,5 +112,5 @@ class Categories:
 
 def entropy(q: Tensor) -> Tensor:
     """H of probabilities, [..., C] -> [...], nats."""
-    q = q.clamp_min(0)  # of a difference
-    return -torch.xlogy(q, q).sum(-1)
+    q = q.clamp_min(torch.finfo(q.dtype).tiny)  # 0, or just below it as a difference; 0 log 0 is 0
+    return -(q * q.log()).sum(-1)  # twice as fast as torch.xlogy

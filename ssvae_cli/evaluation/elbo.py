@@ -177,12 +177,12 @@ def influence(prior: ScorePrior, stars: Sequence[Sequence[FreshScores]], count: 
     partition over the sources varies with them too, and does so together with the mean over the anchors."""
     log_weights = torch.zeros(count, device=stars[0][0].table.device, requires_grad=True)
 
-    def weighted(scores: FreshScores) -> Tensor:
+    def gradient(scores: FreshScores) -> Tensor:  # of one table at a time, which are as large as all that is read
         share = log_weights[scores.own].softmax(0)
-        return share @ prior.log_ratio(scores.weighted(log_weights))
+        elbo = share @ prior.log_ratio(scores.weighted(log_weights))
+        return torch.autograd.grad(elbo, log_weights)[0]
 
-    elbo = sum(weighted(scores) for star in stars for scores in star) / len(stars)
-    return torch.autograd.grad(elbo, log_weights)[0]
+    return sum(gradient(scores) for star in stars for scores in star) / len(stars)
 
 
 def error_of_influence(influence: Tensor, anchors: int) -> float:

@@ -12,6 +12,7 @@ from ssvae_cli.errors import PartError, require, require_above, require_at_least
 from ssvae_cli.evaluation.densities import DensityFit
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.evaluation.rows import fewer
+from ssvae_cli.instantiate.own_faults import same_floats
 from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.base import Pairs
 from ssvae_cli.tracking.missing import Missing, as_python, explained
@@ -92,7 +93,8 @@ class Evaluation:
         for name, metric in self.metrics.items():
             begin(name)
             reading.objective.eval()
-            with torch.enable_grad():  # and so again after a metric that left it off
+            whose = f"evaluation.metrics.{name}: {type(metric).__name__}"
+            with same_floats(whose), torch.enable_grad():  # and so again after a metric that left it off
                 numbers = metric(reading, split)
             if isinstance(numbers, dict):
                 numbers = {key: as_python(value) for key, value in numbers.items()}

@@ -57,9 +57,11 @@ class Reading:
         self._answers: dict[Hashable, tuple[Any, tuple[int, ...]]] = {}  # each with its tensors' versions
 
     def once(self, key: Hashable, answer: Callable[[], Any]) -> Any:
-        """answer(), computed at the first call with this key only."""
+        """answer(), computed at the first call with this key only; for all, also where who asks first is in
+        inference mode, whose tensors have no gradient and no version."""
         if key not in self._answers:
-            value = answer()
+            with torch.inference_mode(False), torch.set_grad_enabled(torch.is_grad_enabled()):
+                value = answer()
             self._answers[key] = value, versions(value)
         return self._answers[key][0]
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 
 from ssvae_cli.errors import PartError, UserError, allowed, did_you_mean, machine_error, require, setting_of
+from ssvae_cli.instantiate.own_faults import same_floats
 from ssvae_cli.instantiate.types import require_fits, require_part
 
 HYDRA_KEYS = {"_target_", "_partial_"}  # Hydra's other keys are for programs and configure no part
@@ -126,8 +127,11 @@ def _target(config: dict, key: str) -> Callable:
     named = config["_target_"]
     require(isinstance(named, str), f"{key}._target_ must be the name of a class or function, got {named!r}")
     try:
-        target = pkgutil.resolve_name(named)
-    except Exception as error:
+        with same_floats(f"{key}._target_ = {named}: its module"):
+            target = pkgutil.resolve_name(named)
+    except PartError:
+        raise
+    except (Exception, SystemExit) as error:
         ends_in = traceback.extract_tb(error.__traceback__)[-1].filename
         if isinstance(error, SyntaxError) or not ("importlib" in ends_in or ends_in == pkgutil.__file__):  # its own
             raise PartError(f"{key}._target_ = {named}: importing it raised {_said(error)}") from error
@@ -177,20 +181,22 @@ def _make_child(name: str, value: Any, key: str, offered: dict[str, Any]) -> Any
 
 def _call(target: Callable, key: str, settings: dict[str, Any]) -> Any:
     """target(**settings). A user's class that raises gives one line; a fault of this program, its traceback."""
+    own = getattr(target, "__module__", None) or ""
+    name = f"{key}: {own}.{getattr(target, '__qualname__', target)}"
     try:
-        part = target(**settings)
-    except Exception as error:
-        own = getattr(target, "__module__", None) or ""
+        with same_floats(name):
+            part = target(**settings)
+    except (Exception, SystemExit) as error:
         ours = own.split(".")[0] == "ssvae_cli"
         if ours or isinstance(error, UserError) or isinstance(machine_error(error), UserError):
             raise
-        raise PartError(f"{key}: {own}.{target.__qualname__} raised {_said(error)}") from error
+        raise PartError(f"{name} raised {_said(error)}") from error
     if hasattr(part, "register_parameter") and "_parameters" not in vars(part):  # of torch, which is not loaded here
         raise PartError(f"{key}: the constructor of {type(part).__name__} must begin with super().__init__()")
     return part
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no reason given'}"
 
 

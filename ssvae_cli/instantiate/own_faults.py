@@ -1,8 +1,12 @@
-"""Exceptions that a user's own part raised while it ran, or that come of calling it as the program does."""
+"""Exceptions that a user's own part raised while it ran, or that come of calling it as the program does; and what it
+changes for all others."""
 
+import contextlib
 import inspect
 import pkgutil
+import sys
 import traceback
+from collections.abc import Iterator
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -10,7 +14,7 @@ from ssvae_cli.errors import PartError
 from ssvae_cli.instantiate.trust import LAYERS, targets
 
 
-def own_fault(error: Exception, config: DictConfig) -> PartError | None:
+def own_fault(error: BaseException, config: DictConfig) -> PartError | None:
     """A line that names the part, by its key in the configuration, and what it raised; None where no part is known to
     be at fault: neither its file nor a method that it inherits raised, nor did the call of one."""
     frames = [(frame, frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
@@ -32,3 +36,18 @@ def own_fault(error: Exception, config: DictConfig) -> PartError | None:
             where = f" in line {lines[file]} of {file}" if file else ""
             return PartError(f"{key.removesuffix('._target_')}: {target} raised {said}{where}")
     return None
+
+
+@contextlib.contextmanager
+def same_floats(part: str) -> Iterator[None]:
+    """torch's default dtype is afterwards as it was. Raises PartError, naming the part, where it was changed inside."""
+    torch = sys.modules.get("torch")  # which is slow to load
+    before = torch and torch.get_default_dtype()
+    try:
+        yield
+    finally:
+        changed = torch and torch.get_default_dtype() != before
+        if changed:
+            torch.set_default_dtype(before)
+    if changed:
+        raise PartError(f"{part} sets torch's default dtype, which is of the whole run; leave it to trainer.precision")

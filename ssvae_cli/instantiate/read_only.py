@@ -9,10 +9,10 @@ from ssvae_cli.errors import PartError
 
 
 def versions(value: object) -> tuple[int, ...]:
-    """How often each tensor of a value, one or a tuple of such values, has been written to."""
+    """How often each tensor of a value, one or a tuple of such values, has been written to; 0 if not counted."""
     if isinstance(value, tuple):
         return sum(map(versions, value), ())
-    return (value._version,) if isinstance(value, Tensor) else ()
+    return (0 if value.is_inference() else value._version,) if isinstance(value, Tensor) else ()
 
 
 @contextlib.contextmanager

@@ -13,8 +13,10 @@ def require_steps(data: Data, choice: str, steps: int, settings: str) -> None:
     """Raise UserError unless the data are sequences of at least so many steps, which `settings` ask for."""
     wanted = "sequences, [T, D] or [T, C, H, W], as in dataset=balls, latents (with steps) and sequences"
     require(len(data.shape) in (2, 4), f"{choice} needs {wanted}, and one x is {list(data.shape)} here")
-    longest = data.shape[0]
-    require(steps <= longest, f"sequences of {longest} steps are shorter than {settings} together")
+    longest, *of_step = data.shape
+    is_turned = len(of_step) == 1 and longest < of_step[0]  # as other programs hold series, [D, T]
+    turned = f"; one x is {list(data.shape)}, and steps come first, [T, D]" if is_turned else ""
+    require(steps <= longest, f"sequences of {longest} steps are shorter than {settings} together{turned}")
     ragged = {name: split for name, split in data.splits.items() if split.length is not None}
     if not (short := sum(int((split.length < steps).sum()) for split in ragged.values())):
         return

@@ -1,5 +1,7 @@
 """Series of unequal length: where each ends, and numbers that are missing inside it."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ssvae_cli.datasets.io.rows import chunks
@@ -13,7 +15,8 @@ NO_CATEGORY = {"U": "", "S": b"", "i": -1}  # what says that there is none, of w
 
 def padded(path: str, parts: dict[str, Named], *, mask: bool) -> dict[str, Named]:
     """The arrays of all parts, padded to the longest series of them all; each part as in `padded_part`."""
-    parts = {part: padded_part(path, part, named, mask=mask) for part, named in parts.items()}
+    here = lambda part: lambda name: f"{path}: {name}{part}"
+    parts = {part: padded_part(here(part), named, mask=mask) for part, named in parts.items()}
     shapes = [named["x"].shape for named in parts.values()]
     if min(map(len, shapes)) < 2:
         return parts  # refused where the axes of x are looked at
@@ -39,15 +42,14 @@ def _with_steps(x: np.ndarray, steps: int, value: int | str | bytes) -> np.ndarr
     return np.pad(x, [(0, 0), (0, steps - x.shape[1])] + [(0, 0)] * (x.ndim - 2), constant_values=value)
 
 
-def padded_part(path: str, part: str, named: Named, *, mask: bool) -> Named:
+def padded_part(here: Callable[[str], str], named: Named, *, mask: bool) -> Named:
     """The arrays with x [N, T, ...], padding as zeros, and `length`, [N]; without it where all series have T steps.
 
     Lengths are `length`, [N], or end where only NaN follow; an x of [sum of lengths, D] is cut into series. mask: a
     number that is missing inside a series becomes the last one before it, and x has D more columns: 1 where it was
-    measured, 0 where not. path, part: of the file, for error messages. Raises UserError naming the first place of a
+    measured, 0 where not. here: what an array is called in error messages. Raises UserError naming the first place of a
     missing number, and for lengths that do not fit.
     """
-    here = lambda name: f"{path}: {name}{part}"
     x, length = named["x"], named.get("length")
     if length is not None:
         fits = length.dtype.kind in "iu" and length.ndim == 1 and length.size > 0

@@ -1,0 +1,51 @@
+"""Numbers, as Python code has them, as arrays and tensors."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ssvae_cli.device import floats
+from ssvae_cli.errors import require
+
+
+def as_tensor(x: Any, name: str = "x") -> Tensor:
+    """Numbers as a tensor. Raises UserError for anything else."""
+    if isinstance(x, Tensor):
+        require(not x.is_complex(), f"{name} is {x.dtype}; numbers are taken. Complex data not supported")
+        require(x.layout is torch.strided, f"{name} is a sparse tensor; give {name}.to_dense()")
+        require(not x.is_meta, f"{name} is a tensor on the meta device, which holds no numbers")
+        return x.detach()
+    return torch.from_numpy(as_array(x, name))
+
+
+def as_array(x: Any, name: str) -> np.ndarray:
+    """Numbers as an array of integers, floats, or true and false. Raises UserError for anything else."""
+    if isinstance(x, Tensor):
+        x = as_tensor(x, name).cpu()
+        x = x.float() if x.dtype == torch.bfloat16 else x
+    require(not hasattr(x, "toarray"), f"{name} is sparse, {type(x).__name__}; give {name}.toarray()")
+    require(not np.ma.is_masked(x), f"{name} has masked values; leave these samples out, or fill the values")
+    try:
+        array = np.asarray(x)
+        array = array.astype(np.float64) if array.dtype.kind == "O" else array
+    except (TypeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if "inhomogeneous" in reason:  # numpy's word
+            reason = "its parts differ in shape; only series, [T, D] of dataset=sequences, may differ, in T"
+        require(False, f"{name} is no array of numbers ({reason})")
+    require(array.ndim > 0 and array.dtype.kind not in "SU", f"{name} is a {type(x).__name__}; numbers are taken")
+    complex_ = ". Complex data not supported" if array.dtype.kind == "c" else ""
+    require(array.dtype.kind in "fiub", f"{name} is {array.dtype}; numbers are taken{complex_}")
+    native = np.float64 if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
+    return np.ascontiguousarray(array, native)
+
+
+def finite_floats(x: Tensor) -> Tensor:
+    """x in the process's floats. Raises UserError for NaN, infinity and what these cannot hold."""
+    bad = int((~x.isfinite()).sum())
+    require(bad == 0, f"x has {bad} values that are NaN or infinite")
+    beyond = int((~floats(x).isfinite()).sum())
+    require(beyond == 0, f"x has {beyond} values beyond the run's floats, {torch.get_default_dtype()}; rescale them")
+    return floats(x)
