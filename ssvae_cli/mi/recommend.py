@@ -52,7 +52,7 @@ class Line(NamedTuple):
     def note(self) -> str:
         notes = [
             self.failure and f"failed: {self.failure}",
-            self.at_ceiling and f"at its ceiling of {self.ceiling:.2f}: I may be larger",
+            self.at_ceiling and f"at its ceiling of {self.ceiling:.2f} nats: I may be larger",
             self.failure is None and self.above_zero_on_shuffled and "above 0 on shuffled pairs",
         ]
         return "; ".join(note for note in notes if note)
