@@ -102,17 +102,21 @@ def wilson(hits: int, of: int) -> tuple[float, float]:
 
 
 def rank(values: dict[str, list[tuple[float, float]]], draws: int = 2000) -> str:
-    """Spearman's correlation of two metrics over choices, each a list of seeds' pairs, with its interval of 95%."""
+    """Spearman's correlation of two metrics over choices, each a list of seeds' pairs, with its interval of 95%; in
+    words where there is none, of fewer than three choices or of a metric that is the same for all."""
 
     def correlation(chosen: list[list[tuple[float, float]]]) -> float:
         return spearmanr(*zip(*([fmean(side) for side in zip(*seeds)] for seeds in chosen))).statistic
 
     draw, seeds = random.Random(0), list(values.values())
+    chosen = f"{len(seeds)} choices: {', '.join(values)}"
+    if len(seeds) < 3 or any(len({fmean(side) for side in metric}) < 2 for metric in zip(*(zip(*of) for of in seeds))):
+        return f"not known, {chosen}"
     again = [
         correlation([draw.choices(of, k=len(of)) for of in draw.choices(seeds, k=len(seeds))]) for _ in range(draws)
     ]
     ends = quantiles([each for each in again if not math.isnan(each)], n=40)  # NaN where one choice was drawn alone
-    return f"{correlation(seeds):.2f} ({ends[0]:.2f} to {ends[-1]:.2f}), {len(seeds)} choices: {', '.join(values)}"
+    return f"{correlation(seeds):.2f} ({ends[0]:.2f} to {ends[-1]:.2f}), {chosen}"
 
 
 def main() -> None:
@@ -156,8 +160,8 @@ def main() -> None:
             (row, found) for (row, _), found in by_seed.items() if row in given.pick and set(given.pick) <= set(found)
         ]
         hits = sum(max(given.pick, key=found.get) == row for row, found in of)
-        low, high = wilson(hits, len(of))
-        print(f"\nthe largest is that of the own law in {hits} of {len(of)} ({low:.2f} to {high:.2f})")
+        share = "" if not of else " ({:.2f} to {:.2f})".format(*wilson(hits, len(of)))
+        print(f"\nthe largest is that of the own law in {hits} of {len(of)}{share}")
     for row, of in pairs.items():
         print(f"\n{row}: Spearman's correlation of {given.metric} and {given.rank} is {rank(of)}")
     if given.out:

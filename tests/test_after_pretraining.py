@@ -23,7 +23,7 @@ from ssvae_cli.encoders.pretrained import load_fitting
 from ssvae_cli.errors import UserError
 from ssvae_cli.evaluation.explicit import Explicit
 from ssvae_cli.evaluation.few_labels import FewLabels
-from ssvae_cli.evaluation.linear_probe import LinearProbe
+from ssvae_cli.evaluation.linear_probe import LinearProbe, accuracy
 from ssvae_cli.evaluation.pair_scores import pair_scores, table
 from ssvae_cli.evaluation.retrieval import KEYS, Retrieval, recall
 from ssvae_cli.evaluation.rows import labelled_share
@@ -197,6 +197,10 @@ def test_few_labels_are_read_and_more_do_not_harm():
     one, ten = FewLabels(probe=probe, shares=[0.01, 0.1], draws=3)(reading, "test").values()
     whole = FewLabels(probe=probe, shares=[1.0], draws=1)(reading, "test")["probe/linear_100_percent/test"]
     assert 1 / 3 < one < ten <= whole < 1
+    probe.compared = 9  # rows that choose the penalty, and no fewer labels
+    assert FewLabels(probe=probe, shares=[1.0], draws=1)(reading, "test")["probe/linear_100_percent/test"] == whole
+    on_nine, _ = probe.choose((x, y), (x, y))
+    assert accuracy(on_nine.weights, x, y) < whole
 
 
 def test_a_run_begins_with_the_encoder_of_another(finished, tmp_path):

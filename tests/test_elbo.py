@@ -151,6 +151,15 @@ def test_the_error_of_an_elbo_of_scores_is_its_deviation_over_sets_of_data(kind,
     assert np.std(values) == pytest.approx(np.mean(errors), rel=0.15)
 
 
+def test_scores_in_float64_have_an_error_too():
+    """A critic of a user's own may compute in it."""
+    latents, rows = torch.randn(4, 20, 1), torch.arange(20)
+    prior = InfoNCEPrior(critic=Bilinear(latent_dim=1), direction="forward")
+    held_out = [prior.to(z).read((z[0], z[1]), Views((z[2], z[3]), rows)) for z in (latents, latents.double())]
+    single, double = (influence(prior, each.scores, 20) for each in held_out)
+    assert double.dtype == torch.float64 and torch.allclose(single.double(), double, atol=1e-6)
+
+
 def test_where_the_views_of_a_source_depend_on_each_other_the_elbo_is_at_most_log_n():
     """Steps that neighbours tell from all other steps of their sequence, and so from a fresh view of it."""
     ramps = 100 * torch.arange(20.0)[:, None, None] + torch.arange(50.0)[:, None]

@@ -166,6 +166,8 @@ def test_the_share_of_noise_is_the_posteriors_variance_also_where_its_mean_is_a_
     z = Normal(mean, torch.full_like(mean, math.log(0.5))).sample(generator)
     assert noise(z, mean) == pytest.approx(0.2, abs=0.01)
     assert noise(mean, mean) == 0 and noise(z, torch.zeros_like(z)) == 1
+    saturated = mean * torch.tensor([1.0, 1.0, 0.0])  # as z of the box, where a sigmoid is 1 in float32
+    assert noise(saturated, saturated) == 0
     towards, kappa = torch.nn.functional.normalize(mean), torch.full((len(mean),), 2.0)
     z = Spherical(towards, kappa).sample(generator)
     assert noise(z, towards) == pytest.approx(

@@ -26,6 +26,16 @@ def test_one_factor_alone_has_an_r2():
     assert linear_r2(x, x[:, :1], x, x[:, :1]).shape == (1,)
 
 
+def test_the_r2_of_a_factor_is_the_same_whatever_the_units_of_the_others():
+    """With about as many latents as rows noise needs a large penalty, and a linear map none."""
+    x, x_test = torch.randn(60, 50), torch.randn(200, 50)
+    noise, direction = torch.randn(260), torch.randn(50)
+    for unit in (1e-3, 1.0, 1e3):
+        factors = torch.stack([torch.cat([x, x_test]) @ direction, unit * noise], 1)
+        r2 = linear_r2(x, factors[:60], x_test, factors[60:])
+        assert r2[0] > 0.99 and -0.5 < r2[1] < 0.1
+
+
 def test_the_mcc_of_latents_in_another_order_and_sign_is_one():
     factors = torch.randn(200, 3)
     z = torch.stack([torch.randn(200), -factors[:, 2], 5 * factors[:, 0], factors[:, 1] + 1], 1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ssvae_cli.mi.analysis import read
-from ssvae_cli.mi.classical import KSG, GaussianCopula
+from ssvae_cli.mi.classical import KSG, GaussianCopula, overlooked
 from ssvae_cli.mi.data import pose
 from ssvae_cli.mi.discrete import Counts
 from ssvae_cli.mi.recommend import recommend
@@ -66,3 +66,23 @@ def test_the_interval_holds_the_truth_and_is_narrow(name):
         held += best.low <= exact <= best.high
         assert best.high - best.low < 0.2 + 0.2 * exact
     assert held >= 3
+
+
+def correlated(*correlations, count=60):
+    """x and y whose columns have exactly these correlations in pairs, and no other."""
+    width = len(correlations)
+    normal = np.random.default_rng(0).standard_normal((count, 2 * width))
+    x, noise = np.hsplit(np.linalg.qr(normal - normal.mean(0))[0] * math.sqrt(count), 2)
+    return x, x * correlations + noise * np.sqrt(1 - np.square(correlations))
+
+
+def test_the_interval_reaches_up_to_links_too_weak_to_be_found_one_by_one():
+    """Of 60 pairs correlations of 0.45 are not found, and two of them are 0.23 nats."""
+    problems = [pose(*correlated(0.9, *weak), SPLIT, 0) for weak in ((0.45, 0.45), (0.0, 0.0), (0.8, 0.8))]
+    assert [len(problem.components) for problem in problems] == [1, 1, 3]
+    assert [round(overlooked(problem), 1) for problem in problems] == [0.2, 0.0, 0.0]
+    assert all(overlooked(problem) == 0 for problem in problems[1:])
+    methods = {name: method for name, method in METHODS.items() if name != "counts"}
+    best, apart = (recommend(list(read(methods, p, False, lambda _: None)), p) for p in problems[:2])
+    assert "columns without a link of their own" in best.why and "without a link" not in apart.why
+    assert best.high > apart.high + 0.1

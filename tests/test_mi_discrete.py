@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.signal import lfilter
+from scipy.stats import nbinom
 
 from ssvae_cli.mi.classical import KSG
 from ssvae_cli.mi.columns import classes, constant, copied, differ_between, follow_each_other, scores, tied
@@ -95,6 +96,23 @@ def test_the_interval_of_equal_labels_holds_their_entropy_and_not_only_that_of_t
         held += best.low < exact < best.high
         assert best.value <= largest(problem)
     assert held >= 17
+
+
+def test_the_interval_of_counts_with_a_long_tail_holds_what_their_rare_combinations_hide():
+    """Negative binomial counts that share a rate: most combinations occur often, and the rest hardly ever."""
+    rate, levels = np.exp(0.5 + 0.8 * np.linspace(-4, 4, 81)), np.arange(150)
+    weight = np.exp(-(np.linspace(-4, 4, 81) ** 2) / 2) / np.exp(-(np.linspace(-4, 4, 81) ** 2) / 2).sum()
+    given = nbinom.pmf(levels, 2, (2 / (2 + rate))[:, None])
+    both = (given * weight[:, None]).T @ given
+    exact = (both * np.log(both / np.outer(both.sum(0), both.sum(1)))).sum()
+    intervals = []
+    for seed in range(20):
+        rates = rng(seed).choice(rate, 300, p=weight)
+        problem = posed(*(rng([seed, side]).negative_binomial(2, 2 / (2 + rates)) for side in (1, 2)))
+        assert problem.countable
+        intervals.append(recommend([Line("counts", "equal", math.inf, Counts()(problem), None)], problem))
+    assert sum(best.low < exact < best.high for best in intervals) >= 18
+    assert all(best.high < 0.8 for best in intervals)
 
 
 def test_a_classifier_is_nearly_calibrated_and_below_the_entropy_of_the_labels():

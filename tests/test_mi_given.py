@@ -16,6 +16,7 @@ def test_a_difference_of_two_recommended_values_has_both_errors():
     sides = [([method("ksg", v)], recommend([method("ksg", v)], PROBLEM)) for v in (1.5, 1.0)]
     lines, best = difference(sides)
     assert lines[0].estimate.value == pytest.approx(0.5) == best.value
+    assert "1.500 nats" in best.why and "1.000 nats" in best.why, "whatever the units of the table"
     assert best.high - best.low == pytest.approx(math.hypot(*(side.high - side.low for _, side in sides)))
 
 

@@ -142,5 +142,5 @@ def test_nothing_is_recommended_where_nothing_stands(most):
 
 
 def test_an_estimate_at_its_ceiling_is_warned_of():
-    assert "ceiling of 4.16" in bound(3.9, ceiling=math.log(64)).note()
+    assert "ceiling of 4.16 nats" in bound(3.9, ceiling=math.log(64)).note(), "whatever the units of the table"
     assert bound(2.0, ceiling=math.log(64)).note() == ""

@@ -175,7 +175,7 @@ def enclosed(estimate: Estimate) -> Enclosed:
 def influence(prior: ScorePrior, stars: Sequence[Sequence[FreshScores]], count: int) -> Tensor:
     """How the ELBO changes with the weights of the sources, [count], each both an anchor and a candidate of others: a
     partition over the sources varies with them too, and does so together with the mean over the anchors."""
-    log_weights = torch.zeros(count, device=stars[0][0].table.device, requires_grad=True)
+    log_weights = stars[0][0].table.new_zeros(count, requires_grad=True)
 
     def gradient(scores: FreshScores) -> Tensor:  # of one table at a time, which are as large as all that is read
         share = log_weights[scores.own].softmax(0)

@@ -54,9 +54,9 @@ class Estimate(NamedTuple):
         if self.error == 0:
             return "too few pairs: nothing varies"
         if self.value < -0.5 and self.value < -3 * self.error:
-            return f"diverged: reads {self.value:.3g}, where I is at least 0"
+            return f"diverged: reads {self.value:.3g} nats, where I is at least 0"
         wide = self.error > max(1.0, abs(self.value) / 2)
-        return f"diverged: standard error {self.error:.2g}" if wide else None
+        return f"diverged: standard error {self.error:.2g} nats" if wide else None
 
 
 def error_of_groups(error: float, groups: int) -> float:

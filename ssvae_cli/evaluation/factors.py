@@ -131,12 +131,12 @@ def linear_r2(x: Tensor, factors: Tensor, x_test: Tensor, factors_test: Tensor) 
 
 
 def ridge(alphas: np.ndarray) -> "Pipeline":
-    """Ridge regression from standardised columns, its penalty chosen by leave-one-out."""
+    """Ridge regression from standardised columns, the penalty of each target chosen by leave-one-out."""
     from sklearn.linear_model import RidgeCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    return make_pipeline(StandardScaler(), RidgeCV(alphas))
+    return make_pipeline(StandardScaler(), RidgeCV(alphas, alpha_per_target=True))
 
 
 def matched_correlations(z: Tensor, factors: Tensor) -> list[float]:

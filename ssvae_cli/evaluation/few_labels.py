@@ -37,5 +37,6 @@ class FewLabels:
         """The accuracy on test of a probe on one draw of the labels."""
         train, validation, test = ((reading.features(part), reading.labels(part)) for part in reading.data.splits)
         rows = labelled_share(train[1], share, seed)
-        fit, _ = self.probe.choose(tuple(side[rows] for side in train), validation)
-        return accuracy(fit.weights, *test)
+        few = tuple(side[rows] for side in train)
+        chosen, _ = self.probe.choose(few, validation)  # of at most `compared` rows
+        return accuracy(self.probe.refit(few, chosen).weights, *test)

@@ -43,8 +43,9 @@ def noise(z: Tensor, means: Tensor) -> float:
     """The share of z's variance that no multiple of the posteriors' means accounts for, a mean over the coordinates,
     [B, D] each: on the sphere, where the mean is a direction, E z is shorter."""
     z, means = (side.double() - side.double().mean(0) for side in (z, means))
-    slope = (z * means).sum(0) / means.square().sum(0).clamp_min(torch.finfo(means.dtype).tiny)
-    return ((z - slope * means).square().sum(0) / z.square().sum(0)).mean().item()
+    variance, of_means = (side.square().sum(0).clamp_min(torch.finfo(side.dtype).tiny) for side in (z, means))
+    slope = (z * means).sum(0) / of_means
+    return ((z - slope * means).square().sum(0) / variance).mean().item()
 
 
 def effective_rank(z: Tensor) -> float:

@@ -88,9 +88,13 @@ class LinearProbe:
 
     def test(self, train: Labelled, validation: Labelled, test: Labelled, chosen: Fit) -> float:
         """Accuracy on test of a fit to train and validation together, with the chosen penalty."""
-        x, y = (torch.cat(pair) for pair in zip(train, validation))
-        (fit,) = self.fit(x, y, int(y.max()) + 1, [chosen.penalty], start=chosen.weights)
-        return accuracy(fit.weights, *test)
+        together = tuple(torch.cat(side) for side in zip(train, validation))
+        return accuracy(self.refit(together, chosen).weights, *test)
+
+    def refit(self, rows: Labelled, chosen: Fit) -> Fit:
+        """A fit to all of some rows, with the chosen penalty and for its classes."""
+        (fit,) = self.fit(*rows, chosen.weights.shape[1], [chosen.penalty], start=chosen.weights)
+        return fit
 
     @torch.no_grad()
     def fit(self, x: Tensor, y: Tensor, classes: int, penalties: list[float], start: Tensor | None = None) -> list[Fit]:

@@ -12,6 +12,7 @@ from ssvae_cli.errors import require_at_least
 from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.evaluation.samples import Pairs
 from ssvae_cli.mi.problem import NOTHING, Method, Problem, Ratio, Reading, shifts
+from ssvae_cli.mi.splits import Split
 
 NARROW = 6  # coordinates in all, up to which a tree finds neighbours fast
 
@@ -121,24 +122,49 @@ def wishart_bias(count: int, width: int) -> float:
     return (torch.digamma(freedom / 2) + math.log(2) - math.log(count - 1)).sum().item()
 
 
+def bias_of_fit(pairs: Pairs) -> float:
+    """What the log ratio of the normal densities fitted to so many `pairs` exceeds I by, on these pairs, nats."""
+    (count, left), right = pairs.x.shape, pairs.y.shape[1]
+    of_x, of_y, of_both = (wishart_bias(count, width) for width in (left, right, left + right))
+    return 0.5 * (of_x + of_y - of_both)
+
+
+def chance(pairs: Pairs, fewer: int = 0) -> float:
+    """The standard error of that ratio where x and y are independent, as 2 N I has then a chi-squared distribution, of
+    as many degrees as there are pairs of coordinates; `fewer`: of these that a part of the coordinates has."""
+    (count, left), right = pairs.x.shape, pairs.y.shape[1]
+    return math.sqrt((left * right - fewer) / 2) / (count - left - right - 1)
+
+
+def overlooked(problem: Problem) -> float:
+    """By how much the Gaussian copula of all coordinates exceeds that of the linked ones, nats; 0 within two errors of
+    chance. Links too weak to be found one by one, as of few pairs, show together. Of independent pairs alone."""
+    every, linked = problem.pairs, problem.linked
+    found = linked.x.shape[1] * linked.y.shape[1]
+    is_all = found == every.x.shape[1] * every.y.shape[1]
+    if is_all or len(problem) < problem.width + 2 or type(problem.split) is not Split:
+        return 0.0
+    whole, part = (normal_ratio(pairs)(*pairs).mean().item() - bias_of_fit(pairs) for pairs in (every, linked))
+    more = whole - part
+    return more if more > 2 * chance(every, fewer=found) else 0.0
+
+
 class GaussianCopula(Method):
     """-1/2 log |R| / (|R_x| |R_y|), R the correlation matrix of the normal scores, corrected for finite-sample bias.
 
     Relation to I: equal if x and y have a Gaussian copula; none otherwise, and dependence without correlation is
     missed. Of the linked coordinates alone. NaN where there are fewer pairs than coordinates. Standard error: of the
-    mean over pairs of the log ratio of the fitted densities, and of the fit where x and y are independent (2 N I has
-    then a chi-squared distribution). Source: Ince et al. 2017.
+    mean over pairs of the log ratio of the fitted densities, and of the fit where x and y are independent. Source: Ince
+    et al. 2017.
     """
 
     def __call__(self, problem):
         pairs, count = problem.linked, len(problem)
-        widths = [pairs.x.shape[1] + pairs.y.shape[1], pairs.x.shape[1], pairs.y.shape[1]]
-        if count < widths[0] + 2:
+        if count < pairs.x.shape[1] + pairs.y.shape[1] + 2:
             return Reading(NOTHING)  # the covariance is singular
-        both, left, right = (wishart_bias(count, width) for width in widths)
         ratio = normal_ratio(pairs)
-        terms = ratio(*pairs) + 0.5 * (both - left - right)
+        terms = ratio(*pairs) - bias_of_fit(pairs)
         apart = torch.stack([ratio(pairs.x, pairs.y.roll(shift, 0)) for shift in shifts(count)])
         value, error = problem.mean(terms)
-        fit = math.sqrt(widths[1] * widths[2] / 2) / (count - widths[0] - 1)
-        return Reading(Estimate(value, math.hypot(error, fit)), problem.lower_bound(terms, apart), terms=terms)
+        error = math.hypot(error, chance(pairs))
+        return Reading(Estimate(value, error), problem.lower_bound(terms, apart), terms=terms)

@@ -48,7 +48,9 @@ class Counts(Method):
     """H(x) + H(y) - H(x, y) by counts, where both sides have few values.
 
     Relation to I: equal, up to a bias of order 1 / N^2 that the jackknife leaves where most combinations occur often.
-    Standard error: of the mean log ratio over pairs, and half of what the jackknife corrected.
+    Standard error: of the mean log ratio over pairs, half of what the jackknife corrected, and a nat for each pair that
+    is the only one of its combination: as many of such pairs are of combinations that these do not show, and the log
+    of a count of one is off by about as much.
     """
 
     relation = "equal"
@@ -64,7 +66,8 @@ class Counts(Method):
         terms = (both * len(problem) / (left * right)).log()
         plug_in = problem.mean(terms)
         value = min(entropy(counts[0]) + entropy(counts[1]) - entropy(counts[2]), largest(problem))
-        error = math.hypot(plug_in.error, 0.5 * (plug_in.value - value), 1 / len(problem))
+        alone = (1 + (both == 1).sum().item()) / len(problem)
+        error = math.hypot(plug_in.error, 0.5 * (plug_in.value - value), alone)
         return Reading(Estimate(value, error), terms=terms)
 
 

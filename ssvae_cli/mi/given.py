@@ -62,7 +62,7 @@ def mean_over_classes(shares: Sequence[float], count: int, found: Sequence[Concl
             error = math.hypot(of_shares(values), *weighted(errors))
             lines.append(_line(parts, math.fsum(weighted(values)), error))
     best = [best for _, best in found]
-    said = ", ".join(f"{one.value:.3f} ({one.why})" for one in best)
+    said = ", ".join(f"{one.value:.3f} nats ({one.why})" for one in best)
     if any(math.isnan(one.value) for one in best):
         return lines, Recommended(*[math.nan] * 3, f"no estimate stands in a class of z: {said}")
     error = of_shares([one.value for one in best])
@@ -79,7 +79,8 @@ def difference(found: Sequence[Concluded]) -> Concluded:
     if not math.isfinite(of_z.high if math.isinf(joint.value) else joint.value - of_z.value):
         said = f"I(x, z; y): {joint.why}; I(z; y): {of_z.why}"
         return lines, Recommended(*[math.nan] * 3, f"no estimate of the difference stands: {said}")
-    why = f"I(x, z; y) = {joint.value:.3f} ({joint.why}), less I(z; y) = {of_z.value:.3f} ({of_z.why})"
+    parts = [f"{one.value:.3f} nats ({one.why})" for one in (joint, of_z)]
+    why = f"I(x, z; y) = {parts[0]}, less I(z; y) = {parts[1]}"
     return lines, combined([(1, joint), (-1, of_z)], why)
 
 

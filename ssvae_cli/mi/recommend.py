@@ -4,6 +4,7 @@ import math
 from typing import NamedTuple
 
 from ssvae_cli.evaluation.estimate import Z95, Estimate
+from ssvae_cli.mi.classical import overlooked
 from ssvae_cli.mi.discrete import largest
 from ssvae_cli.mi.problem import NOTHING, Problem, Reading
 
@@ -52,7 +53,7 @@ class Line(NamedTuple):
     def note(self) -> str:
         notes = [
             self.failure and f"failed: {self.failure}",
-            self.at_ceiling and f"at its ceiling of {self.ceiling:.2f}: I may be larger",
+            self.at_ceiling and f"at its ceiling of {self.ceiling:.2f} nats: I may be larger",
             self.failure is None and self.above_zero_on_shuffled and "above 0 on shuffled pairs",
         ]
         return "; ".join(note for note in notes if note)
@@ -109,8 +110,8 @@ def recommend(lines: list[Line], problem: Problem) -> Recommended:
     """The mean of the methods that held-out lower bounds do not refute, weighted by their errors.
 
     None is taken to lie below a lower bound. The interval holds the smallest of their errors and their spread, and
-    reaches up to the largest of them, of few pairs twice as far, and down to three errors below a lower bound at most.
-    Counts, where they apply, stand alone."""
+    reaches up to the largest of them, of few pairs twice as far, further by what the Gaussian copula finds in columns
+    without a link, and down to three errors below a lower bound at most. Counts, where they apply, stand alone."""
     valid = [line for line in lines if line.failure is None and not line.above_zero_on_shuffled]
     if problem.infinite:
         return Recommended(math.inf, math.inf, math.inf, "x and y share a continuous coordinate: I is infinite")
@@ -153,6 +154,8 @@ def recommend(lines: list[Line], problem: Problem) -> Recommended:
     high = max(best.high, highest)
     if len(problem) < FEW:
         high += high - best.value
+    if more := overlooked(problem):
+        high, why = high + more, f"{why}; columns without a link of their own seem to add {more:.2f} nats together"
     if len(problem) < FEWEST:
         high, why = math.inf, f"{why}; {FEWEST} pairs are needed for an upper end"
     if unsettled == standing and any(keeps_growing(line) for line in valid):
