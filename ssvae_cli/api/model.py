@@ -106,7 +106,7 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 self.run_: Loaded = load_run(str(run), device=self.device, trust=True)
             self.history_ = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         loaded, name = self.run_, f"SSVAE({self.prior})" if self.folder is None else str(run)
-        inputs = inputs_of(loaded.data.sample(), {})
+        inputs = inputs_of(loaded.data.sample(), {}, loaded.pairs)
         self.encoder_ = TrainedEncoder(loaded.objective, loaded.pairs, loaded.config, inputs, name=name)
         self.given_pairs_ = x_prime is not None
         self.kinds_ = {"X": x.dtype.kind, "y": (x_prime if self.given_pairs_ else x).dtype.kind}
@@ -141,10 +141,10 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             require(x_prime is None or views <= 2, f"elbo takes X alone, as this encoder was trained on {views} views")
             if x_prime is not None:
                 other = self._as_in_training(x_prime, "y")
-                lengths = [side.length if side.length is None else side.length.tolist() for side in (held_out, other)]
-                require(lengths[0] == lengths[1], "the series of X and those of y end at different steps")
+                ends = self._dataset == "npz" or held_out.lengths.equal(other.lengths)
+                require(ends, "the series of X and those of y end at different steps")
                 held_out = replace(held_out, x_prime=other.x)
-            if held_out.length is not None:  # long enough for views; a copy, as the run's are attached to its own data
+            if loaded.pairs.within_length:  # long enough for views; a copy, as the run's are attached to its own data
                 copy.deepcopy(loaded.pairs).attach(shortest(held_out))
             held_out = held_out.to(device)
             pairs = loaded.pairs if self.given_pairs_ or x_prime is None else GivenPairs(loaded.pairs)
@@ -248,10 +248,12 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """An array like that of `fit`, as the data set gives it. Raises UserError for one of another shape or type."""
         (rows, length), data = self._samples(array, name), self.run_.data
         known = data.shape_prime if name == "y" and self.given_pairs_ else data.shape
+        free = int(self.run_.pairs.within_length)  # series of other lengths than those of `fit` are read as well
         shapes = f"one sample of {name} is {list(rows.shape)}, and fit was given {list(known)}"
         if len(rows.shape) == len(known) == 1:
             shapes = f"{name} has {rows.shape[0]} features, but SSVAE is expecting {known[0]} features as input"
-        require(rows.shape == known, shapes)
+        shapes += "; one sample is given as X[None]" if array.shape[free:] == known[free:] else ""
+        require(len(rows.shape) == len(known) and rows.shape[free:] == known[free:], shapes)
         kinds = {"f": "floats", "u": "integers", "i": "integers", "b": "true and false"}
         got, fitted = kinds[array.dtype.kind], kinds[self.kinds_[name]]
         of_pixels = rows.dtype == np.uint8
