@@ -13,7 +13,7 @@ from ssvae_cli.api.arrays import as_tensor, finite_floats
 from ssvae_cli.api.series import ended, stacked
 from ssvae_cli.datasets.base import UNLABELLED, Shape, Split
 from ssvae_cli.datasets.io.images import pixels_of
-from ssvae_cli.datasets.measurements import Measured, Scaling
+from ssvae_cli.datasets.measurements import Measured, Scaling, places_of
 from ssvae_cli.errors import require
 
 
@@ -115,18 +115,25 @@ class Inputs:
 
     def _scaled(self, x: Any) -> Tensor:
         """The run's columns of a table, scaled as in training."""
-        columns = self.scaling.columns
+        columns, all_count = self.scaling.columns, self.scaling.total is not None
         named = hasattr(x, "columns") and hasattr(x, "to_numpy")
         if named:
+            x = x if all_count else of_columns(x, columns)
             columns, x = list(map(str, x.columns)), x.to_numpy()
         else:
-            all_count = self.scaling.total is not None
             require(not all_count, "x has no names of columns: the run divides by the sum of all; give a DataFrame")
         device = x.device if isinstance(x, Tensor) else None
         tensor = as_tensor(x) if named else self._fitting(as_tensor(x))
         require(len(tensor) > 0, f"x is empty, {_listed(tensor.shape)}; this encoder takes {self}")
         values = finite_floats(tensor.double()).cpu().numpy()
         return self.scaling(Measured("x", values, columns), np.arange(len(values))).to(device)
+
+
+def of_columns(frame: Any, wanted: Sequence[str]) -> Any:
+    """Those columns of a DataFrame, of pandas or polars: names, labels and gaps of the others are not read. Raises
+    UserError for one that is not there."""
+    places_of(wanted, list(map(str, frame.columns)), "x")
+    return frame[[name for name in dict.fromkeys(frame.columns) if str(name) in set(wanted)]]
 
 
 def _listed(shape: Sequence[Any]) -> str:

@@ -85,7 +85,12 @@ def ends(lines: Lines) -> str:
     said = [f"{label} at {mean:.3g}" for mean, label in last]
     epochs = max(epoch for _, points in lines for epoch, _ in points)
     extremes = f"highest at the end {said[-1]}, lowest {said[0]}" if len(said) > 1 else f"at the end {said[0]}"
-    return f"{len(said)} setting{'s' * (len(said) > 1)}, {epochs} epochs, {extremes}"
+    return f"{of_settings(lines)}, {epochs} epoch{'s' * (epochs > 1)}, {extremes}"
+
+
+def of_settings(settings: Sequence) -> str:
+    """Their number, in words."""
+    return f"{len(settings)} setting{'s' * (len(settings) > 1)}"
 
 
 def curves_of(metric: str, lines: Lines, spread: str) -> Figure:
