@@ -58,7 +58,7 @@ def finetune(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> dict:
     noise, order = torch.Generator(device).manual_seed(cfg.seed), torch.Generator().manual_seed(cfg.seed)
 
     best, weights = {"epoch": 0, "validation": accuracy(model, loaded, data.validation)}, model.weights()
-    with open(folder / CURVE, "w") as lines, Stages("epoch", cfg.epochs) as stages:
+    with open(folder / CURVE, "w", encoding="utf-8") as lines, Stages("epoch", cfg.epochs) as stages:
         for epoch in range(cfg.epochs):
             model.train(cfg.encoder_lr > 0)
             shuffled, total = rows[torch.randperm(len(rows), generator=order)], torch.zeros((), device=device)
