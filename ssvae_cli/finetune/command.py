@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from ssvae_cli.errors import require, require_above, require_bool, require_integer, require_number
 from ssvae_cli.evaluation.estimate import too_few_classes
+from ssvae_cli.evaluation.linear_probe import log_uncommon_classes
 from ssvae_cli.evaluation.rows import labelled_share
 from ssvae_cli.files import atomic_write
 from ssvae_cli.finetune.classifier import Classifier, accuracy
@@ -55,6 +56,7 @@ def finetune(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> dict:
     rates, updates = {"backbone.*": cfg.encoder_lr}, cfg.epochs * steps
     optimization = build(cfg.optimizer, "optimizer").attach([nn.ModuleDict(trained)], updates, of_names=rates)
     loaded.introduce(cfg.run)
+    log_uncommon_classes(data, "test")
     noise, order = torch.Generator(device).manual_seed(cfg.seed), torch.Generator().manual_seed(cfg.seed)
 
     best, weights = {"epoch": 0, "validation": accuracy(model, loaded, data.validation)}, model.weights()
