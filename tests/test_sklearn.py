@@ -149,9 +149,21 @@ def test_series_are_a_data_set_of_the_overrides():
         model.transform(series[:, :5])
 
 
+def test_given_views_of_pairs_whose_x_prime_is_not_like_x_are_refused():
+    series = np.random.default_rng(0).normal(size=(20, 8, 2))
+    context = ["dataset=sequences", "pairs.window=3", "trainer.batch_size=8"]
+    model = ssvae.SSVAE(epochs=1, latent_dim=2, device="cpu", overrides=context).fit(series)
+    assert np.isfinite(model.elbo(series))
+    with pytest.raises(
+        ssvae.UserError, match=r"elbo takes X alone, as one x' is \[2\] in these pairs, and one x \[3, 2\]"
+    ):
+        model.elbo(series, series)
+
+
 WINDOWS = ["dataset=sequences", "pairs=window", "pairs.length=2", "trainer.batch_size=8", *TINY]
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 def test_series_of_unequal_length_are_a_list_or_have_nan_after_the_last_step(tmp_path):
     series = [np.random.default_rng(i).normal(size=(5 + i % 4, 2)) for i in range(20)]
     padded = np.full((20, 8, 2), np.nan)
@@ -162,7 +174,7 @@ def test_series_of_unequal_length_are_a_list_or_have_nan_after_the_last_step(tmp
     np.testing.assert_array_equal(np.load(tmp_path / "run" / "data.npz")["x"], padded)
     few = np.empty(3, object)  # none of which is the longest
     few[:] = series[:3]
-    nested = torch.nested.nested_tensor([torch.from_numpy(one) for one in few], layout=torch.jagged)
+    nested = torch.nested.nested_tensor([torch.from_numpy(one) for one in few])
     columns = pd.Series(few, index=[7, 8, 9]), nested
     for read in (model.transform, ssvae.load(tmp_path / "run").z):
         for same in (few, list(few), *columns):
