@@ -153,7 +153,6 @@ def test_given_views_of_pairs_whose_x_prime_is_not_like_x_are_refused():
     series = np.random.default_rng(0).normal(size=(20, 8, 2))
     context = ["dataset=sequences", "pairs.window=3", "trainer.batch_size=8"]
     model = ssvae.SSVAE(epochs=1, latent_dim=2, device="cpu", overrides=context).fit(series)
-    assert np.isfinite(model.elbo(series))
     with pytest.raises(
         ssvae.UserError, match=r"elbo takes X alone, as one x' is \[2\] in these pairs, and one x \[3, 2\]"
     ):
