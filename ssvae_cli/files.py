@@ -68,7 +68,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, values: dict) -> None:
     """`values` as indented JSON, written atomically."""
-    atomic_write(path, lambda at: at.write_text(json.dumps(values, indent=2) + "\n"))
+    atomic_write(path, lambda at: at.write_text(json.dumps(values, indent=2) + "\n", "utf-8"))
 
 
 @contextlib.contextmanager

@@ -65,7 +65,7 @@ def is_finished(folder: Path) -> bool:
 def has_summary(run: Path) -> bool:
     """Whether a run's summary is there and complete: a copy of a folder may have been cut short."""
     with contextlib.suppress(OSError, ValueError):
-        json.loads((run / "summary.json").read_text())
+        json.loads((run / "summary.json").read_text("utf-8"))
         return True
     return False
 
@@ -105,7 +105,7 @@ def history(run: Path) -> list[dict]:
     """The lines of a run's metrics.jsonl, but for what a process that writes, or was killed, left incomplete."""
     lines = []
     with contextlib.suppress(OSError):
-        for line in (run / "metrics.jsonl").read_text(errors="replace").splitlines():
+        for line in (run / "metrics.jsonl").read_text("utf-8", "replace").splitlines():
             with contextlib.suppress(ValueError):
                 lines.append(json.loads(line))
     return [line for line in lines if isinstance(line, dict)]
@@ -138,7 +138,7 @@ def begun_jobs(sweep: Path) -> list[Job]:
     found = []
     for path in (sweep / JOBS).glob("*.json"):
         with contextlib.suppress(OSError, ValueError, TypeError):
-            found.append(Job(**json.loads(path.read_text())))
+            found.append(Job(**json.loads(path.read_text("utf-8"))))
     return sorted(found, key=lambda job: job.number)
 
 

@@ -140,3 +140,14 @@ def test_the_training_loop_shows_its_forward_pass_its_backward_pass_and_its_upda
     loop = (PACKAGE / "train.py").read_text().split("for batch in ")[1]
     steps = ["elbo = forward(batch)", "(-elbo).backward()", "norm = optimization.step(step)"]
     assert sorted(steps, key=loop.index) == steps
+
+
+def test_no_text_is_read_or_written_in_the_encoding_of_the_machine():
+    wordless = (
+        r'\.read_text\((?!"utf-8")(?!encoding=)|\.write_text\((?!.*"utf-8")|\bopen\(.*"(?:[rwax]|rt)"(?!.*encoding=)'
+    )
+    assert all(
+        re.search(wordless, line) for line in ("p.read_text()", "at.write_text(x)", 'open(path, "w", newline="")')
+    )
+    lines = [(name, line) for name, path in modules().items() for line in path.read_text("utf-8").splitlines()]
+    assert not [found for found in lines if re.search(wordless, found[1])]

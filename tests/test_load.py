@@ -187,5 +187,8 @@ def test_a_tables_measurements_are_scaled_as_in_training(tmp_path):
     np.testing.assert_allclose(encoder.z(rows), expected, atol=1e-6)
     np.testing.assert_array_equal(encoder.z(rows[["d", "b", "a", "c"]]), encoder.z(rows))
     np.testing.assert_array_equal(encoder.z(rows.to_numpy()), encoder.z(rows))
-    with pytest.raises(ssvae.UserError, match="no column 'b'"):
-        encoder.z(rows.drop(columns="b"))
+    more = rows.assign(id="s1", kind=None, later=np.nan)  # what else the file holds is not read
+    np.testing.assert_array_equal(encoder.z(more[["id", "b", "later", "a", "kind", "d", "c"]]), encoder.z(rows))
+    for frame in (rows, more):
+        with pytest.raises(ssvae.UserError, match="no column 'b'"):
+            encoder.z(frame.drop(columns="b"))

@@ -83,6 +83,15 @@ def test_the_table_shows_key_figures_or_those_asked_for_and_nothing_is_written(f
 
 def test_a_folder_without_a_run_is_an_empty_list(tmp_path, capfd):
     assert listed(capfd, tmp_path) == []
+    assert ssvae("runs", str(tmp_path), "metrics=[kl/test]", "sort=kl/test") == 0
+
+
+def test_a_number_that_no_run_has_read_may_be_asked_for_and_is_a_dash(folder, capfd):
+    asked = "metrics=[kl/test]", "sort=kl/test"  # null in every summary
+    assert ssvae("runs", str(folder / "a"), str(folder / "b"), *asked) == 0
+    heading, *rows = capfd.readouterr().out.splitlines()
+    assert "kl/test" in heading and all("–" in row for row in rows if "finished" in row)
+    assert ssvae("runs", str(folder / "a")) == 0 and "kl/test" not in capfd.readouterr().out, "unless it is asked for"
 
 
 @pytest.mark.parametrize(

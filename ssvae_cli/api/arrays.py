@@ -15,6 +15,9 @@ def as_tensor(x: Any, name: str = "x") -> Tensor:
     if isinstance(x, Tensor):
         require(not x.is_complex(), f"{name} is {x.dtype}; numbers are taken. Complex data not supported")
         require(x.layout is torch.strided, f"{name} is a sparse tensor; give {name}.to_dense()")
+        require(
+            not x.is_nested, f"{name} is a nested tensor; only series, [T, D] of dataset=sequences, differ in length"
+        )
         require(not x.is_meta, f"{name} is a tensor on the meta device, which holds no numbers")
         return x.detach()
     return torch.from_numpy(as_array(x, name))

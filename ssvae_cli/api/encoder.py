@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ssvae_cli.api.call import call
 from ssvae_cli.api.inputs import Inputs
-from ssvae_cli.api.series import shortest
+from ssvae_cli.api.series import by_steps, shortest
 from ssvae_cli.datasets.base import UNLABELLED, Shape, Split
 from ssvae_cli.datasets.measurements import Scaling
 from ssvae_cli.device import device_of, in_precision
@@ -42,14 +42,15 @@ def load(run: str | PathLike, *, device: str = "auto", trust: bool = False) -> "
         with in_precision(stored.config.trainer.precision), fork:  # initial weights are drawn, then replaced
             objective, pairs = stored.objective(place), build(stored.config.pairs, "pairs", PAIRS)
     sample, fitted = stored.state["sample"], stored.state["fitted"]
-    return TrainedEncoder(objective, pairs, stored.config, inputs_of(sample, fitted), name=fsdecode(run))
+    return TrainedEncoder(objective, pairs, stored.config, inputs_of(sample, fitted, pairs), name=fsdecode(run))
 
 
-def inputs_of(sample: dict[str, Any], fitted: dict[str, Any]) -> Inputs:
+def inputs_of(sample: dict[str, Any], fitted: dict[str, Any], pairs: Pairs) -> Inputs:
     """What the encoder of a run takes. sample: `Data.sample` of its data; fitted: what was fitted to them."""
+    any_steps = pairs.within_length and len(sample["shape"]) in (2, 4)
     scaling = {field.name: fitted[field.name] for field in fields(Scaling)} if "columns" in fitted else None
     settings = {"resize": "shape" in fitted, "scaling": scaling and Scaling(**scaling)}
-    return Inputs(tuple(sample["shape"]), sample["bytes"], **settings)
+    return Inputs(tuple(sample["shape"]), sample["bytes"], any_steps, **settings)
 
 
 class TrainedEncoder:
@@ -108,11 +109,15 @@ class TrainedEncoder:
         return rows if isinstance(x, Tensor) else rows.numpy()
 
     def _in_batches(self, read: Callable[[Tensor], Tensor], samples: Split, size: int) -> Tensor:
-        if samples.length is not None:
+        if self._inputs.any_steps:
             self._pairs.require_readable(shortest(samples))
         return torch.cat([self._batch(read, part).to(samples.x.device) for part in samples.batches(size)])
 
     @torch.no_grad()
     def _batch(self, read: Callable[[Tensor], Tensor], samples: Split) -> Tensor:
         """read(x as probes see it), float32 or better."""
-        return read(self._pairs.clean(samples.to(self.device))).to(torch.get_default_dtype())
+        samples = samples.to(self.device)
+        if not self._inputs.any_steps:
+            return read(self._pairs.clean(samples)).to(torch.get_default_dtype())
+        rows, values = zip(*((rows, read(self._pairs.clean(part))) for rows, part in by_steps(samples, self.shape[0])))
+        return torch.cat(values)[torch.cat(rows).argsort()].to(torch.get_default_dtype())

@@ -13,7 +13,7 @@ from ssvae_cli.api.arrays import as_tensor, finite_floats
 from ssvae_cli.api.series import ended, stacked
 from ssvae_cli.datasets.base import UNLABELLED, Shape, Split
 from ssvae_cli.datasets.io.images import pixels_of
-from ssvae_cli.datasets.measurements import Measured, Scaling
+from ssvae_cli.datasets.measurements import Measured, Scaling, places_of
 from ssvae_cli.errors import require
 
 
@@ -21,19 +21,22 @@ from ssvae_cli.errors import require
 class Inputs:
     """What an encoder takes.
 
-    shape: of one sample. is_bytes: uint8, as images are, and not numbers. resize: images of another size are resized
-    as the run's files were. scaling: of a table's columns, fitted in training.
+    shape: of one sample. is_bytes: uint8, as images are, and not numbers. any_steps: of sequences, whether one may have
+    more or fewer steps. resize: images of another size are resized as the run's files were. scaling: of a table's
+    columns, fitted in training.
     """
 
     shape: Shape
     is_bytes: bool
+    any_steps: bool = False
     resize: bool = False
     scaling: Scaling | None = None
 
     def __str__(self) -> str:
         """'uint8 [N, 1, 8, 8], or [N, 8, 8], or PIL images'."""
         kind = "uint8" if self.is_bytes else "numbers"
-        shapes = [["N", *self.shape]] + ([["N", *self._short]] if self._short else [])
+        samples = [self.shape, *([self._short] if self._short else [])]
+        shapes = [["N", *(["T", *one[1:]] if self.any_steps else one)] for one in samples]
         words = [f"{kind} {_listed(shape)}" if i == 0 else _listed(shape) for i, shape in enumerate(shapes)]
         if self._takes_images:
             words.append("PIL images")
@@ -96,29 +99,41 @@ class Inputs:
         hint = "; pixels in [0, 1] are given as (x * 255).round(), in uint8" if x.is_floating_point() else ""
         got = str(x.dtype).removeprefix("torch.")
         require(x.dtype == torch.uint8 or not self.is_bytes, f"x is {got}; {taken}{hint}")
-        if self._short and tuple(x.shape[1:]) == self._short and x.ndim > 0:
-            x = x.reshape(len(x), *self.shape)
+        if self._short and self._is_one(x.shape[1:], self._short):
+            x = x[:, None] if self._takes_images else x[..., None]
         shape = tuple(x.shape)
-        hint = "; one sample is given as x[None]" if shape in (self.shape, self._short) else ""
+        alone = self._is_one(shape, self.shape) or bool(self._short) and self._is_one(shape, self._short)
+        hint = "; one sample is given as x[None]" if alone else ""
         if x.ndim == 4 and len(self.shape) == 3 and (shape[3], *shape[1:3]) == self.shape:
             hint = "; channels come first: transpose (0, 3, 1, 2)"
-        require(shape[1:] == self.shape and x.ndim > 0, f"x is {_listed(shape)}; {taken}{hint}")
+        require(self._is_one(shape[1:], self.shape), f"x is {_listed(shape)}; {taken}{hint}")
         return x
+
+    def _is_one(self, shape: Shape, wanted: Shape) -> bool:
+        """Whether a sample of this shape is one of those wanted."""
+        return len(shape) == len(wanted) and shape[self.any_steps :] == wanted[self.any_steps :]
 
     def _scaled(self, x: Any) -> Tensor:
         """The run's columns of a table, scaled as in training."""
-        columns = self.scaling.columns
+        columns, all_count = self.scaling.columns, self.scaling.total is not None
         named = hasattr(x, "columns") and hasattr(x, "to_numpy")
         if named:
+            x = x if all_count else of_columns(x, columns)
             columns, x = list(map(str, x.columns)), x.to_numpy()
         else:
-            all_count = self.scaling.total is not None
             require(not all_count, "x has no names of columns: the run divides by the sum of all; give a DataFrame")
         device = x.device if isinstance(x, Tensor) else None
         tensor = as_tensor(x) if named else self._fitting(as_tensor(x))
         require(len(tensor) > 0, f"x is empty, {_listed(tensor.shape)}; this encoder takes {self}")
         values = finite_floats(tensor.double()).cpu().numpy()
         return self.scaling(Measured("x", values, columns), np.arange(len(values))).to(device)
+
+
+def of_columns(frame: Any, wanted: Sequence[str]) -> Any:
+    """Those columns of a DataFrame, of pandas or polars: names, labels and gaps of the others are not read. Raises
+    UserError for one that is not there."""
+    places_of(wanted, list(map(str, frame.columns)), "x")
+    return frame[[name for name in dict.fromkeys(frame.columns) if str(name) in set(wanted)]]
 
 
 def _listed(shape: Sequence[Any]) -> str:

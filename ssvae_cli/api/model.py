@@ -21,6 +21,7 @@ from ssvae_cli.api.arrays import as_array
 from ssvae_cli.api.call import call
 from ssvae_cli.api.compose import composed
 from ssvae_cli.api.encoder import Array, TrainedEncoder, inputs_of
+from ssvae_cli.api.given import given_pairs
 from ssvae_cli.api.series import shortest, stacked
 from ssvae_cli.cli.claim import Claim, claim_new
 from ssvae_cli.cli.job import records
@@ -35,7 +36,6 @@ from ssvae_cli.errors import UserError, allowed, require
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.instantiate.groups import conf
 from ssvae_cli.load_run import Loaded, load_run
-from ssvae_cli.pairs.base import Pairs
 from ssvae_cli.paths import expanded, literal
 from ssvae_cli.tracking.console import silence
 from ssvae_cli.tracking.missing import Missing
@@ -104,9 +104,9 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             run = claim.folder
             with in_precision("float32"), _same_random_state():
                 self.run_: Loaded = load_run(str(run), device=self.device, trust=True)
-            self.history_ = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+            self.history_ = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
         loaded, name = self.run_, f"SSVAE({self.prior})" if self.folder is None else str(run)
-        inputs = inputs_of(loaded.data.sample(), {})
+        inputs = inputs_of(loaded.data.sample(), {}, loaded.pairs)
         self.encoder_ = TrainedEncoder(loaded.objective, loaded.pairs, loaded.config, inputs, name=name)
         self.given_pairs_ = x_prime is not None
         self.kinds_ = {"X": x.dtype.kind, "y": (x_prime if self.given_pairs_ else x).dtype.kind}
@@ -137,17 +137,15 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             held_out = self._as_in_training(self._read(X, "X", least), "X")
             x_prime = self._read_prime(y, len(held_out), least)
             require(x_prime is not None or not self.given_pairs_, "elbo needs y, x' of each pair, as fit was given it")
-            views = loaded.objective.prior.views
-            require(x_prime is None or views <= 2, f"elbo takes X alone, as this encoder was trained on {views} views")
+            pairs = loaded.pairs if self.given_pairs_ or x_prime is None else given_pairs(loaded)
             if x_prime is not None:
                 other = self._as_in_training(x_prime, "y")
-                lengths = [side.length if side.length is None else side.length.tolist() for side in (held_out, other)]
-                require(lengths[0] == lengths[1], "the series of X and those of y end at different steps")
+                ends = self._dataset == "npz" or held_out.lengths.equal(other.lengths)
+                require(ends, "the series of X and those of y end at different steps")
                 held_out = replace(held_out, x_prime=other.x)
-            if held_out.length is not None:  # long enough for views; a copy, as the run's are attached to its own data
+            if loaded.pairs.within_length:  # long enough for views; a copy, as the run's are attached to its own data
                 copy.deepcopy(loaded.pairs).attach(shortest(held_out))
             held_out = held_out.to(device)
-            pairs = loaded.pairs if self.given_pairs_ or x_prime is None else GivenPairs(loaded.pairs)
             evaluation = build(loaded.config.evaluation, "evaluation")
             reading = evaluation.reading(loaded.objective, pairs, replace(loaded.data, test=held_out))
             metric = evaluation.metrics.get("elbo") or build(composed(())[0].evaluation.metrics.elbo, "elbo")
@@ -248,10 +246,12 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """An array like that of `fit`, as the data set gives it. Raises UserError for one of another shape or type."""
         (rows, length), data = self._samples(array, name), self.run_.data
         known = data.shape_prime if name == "y" and self.given_pairs_ else data.shape
+        free = int(self.run_.pairs.within_length)  # series of other lengths than those of `fit` are read as well
         shapes = f"one sample of {name} is {list(rows.shape)}, and fit was given {list(known)}"
         if len(rows.shape) == len(known) == 1:
             shapes = f"{name} has {rows.shape[0]} features, but SSVAE is expecting {known[0]} features as input"
-        require(rows.shape == known, shapes)
+        shapes += "; one sample is given as X[None]" if array.shape[free:] == known[free:] else ""
+        require(len(rows.shape) == len(known) and rows.shape[free:] == known[free:], shapes)
         kinds = {"f": "floats", "u": "integers", "i": "integers", "b": "true and false"}
         got, fitted = kinds[array.dtype.kind], kinds[self.kinds_[name]]
         of_pixels = rows.dtype == np.uint8
@@ -266,21 +266,6 @@ def column_names(x: Any) -> np.ndarray | None:
     """Those of a DataFrame whose columns are named by words; None for anything else."""
     names = list(getattr(x, "columns", ()))
     return np.array(names, object) if names and all(isinstance(name, str) for name in names) else None
-
-
-class GivenPairs:
-    """A run's pairs, for samples that have an x' of their own these two, without augmentation."""
-
-    def __init__(self, pairs: Pairs):
-        self.of_run = pairs
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.of_run, name)
-
-    def __call__(self, batch: Split, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        if batch.x_prime is None:
-            return self.of_run(batch, generator)
-        return tuple(self.of_run.clean(replace(batch, x=x, x_prime=None)) for x in (batch.x, batch.x_prime))
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
 """Series of unequal length, as Python code has them: a list of arrays, or NaN after the last step of each."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,13 @@ from ssvae_cli.errors import require
 
 def stacked(x: Any, name: str, steps: int = 0) -> Any:
     """A list of series, [T, D] or [T] each, as one array, [N, T, D] or [N, T], of at least so many steps: NaN follows
-    where a series ends. Anything else as it is. Raises UserError for series of different columns."""
-    listed = isinstance(x, (list, tuple)) or isinstance(x, np.ndarray) and x.dtype == object and x.ndim == 1
-    if not listed or not len(x) or np.isscalar(x[0]):
+    where a series ends. So is a column of them, or a nested tensor. Anything else as it is. Raises UserError for series
+    of different columns."""
+    if isinstance(x, Tensor):
+        x = x.unbind() if x.is_nested else x
+    elif getattr(x, "dtype", None) == np.dtype(object) and x.ndim == 1:  # numpy's, and a column of a DataFrame
+        x = list(x)
+    if not isinstance(x, (list, tuple)) or not x or np.isscalar(x[0]):
         return x
     series = [as_array(one, f"{name}[{i}]") for i, one in enumerate(x)]
     if series[0].ndim > 2:  # videos, all of one length
@@ -46,6 +52,19 @@ def ended(x: Tensor, name: str) -> tuple[Tensor, Tensor | None]:
         return x, None
     after = torch.arange(x.shape[1], device=x.device) >= length[:, None]
     return x.masked_fill(after[..., None], 0), length
+
+
+def by_steps(samples: Split, least: int) -> Iterator[tuple[Tensor, Split]]:
+    """(rows, those series at their own number of steps, but at least so many): what is read of a series then depends on
+    no other beside it, however long."""
+    steps = samples.lengths.clamp_min(least)
+    for count in steps.unique().tolist():
+        rows = (steps == count).nonzero()[:, 0]
+        part = samples.rows(rows)
+        known = part.x[:, :count]
+        x = known.new_zeros(len(rows), count, *known.shape[2:])
+        x[:, : known.shape[1]] = known
+        yield rows, replace(part, x=x, length=part.lengths)
 
 
 def shortest(samples: Split) -> Data:

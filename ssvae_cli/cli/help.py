@@ -87,7 +87,7 @@ def meanings(name: str, package: str, folders: list[Path]) -> dict[str, str]:
     path = next((p for p in (folder / f"{name}.yaml" for folder in folders) if p.is_file()), None)
     if path is None:
         return {}
-    text, comments = path.read_text(), {}
+    text, comments = path.read_text("utf-8"), {}
     if text.startswith("# @package _global_"):
         package = ""
     for base in re.findall(r"^  - (\w+|/[\w/]+(?=@_here_))(?:@_here_)?$", text, re.M):

@@ -77,7 +77,7 @@ def no_group(refusal: Refusal, group: str, package: str | None) -> str:
 def place_of(group: str, command: str) -> str | None:
     """Where a command has several choices of a group by name: metrics in `evaluation.metrics`. None for nowhere."""
     for file in (conf() / f"{command}.yaml", *sorted(conf().glob("*/*.yaml"))):
-        found = re.search(rf"^  - /?{group}@([\w.]+)\.\w+: ", file.read_text(), re.M)
+        found = re.search(rf"^  - /?{group}@([\w.]+)\.\w+: ", file.read_text("utf-8"), re.M)
         if found and file.parent == conf():
             return found[1]
         if found and file.parent.name in own_keys(command):

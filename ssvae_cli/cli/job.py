@@ -72,7 +72,7 @@ def start_job(command: str, target: str, config: DictConfig, hydra: DictConfig) 
         if is_finished(folder):
             from ssvae_cli.training.checkpoint import refuse_other_config
 
-            refuse_other_config(folder, (folder / ".hydra" / "config.yaml").read_text(), config)
+            refuse_other_config(folder, (folder / ".hydra" / "config.yaml").read_text("utf-8"), config)
             print(f"ssvae: {folder} is there already", file=sys.stderr)
         else:
             Job(**job, is_own=True, failed=KILLED).save(sweep)

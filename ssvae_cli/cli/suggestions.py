@@ -83,7 +83,9 @@ def torchvision_models() -> list[str]:
     """The classification models, as their source registers them: importing torchvision takes seconds."""
     folder = Path(importlib.util.find_spec("torchvision").origin).with_name("models")
     registered = r"^@register_model\(\)\n(?:@.*\n)*def (\w+)\("
-    return sorted(name for file in folder.glob("*.py") for name in re.findall(registered, file.read_text(), re.M))
+    return sorted(
+        name for file in folder.glob("*.py") for name in re.findall(registered, file.read_text("utf-8"), re.M)
+    )
 
 
 def unknown_key(wrong: str, command: str, overrides: list[str]) -> str:
@@ -146,7 +148,7 @@ def is_value(node: object) -> bool:
 
 def has_key(group: str, key: str, choice: str) -> bool:
     """Whether a choice of a group has a key of its own at its top."""
-    return re.search(rf"^{re.escape(key)}:", (conf() / group / f"{choice}.yaml").read_text(), re.M) is not None
+    return re.search(rf"^{re.escape(key)}:", (conf() / group / f"{choice}.yaml").read_text("utf-8"), re.M) is not None
 
 
 def siblings(wrong: str, config: DictConfig) -> list[str]:

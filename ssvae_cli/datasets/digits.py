@@ -16,7 +16,7 @@ def digits(*, limit: int | None = None) -> Data:
     """1200 images, or `limit` of them, for training, 200 for validation, 397 for test; grey 0..16 becomes 0..255."""
     # As sklearn.datasets.load_digits reads them; scikit-learn itself takes a second to import.
     file = Path(find_spec("sklearn").origin).parent / "datasets" / "data" / "digits.csv.gz"
-    with gzip.open(file, "rt") as lines:
+    with gzip.open(file, "rt", encoding="utf-8") as lines:
         rows = np.loadtxt(lines, delimiter=",")
     images, labels = rows[:, :-1], rows[:, -1]
     x = torch.from_numpy(images).mul(255 / 16).round().to(torch.uint8).reshape(-1, 1, 8, 8)

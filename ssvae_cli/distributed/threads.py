@@ -68,6 +68,6 @@ def _quotas(root: Path) -> Iterator[float]:
 def _read(file: Path) -> str:
     """The text of a small file of the system; empty where there is none."""
     try:
-        return file.read_text().strip()
+        return file.read_text("utf-8").strip()
     except OSError:
         return ""

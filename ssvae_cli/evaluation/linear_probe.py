@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssvae_cli.datasets.base import class_name, evenly_spaced
+from ssvae_cli.datasets.base import Data, class_name, evenly_spaced
 from ssvae_cli.errors import require, require_above, require_at_least
 from ssvae_cli.evaluation.reading import SPLITS, Reading
 from ssvae_cli.tracking.missing import Missing
@@ -62,7 +62,7 @@ class LinearProbe:
             return values
         if fault := reading.too_few_classes(split):
             return dict.fromkeys(values, fault)
-        log_uncommon_classes(reading, split)
+        log_uncommon_classes(reading.data, split)
         parts = SPLITS if split == "test" else SPLITS[:2]
         for name, read in probed.items():
             if read is not None:
@@ -163,14 +163,15 @@ class LinearProbe:
         return unpack(found.x)
 
 
-def log_uncommon_classes(reading: Reading, split: str) -> None:
-    """Log the classes that only one of train and `split` has: an accuracy says nothing of them."""
-    fitted, asked = (set(reading.labels(part).unique().tolist()) - {-1} for part in ("train", split))
-    for part, absent in ((split, fitted - asked), ("train", asked - fitted)):
+def log_uncommon_classes(data: Data, split: str) -> None:
+    """Log the classes that only one of train and `split` has, and what that makes of an accuracy."""
+    fitted, asked = (set(data.splits[part].y.unique().tolist()) - {-1} for part in ("train", split))
+    meant = f"accuracy on {split} says nothing of it", f"each of its samples in {split} counts as an error"
+    for part, absent, said in ((split, fitted - asked, meant[0]), ("train", asked - fitted, meant[1])):
         if absent:
-            names = ", ".join(class_name(label, reading.data.classes) for label in sorted(absent)[:MOST_NAMED])
+            names = ", ".join(class_name(label, data.classes) for label in sorted(absent)[:MOST_NAMED])
             more = f" and {len(absent) - MOST_NAMED} more" if len(absent) > MOST_NAMED else ""
-            log.info("%s has no label of the class %s%s: accuracy on %s says nothing of it", part, names, more, split)
+            log.info("%s has no label of the class %s%s: %s", part, names, more, said)
 
 
 def accuracy(weights: Tensor, x: Tensor, y: Tensor) -> float:

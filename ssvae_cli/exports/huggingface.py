@@ -101,6 +101,6 @@ def settings_of(loaded: Loaded) -> str:
 def summary_of(run: Path) -> dict[str, float]:
     """The numbers of a run's summary; {} of one that has not ended."""
     with contextlib.suppress(OSError, ValueError):
-        found = json.loads((run / "summary.json").read_text())
+        found = json.loads((run / "summary.json").read_text("utf-8"))
         return {name: value for name, value in found.items() if isinstance(value, float) and "/" in name}
     return {}

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from ssvae_cli.errors import require, require_above, require_bool, require_integer, require_number
 from ssvae_cli.evaluation.estimate import too_few_classes
+from ssvae_cli.evaluation.linear_probe import log_uncommon_classes
 from ssvae_cli.evaluation.rows import labelled_share
 from ssvae_cli.files import atomic_write
 from ssvae_cli.finetune.classifier import Classifier, accuracy
@@ -55,10 +56,11 @@ def finetune(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> dict:
     rates, updates = {"backbone.*": cfg.encoder_lr}, cfg.epochs * steps
     optimization = build(cfg.optimizer, "optimizer").attach([nn.ModuleDict(trained)], updates, of_names=rates)
     loaded.introduce(cfg.run)
+    log_uncommon_classes(data, "test")
     noise, order = torch.Generator(device).manual_seed(cfg.seed), torch.Generator().manual_seed(cfg.seed)
 
     best, weights = {"epoch": 0, "validation": accuracy(model, loaded, data.validation)}, model.weights()
-    with open(folder / CURVE, "w") as lines, Stages("epoch", cfg.epochs) as stages:
+    with open(folder / CURVE, "w", encoding="utf-8") as lines, Stages("epoch", cfg.epochs) as stages:
         for epoch in range(cfg.epochs):
             model.train(cfg.encoder_lr > 0)
             shuffled, total = rows[torch.randperm(len(rows), generator=order)], torch.zeros((), device=device)

@@ -42,4 +42,4 @@ def override_for(key: str, value: object, kind: str = "") -> str | None:
 def choices_with(group: str, part: str) -> list[str]:
     """The choices of a group with a part that is itself chosen: of `pairs` with a `then`, of `prior` with a critic."""
     brings = re.compile(rf"^  - (?:{part}|/[\w/]+@{part}): ", re.M)
-    return [path.stem for path in sorted((conf() / group).glob("*.yaml")) if brings.search(path.read_text())]
+    return [path.stem for path in sorted((conf() / group).glob("*.yaml")) if brings.search(path.read_text("utf-8"))]

@@ -100,4 +100,4 @@ def _statements(module: str) -> list[ast.stmt]:
     top, *parts = module.split(".")
     place = Path(__file__).parents[1].joinpath(*parts)
     file = next((f for f in (place.with_suffix(".py"), place / "__init__.py") if f.is_file()), None)
-    return ast.parse(file.read_text()).body if top == PACKAGE and file else []
+    return ast.parse(file.read_text("utf-8")).body if top == PACKAGE and file else []

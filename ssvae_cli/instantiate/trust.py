@@ -54,7 +54,7 @@ def targets(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
 def shipped() -> set[str]:
     """The targets that the package's own configuration names."""
     conf = Path(str(files("ssvae_cli.conf")))
-    return {name for p in conf.rglob("*.yaml") for name in re.findall(r"_target_:\s*(\S+)", p.read_text())}
+    return {name for p in conf.rglob("*.yaml") for name in re.findall(r"_target_:\s*(\S+)", p.read_text("utf-8"))}
 
 
 def is_layer(target: str) -> bool:

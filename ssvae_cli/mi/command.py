@@ -112,7 +112,10 @@ def estimate(
     else:
         problems, conclude = given(*tables, split, cfg.seed)
     warn_of_neighbours(problems[0])
-    with open(run / "metrics.jsonl", "w") as metrics, Stages("method", len(problems) * len(methods)) as stages:
+    with (
+        open(run / "metrics.jsonl", "w", encoding="utf-8") as metrics,
+        Stages("method", len(problems) * len(methods)) as stages,
+    ):
         found = [all_lines(methods, problem, cfg, stages, metrics) for problem in problems]
     concluded = [(lines, recommend(lines, problem)) for lines, problem in zip(found, problems)]
     return *conclude(concluded), problems[0]

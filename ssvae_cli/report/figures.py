@@ -64,13 +64,13 @@ def pictures(section: Section, name: str, curves: list[str], metrics: list[str],
     drawn = [metric for metric in metrics if any(setting.of(metric) for setting in section.settings)]
     if drawn:
         title = f"{' and '.join(drawn)} by setting, {section.title}"
-        alt = f"{title}: {len(section.settings)} settings, a line for each seed, a marker for the mean."
+        alt = f"{title}: {of_settings(section.settings)}, a line for each seed, a marker for the mean."
         yield Picture(f"{name}-seeds", title, alt, by_seed(section.settings, drawn, spread))
     both = [setting for setting in section.settings if all(setting.of(metric) for metric in drawn)]
     if len(drawn) > 1 and len(both) > 1:
         x, y = drawn[:2]
         title = f"{y} against {x}, {section.title}"
-        alt = f"{title}: {len(both)} settings; numbers as in the table."
+        alt = f"{title}: {of_settings(both)}; numbers as in the table."
         yield Picture(f"{name}-against", title, alt, against(both, x, y, spread))
 
 
@@ -85,7 +85,12 @@ def ends(lines: Lines) -> str:
     said = [f"{label} at {mean:.3g}" for mean, label in last]
     epochs = max(epoch for _, points in lines for epoch, _ in points)
     extremes = f"highest at the end {said[-1]}, lowest {said[0]}" if len(said) > 1 else f"at the end {said[0]}"
-    return f"{len(said)} setting{'s' * (len(said) > 1)}, {epochs} epochs, {extremes}"
+    return f"{of_settings(lines)}, {epochs} epoch{'s' * (epochs > 1)}, {extremes}"
+
+
+def of_settings(settings: Sequence) -> str:
+    """Their number, in words."""
+    return f"{len(settings)} setting{'s' * (len(settings) > 1)}"
 
 
 def curves_of(metric: str, lines: Lines, spread: str) -> Figure:

@@ -46,17 +46,18 @@ def list_runs(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> list[En
     require_settings(cfg)
     folders = [Path(expanded(name, "runs")) for name in listed(cfg.runs)]
     entries = [entry(run) for run in once([run for folder in folders for run in runs_below(folder)])]
-    known = {name for each in entries for name in each.values if each.number(name) is not None}
+    read = {name for each in entries for name in each.values if each.number(name) is not None}
+    known = read | {name for each in entries for name, value in each.values.items() if value is None}
     metrics = listed(cfg.metrics)
     for metric in metrics or ():
-        require(metric in known, f"metrics: no run has {metric}; {allowed(metric, known)}")
+        require(metric in known or not entries, f"metrics: no run has {metric}; {allowed(metric, known)}")
     fits = cfg.sort in ORDERS or cfg.sort in known or not entries
     require(fits, f"sort={cfg.sort}: no run has it; {allowed(cfg.sort, [*ORDERS, *known])}")
     entries = ordered(entries, cfg.sort, reverse=cfg.reverse)
     if cfg.format == "json":
         print(json.dumps([asdict(each) for each in entries], indent=1))
     elif entries:
-        show(entries, [metric for metric in METRICS if metric in known] if metrics is None else metrics)
+        show(entries, [metric for metric in METRICS if metric in read] if metrics is None else metrics)
     else:
         print(f"ssvae: no run of ssvae train below {', '.join(map(str, folders))}", file=sys.stderr)
     return entries

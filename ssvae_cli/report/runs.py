@@ -82,7 +82,7 @@ def started(root: Path) -> Iterator[tuple[Path, str | None]]:
         folder = Path(name)
         if FAILED in files and is_of_train(folder / ".hydra" / "hydra.yaml"):
             with contextlib.suppress(FileNotFoundError):  # the job has ended meanwhile
-                failures[folder] = (folder / FAILED).read_text(errors="replace").strip()
+                failures[folder] = (folder / FAILED).read_text("utf-8", "replace").strip()
         elif "metrics.jsonl" in files:
             failures[folder] = None
         if JOBS in folders and is_of_train(folder / SWEEP):
@@ -151,7 +151,7 @@ def epochs(file: Path) -> list[dict]:
 def read_by(parse: Callable[[str], Any], file: Path) -> Any:
     """parse(the file's text). Raises UserError where it cannot."""
     try:
-        return parse(file.read_text())
+        return parse(file.read_text("utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{file.name} cannot be read ({str(error).splitlines()[0]})") from None
 

@@ -76,7 +76,7 @@ def is_of_train(record: Path) -> bool:
 def stored(file: Path) -> Any:
     """What a YAML file of a run or a sweep holds; None where it is missing or damaged."""
     with contextlib.suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
-        return yaml.load(file.read_text(), LOADER)
+        return yaml.load(file.read_text("utf-8"), LOADER)
     return None
 
 
@@ -114,7 +114,7 @@ def raised(folder: Path) -> str | None:
     """The exception that ended a run, by the traceback at the end of its log; None without one."""
     for path in sorted(folder.glob("*.log")):  # train.log, or as hydra.job.name says
         with contextlib.suppress(OSError):
-            lines = path.read_text(errors="replace").rstrip().splitlines()
+            lines = path.read_text("utf-8", "replace").rstrip().splitlines()
             if any(line.startswith("Traceback (") for line in lines):
                 return lines[-1]
     return None

@@ -30,7 +30,7 @@ class MLflow:
         from mlflow import MlflowClient
 
         self._run, note = run, run / ID
-        known = note.read_text().strip() if history and note.exists() else None
+        known = note.read_text("utf-8").strip() if history and note.exists() else None
         with self._asked():
             self._client = MlflowClient(tracking_uri=self.uri)
             found = self._client.get_experiment_by_name(self.experiment)
@@ -43,7 +43,7 @@ class MLflow:
                 return
             for name, value in settings.items():
                 self._client.log_param(self._id, _taken(name), str(value)[:LONGEST])
-        note.write_text(f"{self._id}\n")
+        note.write_text(f"{self._id}\n", "utf-8")
 
     def scalars(self, step: int, values: dict[str, float | None]) -> None:
         with self._asked():

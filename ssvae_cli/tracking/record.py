@@ -64,7 +64,7 @@ class Record:
 
     def history(self) -> list[dict]:
         """The lines of metrics.jsonl so far."""
-        return [json.loads(line) for line in (self.run / "metrics.jsonl").read_text().splitlines()]
+        return [json.loads(line) for line in (self.run / "metrics.jsonl").read_text("utf-8").splitlines()]
 
     def last_validation(self) -> dict[str, float | None]:
         """The numbers on validation after the last epoch."""

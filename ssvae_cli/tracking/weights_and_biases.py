@@ -23,12 +23,12 @@ class WeightsAndBiases:
         import wandb
 
         note = run / ID
-        known = note.read_text().strip() if history and note.exists() else None
+        known = note.read_text("utf-8").strip() if history and note.exists() else None
         place = {"project": self.project, "entity": self.entity, "name": run.name, "dir": str(run)}
         quiet = wandb.Settings(silent=True, console="off")
         again = {"id": known, "resume": "allow"} if known else {}
         self._run = wandb.init(**place, **again, mode=self.mode, config=settings, settings=quiet, reinit="create_new")
-        note.write_text(f"{self._run.id}\n")
+        note.write_text(f"{self._run.id}\n", "utf-8")
         if self.mode == "offline":
             log.info("wandb sync %s", Path(self._run.dir).parent)
 

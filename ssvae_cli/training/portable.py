@@ -32,7 +32,7 @@ def save(folder: Path, state: dict, about: dict[str, object]) -> None:
 def load(folder: Path) -> dict:
     """The same as a checkpoint, without what a resumed run needs. Raises UserError for files that are damaged."""
     with reading(folder, f"{folder}: {CONFIG} and {MODEL} hold no model of ssvae, or are cut short"):
-        stored = json.loads((folder / CONFIG).read_text())
+        stored = json.loads((folder / CONFIG).read_text("utf-8"))
         weights = from_safetensors((folder / MODEL).read_bytes())
         state = {key: stored["ssvae"][key] for key in KEPT}
         config = OmegaConf.to_yaml(OmegaConf.create(stored["config"]))
