@@ -70,10 +70,11 @@ def test_a_run_that_goes_on_tells_its_trackers_what_it_had(tmp_path):
     assert [line["elbo/train"] for line in history] == [0.5, 0.75]
 
 
-def test_mlflows_store_holds_the_run(tmp_path):
+def test_mlflows_store_holds_the_run(tmp_path, monkeypatch):
     pytest.importorskip("mlflow", reason="needs the extra ssvae[mlflow]")
     from mlflow import MlflowClient
 
+    monkeypatch.chdir(tmp_path)  # where MLflow keeps pictures
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     recorded(tmp_path / "run", MLflow(uri=uri, experiment="tested"))
     client = MlflowClient(tracking_uri=uri)
@@ -83,10 +84,11 @@ def test_mlflows_store_holds_the_run(tmp_path):
     assert run.info.status == "FINISHED"
 
 
-def test_mlflow_takes_names_of_any_letters_and_does_not_show_a_run_as_running_that_was_stopped(tmp_path):
+def test_mlflow_takes_names_of_any_letters_and_does_not_show_a_run_as_running_that_was_stopped(tmp_path, monkeypatch):
     pytest.importorskip("mlflow", reason="needs the extra ssvae[mlflow]")
     from mlflow import MlflowClient
 
+    monkeypatch.chdir(tmp_path)  # where MLflow keeps pictures
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     tracker = MLflow(uri=uri, experiment="tested")
     tracker.begin(tmp_path, {"tracker@trackers.mlflow": "mlflow"}, {}, [])

@@ -12,7 +12,6 @@ from ssvae_cli.errors import require_at_least
 from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.evaluation.samples import Pairs
 from ssvae_cli.mi.problem import NOTHING, Method, Problem, Ratio, Reading, shifts
-from ssvae_cli.mi.splits import Split
 
 NARROW = 6  # coordinates in all, up to which a tree finds neighbours fast
 
@@ -142,7 +141,7 @@ def overlooked(problem: Problem) -> float:
     every, linked = problem.pairs, problem.linked
     found = linked.x.shape[1] * linked.y.shape[1]
     is_all = found == every.x.shape[1] * every.y.shape[1]
-    if is_all or len(problem) < problem.width + 2 or type(problem.split) is not Split:
+    if is_all or len(problem) < problem.width + 2 or not problem.split.independent:
         return 0.0
     whole, part = (normal_ratio(pairs)(*pairs).mean().item() - bias_of_fit(pairs) for pairs in (every, linked))
     more = whole - part

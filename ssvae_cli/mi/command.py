@@ -180,7 +180,7 @@ def over_lags(
 
 def warn_of_neighbours(problem: Problem) -> None:
     """Say so where the rows of a random split, or the blocks of a series, depend on each other."""
-    if type(problem.split) is Split:
+    if problem.split.independent:
         if any(map(follow_each_other, problem.pairs)):
             log.warning("rows are like their neighbours: if the file is a time series, give split=blocks")
         return

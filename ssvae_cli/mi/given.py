@@ -40,7 +40,7 @@ def rows_by_class(z: np.ndarray, split: Split) -> list[np.ndarray]:
     codes = classes(z)
     rows = [] if codes is None else [np.flatnonzero(codes.numpy() == code) for code in codes.unique().tolist()]
     fits = len(rows) <= MOST_CLASSES and all(len(here) >= FEWEST_PAIRS for here in rows)
-    return rows if fits and type(split) is Split else []
+    return rows if fits and split.independent else []
 
 
 def mean_over_classes(shares: Sequence[float], count: int, found: Sequence[Concluded]) -> Concluded:

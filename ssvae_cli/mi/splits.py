@@ -21,6 +21,7 @@ class Split:
     """
 
     gap = 0  # rows up to which pairs depend on each other
+    independent = True  # pairs are taken to be so
 
     def __init__(self, *, validation: float, test: float, at_most: int, folds: int):
         for name, fraction in (("validation", validation), ("test", test)):
@@ -58,6 +59,8 @@ class Blocks(Split):
     Validation is of the first rows, test of the last; where these are more than `at_most`, every second counts, or
     every third and so on. Standard errors count blocks instead of pairs. blocks: of equal length, at least 10, each
     longer than rows stay dependent. gap: in rows."""
+
+    independent = False
 
     def __init__(self, *, validation: float, test: float, at_most: int, folds: int, blocks: int, gap: int):
         super().__init__(validation=validation, test=test, at_most=at_most, folds=folds)
