@@ -39,13 +39,12 @@ def centred(t):
     return t - t.mean(1, keepdim=True)  # a constant added to every class changes nothing
 
 
-@pytest.mark.parametrize("penalty", [1e-3, 1e-1])
-def test_the_probe_is_scikit_learns_logistic_regression(penalty, digits):
+@pytest.mark.parametrize("penalty, rows", [(1e-3, 1000), (1e-1, 1000), (1e-2, 50)])  # the last: fewer than features
+def test_the_probe_is_scikit_learns_logistic_regression(penalty, rows, digits):
     (x, y), _, (x_test, y_test) = digits
+    x, y = x[:rows], y[:rows]
     ours = probe(tolerance=1e-8).fit(x, y, 10, [penalty])[0].weights
-    std = x.std(0)
-    scaled = StandardScaler().fit(x)
-    scaled.scale_ = np.where(std > 0, std, 1)  # both with Bessel's correction, dead pixels left alone
+    scaled = StandardScaler().fit(x)  # dead pixels left alone
     theirs = LogisticRegression(C=1 / (penalty * len(x)), tol=1e-10, max_iter=5000).fit(scaled.transform(x), y)
     logits = x_test @ ours[:-1] + ours[-1]
     expected = torch.from_numpy(theirs.decision_function(scaled.transform(x_test)))

@@ -18,7 +18,7 @@ IN_CACHE, ON_DEVICE = 1 << 19, 1 << 28  # numbers in the features that are read 
 EXACT = 1 << 18  # numbers in the features up to which float64 is used: they fit in a cache
 # Of the cross-entropy, as it is assumed along each axis; it affects the speed and not the result. Chosen by the number
 # of steps on features of MNIST and digits: more where rows are many, as classes are then not separable.
-CURVATURE, OF_MANY_ROWS, MANY_ROWS = 0.1, 0.8, 16  # the last: rows for each feature
+CURVATURE, OF_MANY_ROWS, MANY_ROWS = 0.1, 0.8, 16  # the last: rows for each feature; fewer are turned to the axes once
 HISTORY = 50  # of L-BFGS
 MOST_NAMED = 5  # classes in a line of the log
 KEYS = ("probe/linear/test", *(f"probe/linear{of}" for of in ("_z/test", "_z/random_init", "/random_init", "/pixels")))
@@ -111,31 +111,53 @@ class LinearProbe:
         std = torch.where(std > least, std, torch.ones_like(std))  # dead units stay zero
         x.div_(std)
         variance, axes = torch.linalg.eigh(covariance / std / std[:, None])
-        curvature = OF_MANY_ROWS if len(x) >= MANY_ROWS * x.shape[1] else CURVATURE
+        # x's columns: the features, and each step turns the weights to the axes; of few rows, the axes that they span.
+        curvature, columns = OF_MANY_ROWS, None
+        if len(x) < MANY_ROWS * x.shape[1]:
+            spanned = variance > torch.finfo(x.dtype).eps * variance[-1]
+            variance, curvature, columns, axes = variance[spanned], CURVATURE, axes[:, spanned], None
+            x = x @ columns.to(x)
+        back = None if columns is None else columns.T
         w, b = variance.new_zeros(classes, x.shape[1]), variance.new_zeros(classes)
         if start is not None:
             raw, b = start[:-1].to(variance), start[-1].to(variance) + mean @ start[:-1].to(variance)
-            w = (raw * std[:, None]).T
+            w = _turned((raw * std[:, None]).T, columns)
         fits = []
         for penalty in sorted(penalties, reverse=True):  # each starts at the last: weak penalties need many steps
-            w, b = self._minimise(x, y, penalty, axes, (curvature * variance.clamp_min(0) + penalty).rsqrt(), w, b)
-            raw = w.T / std[:, None]
+            scale = (curvature * variance.clamp_min(0) + penalty).rsqrt()
+            w, b = self._minimise(x, y, penalty, axes, scale, back, w, b)
+            raw = _turned(w, back).T / std[:, None]
             fits.append(Fit(penalty, torch.cat([raw, (b - mean @ raw)[None]]).to(x)))
         return fits
 
-    def _minimise(self, x: Tensor, y: Tensor, penalty: float, axes: Tensor, scale: Tensor, w: Tensor, b: Tensor):
-        """(w, [classes, F], and b, [classes]) by L-BFGS on w along the axes over scale; gradient written out."""
+    def _minimise(
+        self,
+        x: Tensor,
+        y: Tensor,
+        penalty: float,
+        axes: Tensor | None,
+        scale: Tensor,
+        back: Tensor | None,
+        w: Tensor,
+        b: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """(w, [classes, F], and b, [classes]) by L-BFGS on w along the axes over scale; gradient written out.
+
+        axes: None where they are x's columns; back: then what turns these to the features, by whose weights the
+        gradient is held to the tolerance."""
         from scipy.optimize import minimize  # slow to import, and needed only here
+        from threadpoolctl import threadpool_limits
 
         size = max(1, (IN_CACHE if x.device.type == "cpu" else ON_DEVICE) // x.shape[1])
-        parts, largest = list(zip(x.split(size), y.split(size))), math.inf
+        parts = list(zip(x.split(size), y.split(size)))
+        gradient = torch.zeros_like(w), torch.zeros_like(b)  # by w and b, at the last point
 
         def unpack(point: np.ndarray) -> tuple[Tensor, Tensor]:
             v, bias = torch.from_numpy(point).to(x.device).split([w.numel(), len(b)])
-            return (scale * v.view_as(w)) @ axes.T, bias
+            return _turned(scale * v.view_as(w), axes if axes is None else axes.T), bias
 
         def loss(point: np.ndarray) -> tuple[float, np.ndarray]:
-            nonlocal largest
+            nonlocal gradient
             w, b = unpack(point)
             value, of_w, of_b = penalty / 2 * (w**2).sum(), penalty * w, torch.zeros_like(b)
             bias, weights = b.to(x)[:, None], w.to(x)
@@ -146,21 +168,32 @@ class LinearProbe:
                 error = log_p.exp_().scatter_add_(0, labels[None], -torch.ones_like(log_p[:1]))
                 of_w += (error @ part).double() / len(y)
                 of_b += error.sum(1, dtype=torch.float64) / len(y)
-            largest = max(of_w.abs().max().item(), of_b.abs().max().item())
-            return value.item(), torch.cat([(scale * (of_w @ axes)).flatten(), of_b]).cpu().numpy()
+            gradient = of_w, of_b
+            return value.item(), torch.cat([(scale * _turned(of_w, axes)).flatten(), of_b]).cpu().numpy()
+
+        def largest() -> float:
+            """Of the gradient; scipy's own criterion is by what it minimises over."""
+            of_w, of_b = gradient
+            return max(_turned(of_w, back).abs().max().item(), of_b.abs().max().item())
 
         def end_when_small(point: np.ndarray) -> None:
-            if largest <= self.tolerance:  # of the gradient by w; scipy's own criterion is by what it minimises over
+            if largest() <= self.tolerance:
                 raise StopIteration
 
-        start = torch.cat([(w @ axes / scale).flatten(), b]).cpu().numpy()
+        start = torch.cat([(_turned(w, axes) / scale).flatten(), b]).cpu().numpy()
         options = {"maxiter": self.max_iterations, "maxfun": 2 * self.max_iterations + 20, "maxcor": HISTORY}
         options |= {"gtol": 0, "ftol": 0}
-        found = minimize(loss, start, method="L-BFGS-B", jac=True, options=options, callback=end_when_small)
+        with threadpool_limits(1, user_api="blas"):  # those of L-BFGS would take the cores from torch's, and wait
+            found = minimize(loss, start, method="L-BFGS-B", jac=True, options=options, callback=end_when_small)
         loss(found.x)  # at its end, for the largest entry of the gradient
-        if largest > 10 * self.tolerance:
-            log.warning("the linear probe did not converge: gradient %.1e, tolerance %.1e", largest, self.tolerance)
+        if largest() > 10 * self.tolerance:
+            log.warning("the linear probe did not converge: gradient %.1e, tolerance %.1e", largest(), self.tolerance)
         return unpack(found.x)
+
+
+def _turned(w: Tensor, axes: Tensor | None) -> Tensor:
+    """w, [classes, F], along the axes, [F, F']; itself for None."""
+    return w if axes is None else w @ axes
 
 
 def log_uncommon_classes(data: Data, split: str) -> None:
