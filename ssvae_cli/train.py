@@ -121,7 +121,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     exploitation = ExploitationWatch(objective, samples=len(data.train), information=pairs.mi(data))
     notes = [
         *data.notes,
-        *trainer.notes(batch_size),
+        *trainer.notes(batch_size, len(data.train)),
         *objective.notes(paired=data.shape_prime is not None),
         *optimization.notes(),
         *exploitation.notes,
@@ -139,8 +139,8 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         sizes = ", ".join(f"{len(split)} {name}" for name, split in data.splits.items())
         count = sum(p.numel() for p in objective.parameters())
         log.info("run: %s", run)
-        start = (machine(device), sizes, f"{count:,}", steps_per_epoch)
-        log.info("%s; samples: %s; %s parameters; %d steps an epoch", *start)
+        start = (machine(device), sizes, f"{count:,}", f"{steps_per_epoch} step{'s' * (steps_per_epoch != 1)}")
+        log.info("%s; samples: %s; %s parameters; %s an epoch", *start)
         log.info("%s", shell_command("tensorboard", "--logdir", typed(run)))
 
     # The loop.

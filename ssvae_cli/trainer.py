@@ -50,7 +50,13 @@ class Trainer:
         require(size >= processes, f"trainer.batch_size must be at least the {processes} processes, got {size}")
         return size
 
-    def notes(self, size: int) -> list[str]:
-        """What the log says of a batch of that size."""
-        lowered = self.batch_size == "auto" and size < LARGEST_AUTO
-        return [f"trainer.batch_size=auto: {size}, all training samples, as they are below {LARGEST_AUTO}"] * lowered
+    def notes(self, size: int, samples: int) -> list[str]:
+        """What the log says of a batch of that size, where an epoch takes whole batches of so many training samples."""
+        if self.batch_size == "auto" and size < LARGEST_AUTO:
+            return [f"trainer.batch_size=auto: {size}, all training samples, as they are below {LARGEST_AUTO}"]
+        out = samples % size
+        fitting = samples // -(-samples // size)  # the largest batch of which an epoch has one more
+        if 4 * out < samples or fitting < 2:
+            return []
+        said = f"trainer.batch_size={size}: an epoch leaves out {out} of {samples} training samples, others each time"
+        return [f"{said}; {fitting} would leave out {samples % fitting}"]

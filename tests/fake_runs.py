@@ -13,6 +13,7 @@ def a_run(folder: Path, *overrides: str, epochs: int = 2, reasons: dict | None =
     """A finished run of some overrides, `decoder=conv` and `prior=x` among them."""
     given = dict(override.split("=", 1) for override in overrides)
     choices = {"dataset": "digits", "prior": "infonce", "decoder": "implicit", "encoder": "convnet", "pairs": "affine"}
+    choices["estimator"] = "infonce"
     choices = {group: given.get(group, choice) for group, choice in choices.items()}
     config = {group: {"_target_": f"{group}.{choice}"} for group, choice in choices.items()}
     config["decoder"] = None if choices["decoder"] == "implicit" else {"width": 8}

@@ -150,11 +150,21 @@ def test_a_batch_that_nobody_asked_for_fits_the_data():
     settings = dict(epochs=1, microbatch=None, eval_every=1, device="cpu", precision="float32", compile=False)
     auto = Trainer(batch_size="auto", **settings)
     assert [auto.distinct_batch_of(n, 1) for n in (2, 243, 5000)] == [2, 243, 256]
-    assert "243, all training samples" in auto.notes(243)[0] and auto.notes(256) == []
+    assert "243, all training samples" in auto.notes(243, 243)[0]
     with pytest.raises(UserError, match="at most the 243 training samples, got 300"):
         Trainer(batch_size=300, **settings).distinct_batch_of(243, 1)
     with pytest.raises(UserError, match="at least the 4 processes"):
         auto.distinct_batch_of(3, 4)
+
+
+def test_a_batch_that_leaves_out_much_of_every_epoch_is_said_with_one_that_does_not():
+    """An epoch is of whole batches: of 383 samples, 256 and no more."""
+    settings = dict(epochs=1, microbatch=None, eval_every=1, device="cpu", precision="float32", compile=False)
+    notes = Trainer(batch_size="auto", **settings).notes(256, 383)
+    assert len(notes) == 1 and "leaves out 127 of 383 training samples" in notes[0]
+    assert notes[0].endswith("; 191 would leave out 1")
+    assert all(Trainer(batch_size="auto", **settings).notes(256, samples) == [] for samples in (256, 1200, 50000))
+    assert Trainer(batch_size=2, **settings).notes(2, 3) == []  # a batch of 1 has no pair
 
 
 def test_unlabelled_photos_go_through_every_command(tmp_path, capfd):

@@ -143,6 +143,25 @@ def test_elbos_of_different_pairs_are_not_ranked(tmp_path):
     assert "differ in their pairs" in section.note
 
 
+def test_elbos_that_different_estimators_read_are_not_ranked(tmp_path):
+    """elbo/validation of an explicit prior is its training estimator's, whose bias is nats; elbo/test is not."""
+    read = {"elbo/validation": -3.0, "elbo/test": 1.0}
+    for prior, own in {"gaussian": {}, "infonce": {"elbo/validation": 1.0, "mi/infonce/validation": 1.0}}.items():
+        brought = {"gaussian": "conditionals"}.get(prior, "infonce")
+        a_run(tmp_path / "priors" / prior, f"prior={prior}", f"estimator={brought}", **(read | own))
+    for estimator in ("infonce", "eq3"):
+        numbers = {"elbo/validation": 1.0, "mi/infonce/validation": 1.0}
+        a_run(tmp_path / "scores" / estimator, f"estimator={estimator}", **numbers)
+    for where, metric, ranked in (
+        ("priors", "elbo/validation", False),
+        ("priors", "elbo/test", True),
+        ("scores", "elbo/validation", True),
+        ("scores", "elbo/train", False),
+    ):
+        (section,), _ = sections(tmp_path / where)
+        assert section.ranks(metric) is ranked, (where, metric)
+
+
 def test_settings_are_named_by_what_varies_defaults_included(tmp_path):
     a_run(tmp_path / "0")
     a_run(tmp_path / "1", "prior=mi")

@@ -46,4 +46,8 @@ class Document:
         compared = [cell for column in columns if any(c.is_best for c in column.cells) for cell in column.cells]
         if any(cell.within is None and cell.estimate and not cell.is_best for cell in compared):
             lines.append("Where a setting or the best has one seed, its noise is not known, and nothing is marked.")
+        shown = [(part.section, column.metric) for part in self.parts for column in part.tables[0].columns]
+        if biased := dict.fromkeys(metric for section, metric in shown if section.differs_in_bias(metric)):
+            what = "is read by each setting's training estimator, with its bias: where these differ, it is not ranked"
+            lines.extend(f"{metric} {what}." for metric in biased)
         return lines

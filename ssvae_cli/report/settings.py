@@ -12,6 +12,8 @@ from ssvae_cli.report.unfinished import Unfinished
 PAIRS = "SSVAEs"
 UNSTRUCTURED = "Unstructured SSVAEs: one x and one z; their ELBO must not be ranked against that of a pair"
 ORDINARY = "Ordinary VAEs: their ELBO keeps log P(x), and must not be ranked against an SSVAE's"
+UP_TO_CONSTANTS = ("elbo", "evidence")  # groups of metrics that leave out what no parameter affects
+BY_ESTIMATORS = ("elbo/train", "elbo/validation")  # where the training estimator reads them, with its bias
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,30 @@ class Section:
     def note(self) -> str:
         """How its ELBO may be compared; '' where nothing forbids it."""
         said = [self.kind.partition(":")[2].strip()] if self.kind != PAIRS else []
-        said += [] if self.ranks_elbo else ["the settings differ in their pairs, and so in the constants of the ELBO"]
+        said += (
+            []
+            if self.is_of_one("pairs")
+            else ["the settings differ in their pairs, and so in the constants of the ELBO"]
+        )
         return f"{'; '.join(said)}." if said else ""
 
-    @property
-    def ranks_elbo(self) -> bool:
-        """Whether all settings have the same pairs: what an ELBO leaves out, log P_true, is of the pairs."""
-        pairs = [{key: v for key, v in run.config.items() if key.startswith("pairs.")} for run in self.runs]
-        return all(each == pairs[0] for each in pairs)
+    def is_of_one(self, group: str) -> bool:
+        """Whether all settings have the same keys of a group."""
+        keys = [{key: v for key, v in run.config.items() if key.startswith(f"{group}.")} for run in self.runs]
+        return all(each == keys[0] for each in keys)
+
+    def ranks(self, metric: str) -> bool:
+        """Whether a metric has a best: an ELBO has none over several kinds of pairs, as the log P_true that it leaves
+        out is of the pairs, and none where each setting's own estimator reads it."""
+        constants_differ = metric.split("/")[0] in UP_TO_CONSTANTS and not self.is_of_one("pairs")
+        return not (constants_differ or self.differs_in_bias(metric))
+
+    def differs_in_bias(self, metric: str) -> bool:
+        """Whether the training estimators read a metric, and differ: of explicit priors, and of any while training."""
+        if metric not in BY_ESTIMATORS or self.is_of_one("estimator"):
+            return False
+        by_scores = [run.number("mi/infonce/validation") is not None for run in self.runs]  # bounds, and so the ELBO
+        return metric == "elbo/train" or not all(by_scores)
 
 
 def sections_of(runs: list[Run]) -> list[Section]:

@@ -13,7 +13,6 @@ from ssvae_cli.tracking.names import unit
 from ssvae_cli.tracking.tables import number
 
 WITHIN = "†"  # stands after a number within noise of the best
-UP_TO_CONSTANTS = ("elbo", "evidence")  # groups of metrics that leave out what no parameter affects
 HIGHEST, LOWEST = 1.0, -1.0  # which end of a metric is best, as a factor that makes it the highest
 LEAST_DIGITS, MOST_DIGITS = 1, 4  # after the point
 
@@ -103,7 +102,7 @@ def main_table(
     section: Section, metrics: list[str], *, spread: str, confidence: float, ends: Mapping[str, float]
 ) -> Table:
     """Some metrics of all settings. ends: metric or group of metrics -> which end is best."""
-    ranked = {m: end_of(m, ends) for m in metrics if section.ranks_elbo or m.split("/")[0] not in UP_TO_CONSTANTS}
+    ranked = {m: end_of(m, ends) for m in metrics if section.ranks(m)}
     notes = Notes()
     columns = [column(section.settings, m, notes, spread, confidence, ranked.get(m)) for m in metrics]
     return Table("", section.settings, tuple(columns), notes.texts())
