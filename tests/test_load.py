@@ -73,7 +73,26 @@ def test_arrays_tensors_and_pil_images_agree_and_come_back_as_they_came(encoder)
     np.testing.assert_array_equal(encoder.z(list(x)), of_array)
 
 
+class Endless:
+    """Something that is indexed as a data set is, which numpy would read item by item, and items of items."""
+
+    def __len__(self):
+        return 700
+
+    def __getitem__(self, place):
+        return self
+
+
+class Cells(Endless):
+    """As much of an AnnData as tells it."""
+
+    obs_names = ()
+    to_df = None
+
+
 WRONG = {
+    "a data set": (Endless(), "x is a Endless; give an array, a tensor, a DataFrame or a list of numbers", ""),
+    "cells": (Cells(), "x is an AnnData; give x.to_df()", "names of the genes"),
     "floats in [0, 1]": (images() / 255, "x is float64; this encoder takes uint8 [N, 3, 8, 8]", "(x * 255).round()"),
     "integers": (images().astype(np.int64), "x is int64", "takes uint8"),
     "true and false": (images() > 9, "x is bool", "takes uint8"),

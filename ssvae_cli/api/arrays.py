@@ -1,5 +1,6 @@
 """Numbers, as Python code has them, as arrays and tensors."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,11 @@ def as_array(x: Any, name: str) -> np.ndarray:
         x = as_tensor(x, name).cpu()
         x = x.float() if x.dtype == torch.bfloat16 else x
     require(not hasattr(x, "toarray"), f"{name} is sparse, {type(x).__name__}; give {name}.toarray()")
+    cells = f"{name} is an AnnData; give {name}.to_df(), its X with the names of the genes"
+    require(not (hasattr(x, "obs_names") and hasattr(x, "to_df")), cells)
+    indexed = hasattr(x, "__getitem__") and not hasattr(x, "__array__") and not isinstance(x, (Sequence, memoryview))
+    kinds = "an array, a tensor, a DataFrame or a list of numbers"
+    require(not indexed, f"{name} is a {type(x).__name__}; give {kinds}")  # numpy would index it without an end
     require(not np.ma.is_masked(x), f"{name} has masked values; leave these samples out, or fill the values")
     try:
         array = np.asarray(x)

@@ -70,8 +70,9 @@ def anndata(
     if trained is None:
         changes = [] if total is None else [f"each cell is scaled to a sum of {total:g}"]
         changes += ["log(1 + x) is taken"] if log1p else []
-        kind = "counts" if counts else "no counts"
-        notes.append(f"{path}: {kind}; {', '.join(changes) or 'unchanged'}; dataset.total and dataset.log1p choose")
+        kind = f"{path}: {layer or 'X'} holds {'counts' if counts else 'other numbers than counts'}"
+        changed = ", ".join(changes) or "they are taken as they are"
+        notes.append(f"{kind}: {changed}; dataset.total and dataset.log1p choose otherwise")
     columns = list(cells.obs.columns)
     places_of([label] if label is not None else [], columns, f"label={label}: {path}", "column of obs")
     places_of(factors or [], columns, path, "column of obs")
