@@ -225,6 +225,7 @@ def test_before_fit_it_says_so_as_scikit_learn_does():
         ({}, (X, 3), "X has 60 samples, and y, their labels, 1"),
         ({}, (np.full((9, 3), np.nan),), "X has 27 values that are NaN or infinite"),
         ({}, (X.reshape(60, 2, 2) - 9,), "floats must lie in [0, 1]"),
+        ({}, (X.reshape(60, 2, 2) - 9,), "series, [N, T, D], are read by dataset=sequences"),
         ({}, (["a", "b"],), "numbers are taken"),
     ],
 )

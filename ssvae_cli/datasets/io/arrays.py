@@ -44,7 +44,8 @@ def pixels(here: str, x: np.ndarray) -> Rows:
         require(0 <= low and high <= 255, f"{here}: integers must lie in 0 to 255, got {low} to {high}")
         return Rows([x], np.uint8)
     valid = 0 <= low and high <= 1
-    require(valid, f"{here}: floats must lie in [0, 1], got {low:g} to {high:g}; uint8 is for 0 to 255")
+    series = "; series, [N, T, D], are read by dataset=sequences" if x.ndim == 4 and x.shape[1] == 1 else ""
+    require(valid, f"{here}: floats must lie in [0, 1], got {low:g} to {high:g}; uint8 is for 0 to 255{series}")
     return Rows([x], np.uint8, lambda values: np.rint(values * 255))
 
 
