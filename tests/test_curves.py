@@ -11,7 +11,11 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
+from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.evaluation.figures import curves, latents, score_matrix
+from ssvae_cli.mi.pictures import estimates
+from ssvae_cli.mi.problem import Reading
+from ssvae_cli.mi.recommend import Line, Recommended
 from ssvae_cli.tracking.png import DPI
 
 SAME = ("elbo/train", "elbo/validation", "mi/dv/validation", "mi/infonce/validation", "mi/nwj/validation")
@@ -83,3 +87,18 @@ def test_the_parts_of_the_elbo_have_a_panel_where_they_were_read():
 def test_classes_without_a_name_are_called_by_their_labels_in_a_legend_of_few(labels, named):
     legend = latents(torch.randn(90, 4), torch.arange(90) % labels - 1, (), "test").axes[0].get_legend()
     assert [text.get_text() for text in legend.get_texts()] == named if named else legend is None
+
+
+def test_the_spectrum_has_no_axis_that_so_few_samples_cannot_span():
+    """Five centred points span four axes: a fifth would be the rounding of 0, and stretch the scale of the others."""
+    spectrum = latents(torch.randn(5, 8), torch.zeros(5, dtype=torch.long), (), "test").axes[1]
+    values = spectrum.get_lines()[0].get_ydata()
+    assert len(values) == 4 and min(values) > 1e-6
+
+
+@pytest.mark.parametrize("ceiling, said", [(1.2, "Estimates (thick bar: ceiling)"), (9.0, "Estimates")])
+def test_a_title_tells_of_ceilings_where_one_is_drawn(ceiling, said):
+    reading = Reading(Estimate(1.0, 0.1))
+    line = Line("infonce", "lower bound", ceiling, reading, None)
+    figure = estimates([line], Recommended(1.0, 0.8, 1.2, "one"), None, "nats")
+    assert figure.axes[1].get_title() == said

@@ -99,7 +99,8 @@ def latents(z: Tensor, y: Tensor, classes: tuple[str, ...], split: str) -> "Figu
     points = points if points.shape[1] == 2 else torch.cat([points, torch.zeros_like(points)], 1)
     scatter_by_label(plane, points, y, classes)
     plane.set(xlabel="first principal axis of z", ylabel="second principal axis of z", title=f"z of {split}")
-    variance = values**2 / max(1, len(z) - 1)
+    freedom = max(1, len(z) - 1)  # N centred points span no more axes
+    variance = values[:freedom] ** 2 / freedom
     spectrum.semilogy(range(1, len(variance) + 1), variance.clamp_min(1e-300), marker=".")
     spectrum.set(xlabel="principal axis of z", ylabel="variance of z along it", title="spectrum of z")
     spectrum.grid(alpha=0.3)

@@ -32,7 +32,13 @@ def estimates(lines: list[Line], best: Recommended, exact: float | None, unit: s
         look = style(number)
         left.plot(curve.steps, values, lw=1.2, label=name, color=look["color"], ls=look["linestyle"])
         left.plot(curve.chosen, values[curve.steps.index(curve.chosen)], look["marker"], ms=5, color=look["color"])
-    left.set(xlabel="step", ylabel=f"validation, {unit}", title="Learning curves", ylim=(bottom, 1.15 * top))
+    left.set(
+        xlabel="step",
+        ylabel=f"validation, {unit}",
+        title="Learning curves (marker: chosen step)",
+        ylim=(bottom, 1.15 * top),
+    )
+    title = "Estimates"
     for row, e in enumerate(lines):
         if e.failure:
             right.annotate("failed", (0.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=8)
@@ -40,6 +46,7 @@ def estimates(lines: list[Line], best: Recommended, exact: float | None, unit: s
         value, error = (scale * number for number in e.estimate)
         right.errorbar(value, row, xerr=1.96 * error, fmt="o", ms=4, capsize=3, color=VALUE)
         if scale * e.ceiling < 1.3 * top:
+            title = "Estimates (thick bar: ceiling)"
             right.plot([scale * e.ceiling] * 2, [row - 0.35, row + 0.35], color=LIMIT, lw=2.5)
     if math.isfinite(best.low):
         right.axvspan(scale * best.low, min(scale * best.high, 2 * top), color=BEST, alpha=0.25, label="recommended")
@@ -47,7 +54,7 @@ def estimates(lines: list[Line], best: Recommended, exact: float | None, unit: s
         left.axhline(scale * exact, color="0.3", ls="--", lw=1, label="exact")
         right.axvline(scale * exact, color="0.3", ls="--", lw=1, label="exact")
     right.set_yticks(range(len(lines)), [e.name for e in lines])
-    right.set(xlabel=unit, title="Estimates (thick bar: ceiling)", xlim=(-0.1 * top, 1.3 * top))
+    right.set(xlabel=unit, title=title, xlim=(-0.1 * top, 1.3 * top))
     right.invert_yaxis()
     named = {label: handle for axis in (left, right) for handle, label in zip(*axis.get_legend_handles_labels())}
     figure.legend(named.values(), named.keys(), fontsize=7, ncols=6, loc="outside lower center")
