@@ -17,6 +17,8 @@ from ssvae_cli.files import write_json, write_text
 from ssvae_cli.paths import existing_folder, typed
 
 CHECKPOINT = Path("checkpoints") / "last.pt"
+METRICS = "metrics.jsonl"  # a line an epoch
+BEGINS = "run: "  # in a run's log, with its folder, where training begins
 CONFIG, MODEL = "config.json", "model.safetensors"  # what `ssvae embed export=huggingface` writes
 SPLIT = "split.json"  # the names of the samples of each split, where they have names
 FAILED = "failed.txt"  # in the folder of a sweep's job until it has ended: why it did not
@@ -27,7 +29,7 @@ JOBS = ".jobs"  # in a sweep's folder: <number>.json for each job that has begun
 
 def holds_run(run: Path) -> bool:
     """Whether something was trained in a folder; a run killed before its first checkpoint is none."""
-    metrics = run / "metrics.jsonl"
+    metrics = run / METRICS
     return (run / CHECKPOINT).exists() or (metrics.exists() and metrics.stat().st_size > 0)
 
 
@@ -105,7 +107,7 @@ def history(run: Path) -> list[dict]:
     """The lines of a run's metrics.jsonl, but for what a process that writes, or was killed, left incomplete."""
     lines = []
     with contextlib.suppress(OSError):
-        for line in (run / "metrics.jsonl").read_text("utf-8", "replace").splitlines():
+        for line in (run / METRICS).read_text("utf-8", "replace").splitlines():
             with contextlib.suppress(ValueError):
                 lines.append(json.loads(line))
     return [line for line in lines if isinstance(line, dict)]

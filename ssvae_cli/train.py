@@ -36,7 +36,7 @@ from ssvae_cli.instantiate.build import build, build_named
 from ssvae_cli.objective import make_objective
 from ssvae_cli.pairs.base import make_pairs
 from ssvae_cli.paths import shell_command, typed
-from ssvae_cli.run_folder import CHECKPOINT, SPLIT, flatten
+from ssvae_cli.run_folder import BEGINS, CHECKPOINT, SPLIT, flatten
 from ssvae_cli.tracking.console import Display, Stages, closing_table
 from ssvae_cli.tracking.record import Record
 from ssvae_cli.tracking.tracker import CONTRACT as TRACKER
@@ -138,7 +138,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     if is_rank_zero():
         sizes = ", ".join(f"{len(split)} {name}" for name, split in data.splits.items())
         count = sum(p.numel() for p in objective.parameters())
-        log.info("run: %s", run)
+        log.info("%s%s", BEGINS, run)
         start = (machine(device), sizes, f"{count:,}", steps_per_epoch)
         log.info("%s; samples: %s; %s parameters; %d steps an epoch", *start)
         log.info("%s", shell_command("tensorboard", "--logdir", typed(run)))

@@ -83,9 +83,10 @@ def test_data_of_the_same_size_with_other_values_or_labels_are_not_those_of_the_
 
 
 def test_a_run_that_does_not_go_on_keeps_its_records(started, monkeypatch, capfd):
-    """config.yaml and overrides.yaml are of what trained it, however late the refusal comes."""
+    """Its configuration and what it ended with, TensorBoard's file among them, however late the refusal comes."""
     run, here, there = started
-    records = lambda: {path.name: path.read_bytes() for path in (run / ".hydra").iterdir()}
+    files = lambda: [path for path in run.rglob("*") if path.is_file() and path.suffix != ".log"]
+    records = lambda: {path: path.read_bytes() for path in files()}
     before = records()
     np.savez("fewer.npz", x=np.load(here / "x.npz")["x"][:50])
     refused(capfd, "train", f"resume={run}", "trainer.epochs=2", "dataset.path=fewer.npz")

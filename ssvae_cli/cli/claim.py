@@ -19,14 +19,18 @@ from yaml import YAMLError
 
 from ssvae_cli.errors import UserError, require
 from ssvae_cli.files import atomic_write, claimed, is_gone, require_claimed
-from ssvae_cli.run_folder import CHECKPOINT, holds_run
+from ssvae_cli.run_folder import CHECKPOINT, METRICS, SPLIT, holds_run
+from ssvae_cli.tracking.missing import REASONS
+from ssvae_cli.tracking.mlflow_store import ID as MLFLOW_ID
+from ssvae_cli.tracking.weights_and_biases import ID as WANDB_ID
 
+ENDS = ("summary.json", REASONS)
 RECORDS = ".hydra"  # the folder of the composed configuration and the overrides, in that of a run
 
 # What a command may find in its folder besides its records and its log, and goes over: what `train` left before its
 # first checkpoint, and an earlier report.
 GOES_OVER = {
-    "train": ("metrics.jsonl", "events.out.tfevents.*.ssvae", "checkpoints"),
+    "train": (METRICS, SPLIT, "events.out.tfevents.*.ssvae", "wandb", WANDB_ID, MLFLOW_ID, "checkpoints"),
     "report": ("report.html", "report.md", "tables.tex", "table.csv", "runs.csv", "figures"),
 }
 
@@ -48,7 +52,7 @@ class Claim:
         """setting: the key that named the folder, for errors."""
         self.folder, self.given = folder.absolute(), f"{setting}={folder}"
         self.made: list[Path] = []  # outermost first
-        self._replaced: dict[Path, bytes] = {}  # records of an earlier command, as they were
+        self._replaced: dict[Path, bytes] = {}  # what `store` changed, as it was
         self._begun_at: tuple[int, int] | None = None  # what `version` said of the checkpoint then
         self._lock: int | None = None
 
@@ -93,8 +97,13 @@ class Claim:
         return True
 
     def store(self, records: dict[str, str]) -> None:
-        """Write the records, name -> text, each atomically. Raises UserError where the disk is full or read-only."""
+        """Write the records, name -> text, each atomically, and take away what an earlier command ended with: it would
+        pass for that of this one. Raises UserError where the disk is full or read-only."""
         self._begun_at = version(self.folder / CHECKPOINT)
+        for path in (self.folder / name for name in ENDS):
+            if path.exists():
+                self._replaced[path] = path.read_bytes()
+                path.unlink()
         for name, text in records.items():
             path = self.folder / RECORDS / name
             if path.exists():
@@ -103,7 +112,7 @@ class Claim:
             atomic_write(path, lambda at, text=text: at.write_text(text, encoding="utf-8"))
 
     def restore(self) -> None:
-        """Put back the records that `store` replaced, unless a checkpoint was written under the new ones: the run goes
+        """Put back what `store` replaced or took away, unless a checkpoint was written under the new ones: the run goes
         by what it was trained with."""
         if not is_gone(self.folder) and version(self.folder / CHECKPOINT) == self._begun_at:
             for path, content in self._replaced.items():
