@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
-from safetensors.torch import save as to_safetensors
 
 import ssvae_cli
 from ssvae_cli.datasets.checked import make_data
@@ -31,7 +30,7 @@ from ssvae_cli.encoders.pretrained import load_pretrained
 from ssvae_cli.evaluation.described import described, meanings
 from ssvae_cli.evaluation.figures import curves, pictures
 from ssvae_cli.evaluation.unread import require_read, unread
-from ssvae_cli.files import atomic_write, write_json
+from ssvae_cli.files import write_json, write_safetensors
 from ssvae_cli.instantiate.build import build, build_named
 from ssvae_cli.objective import make_objective
 from ssvae_cli.pairs.base import make_pairs
@@ -247,8 +246,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         split = "test" if evaluation.test else "validation"
         for name, figure in [*pictures(reading, split), ("curves", curves(record.history(), summary))]:
             record.figure(name, figure, total_steps)
-    weights = {k: v.contiguous() for k, v in state.evaluated.encoder.state_dict().items()}
-    atomic_write(run / "encoder.safetensors", lambda path: path.write_bytes(to_safetensors(weights)))
+    write_safetensors(run / "encoder.safetensors", state.evaluated.encoder.state_dict())
     record.summary(summary, total_steps)
     record.close()
     closing_table(summary if values else record.last_validation() | summary)
