@@ -96,7 +96,7 @@ def test_a_run_that_does_not_go_on_keeps_its_records(started, monkeypatch, capfd
         ssvae("train", f"resume={run}", "trainer.epochs=2")
     assert records() == before
     assert ssvae("train", f"resume={run}", "trainer.epochs=2") == 0
-    assert records() != before
+    assert records() != before and not (run / ".hydra" / "summary.json").exists()
 
 
 def sweep_of(monkeypatch, here, there, *words, dataset="npz"):

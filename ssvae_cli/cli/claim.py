@@ -24,8 +24,8 @@ from ssvae_cli.tracking.missing import REASONS
 from ssvae_cli.tracking.mlflow_store import ID as MLFLOW_ID
 from ssvae_cli.tracking.weights_and_biases import ID as WANDB_ID
 
-ENDS = ("summary.json", REASONS)
 RECORDS = ".hydra"  # the folder of the composed configuration and the overrides, in that of a run
+ENDS = ("summary.json", REASONS)  # what `train` ends with
 
 # What a command may find in its folder besides its records and its log, and goes over: what `train` left before its
 # first checkpoint, and an earlier report.
@@ -52,7 +52,8 @@ class Claim:
         """setting: the key that named the folder, for errors."""
         self.folder, self.given = folder.absolute(), f"{setting}={folder}"
         self.made: list[Path] = []  # outermost first
-        self._replaced: dict[Path, bytes] = {}  # what `store` changed, as it was
+        self._replaced: dict[Path, bytes] = {}  # records of an earlier command, as they were
+        self._aside: list[str] = []  # of ENDS, which lie among the records as long
         self._begun_at: tuple[int, int] | None = None  # what `version` said of the checkpoint then
         self._lock: int | None = None
 
@@ -97,27 +98,31 @@ class Claim:
         return True
 
     def store(self, records: dict[str, str]) -> None:
-        """Write the records, name -> text, each atomically, and take away what an earlier command ended with: it would
+        """Write the records, name -> text, each atomically, and set aside what an earlier command ended with: it would
         pass for that of this one. Raises UserError where the disk is full or read-only."""
         self._begun_at = version(self.folder / CHECKPOINT)
-        for path in (self.folder / name for name in ENDS):
-            if path.exists():
-                self._replaced[path] = path.read_bytes()
-                path.unlink()
         for name, text in records.items():
             path = self.folder / RECORDS / name
             if path.exists():
                 self._replaced[path] = path.read_bytes()
             self.made += [new for new in (path.parent, path) if not new.exists() and new not in self.made]
             atomic_write(path, lambda at, text=text: at.write_text(text, encoding="utf-8"))
+        for name in ENDS:  # by a new name alone, which can be undone on a full disk too
+            (self.folder / RECORDS / name).unlink(missing_ok=True)  # left by a process that was killed
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(self.folder / name, self.folder / RECORDS / name)
+                self._aside.append(name)
 
     def restore(self) -> None:
-        """Put back what `store` replaced or took away, unless a checkpoint was written under the new ones: the run goes
+        """Put back what `store` replaced or set aside, unless a checkpoint was written under the new ones: the run goes
         by what it was trained with."""
         if not is_gone(self.folder) and version(self.folder / CHECKPOINT) == self._begun_at:
             for path, content in self._replaced.items():
                 with contextlib.suppress(UserError):  # on a full disk
                     atomic_write(path, lambda at, content=content: at.write_bytes(content))
+            for name in self._aside:
+                with contextlib.suppress(OSError):
+                    os.replace(self.folder / RECORDS / name, self.folder / name)
 
     def will_make(self, name: str) -> None:
         """A file of the folder that another part of this process may write; it is removed with the rest."""
@@ -141,7 +146,10 @@ class Claim:
                 handler.close()
 
     def end(self) -> None:
-        """Let the folder go."""
+        """Let the folder go, without what was set aside in it."""
+        if self._aside and not is_gone(self.folder):
+            for name in self._aside:
+                (self.folder / RECORDS / name).unlink(missing_ok=True)
         if claimed.pop(self._lock, None):
             os.close(self._lock)
 
