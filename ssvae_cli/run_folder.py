@@ -126,13 +126,14 @@ class Job:
     failed: str | None
 
     def save(self, sweep: Path) -> None:
-        """Write it to the sweep's folder and, where the job has a folder of its own, why it failed to that."""
+        """Write it to the sweep's folder and, where the job has a folder of its own without a finished run, why it
+        failed to that."""
         write_json(sweep / JOBS / f"{self.number}.json", asdict(self))
-        note = sweep / self.folder / FAILED
-        if self.is_own and self.failed is not None:
-            write_text(note, f"{self.failed}\n")
-        elif self.is_own:
-            note.unlink(missing_ok=True)
+        folder = sweep / self.folder
+        if self.is_own and self.failed is None:
+            (folder / FAILED).unlink(missing_ok=True)
+        elif self.is_own and not is_finished(folder):
+            write_text(folder / FAILED, f"{self.failed}\n")
 
 
 def begun_jobs(sweep: Path) -> list[Job]:
