@@ -1,5 +1,6 @@
 """A relative path of a run's data leads from the folder in which the run was started, wherever the run is read."""
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -94,6 +95,10 @@ def test_a_run_that_does_not_go_on_keeps_its_records(started, monkeypatch, capfd
     with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="a fault"):
         patched.setattr("ssvae_cli.train.Forward.__call__", Mock(side_effect=RuntimeError("a fault")))
         ssvae("train", f"resume={run}", "trainer.epochs=2")
+    assert records() == before
+    with monkeypatch.context() as patched:  # after the line of its epoch
+        patched.setattr("ssvae_cli.train.TrainState.save", Mock(side_effect=OSError(errno.ENOSPC, "full")))
+        assert ssvae("train", f"resume={run}", "trainer.epochs=2") == 2
     assert records() == before
     assert ssvae("train", f"resume={run}", "trainer.epochs=2") == 0
     assert records() != before and not (run / ".hydra" / "summary.json").exists()

@@ -101,6 +101,10 @@ def start_job(command: str, target: str, config: DictConfig, hydra: DictConfig) 
         with contextlib.suppress(OSError, UserError):  # on a full disk the job stays as one that was killed
             Job(**job, is_own=claim is not None, failed=said).save(sweep)
         return None
+    except BaseException:  # the sweep is stopped
+        if claim:
+            claim.restore()
+        raise
     finally:
         if claim:
             claim.end()

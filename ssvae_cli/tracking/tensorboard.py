@@ -28,15 +28,14 @@ class TensorBoard:
 
     def begin(self, run: Path, settings: dict, meanings: dict[str, str], history: list[dict]) -> None:
         self._run, self._settings, self._meanings, self._history = run, settings, meanings, history
+        for old in run.glob(f"events.out.tfevents.*{SUFFIX}"):
+            old.unlink()
 
     @functools.cached_property
     def _writer(self):
-        """TensorBoard's, with the lines that are there, in the place of an earlier file; made when the first epoch has
-        ended, so that a run that does not come so far keeps that file."""
+        """TensorBoard's, with the lines that are there; imported when the first epoch has ended."""
         from torch.utils.tensorboard import SummaryWriter
 
-        for old in self._run.glob(f"events.out.tfevents.*{SUFFIX}"):
-            old.unlink()
         writer = self._writer = SummaryWriter(self._run, filename_suffix=SUFFIX)
         writer.add_custom_scalars(LAYOUT)
         for line in self._history:
