@@ -95,7 +95,7 @@ def recorded(file: Path, key: str) -> Any:
 
 def has_ended(run: Path, epochs: int) -> bool:
     """Whether a run has ended after so many epochs, with a complete summary."""
-    return has_summary(run) and last_line(run).get("epoch") == epochs
+    return has_summary(run) and last_line(run).get("epoch", 0) == epochs
 
 
 def last_line(run: Path) -> dict:
