@@ -69,12 +69,12 @@ def finetune(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> dict:
                 loss.backward()
                 optimization.step(epoch * steps + step)
                 total += loss.detach() / steps
+            require(bool(total.isfinite()), "training diverged: the loss is not finite; lower optimizer.lr")
             read = accuracy(model, loaded, data.validation)
             line = {"epoch": epoch + 1, "finetune/loss/train": total.item(), "finetune/accuracy/validation": read}
             lines.write(json.dumps(line) + "\n")
             lines.flush()
             stages.begin(f"loss {total.item():.3f}, accuracy on validation {read:.4f}")
-            require(bool(total.isfinite()), "training diverged: the loss is not finite; lower optimizer.lr")
             if read > best["validation"]:
                 best, weights = {"epoch": epoch + 1, "validation": read}, model.weights()
     model.restore(weights)
