@@ -5,10 +5,14 @@ import errno
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ssvae_cli.errors import FolderGone, UserError, machine_error
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # With these the system refuses to read a file, and says nothing of what is in it.
 REFUSED = {errno.EACCES, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOENT, errno.EPERM, errno.ESTALE}
@@ -69,6 +73,15 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, values: dict) -> None:
     """`values` as indented JSON, written atomically."""
     atomic_write(path, lambda at: at.write_text(json.dumps(values, indent=2) + "\n", "utf-8"))
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: dict[str, str] | None = None) -> None:
+    """Tensors by their names as safetensors, written atomically; each has values of its own, as the format asks, where
+    several share them in memory, as tied weights do."""
+    from safetensors.torch import save  # imports torch
+
+    own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    atomic_write(path, lambda at: at.write_bytes(save(own, metadata)))
 
 
 @contextlib.contextmanager

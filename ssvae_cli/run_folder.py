@@ -17,6 +17,8 @@ from ssvae_cli.files import write_json, write_text
 from ssvae_cli.paths import existing_folder, typed
 
 CHECKPOINT = Path("checkpoints") / "last.pt"
+METRICS = "metrics.jsonl"  # a line an epoch
+BEGINS = "run: "  # in a run's log, with its folder, where training begins
 CONFIG, MODEL = "config.json", "model.safetensors"  # what `ssvae embed export=huggingface` writes
 SPLIT = "split.json"  # the names of the samples of each split, where they have names
 FAILED = "failed.txt"  # in the folder of a sweep's job until it has ended: why it did not
@@ -27,7 +29,7 @@ JOBS = ".jobs"  # in a sweep's folder: <number>.json for each job that has begun
 
 def holds_run(run: Path) -> bool:
     """Whether something was trained in a folder; a run killed before its first checkpoint is none."""
-    metrics = run / "metrics.jsonl"
+    metrics = run / METRICS
     return (run / CHECKPOINT).exists() or (metrics.exists() and metrics.stat().st_size > 0)
 
 
@@ -93,7 +95,7 @@ def recorded(file: Path, key: str) -> Any:
 
 def has_ended(run: Path, epochs: int) -> bool:
     """Whether a run has ended after so many epochs, with a complete summary."""
-    return has_summary(run) and last_line(run).get("epoch") == epochs
+    return has_summary(run) and last_line(run).get("epoch", 0) == epochs
 
 
 def last_line(run: Path) -> dict:
@@ -105,7 +107,7 @@ def history(run: Path) -> list[dict]:
     """The lines of a run's metrics.jsonl, but for what a process that writes, or was killed, left incomplete."""
     lines = []
     with contextlib.suppress(OSError):
-        for line in (run / "metrics.jsonl").read_text("utf-8", "replace").splitlines():
+        for line in (run / METRICS).read_text("utf-8", "replace").splitlines():
             with contextlib.suppress(ValueError):
                 lines.append(json.loads(line))
     return [line for line in lines if isinstance(line, dict)]
@@ -124,13 +126,14 @@ class Job:
     failed: str | None
 
     def save(self, sweep: Path) -> None:
-        """Write it to the sweep's folder and, where the job has a folder of its own, why it failed to that."""
+        """Write it to the sweep's folder and, where the job has a folder of its own without a finished run, why it
+        failed to that."""
         write_json(sweep / JOBS / f"{self.number}.json", asdict(self))
-        note = sweep / self.folder / FAILED
-        if self.is_own and self.failed is not None:
-            write_text(note, f"{self.failed}\n")
-        elif self.is_own:
-            note.unlink(missing_ok=True)
+        folder = sweep / self.folder
+        if self.is_own and self.failed is None:
+            (folder / FAILED).unlink(missing_ok=True)
+        elif self.is_own and not is_finished(folder):
+            write_text(folder / FAILED, f"{self.failed}\n")
 
 
 def begun_jobs(sweep: Path) -> list[Job]:

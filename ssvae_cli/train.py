@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
-from safetensors.torch import save as to_safetensors
 
 import ssvae_cli
 from ssvae_cli.datasets.checked import make_data
@@ -31,12 +30,12 @@ from ssvae_cli.encoders.pretrained import load_pretrained
 from ssvae_cli.evaluation.described import described, meanings
 from ssvae_cli.evaluation.figures import curves, pictures
 from ssvae_cli.evaluation.unread import require_read, unread
-from ssvae_cli.files import atomic_write, write_json
+from ssvae_cli.files import write_json, write_safetensors
 from ssvae_cli.instantiate.build import build, build_named
 from ssvae_cli.objective import make_objective
 from ssvae_cli.pairs.base import make_pairs
 from ssvae_cli.paths import shell_command, typed
-from ssvae_cli.run_folder import CHECKPOINT, SPLIT, flatten
+from ssvae_cli.run_folder import BEGINS, CHECKPOINT, SPLIT, flatten
 from ssvae_cli.tracking.console import Display, Stages, closing_table
 from ssvae_cli.tracking.record import Record
 from ssvae_cli.tracking.tracker import CONTRACT as TRACKER
@@ -138,7 +137,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     if is_rank_zero():
         sizes = ", ".join(f"{len(split)} {name}" for name, split in data.splits.items())
         count = sum(p.numel() for p in objective.parameters())
-        log.info("run: %s", run)
+        log.info("%s%s", BEGINS, run)
         start = (machine(device), sizes, f"{count:,}", f"{steps_per_epoch} step{'s' * (steps_per_epoch != 1)}")
         log.info("%s; samples: %s; %s parameters; %s an epoch", *start)
         log.info("%s", shell_command("tensorboard", "--logdir", typed(run)))
@@ -247,8 +246,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         split = "test" if evaluation.test else "validation"
         for name, figure in [*pictures(reading, split), ("curves", curves(record.history(), summary))]:
             record.figure(name, figure, total_steps)
-    weights = {k: v.contiguous() for k, v in state.evaluated.encoder.state_dict().items()}
-    atomic_write(run / "encoder.safetensors", lambda path: path.write_bytes(to_safetensors(weights)))
+    write_safetensors(run / "encoder.safetensors", state.evaluated.encoder.state_dict())
     record.summary(summary, total_steps)
     record.close()
     closing_table(summary if values else record.last_validation() | summary)

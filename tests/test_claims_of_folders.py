@@ -69,6 +69,11 @@ def test_a_folder_with_records_that_cannot_be_read_is_anothers(tmp_path, content
     assert not is_left_by("train", "train", ["seed=1"], tmp_path)
     (tmp_path / ".hydra" / "overrides.yaml").write_text("- seed=1\n")
     assert is_left_by("train", "train", ["seed=1"], tmp_path)
+    for name in ("metrics.jsonl", "split.json", "mlflow_id.txt", "train.log"):  # of a kill before the first checkpoint
+        (tmp_path / name).touch()
+    assert is_left_by("train", "train", ["seed=1"], tmp_path)
+    (tmp_path / "notes.txt").touch()
+    assert not is_left_by("train", "train", ["seed=1"], tmp_path)
 
 
 @pytest.mark.parametrize("arguments", [["train", "seed=0,1", *TINY], ["mi", "data=a.npz,b.npz"]], ids=lambda a: a[0])

@@ -1,5 +1,6 @@
 """A relative path of a run's data leads from the folder in which the run was started, wherever the run is read."""
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -83,9 +84,10 @@ def test_data_of_the_same_size_with_other_values_or_labels_are_not_those_of_the_
 
 
 def test_a_run_that_does_not_go_on_keeps_its_records(started, monkeypatch, capfd):
-    """config.yaml and overrides.yaml are of what trained it, however late the refusal comes."""
+    """Its configuration and what it ended with, TensorBoard's file among them, however late the refusal comes."""
     run, here, there = started
-    records = lambda: {path.name: path.read_bytes() for path in (run / ".hydra").iterdir()}
+    files = lambda: [path for path in run.rglob("*") if path.is_file() and path.suffix != ".log"]
+    records = lambda: {path: path.read_bytes() for path in files()}
     before = records()
     np.savez("fewer.npz", x=np.load(here / "x.npz")["x"][:50])
     refused(capfd, "train", f"resume={run}", "trainer.epochs=2", "dataset.path=fewer.npz")
@@ -94,8 +96,12 @@ def test_a_run_that_does_not_go_on_keeps_its_records(started, monkeypatch, capfd
         patched.setattr("ssvae_cli.train.Forward.__call__", Mock(side_effect=RuntimeError("a fault")))
         ssvae("train", f"resume={run}", "trainer.epochs=2")
     assert records() == before
+    with monkeypatch.context() as patched:  # after the line of its epoch
+        patched.setattr("ssvae_cli.train.TrainState.save", Mock(side_effect=OSError(errno.ENOSPC, "full")))
+        assert ssvae("train", f"resume={run}", "trainer.epochs=2") == 2
+    assert records() == before
     assert ssvae("train", f"resume={run}", "trainer.epochs=2") == 0
-    assert records() != before
+    assert records() != before and not (run / ".hydra" / "summary.json").exists()
 
 
 def sweep_of(monkeypatch, here, there, *words, dataset="npz"):

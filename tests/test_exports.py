@@ -1,4 +1,5 @@
-"""The encoder as a program of torch.export: any number of samples, whatever the pairs and the encoder are."""
+"""The encoder as a program of torch.export: any number of samples, whatever the pairs and the encoder are; weights in
+safetensors."""
 
 import errno
 import sys
@@ -7,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from helpers import refused, ssvae
+from ssvae_cli.files import write_safetensors
 from ssvae_cli.load_run import load_run
 
 BEGUN = ["trainer.epochs=0", "trainer.device=cpu", "trainer.batch_size=8", "evaluation=none", "encoder.latent_dim=4"]
@@ -75,3 +78,10 @@ def test_an_own_encoder_that_no_program_can_be_made_of_is_a_line(tmp_path, monke
     assert line.startswith("ssvae: export=pt2: torch cannot make a program of this encoder (")
     assert "out/embed.log" in line and not list(tmp_path.glob("out/encoder*"))
     sys.modules.pop("branching")
+
+
+def test_weights_that_share_memory_are_each_written(tmp_path):
+    encoder = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    encoder[1].weight = encoder[0].weight
+    write_safetensors(tmp_path / "encoder.safetensors", encoder.state_dict())
+    assert torch.equal(load_file(tmp_path / "encoder.safetensors")["1.weight"], encoder[0].weight)

@@ -103,7 +103,8 @@ def test_an_evaluation_of_what_diverged_is_a_line_and_the_checkpoint_is_from_bef
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES])
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before_it_whole(number, tmp_path, monkeypatch):
-    checkpoint.save(tmp_path, {"epoch": 1})
+    first, second = (dict.fromkeys(checkpoint.READ, epoch) for epoch in (1, 2))
+    checkpoint.save(tmp_path, first)
 
     def half(self, data):
         with open(self, "wb") as file:
@@ -112,8 +113,8 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before_it_whole(numb
 
     monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(UserError, match=f"{os.strerror(number)}.*the earlier file is intact"):
-        checkpoint.save(tmp_path, {"epoch": 2})
-    assert checkpoint.load(tmp_path) == {"epoch": 1}
+        checkpoint.save(tmp_path, second)
+    assert checkpoint.load(tmp_path) == first
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["last.pt"]
 
 

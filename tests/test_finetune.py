@@ -60,6 +60,12 @@ def test_a_rate_of_a_prior_is_none_of_a_classifier(finished, capfd):
     assert line == "ssvae: optimizer.prior_lr=2: a classifier has no prior; leave it out"
 
 
+def test_a_loss_that_is_not_finite_is_a_line_and_none_of_the_curve(finished, tmp_path, capfd):
+    assert ssvae("finetune", str(finished), "optimizer.lr=1e30", "epochs=2", f"hydra.run.dir={tmp_path}/out") == 2
+    assert "training diverged: the loss is not finite" in capfd.readouterr().err.splitlines()[-1]
+    assert "NaN" not in (tmp_path / "out" / "finetune.jsonl").read_text()
+
+
 def test_data_without_labels_are_one_line(finished, tmp_path, capfd):
     np.savez(tmp_path / "plain.npz", x=np.random.default_rng(0).integers(0, 256, (30, 8, 8), np.uint8))
     words = [f"run={finished}", "dataset=npz", f"dataset.path={tmp_path}/plain.npz", f"hydra.run.dir={tmp_path}/out"]

@@ -101,6 +101,24 @@ def test_a_sweep_that_is_resumed_leaves_finished_jobs_as_they_are_and_is_no_sett
     assert len(runs) == 2 and len({identity(run) for run in runs}) == 1 and others == []
 
 
+@pytest.mark.parametrize(
+    "config, said", [(b"trainer: {epochs: 99}\n", "trainer.epochs was 99, now 30"), (b"\xff", "config.yaml is damaged")]
+)
+def test_a_finished_job_of_another_configuration_is_named_and_left_as_it_is(quick, tmp_path, capfd, config, said):
+    sweep = tmp_path / "sw"
+    assert ssvae("train", "-m", "seed=0,1", f"hydra.sweep.dir={sweep}", "hydra.sweep.subdir=${hydra.job.num}") == 0
+    stored = sweep / "0" / ".hydra" / "config.yaml"
+    before = stored.read_bytes()
+    stored.write_bytes(config)
+    kept = contents(sweep / "0")
+    for _ in range(2):
+        capfd.readouterr()
+        assert ssvae("train", f"sweep.resume={sweep}") == 1
+        assert said in capfd.readouterr().err and contents(sweep / "0") == kept
+    stored.write_bytes(before)
+    assert ssvae("train", f"sweep.resume={sweep}") == 0 and "all jobs have ended (2)" in capfd.readouterr().err
+
+
 def test_the_hint_after_a_sweep_of_another_command_is_not_that_of_train(tmp_path, capfd):
     sweep = tmp_path / "sw"
     assert ssvae("mi", "-m", "data=a.npz,b.npz", f"hydra.sweep.dir={sweep}") == 1

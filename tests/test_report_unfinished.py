@@ -100,6 +100,10 @@ def test_a_run_that_failed_alone_is_told_by_its_log(log, tmp_path):
     (run / log).write_text("run: x\nTraceback (most recent call last):\n  File\nValueError: no\n")
     ((other,)) = find_runs([tmp_path])[1]
     assert (other.state, other.reason) == ("failed", "ValueError: no")
+    with open(run / log, "a") as lines:
+        lines.write("resumed x after epoch 1 and 0 steps of the next\nrun: x\ntensorboard --logdir x\n")
+    ((other,)) = find_runs([tmp_path])[1]
+    assert (other.state, other.reason) == ("stopped", "after epoch 2 of 2"), "it has gone on since"
 
 
 DAMAGED = [

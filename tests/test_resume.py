@@ -17,6 +17,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from helpers import refused, ssvae, train
+from ssvae_cli.cli.overrides import override_value
+from ssvae_cli.errors import UserError
 from ssvae_cli.evaluation.evaluation import Evaluation
 from ssvae_cli.optimizers import Optimization
 from ssvae_cli.training import checkpoint
@@ -203,6 +205,27 @@ def test_lost_lines_of_the_log_are_named_and_not_filled_with_zeros(run, capfd):
     assert ssvae("train", f"resume={run}") == 2
     assert "has lost lines" in capfd.readouterr().err.splitlines()[-1]
     assert (run / "metrics.jsonl").read_text() == ""
+
+
+def test_a_damaged_line_of_the_log_is_named_and_costs_no_summary(run, capfd):
+    lines, summary = (run / "metrics.jsonl").read_bytes(), (run / "summary.json").read_bytes()
+    (run / "metrics.jsonl").write_bytes(b"\0" * len(lines))
+    assert ssvae("train", f"resume={run}", "trainer.epochs=2") == 2
+    assert "is damaged in line 1; put it back as it was, or train" in capfd.readouterr().err.splitlines()[-1]
+    assert (run / "summary.json").read_bytes() == summary
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"weight": torch.ones(2)}, {"epoch": 3, "state_dict": {}}], ids=str)
+def test_a_checkpoint_of_another_program_is_a_line_for_every_command(content, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    torch.save(content, tmp_path / "checkpoints" / "last.pt")
+    with pytest.raises(UserError, match="is no checkpoint of ssvae: it lacks config, .*give the folder of a run"):
+        checkpoint.load(tmp_path)
+
+
+@pytest.mark.parametrize("sign", ["", "+", "++"])
+def test_a_key_that_hydra_is_to_add_is_the_same_key(sign):
+    assert override_value("resume", ["seed=1", f"{sign}resume=a", "resume.b=c"]) == "a"
 
 
 def test_a_checkpoint_of_another_kind_of_model_is_refused_with_a_line(run, capfd):

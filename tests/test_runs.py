@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
     a_run(root / "b", "prior=vmf", **{"elbo/test": 2.5})
     for name in ("stopped", "failed", "running", "cut", "gone"):
         run = a_run(root / name, "prior=infonce", epochs=5)
-        (run / ".hydra" / "overrides.yaml").write_text(f'["prior=infonce", "hydra.run.dir={name}"]')
+        (run / ".hydra" / "overrides.yaml").write_text(f'["resume={name}", "prior=infonce", "hydra.run.dir={name}"]')
         (run / "summary.json").unlink()
     (root / "failed" / "failed.txt").write_text("UserError: no such file\n")
     for name in ("metrics.jsonl", ".hydra/overrides.yaml", ".hydra/config.yaml", ".hydra/hydra.yaml"):

@@ -25,7 +25,7 @@ from ssvae_cli import train
 from ssvae_cli.cli import job, sweeps
 from ssvae_cli.device import device_of
 from ssvae_cli.errors import UserError
-from ssvae_cli.run_folder import holds_run, is_finished
+from ssvae_cli.run_folder import has_ended, holds_run, is_finished
 
 SHORT = [*TINY[2:], "trainer.epochs=1", "dataset.limit=400"]
 ONE = [*SHORT, "evaluation=none"]  # what a sweep does with its jobs is no question of their numbers
@@ -90,6 +90,7 @@ def test_a_job_has_ended_when_its_summary_is_complete(summary, finished, tmp_pat
     if summary is not None:
         (tmp_path / "summary.json").write_text(summary)
     assert is_finished(tmp_path) == finished
+    assert has_ended(tmp_path, 0) == finished and not has_ended(tmp_path, 1)
 
 
 def test_a_traceback_is_in_the_log_of_the_job_that_raised(tmp_path, monkeypatch):

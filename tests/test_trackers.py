@@ -70,6 +70,16 @@ def test_a_run_that_goes_on_tells_its_trackers_what_it_had(tmp_path):
     assert [line["elbo/train"] for line in history] == [0.5, 0.75]
 
 
+def test_a_copy_of_the_folder_by_hard_links_keeps_its_lines(tmp_path):
+    recorded(tmp_path / "run")
+    lines, copied = (tmp_path / "run" / "metrics.jsonl").read_bytes(), tmp_path / "copied.jsonl"
+    copied.hardlink_to(tmp_path / "run" / "metrics.jsonl")
+    record = Record(tmp_path / "run", kept_bytes=len(lines))
+    record.scalars(12, 3, {"elbo/train": 0.8})
+    record.close()
+    assert copied.read_bytes() == lines and len(record.history()) == 3
+
+
 def test_mlflows_store_holds_the_run(tmp_path, monkeypatch):
     pytest.importorskip("mlflow", reason="needs the extra ssvae[mlflow]")
     from mlflow import MlflowClient

@@ -9,7 +9,7 @@ import fcntl
 import itertools
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -19,14 +19,19 @@ from yaml import YAMLError
 
 from ssvae_cli.errors import UserError, require
 from ssvae_cli.files import atomic_write, claimed, is_gone, require_claimed
-from ssvae_cli.run_folder import CHECKPOINT, holds_run
+from ssvae_cli.run_folder import CHECKPOINT, METRICS, SPLIT, holds_run
+from ssvae_cli.tracking.missing import REASONS
+from ssvae_cli.tracking.mlflow_store import ID as MLFLOW_ID
+from ssvae_cli.tracking.tensorboard import SUFFIX
+from ssvae_cli.tracking.weights_and_biases import ID as WANDB_ID
 
 RECORDS = ".hydra"  # the folder of the composed configuration and the overrides, in that of a run
+ENDS = ("summary.json", REASONS, f"events.out.tfevents.*{SUFFIX}")  # what `train` ends with, and writes anew
 
 # What a command may find in its folder besides its records and its log, and goes over: what `train` left before its
 # first checkpoint, and an earlier report.
 GOES_OVER = {
-    "train": ("metrics.jsonl", "events.out.tfevents.*.ssvae", "checkpoints"),
+    "train": (METRICS, SPLIT, f"events.out.tfevents.*{SUFFIX}", "wandb", WANDB_ID, MLFLOW_ID, "checkpoints"),
     "report": ("report.html", "report.md", "tables.tex", "table.csv", "runs.csv", "figures"),
 }
 
@@ -49,6 +54,8 @@ class Claim:
         self.folder, self.given = folder.absolute(), f"{setting}={folder}"
         self.made: list[Path] = []  # outermost first
         self._replaced: dict[Path, bytes] = {}  # records of an earlier command, as they were
+        self._aside: list[str] = []  # files of ENDS, which lie among the records as long
+        self._written = 0  # bytes of METRICS
         self._begun_at: tuple[int, int] | None = None  # what `version` said of the checkpoint then
         self._lock: int | None = None
 
@@ -93,22 +100,40 @@ class Claim:
         return True
 
     def store(self, records: dict[str, str]) -> None:
-        """Write the records, name -> text, each atomically. Raises UserError where the disk is full or read-only."""
-        self._begun_at = version(self.folder / CHECKPOINT)
+        """Write the records, name -> text, each atomically, and set aside what an earlier command ended with: it would
+        pass for that of this one. Raises UserError where the disk is full or read-only."""
+        self._begun_at, metrics = version(self.folder / CHECKPOINT), self.folder / METRICS
+        self._written = metrics.stat().st_size if metrics.exists() else 0
         for name, text in records.items():
             path = self.folder / RECORDS / name
             if path.exists():
                 self._replaced[path] = path.read_bytes()
             self.made += [new for new in (path.parent, path) if not new.exists() and new not in self.made]
             atomic_write(path, lambda at, text=text: at.write_text(text, encoding="utf-8"))
+        remove(self.folder / RECORDS, ENDS)  # left by a process that was killed
+        for path in matching(self.folder, ENDS):  # moved, which can be undone on a full disk too
+            os.replace(path, self.folder / RECORDS / path.name)
+            self._aside.append(path.name)
 
     def restore(self) -> None:
-        """Put back the records that `store` replaced, unless a checkpoint was written under the new ones: the run goes
+        """Put back what `store` replaced or set aside, unless a checkpoint was written under the new ones: the run goes
         by what it was trained with."""
         if not is_gone(self.folder) and version(self.folder / CHECKPOINT) == self._begun_at:
             for path, content in self._replaced.items():
                 with contextlib.suppress(UserError):  # on a full disk
                     atomic_write(path, lambda at, content=content: at.write_bytes(content))
+            with contextlib.suppress(OSError):
+                self._restore_ends()
+
+    def _restore_ends(self) -> None:
+        metrics = self.folder / METRICS
+        if self._replaced and metrics.stat().st_size > self._written:  # of an epoch whose checkpoint was not saved
+            os.truncate(metrics, self._written)
+        if self._aside:
+            remove(self.folder, ENDS)
+        while self._aside:
+            name = self._aside.pop()
+            os.replace(self.folder / RECORDS / name, self.folder / name)
 
     def will_make(self, name: str) -> None:
         """A file of the folder that another part of this process may write; it is removed with the rest."""
@@ -132,9 +157,22 @@ class Claim:
                 handler.close()
 
     def end(self) -> None:
-        """Let the folder go."""
+        """Let the folder go, without what was set aside in it."""
+        if self._aside and not is_gone(self.folder):
+            remove(self.folder / RECORDS, ENDS)
         if claimed.pop(self._lock, None):
             os.close(self._lock)
+
+
+def matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    """The files of a folder whose names match one of the patterns."""
+    return [path for pattern in patterns for path in folder.glob(pattern) if path.is_file()]
+
+
+def remove(folder: Path, patterns: Iterable[str]) -> None:
+    """Remove the files `matching`."""
+    for path in matching(folder, patterns):
+        path.unlink(missing_ok=True)
 
 
 def version(file: Path) -> tuple[int, int] | None:

@@ -52,7 +52,7 @@ def state_of_jobs(sweep: Path) -> dict[int, str]:
     states = {}
     for job in begun_jobs(sweep):
         folder = sweep / job.folder
-        if is_finished(folder):
+        if job.failed is None and is_finished(folder):
             states[job.number] = "finished"
         else:
             found = unfinished(folder, job.failed)

@@ -21,7 +21,7 @@ from ssvae_cli.cli.sweeps import KILLED, assign_gpu, claim_job, clear_memory, me
 from ssvae_cli.cli.unread_keys import refuse_unread_settings
 from ssvae_cli.distributed.threads import set_count, set_wait
 from ssvae_cli.errors import PartError, UserError, cause_of
-from ssvae_cli.files import is_gone, require_claimed
+from ssvae_cli.files import is_gone, reading, require_claimed
 from ssvae_cli.instantiate.own_faults import own_fault
 from ssvae_cli.instantiate.trust import refuse_untrusted
 from ssvae_cli.paths import shell_command, typed
@@ -72,7 +72,9 @@ def start_job(command: str, target: str, config: DictConfig, hydra: DictConfig) 
         if is_finished(folder):
             from ssvae_cli.training.checkpoint import refuse_other_config
 
-            refuse_other_config(folder, (folder / ".hydra" / "config.yaml").read_text("utf-8"), config)
+            stored = folder / ".hydra" / "config.yaml"
+            with reading(stored, f"{stored} is damaged; ssvae report leaves out the run, which has ended"):
+                refuse_other_config(folder, stored.read_text("utf-8"), config)
             print(f"ssvae: {folder} is there already", file=sys.stderr)
         else:
             Job(**job, is_own=True, failed=KILLED).save(sweep)
@@ -87,7 +89,7 @@ def start_job(command: str, target: str, config: DictConfig, hydra: DictConfig) 
                 config.resume = str(folder)
             assign_gpu(hydra.job.num)
             call(target, config, folder, hydra, lambda: f"sweep.resume={typed(sweep)}" if command == "train" else None)
-            Job(**job, is_own=True, failed=None).save(sweep)
+        Job(**job, is_own=True, failed=None).save(sweep)
         return metric_of(folder, config.sweep.metric) if searching else None
     except (Exception, SystemExit) as raised:
         error = mistake_of(raised, hydra) or raised
@@ -99,6 +101,10 @@ def start_job(command: str, target: str, config: DictConfig, hydra: DictConfig) 
         with contextlib.suppress(OSError, UserError):  # on a full disk the job stays as one that was killed
             Job(**job, is_own=claim is not None, failed=said).save(sweep)
         return None
+    except BaseException:  # the sweep is stopped
+        if claim:
+            claim.restore()
+        raise
     finally:
         if claim:
             claim.end()

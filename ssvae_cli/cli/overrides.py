@@ -52,7 +52,7 @@ def override_name(override: str) -> str:
 
 def override_value(key: str, overrides: list[str]) -> str | None:
     """The value that the overrides give a key, without Hydra's quotes; None for none, or null."""
-    values = [o.split("=", 1)[1] for o in overrides if o.startswith(f"{key}=")]
+    values = [o.split("=", 1)[1] for o in overrides if re.match(rf"\+{{0,2}}{re.escape(key)}=", o)]
     return unquoted(values[-1]) if values and values[-1] not in ("", "null") else None
 
 

@@ -3,18 +3,15 @@
 import json
 from pathlib import Path
 
-from safetensors.torch import save
-
-from ssvae_cli.files import atomic_write
+from ssvae_cli.files import write_safetensors
 from ssvae_cli.load_run import Loaded
 
 
 def safetensors(loaded: Loaded, run: Path, folder: Path) -> Path:
     """encoder.safetensors: `backbone.*` up to the features, `projector.*` from there to z; what one x is, and how it is
     normalised, in the metadata."""
-    weights = {name: tensor.cpu().contiguous() for name, tensor in loaded.objective.encoder.state_dict().items()}
     metadata = {name: json.dumps(value) for name, value in described(loaded).items()}
-    atomic_write(folder / "encoder.safetensors", lambda path: path.write_bytes(save(weights, metadata)))
+    write_safetensors(folder / "encoder.safetensors", loaded.objective.encoder.state_dict(), metadata)
     return folder / "encoder.safetensors"
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
-from safetensors.torch import save as to_safetensors
 from torch import nn
 from torch.nn import functional as F
 
@@ -15,7 +14,7 @@ from ssvae_cli.errors import require, require_above, require_bool, require_integ
 from ssvae_cli.evaluation.estimate import too_few_classes
 from ssvae_cli.evaluation.linear_probe import log_uncommon_classes
 from ssvae_cli.evaluation.rows import labelled_share
-from ssvae_cli.files import atomic_write
+from ssvae_cli.files import write_safetensors
 from ssvae_cli.finetune.classifier import Classifier, accuracy
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.load_run import load_run
@@ -70,12 +69,12 @@ def finetune(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> dict:
                 loss.backward()
                 optimization.step(epoch * steps + step)
                 total += loss.detach() / steps
+            require(bool(total.isfinite()), "training diverged: the loss is not finite; lower optimizer.lr")
             read = accuracy(model, loaded, data.validation)
             line = {"epoch": epoch + 1, "finetune/loss/train": total.item(), "finetune/accuracy/validation": read}
             lines.write(json.dumps(line) + "\n")
             lines.flush()
             stages.begin(f"loss {total.item():.3f}, accuracy on validation {read:.4f}")
-            require(bool(total.isfinite()), "training diverged: the loss is not finite; lower optimizer.lr")
             if read > best["validation"]:
                 best, weights = {"epoch": epoch + 1, "validation": read}, model.weights()
     model.restore(weights)
@@ -86,8 +85,7 @@ def finetune(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> dict:
         "finetune/labels": len(rows),
         "seed": cfg.seed,
     }
-    plain = {name: tensor.cpu().contiguous() for name, tensor in weights.items()}
-    atomic_write(folder / "classifier.safetensors", lambda path: path.write_bytes(to_safetensors(plain)))
+    write_safetensors(folder / "classifier.safetensors", weights)
     write_summary(folder, summary)
     closing_table(summary)
     log.info("finetuned %s into %s", cfg.run, folder)

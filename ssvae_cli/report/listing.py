@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import sys
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -19,6 +20,7 @@ from ssvae_cli.tracking import tables
 METRICS = ("elbo/test", "elbo/validation", "probe/linear/test", "probe/linear/validation")
 ORDERS = ("began", "folder", "setting", "state", "epoch")  # in ascending order; numbers in descending order
 FORMATS = ("table", "json")
+OF_THE_CALL = re.compile(r"\+*(hydra\.|(resume|trust|sweep\.\w+)=)")  # overrides that are no part of a setting
 TEXT = ("setting", "state", "folder")
 
 
@@ -82,7 +84,7 @@ def entry(run: Run | Unfinished) -> Entry:
         lines = history(run.folder)
         values, overrides, time = (lines or [{}])[-1], overrides_of(run.folder), began_or_none(run.folder)
         state, reason, remedy = run.state, run.reason, run.remedy
-    setting = None if overrides is None else " ".join(word for word in overrides if not word.startswith("hydra."))
+    setting = None if overrides is None else " ".join(word for word in overrides if not OF_THE_CALL.match(word))
     epoch = lines[-1].get("epoch", 0) if lines else 0
     when = time.isoformat() if time else None
     return Entry(str(run.folder), setting, state, when, epoch, reason, remedy, values)

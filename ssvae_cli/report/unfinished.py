@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from ssvae_cli.paths import shell_command, typed
-from ssvae_cli.run_folder import CHECKPOINT, JOBS, SWEEP, begun_jobs, last_line
+from ssvae_cli.run_folder import BEGINS, CHECKPOINT, JOBS, SWEEP, begun_jobs, last_line
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C parser, where libyaml is installed, is ten times faster
 NO_RUNS = (JOBS, ".hydra", "checkpoints", "figures")  # folders in which there are none
@@ -115,6 +115,7 @@ def raised(folder: Path) -> str | None:
     for path in sorted(folder.glob("*.log")):  # train.log, or as hydra.job.name says
         with contextlib.suppress(OSError):
             lines = path.read_text("utf-8", "replace").rstrip().splitlines()
-            if any(line.startswith("Traceback (") for line in lines):
+            began = max((i for i, line in enumerate(lines) if line.startswith(BEGINS)), default=0)
+            if any(line.startswith("Traceback (") for line in lines[began:]):
                 return lines[-1]
     return None

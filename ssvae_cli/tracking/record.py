@@ -6,8 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ssvae_cli.errors import require
+from ssvae_cli.errors import UserError, require
 from ssvae_cli.files import atomic_write, require_claimed, write_json
+from ssvae_cli.run_folder import METRICS
 from ssvae_cli.tracking.missing import REASONS, Missing, lines, plain, reasons
 from ssvae_cli.tracking.png import DPI, png
 from ssvae_cli.tracking.tracker import Tracker
@@ -28,17 +29,17 @@ class Record:
         meanings: dict[str, str] | None = None,
     ):
         """kept_bytes: how much of metrics.jsonl a resumed run continues from; 0 for a new one. settings, meanings: for
-        the trackers.
-
-        The summary of a run that is continued is removed: it would pass for that of the longer run."""
+        the trackers. Raises UserError, and changes nothing, where lines are lost or damaged."""
         require_claimed(run)
         self.run, self._trackers, self._told = run, trackers, set()
-        self._metrics = open(run / "metrics.jsonl", "ab")
-        there = self.bytes_written
-        require(there >= kept_bytes, f"{run}/metrics.jsonl has lost lines: {there} bytes of the {kept_bytes} saved")
-        self._metrics.truncate(kept_bytes)
-        for old in (run / "summary.json", run / REASONS):
-            old.unlink(missing_ok=True)
+        metrics = run / METRICS
+        written = metrics.read_bytes() if metrics.exists() else b""
+        lost = f"{metrics} has lost lines: {len(written)} bytes of the {kept_bytes} saved"
+        require(len(written) >= kept_bytes, lost)
+        parsed(written[:kept_bytes], metrics)
+        # A file of its own, should this one be a link, or share its bytes with a copy of the folder by a hard link.
+        atomic_write(metrics, lambda path: path.write_bytes(written[:kept_bytes]))
+        self._metrics = open(metrics, "ab")
         for tracker in trackers:
             tracker.begin(run, dict(settings or {}), dict(meanings or {}), self.history())
 
@@ -64,7 +65,7 @@ class Record:
 
     def history(self) -> list[dict]:
         """The lines of metrics.jsonl so far."""
-        return [json.loads(line) for line in (self.run / "metrics.jsonl").read_text("utf-8").splitlines()]
+        return parsed((self.run / METRICS).read_bytes(), self.run / METRICS)
 
     def last_validation(self) -> dict[str, float | None]:
         """The numbers on validation after the last epoch."""
@@ -90,6 +91,18 @@ class Record:
         for tracker in self._trackers:
             tracker.close()
         self._metrics.close()
+
+
+def parsed(written: bytes, file: Path) -> list[dict]:
+    """The lines of metrics.jsonl. Raises UserError for one that is no JSON. file: for the error."""
+    lines = []
+    for number, line in enumerate(written.splitlines(), 1):
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            remedy = "put it back as it was, or train the run anew, in another folder"
+            raise UserError(f"{file} is damaged in line {number}; {remedy}") from None
+    return lines
 
 
 def write_summary(folder: Path, values: dict) -> None:

@@ -25,6 +25,7 @@ MAY_CHANGE = (
     "evaluation.test",
     *(f"dataset.{key}" for key in DATA_PATHS),  # the data are compared by their fingerprints
 )  # when a run is resumed, besides trainer.epochs upward
+READ = ("config", "sample", "shapes", "objective", "average", "epoch")  # whatever a checkpoint is loaded for
 ASKING = ("resume", "trust", "sweep.resume")  # the keys that ask for it
 
 
@@ -47,11 +48,14 @@ def load(run: Path, key: str = "resume", name: str = "last") -> dict:
     anew = f"damaged or cut short; train the run anew, in another folder, or once {run} is removed"
     with reading(path, f"{fault}: {anew}"):
         try:
-            return load_tensors(path)
+            state = load_tensors(path)
         except (RuntimeError, pickle.UnpicklingError) as error:
             if zipfile.is_zipfile(path) and ("Unsupported" in str(error) or "WeightsUnpickler" in str(error)):
                 raise UserError(f"{fault}: it holds more than tensors and plain data") from error
             raise
+    missing = [name for name in READ if not isinstance(state, dict) or name not in state]
+    require(not missing, f"{fault}: it lacks {', '.join(missing)}; give the folder of a run of ssvae train")
+    return state
 
 
 @contextlib.contextmanager
@@ -104,8 +108,7 @@ def refuse_other_data(run: Path, before: dict | None, now: dict) -> None:
 
 def refuse_other_run(run: Path, config: DictConfig) -> None:
     """Raise UserError unless `run` can go on under `config`: classes that are trusted, and the same configuration."""
-    saved = load(run).get("config")
-    require(isinstance(saved, str), f"{run / CHECKPOINT} holds no configuration; give the folder of a run")
+    saved = load(run)["config"]
     refuse_untrusted(config, run, trust=config.trust)
     refuse_other_config(run, saved, config)
 

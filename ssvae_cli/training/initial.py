@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from ssvae_cli.encoders.pretrained import load_fitting
-from ssvae_cli.errors import require
 from ssvae_cli.objective import Objective
 from ssvae_cli.paths import expanded
 from ssvae_cli.training import checkpoint
@@ -18,8 +17,7 @@ def begin_from(objective: Objective, folder: str) -> None:
     missing or of another shape."""
     run = Path(expanded(folder, "init_from"))
     state = checkpoint.load(run, key="init_from")
-    stored = state.get("average") or state.get("objective")
-    require(isinstance(stored, dict), f"init_from={run}: its checkpoint holds no weights; give the folder of a run")
+    stored = state["average"] or state["objective"]
     for name in ("encoder.", "encoder_prime."):
         weights = {key.removeprefix(name): value for key, value in stored.items() if key.startswith(name)}
         load_fitting(getattr(objective, name[:-1]), weights, f"init_from={run}", REMEDY, name)

@@ -5,10 +5,9 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 from safetensors.torch import load as from_safetensors
-from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from ssvae_cli.files import atomic_write, reading, write_json
+from ssvae_cli.files import reading, write_json, write_safetensors
 from ssvae_cli.run_folder import CONFIG, MODEL
 
 KEPT = ("sample", "shapes", "data", "fitted", "epoch")  # of a checkpoint, besides configuration and weights
@@ -19,9 +18,8 @@ def save(folder: Path, state: dict, about: dict[str, object]) -> None:
 
     about: what else config.json is to say."""
     weights = state["average"] or state["objective"]
-    shared = {name: tensor for name, tensor in weights.items() if not is_repeated(name, weights)}
-    plain = {name: tensor.cpu().contiguous().clone() for name, tensor in shared.items()}
-    atomic_write(folder / MODEL, lambda path: path.write_bytes(to_safetensors(plain, {"format": "pt"})))
+    own = {name: tensor for name, tensor in weights.items() if not is_repeated(name, weights)}
+    write_safetensors(folder / MODEL, own, {"format": "pt"})
     config = OmegaConf.to_container(OmegaConf.create(state["config"]), resolve=False)
     write_json(
         folder / CONFIG,
