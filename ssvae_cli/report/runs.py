@@ -38,12 +38,16 @@ class Run:
 
     def number(self, metric: str) -> float | None:
         """A metric's value; None where there is none."""
-        value = self.values.get(metric)
-        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+        return as_number(self.values.get(metric))
 
     @property
     def pictures(self) -> list[Path]:
         return sorted((self.folder / "figures").glob("*.png"))
+
+
+def as_number(value: object) -> float | None:
+    """A number of a run's files; None for anything else."""
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def find_runs(folders: list[Path]) -> tuple[list[Run], list[Unfinished]]:
