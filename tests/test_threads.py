@@ -103,7 +103,6 @@ def test_cores_are_those_that_affinity_and_cgroups_leave(files, cores, tmp_path,
 PROGRAM = """
 import json, os, sys
 from ssvae_cli.cli import main
-from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.distributed import threads
 class Loaded(Exception): pass
 class Watch:
