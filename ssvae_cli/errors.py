@@ -45,7 +45,7 @@ def machine_error(error: BaseException) -> BaseException:
     if isinstance(error, OSError) and error.errno in DISK:
         return UserError(f"{error.filename or 'a file of the run'} cannot be written ({error.strerror})")
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and MEMORY.search(str(error))):
-        return UserError(f"there is not enough memory for what was asked ({(str(error).splitlines() or [''])[0]})")
+        return UserError(f"there is not enough memory for what was asked ({first_line(error)})")
     return error
 
 
@@ -57,6 +57,16 @@ def cause_of(error: BaseException | None) -> UserError | None:
             return known
         error = error.__cause__ or error.__context__
     return None
+
+
+def first_line(error: BaseException) -> str:
+    """Of what an exception says, or of its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def said(error: BaseException) -> str:
+    """An exception's type and all that it says, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no reason given'}"
 
 
 def require(condition: bool, message: str) -> None:

@@ -54,8 +54,8 @@ class Stored:
     state: dict[str, Any]
 
     @property
-    def shapes(self) -> tuple[Shape, Shape]:
-        """Of one x and of one x', as the encoders get them."""
+    def shapes(self) -> tuple[Shape, ...]:
+        """Of one x, of one x' and of each further view, as the encoders get them."""
         return tuple(tuple(shape) for shape in self.state["shapes"])
 
     def objective(self, device: torch.device) -> Objective:

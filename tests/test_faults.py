@@ -17,7 +17,7 @@ from helpers import TINY, ssvae
 from ssvae_cli.critics import Cosine
 from ssvae_cli.encoders.posteriors import Delta, Deterministic
 from ssvae_cli.encoders.pretrained import read_weights
-from ssvae_cli.errors import UserError
+from ssvae_cli.errors import UserError, first_line
 from ssvae_cli.estimators import InfoNCE
 from ssvae_cli.optimizers import Optimization
 from ssvae_cli.run_folder import CHECKPOINT, CONFIG
@@ -198,3 +198,8 @@ def test_a_few_kills_of_every_kind_lose_nothing():
     script = Path(__file__).parent / "programs" / "kill_test.py"
     done = subprocess.run([sys.executable, script, "--kills", "5"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("said, line", [("one\ntwo", "one"), ("\n  two\n", "two"), ("", "EOFError")])
+def test_of_another_programs_error_a_line_says_the_first_or_its_kind(said, line):
+    assert first_line(EOFError(said)) == line

@@ -11,6 +11,7 @@ import pytest
 
 import ssvae_cli
 from ssvae_cli import evaluation
+from ssvae_cli.evaluation import elbo_parts
 from ssvae_cli.evaluation.unread import ON_VALIDATION
 from ssvae_cli.tracking.names import UNITLESS, UNITS, entry, is_own, unit
 
@@ -39,6 +40,11 @@ def of_run(run):
     """The names in the files of a run."""
     lines = [(run / "summary.json").read_text(), *(run / "metrics.jsonl").read_text().splitlines()]
     return {name for line in lines for name in json.loads(line) if "/" in name}
+
+
+def test_what_keep_best_may_name_is_what_a_run_reads_on_validation(finished):
+    read = {name for name in of_run(finished) if name.endswith("/validation")}
+    assert read == {key for keys in ON_VALIDATION.values() for key in keys} - {*elbo_parts.KEYS}  # not read by default
 
 
 OF_LAWS = {"prior/scale", "truth/scale"}  # by the names of a law's parameters

@@ -3,6 +3,7 @@
 1. Views and objective, forward and backward, compile without a break, whatever the prior, estimator, encoder and pairs.
 2. No later step compiles again: not while a queue fills, nor after evaluation, nor after a short last batch.
 3. Estimators that take steps of their own between the graphs are known, and are the only ones.
+4. Jobs of one process are each compiled, however many kinds of them there are.
 """
 
 import functools
@@ -15,6 +16,8 @@ from torch._dynamo.utils import counters
 
 from helpers import train
 from matrix import ALL, BATCH, OWN_STEPS, cases, named, parts, unmet
+from ssvae_cli.cli.sweeps import clear_memory
+from ssvae_cli.compiler import compiled
 from ssvae_cli.training.step import Forward
 
 GROUPS = [
@@ -75,3 +78,16 @@ def test_a_run_compiles_its_views_and_its_objective_once(tmp_path):
     train(tmp_path / "run", *overrides)
     assert counters["stats"]["unique_graphs"] == 2
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_job_of_a_sweep_is_compiled_after_more_kinds_of_jobs_than_torch_keeps():
+    """Past its limit torch runs a function uncompiled, or raises, as it does here."""
+
+    def step(width: int) -> torch.Tensor:
+        layer = torch.nn.Linear(width, 1)
+        return compiled(lambda x: layer(x).sum(), True)(torch.ones(2, width))
+
+    for width in range(2, 3 + config.recompile_limit):
+        clear_memory()
+        step(width)
+    assert counters["stats"]["unique_graphs"] == 1 + config.recompile_limit

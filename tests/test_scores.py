@@ -4,6 +4,7 @@
 2. Memory does not grow with the square of the batch; a critic that cannot be tiled is refused where it would.
 """
 
+import contextlib
 import copy
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from ssvae_cli.critics import (
 )
 from ssvae_cli.errors import UserError
 from ssvae_cli.priors import InfoNCE as InfoNCEPrior
+from ssvae_cli.priors import scored
 from ssvae_cli.scores import DenseScores, Past, TiledScores, in_batch, in_batch_scores, tile_sums
 from test_estimators import ALL
 
@@ -125,6 +127,28 @@ def test_a_critic_that_needs_the_table_is_refused_above_the_memory():
     with pytest.raises(UserError, match=words):
         prior.require_memory(10**6, device)
     InfoNCEPrior(critic=Bilinear(latent_dim=8), direction="both").require_memory(10**6, device)
+
+
+@pytest.mark.parametrize(
+    "tables, settings",
+    [
+        (1, {}),
+        (2, {"dtype": torch.float64}),
+        (2, {"processes": 4}),  # which share one memory, and compute a table for each direction
+        (0.5, {"processes": 4, "device": "cuda"}),
+        (0.25, {"processes": 4, "device": "cuda", "direction": "forward"}),
+    ],
+)
+def test_the_table_is_of_the_runs_floats_and_divided_among_the_gpus(tables, settings, monkeypatch):
+    critic, device = MLP(latent_dim=2, hidden=[4]), torch.device(settings.get("device", "cpu"))
+    needed = tables * 4 * 8**2 * critic.stored_per_score
+    monkeypatch.setattr(scored, "world_size", lambda: settings.get("processes", 1))
+    monkeypatch.setattr(torch, "get_default_dtype", lambda: settings.get("dtype", torch.float32))
+    prior = InfoNCEPrior(critic=critic, direction=settings.get("direction", "both"))
+    for have, fits in ((needed, True), (needed - 1, False)):
+        monkeypatch.setattr(scored, "capacity", lambda _, have=have: have)
+        with contextlib.nullcontext() if fits else pytest.raises(UserError):
+            prior.require_memory(8, device)
 
 
 def test_a_large_table_without_gradient_is_scored_some_rows_at_a_time(monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from helpers import ssvae
+from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.distributed import threads
 
 ALL = (*threads.COUNT, *threads.WAIT, "LOCAL_WORLD_SIZE")
@@ -42,6 +43,12 @@ def test_threads_share_the_cores_unless_the_user_set_their_number(environment, g
         environment.setenv(name, value)
     threads.set_count(allotted)
     assert os.environ.get("OMP_NUM_THREADS") == count
+
+
+@pytest.mark.parametrize("processes, workers, count", [("1", None, 4), ("2", None, 2), ("8", None, 1), ("2", 3, 3)])
+def test_a_stream_has_as_many_workers_as_the_process_has_cores(environment, processes, workers, count):
+    environment.setenv("LOCAL_WORLD_SIZE", processes)
+    assert Storage(4.0, workers).processes == count
 
 
 @pytest.mark.parametrize("given", [{}, *({name: "1"} for name in threads.WAIT)])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.device import floats
-from ssvae_cli.errors import require
+from ssvae_cli.errors import first_line, require
 
 
 def as_tensor(x: Any, name: str = "x") -> Tensor:
@@ -40,7 +40,7 @@ def as_array(x: Any, name: str) -> np.ndarray:
         array = np.asarray(x)
         array = array.astype(np.float64) if array.dtype.kind == "O" else array
     except (TypeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         if "inhomogeneous" in reason:  # numpy's word
             reason = "its parts differ in shape; only series, [T, D] of dataset=sequences, may differ, in T"
         require(False, f"{name} is no array of numbers ({reason})")

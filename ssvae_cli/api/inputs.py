@@ -14,7 +14,7 @@ from ssvae_cli.api.series import ended, stacked
 from ssvae_cli.datasets.base import UNLABELLED, Shape, Split
 from ssvae_cli.datasets.io.images import pixels_of
 from ssvae_cli.datasets.measurements import Measured, Scaling, places_of
-from ssvae_cli.errors import require
+from ssvae_cli.errors import first_line, require
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Inputs:
             try:
                 pixels.append(pixels_of(image, (width, height), channels))
             except (OSError, ValueError, SyntaxError) as error:  # Pillow's, of a file that it had only opened
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                reason = first_line(error)
                 require(False, f"x[{i}] cannot be read as an image ({reason})")
         return np.stack(pixels)
 

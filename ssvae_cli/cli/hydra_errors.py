@@ -18,7 +18,7 @@ from ssvae_cli.cli.overrides import (
     quoted,
 )
 from ssvae_cli.cli.suggestions import left_out, unknown_choice, unknown_key
-from ssvae_cli.errors import allowed
+from ssvae_cli.errors import allowed, first_line
 from ssvae_cli.instantiate.groups import choices_with, conf, known_groups
 from ssvae_cli.paths import literal, shell_command, shell_word
 
@@ -118,7 +118,7 @@ def taken_out(refusal: Refusal, key: str) -> str | None:
 
 def not_of_its_type(refusal: Refusal, override: str) -> str:
     """The line for a value that is not of the type of Hydra's setting."""
-    reason = str(refusal.error.__cause__ or refusal.error).splitlines()[0]
+    reason = first_line(refusal.error.__cause__ or refusal.error)
     return f"{override}: Hydra's setting takes another kind of value ({reason})"
 
 

@@ -76,7 +76,10 @@ def assign_gpu(job: int) -> None:
 
 
 def clear_memory() -> None:
-    """Free what an earlier job of this process left: reference cycles, the GPU's cached blocks, its peak."""
+    """Free what an earlier job of this process left: compiled graphs, of which torch keeps 8 of a function and then
+    compiles no more; reference cycles; the GPU's cached blocks, and its peak."""
+    if dynamo := sys.modules.get("torch._dynamo"):
+        dynamo.reset()
     gc.collect()
     torch = sys.modules.get("torch")  # of a first job nothing is there yet, and a mistake shows without it
     if torch and torch.cuda.is_available():

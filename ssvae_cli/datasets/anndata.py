@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix, issparse
 from ssvae_cli.datasets.base import Data
 from ssvae_cli.datasets.measurements import Matrix, Measured, listed, measured_data, places_of
 from ssvae_cli.datasets.table import class_words, factor_values
-from ssvae_cli.errors import UserError, require, require_at_least, require_extra
+from ssvae_cli.errors import UserError, first_line, require, require_at_least, require_extra
 from ssvae_cli.paths import existing_file
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _read(file: Path, path: str) -> "AnnData":
     except MemoryError:
         raise
     except Exception as error:  # h5py and anndata have an exception for every fault of a file
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise UserError(f"path={path}: cannot be read as .h5ad ({reason})") from error
 
 

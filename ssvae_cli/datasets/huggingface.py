@@ -19,7 +19,7 @@ from ssvae_cli.datasets.measurements import Measured, factors_of, labels_of, lis
 from ssvae_cli.datasets.npz import split_up
 from ssvae_cli.datasets.splitting import Share
 from ssvae_cli.datasets.table import class_words, factor_values, measured_frame
-from ssvae_cli.errors import UserError, require, require_extra
+from ssvae_cli.errors import UserError, first_line, require, require_extra
 from ssvae_cli.paths import existing
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _parts(path: str) -> "tuple[dict[str, Dataset], list[str]]":
     except MemoryError:
         raise
     except Exception as error:  # datasets and pyarrow have an exception for every fault of a file
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise UserError(f"path={path}: cannot be read as a data set ({reason})") from error
     require(named != {}, f"path={path}: no data set in it")
     if len(named) == 1:

@@ -43,9 +43,9 @@ def npz(
     Vectors are numbers, [N, D]. Optional labels are y_train, ... or y: integers [N], -1 for none, or words. Optional
     factors are factors_train, ... or factors: floats [N, F] for numbers, integers or words for categories;
     factor_names: words [F]. validation, test: how many samples, or which share, are drawn for each if the file has no
-    such array; null: a tenth. limit: train on this many; null: all. memory_gb: arrays that
-    exceed it stay in the file, and are streamed by `workers` processes, null: one per core. Raises UserError naming the
-    file, the key and what it should hold. Nothing in the file is unpickled.
+    such array; null: a tenth. limit: train on this many; null: all. memory_gb: arrays that exceed it stay in the file,
+    and are streamed by `workers` processes, null: one per core. Raises UserError naming the file, the key and what it
+    should hold. Nothing in the file is unpickled.
     """
     existing_file(path, "path")
     sizes = {"validation": validation, "test": test, "limit": limit}

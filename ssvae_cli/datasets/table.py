@@ -8,7 +8,7 @@ import numpy as np
 from ssvae_cli.datasets.base import Data
 from ssvae_cli.datasets.io.text_table import read_text
 from ssvae_cli.datasets.measurements import Measured, as_words, listed, measured_data, places_of
-from ssvae_cli.errors import UserError, allowed, require, require_extra
+from ssvae_cli.errors import UserError, allowed, first_line, require, require_extra
 from ssvae_cli.paths import existing_file
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def read_frame(path: str, setting: str) -> "tuple[DataFrame, list[str]]":
     except UnicodeDecodeError as error:
         raise UserError(f"{setting}={path}: its text is not UTF-8; save it as UTF-8") from error
     except Exception as error:  # pandas and pyarrow have an exception for every fault of a file
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise UserError(f"{setting}={path}: cannot be read as {kind} ({reason})") from error
 
 

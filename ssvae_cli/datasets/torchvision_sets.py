@@ -24,7 +24,7 @@ from ssvae_cli.datasets.io.rows import Rows
 from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.datasets.splitting import by_draw
-from ssvae_cli.errors import UserError, require
+from ssvae_cli.errors import UserError, first_line, require
 from ssvae_cli.paths import existing_folder, expanded
 
 REMEDY = "give the folder that holds this data set, or download=true to fetch it"
@@ -165,7 +165,7 @@ def _errors(name: str, root: str, download: bool, files: Files) -> Iterator[Path
     try:
         yield base
     except FAULTS as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".: ")
+        reason = first_line(error).rstrip(".: ")
         if download:
             raise UserError(f"root={root}: {name} could not be fetched or read ({reason})") from error
         what = _missing_or_damaged(base, files) or f"{name} could not be read ({reason})"

@@ -26,15 +26,18 @@ def set_count(allotted: int | None = None) -> None:
 
     allotted: the cores that a launcher gives this job. Once torch is loaded, nothing is set: it would not be read."""
     if "torch" not in sys.modules and not any(os.environ.get(name) for name in COUNT):
-        processes = whole("LOCAL_WORLD_SIZE", 1)  # torchrun's
-        cores = min(usable_cores(), allotted or sys.maxsize)
-        os.environ["OMP_NUM_THREADS"] = str(max(1, cores // max(1, processes)))
+        os.environ["OMP_NUM_THREADS"] = str(min(own_cores(), allotted or sys.maxsize))
 
 
 def described(count: int) -> str:
     """So many threads and how they wait, in words."""
     wait = next((f"{name}={os.environ[name]}" for name in WAIT if os.environ.get(name)), "wait policy not set")
     return f"{count} thread{'s' * (count != 1)} ({wait})"
+
+
+def own_cores() -> int:
+    """The cores of this process: those that are usable, divided among the processes that torchrun starts here."""
+    return max(1, usable_cores() // max(1, whole("LOCAL_WORLD_SIZE", 1)))
 
 
 def usable_cores(root: Path = Path("/")) -> int:

@@ -39,9 +39,9 @@ class Space(Protocol):
     @staticmethod
     def largest_entropy(z: Tensor) -> Tensor: ...  # that a variable with the moments of the samples can have, [], nats
     @staticmethod
-    def unbounded(z: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]: ...  # (u, s): u is z
-
-    # in R^D, [N, D], and E [log q(u) + s], s: [N], is at most E log Q(z) for every density q, and equal for that of u
+    def unbounded(z: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """(u, s): u is z in R^D, [N, D], and E [log q(u) + s], s: [N], is at most E log Q(z) for every density q, and
+        equal for that of u."""
 
 
 class Euclidean:

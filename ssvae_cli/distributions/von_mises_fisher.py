@@ -38,7 +38,7 @@ def sample(mean: Tensor, kappa: Tensor, generator: torch.Generator | None = None
         n = int(left.sum())
         # A symmetric beta variable is a coordinate of a uniform point on a sphere, so normals suffice.
         normal = torch.randn(n, dim + 1, dtype=torch.float64, device=mean.device, generator=generator)
-        beta = 0.5 * (1 + normal[:, 0] * (normal[:, :-1] ** 2).sum(1).rsqrt()) if dim > 1 else None
+        beta = 0.5 * (1 + normal[:, 0] * (normal[:, :-1] ** 2).sum(1).rsqrt())
         w = (1 - (1 + b) * beta) / (1 - (1 - b) * beta)
         u = torch.rand(n, dtype=torch.float64, device=mean.device, generator=generator)
         accepted = k * w + rest * torch.log1p(-x * w) - c >= u.log()

@@ -10,7 +10,7 @@ from ssvae_cli.distributions.posterior import Posterior
 from ssvae_cli.distributions.spaces import SPACES, Space
 from ssvae_cli.encoders.microbatch import in_microbatches
 from ssvae_cli.encoders.posteriors import Deterministic, Family, fitting
-from ssvae_cli.errors import UserError, require, require_at_least
+from ssvae_cli.errors import UserError, first_line, require, require_at_least
 from ssvae_cli.instantiate.build import Contract
 from ssvae_cli.instantiate.read_only import versions
 from ssvae_cli.instantiate.types import choice_of
@@ -97,7 +97,7 @@ def width_of(backbone: nn.Module, shape: Shape, fault: str, remedy: str | None =
     try:
         features = backbone.eval()(x := torch.zeros(2, *shape))
     except (RuntimeError, AssertionError, ValueError, TypeError, IndexError) as error:
-        reason = (str(error).splitlines() or ["no reason given"])[0]
+        reason = first_line(error)
         raise UserError(f"{fault} {size} ({reason}){end}") from None
     backbone.train(training)
     unchanged = versions(x) == versions(torch.zeros(1))

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from ssvae_cli.datasets.base import Shape, require_images
 from ssvae_cli.encoders.base import width_of
 from ssvae_cli.encoders.pretrained import Pretrained, load_backbone, read_weights
-from ssvae_cli.errors import UserError, did_you_mean, require, require_extra
+from ssvae_cli.errors import UserError, did_you_mean, first_line, require, require_extra
 from ssvae_cli.paths import names_file
 
 
@@ -35,9 +35,7 @@ class TimmModel(Pretrained, nn.Module):
         try:
             self.model = timm.create_model(name, pretrained=False, **self.options)
         except (TypeError, ValueError, RuntimeError, AssertionError) as error:
-            raise UserError(
-                f"options={options}: {name} refuses them ({(str(error).splitlines() or [''])[0]})"
-            ) from None
+            raise UserError(f"options={options}: {name} refuses them ({first_line(error)})") from None
         self.out_dim = width_of(self, shape, "name cannot take images of", "try options={img_size: ...}")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -57,6 +55,6 @@ class TimmModel(Pretrained, nn.Module):
         try:
             whole = timm.create_model(self.name, pretrained=True, **self.options)
         except Exception as error:  # of timm, of its hub, of the network
-            reason = (str(error).splitlines() or ["no reason given"])[0]
+            reason = first_line(error)
             raise UserError(f"{asked} cannot be downloaded ({reason}); give a file of timm's weights") from None
         self.model.load_state_dict(whole.state_dict())

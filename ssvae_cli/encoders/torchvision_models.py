@@ -6,7 +6,7 @@ from torchvision import models
 from ssvae_cli.datasets.base import Shape, require_images
 from ssvae_cli.encoders.base import width_of
 from ssvae_cli.encoders.pretrained import Pretrained, load_backbone, read_weights
-from ssvae_cli.errors import UserError, allowed, require
+from ssvae_cli.errors import UserError, allowed, first_line, require
 from ssvae_cli.paths import names_file
 
 # Classifiers in the middle of a model, by the beginnings of their weights' names: in training it returns theirs too.
@@ -63,5 +63,5 @@ class TorchvisionModel(Pretrained, nn.Module):
         try:
             return entry.get_state_dict(progress=False, check_hash=True)
         except (OSError, RuntimeError) as error:
-            reason = (str(error).splitlines() or ["no reason given"])[0]
+            reason = first_line(error)
             raise UserError(f"{asked} cannot be downloaded ({reason}); give a file: {entry.url}") from None

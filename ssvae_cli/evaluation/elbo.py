@@ -146,7 +146,7 @@ class ELBO:
                 bounds[f"mi/{bound.name}"].append(torch.stack(of_stars).mean())
         log_ratio = torch.stack(ratios)  # [samples, anchors, pairs]
         values = {"evidence": evidence(log_ratio.flatten(1))}
-        values |= {key: torch.stack(v).mean().item() for key, v in bounds.items() if v}
+        values |= {key: torch.stack(v).mean().item() for key, v in bounds.items()}
         ceilings = {f"mi/{bound.name}/ceiling": (len(sources) - 1) * bound.ceiling(n) for bound in BOUNDS}
         values |= {key: nats for key, nats in ceilings.items() if math.isfinite(nats)}
         value = log_ratio.mean().item()

@@ -120,9 +120,8 @@ def scatter_by_label(axis: "Axes", points: Tensor, y: Tensor, classes: tuple[str
 
 def curves(history: list[dict], summary: dict) -> "Figure":
     """The ELBO and the bounds of I, the ELBO's parts where they were read, and the probes, over the epochs of
-    metrics.jsonl. Where lines coincide, each
-    shows as a rim of the next. Horizontal lines are dashed: the ceiling of a bound, the true I, what a probe compares
-    with."""
+    metrics.jsonl. Where lines coincide, each shows as a rim of the next. Horizontal lines are dashed: the ceiling of a
+    bound, the true I, what a probe compares with."""
     from matplotlib.ticker import MaxNLocator
 
     names = sorted({key for line in history for key in line if key.split("/")[-1] in ("train", "validation")})

@@ -17,19 +17,27 @@ from ssvae_cli.evaluation import (
     linear_probe,
     retrieval,
 )
+from ssvae_cli.evaluation.estimate import INTERVAL
 from ssvae_cli.evaluation.evaluation import Metric
 from ssvae_cli.tracking.missing import UNREAD, Missing
 from ssvae_cli.tracking.names import is_own
 
 METRICS = (elbo, eq23, dimensions, linear_probe, few_labels, knn, geometry, retrieval, cluster_accuracy, factors)
 KEYS = tuple(key for metric in METRICS for key in metric.KEYS)
+
+
+def on_validation(keys: Iterable[str]) -> list[str]:
+    """Numbers of test, as they are called on validation."""
+    return [f"{key.removesuffix('/test')}/validation" for key in keys]
+
+
 ON_VALIDATION = {  # the numbers of each metric
-    elbo.ELBO: [f"{key.removesuffix('/test')}/validation" for key in (*elbo.KEYS[:1], *elbo.KEYS[5:])],
+    elbo.ELBO: on_validation((elbo.KEYS[0], *elbo.KEYS[len(INTERVAL) :])),
     elbo_parts.ELBOParts: elbo_parts.KEYS,
     linear_probe.LinearProbe: ["probe/linear/validation"],
     knn.KNN: ["probe/knn/validation"],
-    geometry.Geometry: [f"{key.removesuffix('/test')}/validation" for key in geometry.KEYS],
-    cluster_accuracy.ClusterAccuracy: ["clusters/accuracy/validation"],
+    geometry.Geometry: on_validation(geometry.KEYS),
+    cluster_accuracy.ClusterAccuracy: on_validation(cluster_accuracy.KEYS),
 }
 
 

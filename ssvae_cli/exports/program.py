@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ssvae_cli.datasets.base import Split
-from ssvae_cli.errors import PartError, machine_error, require_extra
+from ssvae_cli.errors import PartError, first_line, machine_error, require_extra
 from ssvae_cli.files import atomic_write
 from ssvae_cli.load_run import Loaded
 
@@ -46,7 +46,7 @@ def tracing(export: str) -> Iterator[None]:
     except Exception as error:
         if machine_error(error) is not error:
             raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise PartError(f"export={export}: torch cannot make a program of this encoder ({reason})") from error
 
 

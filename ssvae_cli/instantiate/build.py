@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
-from ssvae_cli.errors import PartError, UserError, allowed, did_you_mean, machine_error, require, setting_of
+from ssvae_cli.errors import PartError, UserError, allowed, did_you_mean, machine_error, require, said, setting_of
 from ssvae_cli.instantiate.own_faults import same_floats
 from ssvae_cli.instantiate.types import require_fits, require_part
 
@@ -134,7 +134,7 @@ def _target(config: dict, key: str) -> Callable:
     except (Exception, SystemExit) as error:
         ends_in = traceback.extract_tb(error.__traceback__)[-1].filename
         if isinstance(error, SyntaxError) or not ("importlib" in ends_in or ends_in == pkgutil.__file__):  # its own
-            raise PartError(f"{key}._target_ = {named}: importing it raised {_said(error)}") from error
+            raise PartError(f"{key}._target_ = {named}: importing it raised {said(error)}") from error
         line = f"{key}._target_ = {named}: no such class or function can be imported"
         module, _, name = named.rpartition(".")
         there = vars(sys.modules[module]) if module in sys.modules else {}
@@ -190,14 +190,10 @@ def _call(target: Callable, key: str, settings: dict[str, Any]) -> Any:
         ours = own.split(".")[0] == "ssvae_cli"
         if ours or isinstance(error, UserError) or isinstance(machine_error(error), UserError):
             raise
-        raise PartError(f"{name} raised {_said(error)}") from error
+        raise PartError(f"{name} raised {said(error)}") from error
     if hasattr(part, "register_parameter") and "_parameters" not in vars(part):  # of torch, which is not loaded here
         raise PartError(f"{key}: the constructor of {type(part).__name__} must begin with super().__init__()")
     return part
-
-
-def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no reason given'}"
 
 
 def _has_parts(value: Any) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from omegaconf import DictConfig, OmegaConf
 
-from ssvae_cli.errors import PartError
+from ssvae_cli.errors import PartError, said
 from ssvae_cli.instantiate.trust import LAYERS, targets
 
 
@@ -32,9 +32,8 @@ def own_fault(error: BaseException, config: DictConfig) -> PartError | None:
             continue
         called = isinstance(error, TypeError) and str(error).startswith(f"{part.__qualname__}.")
         if file or called:
-            said = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no reason given'}"
             where = f" in line {lines[file]} of {file}" if file else ""
-            return PartError(f"{key.removesuffix('._target_')}: {target} raised {said}{where}")
+            return PartError(f"{key.removesuffix('._target_')}: {target} raised {said(error)}{where}")
     return None
 
 

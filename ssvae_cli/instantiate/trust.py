@@ -3,7 +3,6 @@
 import pkgutil
 import re
 from collections.abc import Iterator
-from importlib.resources import files
 from inspect import isclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from ssvae_cli.errors import UserError, require
+from ssvae_cli.instantiate.groups import conf
 
 LAYERS = ("torch.nn.", "torch.optim.", "torchvision.models.", "torchvision.ops.")
 
@@ -53,8 +53,7 @@ def targets(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 def shipped() -> set[str]:
     """The targets that the package's own configuration names."""
-    conf = Path(str(files("ssvae_cli.conf")))
-    return {name for p in conf.rglob("*.yaml") for name in re.findall(r"_target_:\s*(\S+)", p.read_text("utf-8"))}
+    return {name for p in conf().rglob("*.yaml") for name in re.findall(r"_target_:\s*(\S+)", p.read_text("utf-8"))}
 
 
 def is_layer(target: str) -> bool:

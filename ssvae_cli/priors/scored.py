@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ssvae_cli.critics import Critic, Factored, require_scores
 from ssvae_cli.device import capacity
+from ssvae_cli.distributed.collectives import world_size
 from ssvae_cli.distributions.spaces import SPACES, SpaceName
 from ssvae_cli.errors import require
 from ssvae_cli.instantiate.types import choice_of
@@ -154,7 +155,10 @@ class ScorePrior(Prior):
     def require_memory(self, batch, device):
         if isinstance(self.critic, Factored):
             return  # in tiles
-        need, have = 4 * batch**2 * self.critic.stored_per_score, capacity(device)
+        processes, table = world_size(), torch.get_default_dtype().itemsize * batch**2 * self.critic.stored_per_score
+        tables = 1 + (self.direction == "both" and processes > 1)  # that of one process serves both directions
+        need = tables * table / (processes if device.type == "cuda" else 1)  # on CPUs all share one memory
+        have = capacity(device)
         require(
             need <= have,
             f"trainer.batch_size={batch}: prior/critic={choice_of(type(self.critic))} needs all scores of a batch at "

@@ -22,7 +22,7 @@ from ssvae_cli.report.settings import Section, newest_of_each_seed, sections_of
 from ssvae_cli.report.tables import HIGHEST, LOWEST, Table, main_table, prior_table
 from ssvae_cli.report.terminal import show_report
 from ssvae_cli.tracking.missing import UNREAD
-from ssvae_cli.tracking.names import GROUPS, UNITLESS, UNITS, is_own
+from ssvae_cli.tracking.names import GROUPS, UNITLESS, UNITS, beginnings, is_own
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +95,7 @@ def columns(asked: list[str] | None, runs: list[Run]) -> list[str]:
 
 def require_ends(cfg: DictConfig, runs: list[Run]) -> None:
     """Raise UserError for a name in highest or lowest that is no metric of a run, nor a group of metrics."""
-    words = [key.split("/") for run in runs for key in run.values]
-    of_runs = {"/".join(parts[:count]) for parts in words for count in range(1, len(parts) + 1)}
+    of_runs = {beginning for run in runs for key in run.values for beginning in beginnings(key)}
     known = of_runs | GROUPS | {*UNITS, *UNITLESS}
     for name in ("highest", "lowest"):
         for metric in listed(cfg[name]):

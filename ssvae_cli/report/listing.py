@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from ssvae_cli.errors import allowed, require, require_bool
 from ssvae_cli.paths import expanded
-from ssvae_cli.report.runs import Run, began, listed, once, runs_below
+from ssvae_cli.report.runs import Run, as_number, began, listed, once, runs_below
 from ssvae_cli.report.unfinished import Unfinished, planned, stored
 from ssvae_cli.run_folder import begun_jobs, history
 from ssvae_cli.tracking import tables
@@ -39,8 +39,7 @@ class Entry:
     values: dict[str, object]
 
     def number(self, metric: str) -> float | None:
-        value = self.values.get(metric)
-        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+        return as_number(self.values.get(metric))
 
 
 def list_runs(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> list[Entry]:

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-from ssvae_cli.errors import UserError, require
+from ssvae_cli.errors import UserError, first_line, require
 from ssvae_cli.paths import existing_folder
 from ssvae_cli.report.unfinished import LOADER, NO_RUNS, Unfinished, is_of_train, not_begun, unfinished
 from ssvae_cli.run_folder import FAILED, JOBS, SWEEP, begun_jobs, flatten, holds_run
@@ -38,12 +38,16 @@ class Run:
 
     def number(self, metric: str) -> float | None:
         """A metric's value; None where there is none."""
-        value = self.values.get(metric)
-        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+        return as_number(self.values.get(metric))
 
     @property
     def pictures(self) -> list[Path]:
         return sorted((self.folder / "figures").glob("*.png"))
+
+
+def as_number(value: object) -> float | None:
+    """A number of a run's files; None for anything else."""
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def find_runs(folders: list[Path]) -> tuple[list[Run], list[Unfinished]]:
@@ -153,7 +157,7 @@ def read_by(parse: Callable[[str], Any], file: Path) -> Any:
     try:
         return parse(file.read_text("utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{file.name} cannot be read ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{file.name} cannot be read ({first_line(error)})") from None
 
 
 def comparable(values: dict) -> dict:

@@ -37,9 +37,13 @@ def unit(name: str) -> str:
 
 def entry(name: str) -> str | None:
     """The longest beginning of a name that stands in UNITS or UNITLESS; None where none does."""
+    return next((beginning for beginning in beginnings(name) if beginning in UNITS or beginning in UNITLESS), None)
+
+
+def beginnings(name: str) -> list[str]:
+    """A name and the groups that it is in, the longest first: a/b/c, a/b and a."""
     parts = name.split("/")
-    beginnings = ("/".join(parts[:count]) for count in range(len(parts), 0, -1))
-    return next((beginning for beginning in beginnings if beginning in UNITS or beginning in UNITLESS), None)
+    return ["/".join(parts[:count]) for count in range(len(parts), 0, -1)]
 
 
 def is_own(name: str) -> bool:

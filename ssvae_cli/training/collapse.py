@@ -8,7 +8,7 @@ log = logging.getLogger(__name__)
 CHANCE = 0.01  # nats: K-way InfoNCE this close to 0 tells no pair from another
 EXPLAINED = 0.001  # share of a coordinate's variance that x explains, up to which its posterior ignores x
 RANK = 1.1  # effective rank up to which z lies on a line
-WARM_UP = 200  # steps before the last in which an encoder may still be at its start
+WARM_UP = 200  # first steps, in which an encoder may still be at its start; the last step counts in any case
 CAUSES = (
     "usual causes: optimizer.lr is too high (try a tenth); the views of a pair share nothing, or all x are alike "
     "(see figures/pairs.png, and weaken `pairs`); nothing in the objective keeps z apart (a larger "

@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 class TrainState:
     """`epoch` epochs are done, and `step` steps of the next, whose ELBOs sum to `total`, in `train_s` seconds.
 
-    noise: the generator of views, on the device. average: of the weights, None for none. stored:
-    what else a checkpoint holds."""
+    noise: the generator of views, on the device. average: of the weights, None for none. stored: what else a checkpoint
+    holds."""
 
     def __init__(
         self,

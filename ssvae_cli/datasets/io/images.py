@@ -16,7 +16,7 @@ from PIL import ExifTags, Image, ImageOps
 from ssvae_cli.datasets.base import Shape
 from ssvae_cli.datasets.io.archives import Member
 from ssvae_cli.datasets.io.modes import as_shown, stored_mode
-from ssvae_cli.errors import UserError, require
+from ssvae_cli.errors import UserError, first_line, require
 
 KINDS = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm")
 KINDS += (".tif", ".tiff", ".webp")
@@ -107,7 +107,7 @@ def read_image(file: File, size: tuple[int, int] | None, channels: Literal[1, 3]
     except MemoryError:  # no fault of the file, which on_error=skip would leave out
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on a bad file
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         reason = reason.replace(f" '{file}'", "").replace(f" {str(file)!r}", "")
         raise Unreadable(f"{file}: cannot be read as an image ({reason})") from error
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ssvae_cli.datasets.io.npz_headers import header_of
 from ssvae_cli.datasets.io.storage import Storage
-from ssvae_cli.errors import UserError, require
+from ssvae_cli.errors import UserError, first_line, require
 from ssvae_cli.paths import existing_file
 
 SERIES = "lists of series: one x of all steps, with length [N]"
@@ -32,7 +32,7 @@ def opened(path: str, setting: str, objects: str = SERIES) -> Iterator[np.lib.np
     except MemoryError as error:
         raise UserError(f"{setting}={path}: its arrays take more memory than there is ({error})") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = f"it holds Python objects; {objects}" if "pickle" in str(error) else str(error).splitlines()[0]
+        reason = f"it holds Python objects; {objects}" if "pickle" in str(error) else first_line(error)
         raise UserError(f"{setting}={path}: cannot be read as an .npz of plain arrays ({reason})") from error
 
 

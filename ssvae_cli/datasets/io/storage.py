@@ -1,11 +1,14 @@
 """Whether samples are read into memory or streamed."""
 
 import logging
-import os
 from dataclasses import dataclass
+
+import torch
 
 from ssvae_cli.datasets.base import Split
 from ssvae_cli.datasets.io.streaming import Streamed
+from ssvae_cli.device import capacity
+from ssvae_cli.distributed.threads import own_cores
 from ssvae_cli.errors import require, require_at_least
 
 log = logging.getLogger(__name__)
@@ -13,7 +16,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Storage:
-    """memory_gb: the most read into memory, in GiB. workers: processes that stream larger data; None: one per core."""
+    """memory_gb: the most read into memory, in GiB. workers: processes that stream larger data; None: one per core that
+    this process may use."""
 
     memory_gb: float
     workers: int | None
@@ -24,11 +28,11 @@ class Storage:
 
     @property
     def processes(self) -> int:
-        return (os.cpu_count() or 2) if self.workers is None else self.workers
+        return own_cores() if self.workers is None else self.workers
 
     def exceeded_by(self, size: int) -> bool:
         """Whether `size` bytes must be streamed. Raises UserError if they exceed the machine's memory."""
-        gib, total = size / 2**30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+        gib, total = size / 2**30, capacity(torch.device("cpu")) / 2**30
         if gib > self.memory_gb:
             log.info("%.2f GiB exceed memory_gb=%g: they are streamed", gib, self.memory_gb)
             return True
