@@ -13,7 +13,7 @@ from ssvae_cli.estimators import ScoreEstimator
 from ssvae_cli.mi.command import over_lags
 from ssvae_cli.mi.data import read_npz
 from ssvae_cli.mi.recommend import Recommended
-from ssvae_cli.mi.report import lags
+from ssvae_cli.mi.report import in_unit, lags
 from ssvae_cli.mi.splits import Blocks, Split
 from ssvae_cli.mi.tasks import Gaussian
 
@@ -108,6 +108,12 @@ def test_lags_count_the_rows_of_the_file_and_a_side_that_is_constant_there_is_no
     once = np.eye(80)[:, :1]
     _, best = over_lags(once, x[:, None], range(-1, 0), {}, SPLIT, composed(command="mi"))[-1]
     assert "constant" in best.why
+
+
+def test_reasons_and_notes_are_in_the_unit_of_the_table():
+    assert in_unit("at its ceiling of 2.08 nats: more", "bits") == "at its ceiling of 3.00 bits: more"
+    assert in_unit("0.693 nats (counts), 1.386 nats (ksg)", "bits") == "1.000 bits (counts), 2.000 bits (ksg)"
+    assert in_unit("still grows, by about 0.30 nats with many more", "nats").endswith("0.30 nats with many more")
 
 
 def test_a_lag_without_an_answer_says_why(capsys):

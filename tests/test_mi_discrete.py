@@ -176,6 +176,26 @@ def test_rows_drawn_twice_are_copies_and_codes_are_not():
     assert len(copied(codes, codes % 1 < 0.5)) == 0, "a function of a code repeats as it does"
 
 
+def test_an_atom_with_a_rare_code_is_no_copy():
+    """Such as a zero of a zero-inflated column, with a count: each combination occurs a few times."""
+    x = np.where(rng().uniform(size=(3000, 1)) < 0.1, 0, rng(1).standard_normal((3000, 1)))
+    codes = rng(2).geometric(0.1, (3000, 1))
+    assert len(copied(x, codes)) == 0
+    drawn = rng(3).integers(1500, size=3000)
+    repeats = 3000 - len(np.unique(drawn))
+    assert 0.8 * repeats < len(copied(x[drawn], codes[drawn])) < repeats
+
+
+@pytest.mark.parametrize("digits", [2, 3])
+def test_rounded_numbers_repeat_by_chance_and_are_copies_where_they_repeat_more_often(digits):
+    """Prices in cents with a label that is a function of them."""
+    x = np.round(np.exp(rng().standard_normal((2000, 1))), digits)
+    assert len(np.unique(x)) < 1900 and len(copied(x, x > 3)) == 0
+    drawn = rng(1).integers(300, size=300)
+    x = np.round(np.exp(rng().standard_normal((300, 1))), 4)
+    assert len(copied(x[drawn], x[drawn] > 3)) == 300 - len(np.unique(x[drawn]))
+
+
 def test_rows_that_follow_each_other_are_seen():
     x = rng().standard_normal((1000, 1))
     assert follow_each_other(torch.from_numpy(np.sort(x, 0))) and not follow_each_other(torch.from_numpy(x))

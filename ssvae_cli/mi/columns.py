@@ -34,31 +34,45 @@ def continuous(values: np.ndarray) -> np.ndarray:
     return np.array([tied(column) < 0.5 for column in values.T])
 
 
-def on_a_grid(distinct: np.ndarray, places: int) -> bool:
-    """Whether ascending values, [M], are some of so many evenly spaced ones, as codes and counts are."""
+def on_a_grid(column: np.ndarray, places: int) -> bool:
+    """Whether values, [N], repeat as those of evenly spaced places do: codes and counts, of fewer than so many places,
+    or rounded numbers, which fall on a place twice about half as often as on two next to each other."""
+    distinct, counts = np.unique(column, return_counts=True)
     steps = np.diff(distinct)
     if not len(steps):
         return True
     steps = steps / steps.min()
-    return bool(steps.sum() < places and np.abs(steps - steps.round()).max() < 1e-6)
+    if np.abs(steps - steps.round()).max() > 1e-6:
+        return False
+    same = (counts * (counts - 1)).sum()  # twice the pairs of rows on one place
+    beside = (counts[1:] * counts[:-1])[steps < 1.5].sum()
+    return bool(steps.sum() < places or same < 1.5 * beside)
 
 
 def copied(*sides: np.ndarray) -> np.ndarray:
-    """The rows, over all sides [N, d], that repeat an earlier row although a column of them is continuous.
+    """The rows, over all sides [N, d], that repeat an earlier row although a value of them is continuous.
 
     Continuous values do not repeat by chance: such rows were copied, or drawn with replacement, and tell nothing new.
     Codes repeat, but then the rows have more combinations than any column has values, or no column is continuous, as
-    where the code of y is a function of that of x; atoms repeat often.
+    where the code of y is a function of that of x; atoms repeat often, or, with a code, in several combinations: a
+    value that was copied is in one alone.
     """
     both = np.hstack(sides)
-    _, first, which, counts = np.unique(both, axis=0, return_index=True, return_inverse=True, return_counts=True)
+    rows, first, which, counts = np.unique(both, axis=0, return_index=True, return_inverse=True, return_counts=True)
     rare = counts <= max(FEW_COPIES, len(both) / 100)
-    values = [np.unique(column) for column in both[rare[which.ravel()]].T] if rare.any() else []
-    most = max((len(distinct) for distinct in values if not on_a_grid(distinct, len(both))), default=0)
+    free = np.flatnonzero([not on_a_grid(column, len(both)) for column in both[rare[which.ravel()]].T])
+    most = max((len(np.unique(column)) for column in rows[rare][:, free].T), default=0)
     if rare.sum() > 1.05 * most or rare.sum() < len(both) / PAIRS_PER_CLASS:
         return np.array([], dtype=int)
+    was_copied = rare & np.any([in_one_place(column) for column in rows[:, free].T], axis=0)
     repeats = np.setdiff1d(np.arange(len(both)), first)
-    return repeats[rare[which.ravel()[repeats]]]
+    return repeats[was_copied[which.ravel()[repeats]]]
+
+
+def in_one_place(column: np.ndarray) -> np.ndarray:
+    """Whether each value of [N] occurs once, [N]."""
+    _, which, counts = np.unique(column, return_inverse=True, return_counts=True)
+    return counts[which] == 1
 
 
 def normal_by_ranks(column: np.ndarray, rng: np.random.Generator) -> np.ndarray:

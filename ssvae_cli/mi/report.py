@@ -1,6 +1,7 @@
 """The results of `ssvae mi` as numbers: summary.json, and the table on standard output."""
 
 import math
+import re
 
 from ssvae_cli.mi.recommend import Line, Recommended, candidate
 from ssvae_cli.tracking.missing import DASH, plain
@@ -48,21 +49,27 @@ def table(lines: list[Line], best: Recommended, exact: float | None, unit: str) 
         growth = scaled(reading.growth[0].value) if reading.growth and not e.failure else ""
         shuffled = scaled(e.shuffled.value) if e.shuffled else ""
         step = str(reading.curve.chosen) if reading.curve else ""
-        rows.append((e.name, value, error, growth, e.relation, scaled(e.ceiling), step, shuffled, e.note()))
+        note = in_unit(e.note(), unit)
+        rows.append((e.name, value, error, growth, e.relation, scaled(e.ceiling), step, shuffled, note))
     headings = ("method", f"I, {unit}", "+-", "growth", "relation to I", "ceiling", "step", "shuffled", "note")
     show(headings, rows, text=("relation to I", "note"))
     console = output()
     console.print(f"\nrecommended: {said(best, unit)}")
     if not math.isnan(best.value):
-        console.print(f"why: {best.why}")
+        console.print(f"why: {in_unit(best.why, unit)}")
     if exact is not None:
         console.print(f"exact: {scaled(exact)} {unit}")
+
+
+def in_unit(text: str, unit: str) -> str:
+    """A note or a reason, which are in nats, with its numbers in the unit."""
+    return re.sub(r"(\d+\.(\d+)) nats", lambda m: f"{UNITS[unit] * float(m[1]):.{len(m[2])}f} {unit}", text)
 
 
 def said(best: Recommended, unit: str) -> str:
     """The recommended value with its interval, in words."""
     if math.isnan(best.value):
-        return f"nothing: {best.why}"
+        return f"nothing: {in_unit(best.why, unit)}"
     value, low, high = (f"{UNITS[unit] * bound:.3f}" for bound in (best.value, best.low, best.high))
     if math.isinf(best.value):
         return "infinite"
