@@ -201,7 +201,7 @@ def test_the_best_by_a_number_that_is_not_read_is_one_line(tmp_path, capfd):
         "of none that is there": (
             "clusters/accuracy/validation",
             ["evaluation=quick"],
-            "allowed: elbo/validation, mi/dv",
+            "allowed: elbo/validation, evidence/validation",
         ),
     }.values(),
 )

@@ -114,7 +114,7 @@ class LinearProbe:
         # x's columns: the features, and each step turns the weights to the axes; of few rows, the axes that they span.
         curvature, columns = OF_MANY_ROWS, None
         if len(x) < MANY_ROWS * x.shape[1]:
-            spanned = variance > torch.finfo(x.dtype).eps * variance[-1]
+            spanned = variance >= torch.finfo(x.dtype).eps * variance[-1]  # all, where x is constant
             variance, curvature, columns, axes = variance[spanned], CURVATURE, axes[:, spanned], None
             x = x @ columns.to(x)
         back = None if columns is None else columns.T
