@@ -99,6 +99,8 @@ class LinearProbe:
     @torch.no_grad()
     def fit(self, x: Tensor, y: Tensor, classes: int, penalties: list[float], start: Tensor | None = None) -> list[Fit]:
         """A fit for each penalty, in descending order. start: initial weights, [F + 1, classes]; None: 0."""
+        from threadpoolctl import threadpool_limits
+
         if (y < 0).any():
             x, y = x[y >= 0], y[y >= 0]
         x = x.double() if x.numel() <= EXACT else x
@@ -123,11 +125,12 @@ class LinearProbe:
             raw, b = start[:-1].to(variance), start[-1].to(variance) + mean @ start[:-1].to(variance)
             w = _turned((raw * std[:, None]).T, columns)
         fits = []
-        for penalty in sorted(penalties, reverse=True):  # each starts at the last: weak penalties need many steps
-            scale = (curvature * variance.clamp_min(0) + penalty).rsqrt()
-            w, b = self._minimise(x, y, penalty, axes, scale, back, w, b)
-            raw = _turned(w, back).T / std[:, None]
-            fits.append(Fit(penalty, torch.cat([raw, (b - mean @ raw)[None]]).to(x)))
+        with threadpool_limits(1, user_api="blas"):  # SciPy's would take the cores from torch's, and wait
+            for penalty in sorted(penalties, reverse=True):  # each starts at the last: weak ones need many steps
+                scale = (curvature * variance.clamp_min(0) + penalty).rsqrt()
+                w, b = self._minimise(x, y, penalty, axes, scale, back, w, b)
+                raw = _turned(w, back).T / std[:, None]
+                fits.append(Fit(penalty, torch.cat([raw, (b - mean @ raw)[None]]).to(x)))
         return fits
 
     def _minimise(
@@ -146,7 +149,6 @@ class LinearProbe:
         axes: None where they are x's columns; back: then what turns these to the features, by whose weights the
         gradient is held to the tolerance."""
         from scipy.optimize import minimize  # slow to import, and needed only here
-        from threadpoolctl import threadpool_limits
 
         size = max(1, (IN_CACHE if x.device.type == "cpu" else ON_DEVICE) // x.shape[1])
         parts = list(zip(x.split(size), y.split(size)))
@@ -183,8 +185,7 @@ class LinearProbe:
         start = torch.cat([(_turned(w, axes) / scale).flatten(), b]).cpu().numpy()
         options = {"maxiter": self.max_iterations, "maxfun": 2 * self.max_iterations + 20, "maxcor": HISTORY}
         options |= {"gtol": 0, "ftol": 0}
-        with threadpool_limits(1, user_api="blas"):  # those of L-BFGS would take the cores from torch's, and wait
-            found = minimize(loss, start, method="L-BFGS-B", jac=True, options=options, callback=end_when_small)
+        found = minimize(loss, start, method="L-BFGS-B", jac=True, options=options, callback=end_when_small)
         loss(found.x)  # at its end, for the largest entry of the gradient
         if largest() > 10 * self.tolerance:
             log.warning("the linear probe did not converge: gradient %.1e, tolerance %.1e", largest(), self.tolerance)
