@@ -1,10 +1,14 @@
-"""Folders of runs as `ssvae train` leaves them, without the training."""
+"""Folders of runs as `ssvae train` leaves them, without the training, and what a report makes of them."""
 
 import json
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from ssvae_cli.report.runs import find_runs
+from ssvae_cli.report.settings import newest_of_each_seed, sections_of
+from ssvae_cli.report.tables import HIGHEST, main_table
 
 METRICS = "metrics=[elbo/test,probe/linear/test,kl/test]"
 
@@ -49,3 +53,16 @@ def a_sweep(folder: Path) -> Path:
             )
     a_run(folder / "vae", "decoder=conv", "trainer.epochs=2", **{"elbo/test": -90.0, "probe/linear/test": 0.8})
     return folder
+
+
+def sections(*folders: Path):
+    """(the sections of the runs below some folders, the runs that are left out)."""
+    found, others = find_runs(list(folders))
+    runs, repeated = newest_of_each_seed(found)
+    return sections_of(runs), [*others, *repeated]
+
+
+def table(section, metrics=("elbo/test",), **changes):
+    """The main table of a section."""
+    options = {"spread": "deviation", "confidence": 0.95, "ends": {"elbo": HIGHEST}} | changes
+    return main_table(section, list(metrics), **options)

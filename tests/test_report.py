@@ -2,8 +2,7 @@
 
 1. Runs that differ in the seed alone are one row: its mean, deviation, standard error, number of seeds.
 2. The best of a column is marked, and what is within noise of it, paired over the seeds; with one seed nothing is.
-3. A data set is a section; the ELBO of ordinary VAEs and of unstructured priors stands apart.
-4. Markdown and LaTeX hold whatever a run was named.
+3. Markdown and LaTeX hold whatever a run was named.
 """
 
 import csv
@@ -16,7 +15,7 @@ import pytest
 from omegaconf import OmegaConf
 from scipy.stats import ttest_ind, ttest_rel
 
-from fake_runs import a_run
+from fake_runs import a_run, sections, table
 from helpers import refused
 from ssvae_cli.errors import UserError
 from ssvae_cli.instantiate.groups import conf
@@ -27,24 +26,12 @@ from ssvae_cli.report.labels import ignored
 from ssvae_cli.report.latex import escaped as latex_escaped
 from ssvae_cli.report.markdown import escaped as markdown_escaped
 from ssvae_cli.report.runs import find_runs
-from ssvae_cli.report.settings import newest_of_each_seed, sections_of
-from ssvae_cli.report.tables import HIGHEST, LOWEST, end_of, letter, main_table, prior_table
+from ssvae_cli.report.tables import HIGHEST, LOWEST, end_of, letter, prior_table
 
 
 def rows(path):
     with open(path) as file:
         return list(csv.DictReader(file))
-
-
-def sections(*folders):
-    found, others = find_runs(list(folders))
-    runs, repeated = newest_of_each_seed(found)
-    return sections_of(runs), [*others, *repeated]
-
-
-def table(section, metrics=("elbo/test",), **changes):
-    options = {"spread": "deviation", "confidence": 0.95, "ends": {"elbo": HIGHEST}} | changes
-    return main_table(section, list(metrics), **options)
 
 
 def test_a_row_is_the_mean_over_seeds_and_its_spread(reported):
@@ -116,50 +103,6 @@ def test_a_setting_alone_is_no_best(tmp_path):
     a_run(tmp_path / "0", "prior=mi")
     (section,) = sections(tmp_path)[0]
     assert not table(section).columns[0].cells[0].is_best
-
-
-def test_a_data_set_is_a_section_and_so_is_a_kind_of_model(tmp_path):
-    for i, dataset in enumerate(["digits", "mnist"]):
-        a_run(tmp_path / f"a{i}", f"dataset={dataset}", "prior=mi")
-        a_run(tmp_path / f"b{i}", f"dataset={dataset}", "prior=unstructured_normal")
-    a_run(tmp_path / "c", "dataset=mnist", "dataset.limit=10", "prior=mi")
-    a_run(tmp_path / "d", "dataset=digits", "decoder=conv")
-    found, _ = sections(tmp_path)
-    titles = [section.title.replace(" dataset.limit=null", "") for section in found]
-    kinds = ["", ": Unstructured SSVAEs", ": Ordinary VAEs"]
-    expected = [f"digits{kind}" for kind in kinds] + [f"mnist{kind}" for kind in kinds[:2]]
-    assert titles == [*expected, "mnist dataset.limit=10"]
-    one = {setting.number for section in found for setting in section.settings if setting.label.startswith("prior=mi")}
-    assert len(one) == 1  # a setting looks the same in the figures of all data sets
-
-
-def test_elbos_of_different_pairs_are_not_ranked(tmp_path):
-    for i, pairs in enumerate(["affine", "noise"]):
-        a_run(tmp_path / str(i), f"pairs={pairs}", "prior=mi", **{"probe/linear/test": 0.5 + i})
-    (section,), _ = sections(tmp_path)
-    ends = {"elbo": HIGHEST, "probe": HIGHEST}
-    elbo, probe = table(section, ["elbo/test", "probe/linear/test"], ends=ends).columns
-    assert [cell.is_best for cell in elbo.cells] == [False, False] and [c.is_best for c in probe.cells] == [False, True]
-    assert "differ in their pairs" in section.note
-
-
-def test_elbos_that_different_estimators_read_are_not_ranked(tmp_path):
-    """elbo/validation of an explicit prior is its training estimator's, whose bias is nats; elbo/test is not."""
-    read = {"elbo/validation": -3.0, "elbo/test": 1.0}
-    for prior, own in {"gaussian": {}, "infonce": {"elbo/validation": 1.0, "mi/infonce/validation": 1.0}}.items():
-        brought = {"gaussian": "conditionals"}.get(prior, "infonce")
-        a_run(tmp_path / "priors" / prior, f"prior={prior}", f"estimator={brought}", **(read | own))
-    for estimator in ("infonce", "eq3"):
-        numbers = {"elbo/validation": 1.0, "mi/infonce/validation": 1.0}
-        a_run(tmp_path / "scores" / estimator, f"estimator={estimator}", **numbers)
-    for where, metric, ranked in (
-        ("priors", "elbo/validation", False),
-        ("priors", "elbo/test", True),
-        ("scores", "elbo/validation", True),
-        ("scores", "elbo/train", False),
-    ):
-        (section,), _ = sections(tmp_path / where)
-        assert section.ranks(metric) is ranked, (where, metric)
 
 
 def test_settings_are_named_by_what_varies_defaults_included(tmp_path):

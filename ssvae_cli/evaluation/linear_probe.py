@@ -113,23 +113,21 @@ class LinearProbe:
         std = torch.where(std > least, std, torch.ones_like(std))  # dead units stay zero
         x.div_(std)
         variance, axes = torch.linalg.eigh(covariance / std / std[:, None])
-        # x's columns: the features, and each step turns the weights to the axes; of few rows, the axes that they span.
-        curvature, columns = OF_MANY_ROWS, None
-        if len(x) < MANY_ROWS * x.shape[1]:
+        curvature, turned = OF_MANY_ROWS, len(x) < MANY_ROWS * x.shape[1]
+        if turned:  # once, which is faster than to turn the weights at each step
             spanned = variance >= torch.finfo(x.dtype).eps * variance[-1]  # all, where x is constant
-            variance, curvature, columns, axes = variance[spanned], CURVATURE, axes[:, spanned], None
-            x = x @ columns.to(x)
-        back = None if columns is None else columns.T
-        w, b = variance.new_zeros(classes, x.shape[1]), variance.new_zeros(classes)
+            variance, axes, curvature = variance[spanned], axes[:, spanned], CURVATURE
+            x = x @ axes.to(x)
+        w, b = variance.new_zeros(classes, len(std)), variance.new_zeros(classes)
         if start is not None:
             raw, b = start[:-1].to(variance), start[-1].to(variance) + mean @ start[:-1].to(variance)
-            w = _turned((raw * std[:, None]).T, columns)
+            w = (raw * std[:, None]).T
         fits = []
         with threadpool_limits(1, user_api="blas"):  # SciPy's would take the cores from torch's, and wait
             for penalty in sorted(penalties, reverse=True):  # each starts at the last: weak ones need many steps
                 scale = (curvature * variance.clamp_min(0) + penalty).rsqrt()
-                w, b = self._minimise(x, y, penalty, axes, scale, back, w, b)
-                raw = _turned(w, back).T / std[:, None]
+                w, b = self._minimise(x, y, penalty, axes, turned, scale, w, b)
+                raw = w.T / std[:, None]
                 fits.append(Fit(penalty, torch.cat([raw, (b - mean @ raw)[None]]).to(x)))
         return fits
 
@@ -138,29 +136,30 @@ class LinearProbe:
         x: Tensor,
         y: Tensor,
         penalty: float,
-        axes: Tensor | None,
+        axes: Tensor,
+        turned: bool,
         scale: Tensor,
-        back: Tensor | None,
         w: Tensor,
         b: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """(w, [classes, F], and b, [classes]) by L-BFGS on w along the axes over scale; gradient written out.
 
-        axes: None where they are x's columns; back: then what turns these to the features, by whose weights the
-        gradient is held to the tolerance."""
+        axes: [F, F']; turned: whether x's columns are along them, and not the features."""
         from scipy.optimize import minimize  # slow to import, and needed only here
 
         size = max(1, (IN_CACHE if x.device.type == "cpu" else ON_DEVICE) // x.shape[1])
         parts = list(zip(x.split(size), y.split(size)))
-        gradient = torch.zeros_like(w), torch.zeros_like(b)  # by w and b, at the last point
+        largest = math.inf  # entry of the gradient by w and b, at the last point
 
         def unpack(point: np.ndarray) -> tuple[Tensor, Tensor]:
-            v, bias = torch.from_numpy(point).to(x.device).split([w.numel(), len(b)])
-            return _turned(scale * v.view_as(w), axes if axes is None else axes.T), bias
+            """(the weights along the axes, b)."""
+            v, bias = torch.from_numpy(point).to(x.device).split([len(b) * len(scale), len(b)])
+            return scale * v.view(len(b), -1), bias
 
         def loss(point: np.ndarray) -> tuple[float, np.ndarray]:
-            nonlocal gradient
-            w, b = unpack(point)
+            nonlocal largest
+            along, b = unpack(point)
+            w = along if turned else along @ axes.T
             value, of_w, of_b = penalty / 2 * (w**2).sum(), penalty * w, torch.zeros_like(b)
             bias, weights = b.to(x)[:, None], w.to(x)
             for part, labels in parts:
@@ -170,31 +169,23 @@ class LinearProbe:
                 error = log_p.exp_().scatter_add_(0, labels[None], -torch.ones_like(log_p[:1]))
                 of_w += (error @ part).double() / len(y)
                 of_b += error.sum(1, dtype=torch.float64) / len(y)
-            gradient = of_w, of_b
-            return value.item(), torch.cat([(scale * _turned(of_w, axes)).flatten(), of_b]).cpu().numpy()
-
-        def largest() -> float:
-            """Of the gradient; scipy's own criterion is by what it minimises over."""
-            of_w, of_b = gradient
-            return max(_turned(of_w, back).abs().max().item(), of_b.abs().max().item())
+            of_along, of_features = (of_w, of_w @ axes.T) if turned else (of_w @ axes, of_w)
+            largest = max(of_features.abs().max().item(), of_b.abs().max().item())
+            return value.item(), torch.cat([(scale * of_along).flatten(), of_b]).cpu().numpy()
 
         def end_when_small(point: np.ndarray) -> None:
-            if largest() <= self.tolerance:
+            if largest <= self.tolerance:  # of the gradient by w; scipy's own criterion is by what it minimises over
                 raise StopIteration
 
-        start = torch.cat([(_turned(w, axes) / scale).flatten(), b]).cpu().numpy()
+        start = torch.cat([(w @ axes / scale).flatten(), b]).cpu().numpy()
         options = {"maxiter": self.max_iterations, "maxfun": 2 * self.max_iterations + 20, "maxcor": HISTORY}
         options |= {"gtol": 0, "ftol": 0}
         found = minimize(loss, start, method="L-BFGS-B", jac=True, options=options, callback=end_when_small)
         loss(found.x)  # at its end, for the largest entry of the gradient
-        if largest() > 10 * self.tolerance:
-            log.warning("the linear probe did not converge: gradient %.1e, tolerance %.1e", largest(), self.tolerance)
-        return unpack(found.x)
-
-
-def _turned(w: Tensor, axes: Tensor | None) -> Tensor:
-    """w, [classes, F], along the axes, [F, F']; itself for None."""
-    return w if axes is None else w @ axes
+        if largest > 10 * self.tolerance:
+            log.warning("the linear probe did not converge: gradient %.1e, tolerance %.1e", largest, self.tolerance)
+        along, b = unpack(found.x)
+        return along @ axes.T, b
 
 
 def log_uncommon_classes(data: Data, split: str) -> None:
