@@ -170,7 +170,8 @@ def test_without_data_the_task_is_named_with_its_information_before_the_table(tm
 
 X, Y = gaussian(samples=20)[:2]
 NO_METHOD = [
-    f"~method@methods.{name}" for name in ("counts", "gaussian_copula", "ksg", "classifier", "quantiles", "entropies")
+    f"~method@methods.{name}"
+    for name in ("counts", "gaussian_copula", "student_copula", "ksg", "classifier", "quantiles", "entropies")
 ]
 FILES = {
     "unequal lengths": ({"x": X, "y": Y[:15]}, ["equal length", "20 and 15"]),

@@ -114,6 +114,13 @@ def test_what_does_not_settle_as_the_number_of_pairs_doubles_has_no_upper_end(gr
     assert best.high == math.inf and said in best.why and 4 < best.low < 5
 
 
+@pytest.mark.parametrize(("growth", "end"), [((0.14, 0.05), math.inf), ((0.14, 0.3), 1.2), ((0.06, 0.03), 0.5)])
+def test_neighbours_that_only_begin_to_see_an_oscillation_show_no_upper_end(growth, end):
+    reading = Reading(Estimate(0.2, 0.03), growth=tuple(Estimate(value, 0.03) for value in growth))
+    best = recommend([Line("ksg", "no bound", math.inf, reading, None)], PROBLEM)
+    assert best.high <= end and math.isinf(best.high) == math.isinf(end)
+
+
 def test_few_pairs_hardly_show_an_upper_end():
     """At 20 pairs the methods that stand read the angle of a circle, of 1 nat, as .3: what is not normal is unseen."""
     enough, few, fewest = (recommend([method("ksg", 0.5)], PROBLEM.rows(torch.arange(n))) for n in (50, 49, 23))

@@ -174,11 +174,11 @@ def grows_without_end(line: Line) -> bool:
 
 def keeps_growing(line: Line) -> bool:
     """Whether the last doubling added about as much as the one before it, so that nothing shows an end: as where a part
-    of the pairs, or of the coordinates, is without noise."""
+    of the pairs, or of the coordinates, is without noise, or where neighbours only begin to see a fast oscillation."""
     if len(line.reading.growth) < 2:
         return False
     last, before = line.reading.growth[:2]
-    return last.value > max(0.2, 5 * last.error) and last.value > 0.85 * before.value
+    return last.value > max(0.1, 3 * last.error) and last.value > 0.85 * before.value
 
 
 def lower_bounds(lines: list[Line], count: int) -> list[tuple[str, Estimate]]:
