@@ -10,6 +10,7 @@ import torch
 from helpers import composed, refused, ssvae
 from ssvae_cli.distributed.machine import machine
 from ssvae_cli.estimators import ScoreEstimator
+from ssvae_cli.instantiate.groups import conf
 from ssvae_cli.mi.command import over_lags
 from ssvae_cli.mi.data import read_npz
 from ssvae_cli.mi.recommend import Recommended
@@ -169,10 +170,7 @@ def test_without_data_the_task_is_named_with_its_information_before_the_table(tm
 
 
 X, Y = gaussian(samples=20)[:2]
-NO_METHOD = [
-    f"~method@methods.{name}"
-    for name in ("counts", "gaussian_copula", "student_copula", "ksg", "classifier", "quantiles", "entropies")
-]
+NO_METHOD = [f"~method@methods.{path.stem}" for path in (conf() / "method").glob("*.yaml")]
 FILES = {
     "unequal lengths": ({"x": X, "y": Y[:15]}, ["equal length", "20 and 15"]),
     "NaN": ({"x": np.where(np.arange(40).reshape(20, 2) == 6, np.nan, X), "y": Y}, ["x has 1 values", "row 3"]),
