@@ -109,17 +109,46 @@ def candidate(line: Line, count: int) -> Candidate:
 def recommend(lines: list[Line], problem: Problem) -> Recommended:
     """The mean of the methods that held-out lower bounds do not refute, weighted by their errors.
 
-    None is taken to lie below a lower bound. The interval holds the smallest of their errors and their spread, and
-    reaches up to the largest of them, of few pairs twice as far, further by what the Gaussian copula finds in columns
-    without a link, and down to three errors below a lower bound at most. Counts, where they apply, stand alone."""
+    None is taken to lie below a lower bound. The interval holds the smallest of their errors and their spread, reaches
+    up as `upper_end` says, and down to three errors below a lower bound at most. Counts, where they apply, stand alone.
+    """
     valid = [line for line in lines if line.failure is None and not line.above_zero_on_shuffled]
+    most = largest(problem), largest(problem, Z95)
+    if answer := answered_at_once(lines, valid, problem, most):
+        return answer
+    floor = lower_bounds(valid, len(problem))
+    standing = those_that_stand(valid, floor, problem)
+    if not standing:
+        return at_least(floor, most[1])
+    weights = [1 / one.error**2 for one in standing]
+    mean = sum(w * one.value for w, one in zip(weights, standing)) / sum(weights)
+    spread = sum(w * (one.value - mean) ** 2 for w, one in zip(weights, standing)) / sum(weights)
+    error = math.sqrt(min(one.error for one in standing) ** 2 + spread)
+    names = ", ".join(one.name for one in standing)
+    why = f"agreement of {names}" if len(standing) > 1 else f"{names} alone stands"
+    unsettled = [one for one in standing if one.drift > 0.05 + 0.1 * mean]
+    first = min(standing, key=lambda one: one.error)
+    if first in unsettled:
+        why += f"; more pairs are needed: {first.name} still grows, by about {first.drift:.2f} nats with many more"
+    best = interval(mean, error, most, why)
+    high, why = upper_end(best, standing, problem)
+    if unsettled == standing and any(keeps_growing(line) for line in valid):
+        high = math.inf
+    certain = max((value - CERTAIN * error for _, (value, error) in floor), default=0.0)
+    low = max(best.low, min(certain, best.value))
+    return best._replace(low=low, high=min(high, most[1]), why=why)
+
+
+def answered_at_once(
+    lines: list[Line], valid: list[Line], problem: Problem, most: tuple[float, float]
+) -> Recommended | None:
+    """What is recommended where no methods are weighed: I is infinite, or no end of it shows, counts serve, or no
+    method takes such pairs; None where they are."""
     if problem.infinite:
         return Recommended(math.inf, math.inf, math.inf, "x and y share a continuous coordinate: I is infinite")
-    exact = [line for line in valid if line.relation == "equal"]
-    most = largest(problem), largest(problem, Z95)
     if not lines:
         return Recommended(*[math.nan] * 3, "none that is left takes such pairs")
-    if exact:
+    if exact := [line for line in valid if line.relation == "equal"]:
         value, error = exact[0].estimate
         return interval(value, error, most, f"{exact[0].name}: both sides have few values")
     if endless := [line for line in valid if grows_without_end(line) or (problem.ordered and line.reading.growth)]:
@@ -128,41 +157,33 @@ def recommend(lines: list[Line], problem: Problem) -> Recommended:
         if problem.ordered:
             why = f"{endless[0].name}; a column of x orders the rows as one of y does, as if there were no noise"
         return Recommended(value, max(0.0, value - 1.64 * error), most[1], why)
-    floor = lower_bounds(valid, len(problem))
+    return None
+
+
+def those_that_stand(valid: list[Line], floor: list[tuple[str, Estimate]], problem: Problem) -> list[Candidate]:
+    """The candidates that no lower bound and no other method refutes; none lies below a lower bound."""
     refuted = lambda one: any(one.value + one.error < value - error for _, (value, error) in floor)
     behind = {b.name for a in valid for b in valid if is_ahead(a, b, problem)}
     may_be = [e for e in valid if e.is_candidate and e.name not in behind and consistent(e, len(problem))]
     standing = [one for one in (candidate(line, len(problem)) for line in may_be) if not refuted(one)]
-    if not standing:
-        return at_least(floor, most[1])
-    top = max(one.seen - APART * one.error for one in standing)
-    standing = [one for one in standing if one.value + APART * one.error >= top]  # most methods err downward
+    top = max((one.seen - APART * one.error for one in standing), default=0.0)
     least = max((value - error for _, (value, error) in floor), default=0.0)
-    standing = [one._replace(value=max(one.value, least)) for one in standing]
-    weights = [1 / one.error**2 for one in standing]
-    mean = sum(w * one.value for w, one in zip(weights, standing)) / sum(weights)
-    spread = sum(w * (one.value - mean) ** 2 for w, one in zip(weights, standing)) / sum(weights)
-    error = math.sqrt(min(one.error for one in standing) ** 2 + spread)
-    names = ", ".join(one.name for one in standing)
-    why = f"agreement of {names}" if len(standing) > 1 else f"{names} alone stands"
-    first = min(standing, key=lambda one: one.error)
-    unsettled = [one for one in standing if one.drift > 0.05 + 0.1 * mean]
-    if first in unsettled:
-        why += f"; more pairs are needed: {first.name} still grows, by about {first.drift:.2f} nats with many more"
-    best = interval(mean, error, most, why)
+    highest = [one for one in standing if one.value + APART * one.error >= top]  # most methods err downward
+    return [one._replace(value=max(one.value, least)) for one in highest]
+
+
+def upper_end(best: Recommended, standing: list[Candidate], problem: Problem) -> tuple[float, str]:
+    """Where the interval ends, and the reason: at the largest of the candidates, of few pairs twice as far, further by
+    what the Gaussian copula finds in columns without a link, and nowhere where too few pairs show a dependence."""
     highest = max((one.value + one.error / 2 for one in standing if informative(one)), default=0.0)
-    high = max(best.high, highest)
+    high, why = max(best.high, highest), best.why
     if len(problem) < FEW:
         high += high - best.value
     if more := overlooked(problem):
         high, why = high + more, f"{why}; columns without a link of their own seem to add {more:.2f} nats together"
     if len(problem) < FEWEST:
         high, why = math.inf, f"{why}; {FEWEST} pairs are needed for an upper end"
-    if unsettled == standing and any(keeps_growing(line) for line in valid):
-        high = math.inf
-    certain = max((value - CERTAIN * error for _, (value, error) in floor), default=0.0)
-    low = max(best.low, min(certain, best.value))
-    return best._replace(low=low, high=min(high, most[1]), why=why)
+    return high, why
 
 
 def grows_without_end(line: Line) -> bool:
