@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from bank import TASKS
+from late import TASKS
 
 Peers = dict[str, Callable[[np.ndarray, np.ndarray], float]]
 FIELDS = ["peer", "task", "half", "n", "seed", "exact", "value"]

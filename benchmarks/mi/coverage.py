@@ -16,8 +16,8 @@ from statistics import mean, median
 
 import numpy as np
 import torch
-from bank import TASKS
 from hydra import compose, initialize_config_module
+from late import TASKS
 
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.mi.analysis import read
