@@ -101,6 +101,20 @@ class Enclosed(NamedTuple):
         return Enclosed.lacking(fault)
 
 
+def as_kl(enclosed: Enclosed) -> Enclosed:
+    """A KL, Missing where it reads below 0 by more than chance."""
+    return enclosed.within(0.0, math.inf, "which no KL is")
+
+
+def rest_of_kl(whole: Enclosed, part: Enclosed) -> float | Missing:
+    """What a part of a KL leaves of it, itself a KL, nats; Missing as one of the two is, or as of `as_kl`."""
+    for kl in (whole, part):
+        if isinstance(kl.value, Missing):
+            return kl.value
+    rest = Enclosed(whole.value - part.value, math.hypot(whole.error, part.error), None, None)
+    return as_kl(rest).value
+
+
 def too_few_pairs(sizes: dict[str, int], least: int = 2) -> Missing | None:
     """Why scores of pairs say nothing: a part of the data, by name, with fewer than `least` rows."""
     for part, size in sizes.items():
