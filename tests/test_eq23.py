@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -228,6 +229,16 @@ def test_resampled_pairs_come_from_the_prior(kind, direction):
     rows = (drawn[:, :DIM] * drawn[:, DIM:]).sum(1)
     assert abs(rows.mean() - expected) < 5 * rows.std() / math.sqrt(len(rows))
     assert expected > 0.4
+
+
+def test_the_log_shows_a_coupling_and_the_marginals_where_the_prior_has_both_of_them():
+    """Where P(z) = Q(z), P(z') is no longer the one that the prior writes, and z' is not read against that one."""
+    line = explicit(Gaussian(latent_dim=DIM, correlation=B, learn=False, covariance="correlation"), SPLITS).in_parts
+    numbers = re.findall(r"(?:test: |coupling |\)\) )(-?\d+\.\d+)", line(Enclosed(0.4, 0.1, None, None)))
+    elbo, coupling, *kls = map(float, numbers)
+    assert elbo == 0.4 and coupling - sum(kls) == pytest.approx(elbo, abs=0.002) and len(kls) == 2
+    free = Gaussian(latent_dim=DIM, correlation=B, learn=False, covariance="correlation", marginal="encoder")
+    assert explicit(free, SPLITS).in_parts(Enclosed(0.4, 0.1, None, None)).endswith("standard error 0.100")
 
 
 def test_a_part_of_a_kl_below_0_by_more_than_chance_is_missing():

@@ -149,11 +149,12 @@ class Explicit:
         return {side: self.densities.density(side, ())(*pairs_of(latents, side, ())).double() for side in sides}
 
     def in_parts(self, elbo: Enclosed) -> str:
-        """The ELBO as what P says of the coupling of z and z' less the KLs of the marginals, as a line of the log."""
+        """The ELBO as what P says of the coupling of z and z' less the KLs of the marginals, as a line of the log; the
+        ELBO alone where P(z') has no closed form, as where P(z) = Q(z)."""
         line = f"ELBO on test: {elbo.value:.3f} nats, standard error {elbo.error:.3f}"
         sides = range(len(self.latents))
         marginals = [self.prior.log_marginal(z, side) for side, z in enumerate(self.latents)]
-        if len(sides) == 1 or self.joint or any(log_p is None for log_p in marginals):
+        if len(sides) == 1 or self.joint or self.free or any(log_p is None for log_p in marginals):
             return line
         apart = [self.marginal_divergence(side) for side in sides]
         if any(isinstance(kl.value, Missing) for kl in apart):
