@@ -194,7 +194,11 @@ REFUSED = {
     "misspelt": ("npz", {"x_tran": VECTORS}, "did you mean 'x_train'"),
     "no test": ("npz", {"x_train": VECTORS}, "both x_train and x_test"),
     "labels of another length": ("npz", {"x": VECTORS, "y": np.arange(7)}, "one row per sample, got x 20, y 7"),
-    "labels as floats": ("npz", {"x": VECTORS, "y": np.ones(20)}, "y must be integers or words"),
+    "labels as floats": (
+        "npz",
+        {"x": VECTORS, "y": np.ones(20)},
+        "y must be integers or words, .*; factors are .N, F., numbers",
+    ),
     "labels below -1": ("npz", {"x": VECTORS, "y": np.full(20, -2)}, "at least 0, or -1"),
     "parts that differ": ("npz", {"x_train": VECTORS, "x_test": VECTORS[:, :3]}, "x must have one shape in all parts"),
     "labels of one part": ("npz", {"x_train": VECTORS, "x_test": VECTORS, "y_test": np.arange(20)}, "or no y at all"),

@@ -7,7 +7,9 @@
 
 import itertools
 import math
+from functools import partial
 from statistics import fmean
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,8 +20,10 @@ from ssvae_cli.errors import UserError
 from ssvae_cli.estimators import Frequencies
 from ssvae_cli.evaluation import categories
 from ssvae_cli.evaluation.categories import Categories
-from ssvae_cli.evaluation.cluster_accuracy import matched_accuracy
+from ssvae_cli.evaluation.cluster_accuracy import ClusterAccuracy, matched_accuracy
 from ssvae_cli.evaluation.eq23 import of_categories
+from ssvae_cli.evaluation.knn import KNN
+from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.objective import make_objective
 from ssvae_cli.optimizers import AdamW
@@ -151,6 +155,21 @@ def test_hungarian_accuracy_is_the_best_of_all_permutations():
         sum(labels[known] == torch.tensor(order)[found[known]]) for order in itertools.permutations([0, 1, 2, 3, 9])
     )
     assert matched_accuracy(found, labels) == pytest.approx(best.item() / known.sum().item())
+
+
+def test_clusters_need_labels_of_test_alone_and_neighbours_those_of_train_too():
+    labels = {"train": torch.full((6,), -1), "validation": torch.full((4,), -1), "test": torch.tensor([0, 1, 1, -1])}
+    data = SimpleNamespace(splits={part: SimpleNamespace(y=y) for part, y in labels.items()})
+    reading = SimpleNamespace(device="cpu", data=data, objective=SimpleNamespace(prior=SimpleNamespace()))
+    reading.codes = reading.features = lambda split: torch.eye(6)[: len(labels[split])]
+    reading.objective.prior.clusters = lambda z: torch.tensor([3, 0, 0, 1])
+    for name in ("labels", "has_labels", "too_few_classes"):
+        setattr(reading, name, partial(getattr(Reading, name), reading))
+    assert ClusterAccuracy()(reading, "test") == {"clusters/accuracy/test": 1.0, "clusters/used/test": 3.0}
+    of_knn = KNN(k=1, temperature=0.1)
+    assert "2 classes in train, which has none" in of_knn(reading, "test")["probe/knn/test"].reason
+    labels["train"][:3] = torch.tensor([0, 1, 1])
+    assert of_knn(reading, "test")["probe/knn/test"] == 1.0
 
 
 @pytest.mark.parametrize(

@@ -36,28 +36,32 @@ def test_a_deterministic_encoder_without_a_density_has_no_entropy(wrong):
         z[:, 2] = 0.0
     if wrong == "constant":
         z[:] = z[0].clone()
-    reason = infinite_entropy(objective(gaussian()), (z, latents(6)), inputs=4 if wrong == "inputs" else 64).reason
+    reason = infinite_entropy(
+        objective(gaussian()), (z, latents(6)), inputs=(4 if wrong == "inputs" else 64, 64)
+    ).reason
     assert "H(z) = -inf" in reason
     assert ("z is constant" if wrong == "constant" else "posterior=gaussian") in reason
     assert ("dead units: 2" in reason) == (wrong == "dead")
 
 
 def test_the_partner_alone_may_be_without_a_density():
-    assert "H(z') = -inf" in infinite_entropy(objective(gaussian()), (latents(6), latents(5)), 64).reason
+    assert "H(z') = -inf" in infinite_entropy(objective(gaussian()), (latents(6), latents(5)), (64, 64)).reason
+    assert "H(z') = -inf" in infinite_entropy(objective(gaussian()), (latents(6), latents(6)), (64, 5)).reason
+    assert infinite_entropy(objective(gaussian()), (latents(6), latents(6)), (6, 64)) is None
 
 
 def test_noise_a_full_rank_and_a_prior_of_scores_lack_nothing():
-    assert infinite_entropy(objective(gaussian(), stochastic=True), (latents(3), latents(3)), 64) is None
-    assert infinite_entropy(objective(gaussian()), (latents(6), latents(6)), 64) is None
+    assert infinite_entropy(objective(gaussian(), stochastic=True), (latents(3), latents(3)), (64, 64)) is None
+    assert infinite_entropy(objective(gaussian()), (latents(6), latents(6)), (64, 64)) is None
     scores = InfoNCE(critic=torch.nn.Identity(), direction="both")
-    assert infinite_entropy(objective(scores), (latents(3), latents(3)), 64) is None
+    assert infinite_entropy(objective(scores), (latents(3), latents(3)), (64, 64)) is None
 
 
 def test_on_the_sphere_full_rank_is_full():
     prior = VMF(latent_dim=6, concentration=3.0, learn=True)
     z = torch.nn.functional.normalize(torch.randn(500, 6))
-    assert infinite_entropy(objective(prior), (z, z), 64) is None
-    reason = infinite_entropy(objective(prior), (torch.nn.functional.normalize(latents(3)), z), 64).reason
+    assert infinite_entropy(objective(prior), (z, z), (64, 64)) is None
+    reason = infinite_entropy(objective(prior), (torch.nn.functional.normalize(latents(3)), z), (64, 64)).reason
     assert "H(z) = -inf" in reason and "posterior=power_spherical" in reason
 
 
@@ -75,6 +79,6 @@ def test_latents_that_coincide_have_no_density(what):
         z[:170] = z[0].clone()
     else:
         z[:170, 3] = 0.0
-    reason = infinite_entropy(objective(gaussian()), (z, latents(6)), 64).reason
+    reason = infinite_entropy(objective(gaussian()), (z, latents(6)), (64, 64)).reason
     assert "H(z) = -inf" in reason and f"{what} is the same for 34% of all x" in reason
-    assert infinite_entropy(objective(gaussian(), stochastic=True), (z, z), 64) is None
+    assert infinite_entropy(objective(gaussian(), stochastic=True), (z, z), (64, 64)) is None

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -15,12 +16,13 @@ from ssvae_cli.distributions.von_mises_fisher import log_normaliser, mean_cosine
 from ssvae_cli.evaluation.densities import Densities, DensityFit
 from ssvae_cli.evaluation.elbo_parts import ELBOParts
 from ssvae_cli.evaluation.eq23 import KEYS, Eq23, residual_values
-from ssvae_cli.evaluation.estimate import Enclosed, Estimate
+from ssvae_cli.evaluation.estimate import Enclosed, Estimate, rest_of_kl
 from ssvae_cli.evaluation.explicit import Explicit
 from ssvae_cli.evaluation.fit import Fit, PairedStop, fit
 from ssvae_cli.evaluation.fresh_critics import lower_bound
 from ssvae_cli.evaluation.ratio import RatioFit, normaliser
 from ssvae_cli.priors import MI, VMF, Energy, ExplicitPrior, Gaussian, InfoNCE, UnstructuredLaplace
+from ssvae_cli.tracking.missing import Missing
 
 RHO, B, DIM = 0.8, 0.5, 2
 INFORMATION = -0.5 * DIM * math.log(1 - RHO**2)
@@ -227,6 +229,34 @@ def test_resampled_pairs_come_from_the_prior(kind, direction):
     rows = (drawn[:, :DIM] * drawn[:, DIM:]).sum(1)
     assert abs(rows.mean() - expected) < 5 * rows.std() / math.sqrt(len(rows))
     assert expected > 0.4
+
+
+def test_the_log_shows_a_coupling_and_the_marginals_where_the_prior_has_both_of_them():
+    """Where P(z) = Q(z), P(z') is no longer the one that the prior writes, and z' is not read against that one."""
+    line = explicit(Gaussian(latent_dim=DIM, correlation=B, learn=False, covariance="correlation"), SPLITS).in_parts
+    numbers = re.findall(r"(?:test: |coupling |\)\) )(-?\d+\.\d+)", line(Enclosed(0.4, 0.1, None, None)))
+    elbo, coupling, *kls = map(float, numbers)
+    assert elbo == 0.4 and coupling - sum(kls) == pytest.approx(elbo, abs=0.002) and len(kls) == 2
+    free = Gaussian(latent_dim=DIM, correlation=B, learn=False, covariance="correlation", marginal="encoder")
+    assert explicit(free, SPLITS).in_parts(Enclosed(0.4, 0.1, None, None)).endswith("standard error 0.100")
+
+
+def test_a_part_of_a_kl_below_0_by_more_than_chance_is_missing():
+    """P(z) is too likely by 2 nats, as of a law whose formula is wrong; and what is left over of a KL is a KL."""
+
+    class TooLikely(Gaussian):
+        def log_marginal(self, z, side=0):
+            return super().log_marginal(z, side) + 2.0
+
+    prior = TooLikely(latent_dim=DIM, correlation=B, learn=False, covariance="correlation")
+    read = explicit(prior, SPLITS)
+    assert "below 0 which no KL is" in read.marginal_divergence().value.reason
+    assert read.divergence().value > 0
+    kl = lambda value, error: Enclosed(value, error, None, None)
+    assert rest_of_kl(kl(0.5, 0.1), kl(0.7, 0.1)) == pytest.approx(-0.2)
+    assert "it reads -0.50 nats, below 0" in rest_of_kl(kl(0.5, 0.1), kl(1.0, 0.1)).reason
+    lacking = Missing("as before")
+    assert rest_of_kl(kl(0.5, 0.1), Enclosed.lacking(lacking)) is lacking
 
 
 def test_a_prior_that_cannot_be_sampled_has_no_residual():

@@ -73,6 +73,8 @@ def test_the_truth_is_named_as_the_priors_parameters_are():
     assert data("gaussian", "law.correlation=[0.9,0.5]").truth == {"correlation": pytest.approx([0.9, 0.7, 0.5])}
     assert data("shared_latent").truth == {"scale": [1.0] * 3, "noise": [0.5] * 3}
     assert data("student", "law.scale=0.2").truth == {"scale": [0.2] * 3, "df": 3.0}
+    of_content = data("laplace", "law.scale=[0.3,0.1]", "law.content=1").truth["scale"]
+    assert of_content == [0.0, *data("laplace", "law.scale=[0.3,0.1]").truth["scale"][1:]]  # content takes no step
     assert set(data("mixture").truth) == {"weights", "means"}
     dynamics = data("linear_dynamics", "law.persistence=0.9").truth
     assert np.abs(np.linalg.eigvals(dynamics["transition"])) == pytest.approx([0.9] * 3)

@@ -104,7 +104,7 @@ HOLED[1, 2, 1] = HOLED[1, 3, 1] = HOLED[3, 0, 0] = np.nan
         ({"x": X, "length": LENGTH / 2}, r"length must be integers, \[N\], got float64"),
         ({"x": X, "length": LENGTH[:4]}, "one row per sample, got x 6, length 4"),
         ({"x": X[INSIDE][:-1], "length": LENGTH}, "x has 21 rows, which are neither 6 series, nor 22 steps, the sum"),
-        ({"x": X, "y": np.zeros((6, 5), int)}, r"labels of single steps are factors, \[N, T, 1\]"),
+        ({"x": X, "y": np.zeros((6, 5), int)}, r"factors are \[N, T, 1\], labels of single steps"),
         ({"x": X[:1]}, r"at least 3 series are needed.*got 1; cut a long series into pieces, \[N, T, D\]"),
         ({"x": X[0, :, 0]}, r"got \[5\]; cut a long series into pieces"),
     ],

@@ -142,8 +142,9 @@ def _labels(path: str, parts: Arrays, *, by_step: bool) -> tuple[dict[str, Tenso
         return {part: torch.full((len(named["x"]),), UNLABELLED) for part, named in parts.items()}, ()
     for part, y in labels.items():
         fits = y.dtype.kind in "iubSU" and y.ndim == 1
-        of_steps = f"; labels of single steps are factors{part}, [N, T, 1]" if by_step and y.ndim > 1 else ""
-        require(fits, f"{path}: y{part} must be integers or words, [N], got {y.dtype} {list(y.shape)}{of_steps}")
+        several = "[N, T, 1], labels of single steps" if by_step and y.ndim > 1 else "[N, F], numbers or several labels"
+        wanted = f"{path}: y{part} must be integers or words, [N], got {y.dtype} {list(y.shape)}"
+        require(fits, f"{wanted}; factors{part} are {several}")
         lowest = int(y.min(initial=0)) if y.dtype.kind in "iu" else 0
         require(lowest >= UNLABELLED, f"{path}: y{part} must be at least 0, or -1 for no label, got {lowest}")
     return numbered(labels)

@@ -22,7 +22,7 @@ class ClusterAccuracy:
             return dict.fromkeys(keys)
         accuracy = None
         if reading.has_labels():
-            accuracy = reading.too_few_classes(split) or matched_accuracy(found, reading.labels(split))
+            accuracy = reading.too_few_classes(split, fitted=()) or matched_accuracy(found, reading.labels(split))
         return dict(zip(keys, (accuracy, float(len(found.unique())))))
 
 

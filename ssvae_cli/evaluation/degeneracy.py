@@ -46,21 +46,21 @@ def atom(z: Tensor) -> str | None:
     return None
 
 
-def infinite_entropy(objective, latents: tuple[Tensor, ...], inputs: int) -> Missing | None:
+def infinite_entropy(objective, latents: tuple[Tensor, ...], inputs: tuple[int, ...]) -> Missing | None:
     """That H(z) or H(z') is -inf: the latents of a deterministic encoder lie in fewer dimensions than D, or coincide.
 
     An estimate of it is finite only through numerical error, and so is the ELBO of a prior that contains it. latents:
-    (z, z') or (z,), [N, D] each; inputs: the numbers in one x."""
+    (z, z') or (z,), [N, D] each; inputs: the numbers in one x, in one x' and so on."""
     if not objective.prior.needs_densities:  # a prior of scores, whose ELBO contains no entropy
         return None
     noise = " or ".join(f"posterior={name}" for name in with_density(objective.prior.space))
     remedy = f"a smaller encoder.latent_dim, or noise: {noise}" if noise else "a smaller encoder.latent_dim"
-    for name, z, encoder in zip(latent_names(len(latents)), latents, objective.encoders):
+    for name, z, encoder, numbers in zip(latent_names(len(latents)), latents, objective.encoders, inputs):
         if encoder.stochastic:
             continue
         if constant := constant_latent((z,)):
             return Missing(f"H({name}) = -inf, as {constant.reason.replace('z', name, 1)}")
-        rank, dim, dead = min(numerical_rank(z), inputs), z.shape[1], dead_units(z)
+        rank, dim, dead = min(numerical_rank(z), numbers), z.shape[1], dead_units(z)
         if rank < dim:
             units = f"; dead units: {', '.join(map(str, dead))}" if dead else ""
             fault = f"{name} has {dim} dimensions and its samples a numerical rank of {rank}{units}"

@@ -1,7 +1,6 @@
 """What of KL(Q || P) lies in each coordinate of the latents, and what between coordinates."""
 
 import logging
-import math
 
 import torch
 from torch import Tensor
@@ -10,7 +9,7 @@ from ssvae_cli.datasets.base import evenly_spaced
 from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.errors import require_at_least
 from ssvae_cli.estimators import KNN
-from ssvae_cli.evaluation.estimate import Enclosed, Estimate
+from ssvae_cli.evaluation.estimate import Enclosed, Estimate, as_kl, rest_of_kl
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.priors import ExplicitPrior
 from ssvae_cli.tracking.missing import Missing
@@ -52,15 +51,14 @@ class Dimensions:
         if fault := own or (explicit if isinstance(explicit, Missing) else None) or few:
             return dict.fromkeys(KEYS, fault)
         of_q, of_p = self.log_ratios(prior, explicit.latents)
-        values, total = of_q.mean(0) - of_p.mean(0), explicit.divergence().value
-        together = Enclosed(*Estimate.of_difference(of_q.sum(1), of_p.sum(1)), None, None)
-        together = together.within(0.0, math.inf, "which no KL is")
+        values = of_q.mean(0) - of_p.mean(0)
+        together = as_kl(Enclosed(*Estimate.of_difference(of_q.sum(1), of_p.sum(1)), None, None))
         if isinstance(together.value, Missing):
             return dict.fromkeys(KEYS, together.value)
         largest = values.argsort(descending=True)[:TOLD].tolist()
         named = ", ".join(f"z{d} {values[d]:.3f}" for d in largest)
         log.info("KL of single coordinates, nats: %.3f ± %.3f in sum; the largest: %s", *together[:2], named)
-        between = total if isinstance(total, Missing) else total - together.value
+        between = rest_of_kl(explicit.divergence(), together)
         parts = dict(zip(KEYS, (*together[:2], values.max().item(), between)))
         shown = values.tolist() if len(values) <= MOST_NAMED else []
         return parts | {f"kl/dimensions/z{d}/test": value for d, value in enumerate(shown)}

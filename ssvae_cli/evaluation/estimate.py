@@ -101,6 +101,20 @@ class Enclosed(NamedTuple):
         return Enclosed.lacking(fault)
 
 
+def as_kl(enclosed: Enclosed) -> Enclosed:
+    """A KL, Missing where it reads below 0 by more than chance."""
+    return enclosed.within(0.0, math.inf, "which no KL is")
+
+
+def rest_of_kl(whole: Enclosed, part: Enclosed) -> float | Missing:
+    """What a part of a KL leaves of it, itself a KL, nats; Missing as one of the two is, or as of `as_kl`."""
+    for kl in (whole, part):
+        if isinstance(kl.value, Missing):
+            return kl.value
+    rest = Enclosed(whole.value - part.value, math.hypot(whole.error, part.error), None, None)
+    return as_kl(rest).value
+
+
 def too_few_pairs(sizes: dict[str, int], least: int = 2) -> Missing | None:
     """Why scores of pairs say nothing: a part of the data, by name, with fewer than `least` rows."""
     for part, size in sizes.items():
@@ -110,18 +124,20 @@ def too_few_pairs(sizes: dict[str, int], least: int = 2) -> Missing | None:
     return None
 
 
-def too_few_classes(train: Tensor, validation: Tensor, rows: Tensor, split: str) -> Missing | None:
+def too_few_classes(labels: dict[str, Tensor], split: str) -> Missing | None:
     """Why an accuracy on `split` says nothing: labels, int64 [N], below 0 where there is none, of fewer than 2 classes,
-    or of no class that train has, as where each sample has a label of its own.
+    or of no class that train has, as where each sample has a label of its own. labels: by the parts of the data whose
+    labels are used, `split` one of them.
 
     Whoever always names the only class is right. Validation, where a penalty is chosen, needs one label."""
-    for part, labels, least in (("train", train, 2), ("validation", validation, 1), (split, rows, 2)):
-        labels = labels[labels >= 0]
-        classes = len(labels.unique())
+    known = {part: y[y >= 0] for part, y in labels.items()}
+    for part, y in known.items():
+        least = 1 if part == "validation" != split else 2
+        classes = len(y.unique())
         if classes < least:
-            found = f"{len(labels)} labels of one class" if len(labels) > 1 else "a single label" if classes else "none"
+            found = f"{len(y)} labels of one class" if len(y) > 1 else "a single label" if classes else "none"
             needed = "2 classes" if least == 2 else "1 class"
             return Missing(f"accuracy needs labels of at least {needed} in {part}, which has {found}")
-    if not torch.isin(rows[rows >= 0], train[train >= 0]).any():
+    if "train" in known and not torch.isin(known[split], known["train"]).any():
         return Missing(f"accuracy needs classes that train and {split} share, and they share none")
     return None

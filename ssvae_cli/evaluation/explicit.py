@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ssvae_cli.evaluation.degeneracy import latent_names
 from ssvae_cli.evaluation.densities.held_out import Densities, LogQ, estimate, pairs_of
-from ssvae_cli.evaluation.estimate import Z95, Enclosed, Estimate
+from ssvae_cli.evaluation.estimate import Z95, Enclosed, Estimate, as_kl
 from ssvae_cli.evaluation.posterior_mixture import PosteriorMixture
 from ssvae_cli.priors import ExplicitPrior
 from ssvae_cli.tracking.missing import Missing
@@ -76,18 +76,18 @@ class Explicit:
         return self._doubted(self._enclosed(Quantity(zero, {(0, 1): 1, (0,): -1, (1,): -1})))
 
     def divergence(self) -> Enclosed:
-        """KL(Q || P) of the latents."""
+        """KL(Q || P) of the latents; Missing where it reads below 0 by more than chance."""
         enclosed = self._enclosed(Quantity(-self.log_p, self.prior.entropies(joint=True)))
-        return enclosed if len(self.latents) == 1 else self._doubted(enclosed)
+        return as_kl(enclosed if len(self.latents) == 1 else self._doubted(enclosed))
 
     def marginal_divergence(self, side: int = 0) -> Enclosed | None:
-        """KL(Q(z) || P(z)); 0 where P(z) = Q(z), None where P(z) has no closed form."""
+        """KL(Q(z) || P(z)), as `divergence`; 0 where P(z) = Q(z), None where P(z) has no closed form."""
         if self.free and side == 0:
             return Enclosed(0.0, 0.0, 0.0, 0.0)
         log_p = self.prior.log_marginal(self.latents[side], side)
         if log_p is None:
             return None
-        return self._enclosed(Quantity(-log_p, {(side,): 1}))
+        return as_kl(self._enclosed(Quantity(-log_p, {(side,): 1})))
 
     def residual(self, correction: Tensor, elbo: Enclosed) -> Estimate:
         """I - KL - ELBO, with I by log Q(z'|z), KL by log Q(z|z') and by `correction`; the differences pair by pair.
@@ -149,11 +149,12 @@ class Explicit:
         return {side: self.densities.density(side, ())(*pairs_of(latents, side, ())).double() for side in sides}
 
     def in_parts(self, elbo: Enclosed) -> str:
-        """The ELBO as what P says of the coupling of z and z' less the KLs of the marginals, as a line of the log."""
+        """The ELBO as what P says of the coupling of z and z' less the KLs of the marginals, as a line of the log; the
+        ELBO alone where P(z') has no closed form, as where P(z) = Q(z)."""
         line = f"ELBO on test: {elbo.value:.3f} nats, standard error {elbo.error:.3f}"
         sides = range(len(self.latents))
         marginals = [self.prior.log_marginal(z, side) for side, z in enumerate(self.latents)]
-        if len(sides) == 1 or self.joint or any(log_p is None for log_p in marginals):
+        if len(sides) == 1 or self.joint or self.free or any(log_p is None for log_p in marginals):
             return line
         apart = [self.marginal_divergence(side) for side in sides]
         if any(isinstance(kl.value, Missing) for kl in apart):

@@ -113,7 +113,7 @@ def target(values: Tensor, factor: Factor) -> np.ndarray:
 def fault_of(known: dict[str, Tensor], i: int, factor: Factor) -> Missing | None:
     """Why column `i` of the factors by split, [N, F], cannot be predicted: it does not vary."""
     if factor.classes is not None:
-        fault = too_few_classes(*(known[part][:, i].long() for part in SPLITS), "test")
+        fault = too_few_classes({part: known[part][:, i].long() for part in SPLITS}, "test")
         return fault and Missing(f"factor {factor.name}: {fault.reason}")
     for part in ("train", "test"):
         if (known[part][:, i] == known[part][:1, i]).all():

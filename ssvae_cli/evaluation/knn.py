@@ -30,7 +30,7 @@ class KNN:
             asked["probe/knn_z/test"] = reading.codes
         if not reading.has_labels():
             return dict.fromkeys(asked)
-        if fault := reading.too_few_classes(split):
+        if fault := reading.too_few_classes(split, fitted=("train",)):
             return dict.fromkeys(asked, fault)
         rows = lambda read: (f(part) for part in ("train", split) for f in (read, reading.labels))
         return {name: self.accuracy(*rows(read)) for name, read in asked.items()}

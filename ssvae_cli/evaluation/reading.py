@@ -51,7 +51,8 @@ class Reading:
         self.fitting_pairs, self.density, self.noise = fitting_pairs, density, noise
         same = {"pairs": pairs, "data": data, "fitting_pairs": fitting_pairs, "density": density}
         self.untrained = None if untrained is None else Reading(untrained.eval(), **same)
-        self.shape = pairs.shapes(data)[0]
+        self.shapes = pairs.shapes(data)
+        self.shape = self.shapes[0]
         self.device = next(objective.parameters()).device
         self.estimates: dict[str, float | Estimate | Enclosed | Missing] = {}
         self._answers: dict[Hashable, tuple[Any, tuple[int, ...]]] = {}  # each with its tensors' versions
@@ -94,9 +95,9 @@ class Reading:
         """Whether the data have a label at all."""
         return any(bool((split.y >= 0).any()) for split in self.data.splits.values())
 
-    def too_few_classes(self, split: str) -> Missing | None:
-        """Why an accuracy on a split says nothing."""
-        return too_few_classes(*map(self.labels, ("train", "validation", split)), split)
+    def too_few_classes(self, split: str, fitted: tuple[str, ...] = SPLITS[:2]) -> Missing | None:
+        """Why an accuracy on a split says nothing; fitted: the splits whose labels are used besides."""
+        return too_few_classes({part: self.labels(part) for part in (*fitted, split)}, split)
 
     def latents(self, split: str, views: int = 1, at_most: int | None = None) -> tuple[Tensor, ...]:
         """(z, z') or (z,) of `views` pairs of views per x, [views * N, D] each; of `at_most` evenly spaced x."""
@@ -120,7 +121,7 @@ class Reading:
         if self.noise is not None:
             return None
         latents = lambda: self.latents("train", 1, self.fitting_pairs)
-        find = lambda: infinite_entropy(self.objective, latents(), math.prod(self.shape))
+        find = lambda: infinite_entropy(self.objective, latents(), tuple(map(math.prod, self.shapes)))
         return self.once("infinite_entropy", find)
 
     def most_information(self) -> tuple[float, str]:

@@ -34,7 +34,7 @@ def finetune(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> dict:
     options = {"device": cfg.device, "trust": cfg.trust, "name": str(cfg.checkpoint)}
     loaded = load_run(cfg.run, dataset=cfg.dataset, in_pairs=cfg.augment, **options)
     data = loaded.data
-    fault = too_few_classes(data.train.y, data.validation.y, data.test.y, "test")
+    fault = too_few_classes({part: split.y for part, split in data.splits.items()}, "test")
     require(fault is None, f"finetune: {fault and fault.reason}")
     has_backbone = isinstance(getattr(loaded.objective.encoder, "backbone", None), nn.Module)
     require(has_backbone, f"run={cfg.run}: its encoder has no backbone to train")

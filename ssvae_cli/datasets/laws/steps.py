@@ -56,7 +56,8 @@ class Steps(Law):
         fits = dependence == 0 or (content > 0 and source == "normal")
         require(fits, f"dependence={dependence} needs source=normal and content of at least 1")
         scales = positive("scale", scale, dim)
-        self.truth = {"scale": scales.tolist()} | ({"df": df} if self.step == "student" else {})
+        moving = [0.0] * content + scales.tolist()[content:]
+        self.truth = {"scale": moving} | ({"df": df} if self.step == "student" else {})
         self.source, self.content, self.dependence, self.change = source, content, dependence, change
         self.register_buffer("scale", scales)
         self.move = univariate.univariate(self.step, df)
