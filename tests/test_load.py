@@ -115,7 +115,7 @@ WRONG = {
         "no numbers",
     ),
     "sparse": (torch.zeros(2, 3, 8, 8, dtype=torch.uint8).to_sparse(), "x is a sparse tensor", "to_dense"),
-    "words": (np.array(["a"]), "numbers are taken", ""),
+    "words": (np.array(["a"]), "x holds words, <U1; numbers are taken", ""),
 }
 
 

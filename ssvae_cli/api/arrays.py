@@ -36,6 +36,8 @@ def as_array(x: Any, name: str) -> np.ndarray:
     kinds = "an array, a tensor, a DataFrame or a list of numbers"
     require(not indexed, f"{name} is a {type(x).__name__}; give {kinds}")  # numpy would index it without an end
     require(not np.ma.is_masked(x), f"{name} has masked values; leave these samples out, or fill the values")
+    missing = int(np.sum(np.asarray(x.isna()))) if hasattr(x, "isna") and hasattr(x, "dtypes") else 0
+    require(missing == 0, f"{name} has {missing} values that are NaN or missing; leave these samples out, or fill them")
     try:
         array = np.asarray(x)
         array = array.astype(np.float64) if array.dtype.kind == "O" else array
@@ -44,7 +46,9 @@ def as_array(x: Any, name: str) -> np.ndarray:
         if "inhomogeneous" in reason:  # numpy's word
             reason = "its parts differ in shape; only series, [T, D] of dataset=sequences, may differ, in T"
         require(False, f"{name} is no array of numbers ({reason})")
-    require(array.ndim > 0 and array.dtype.kind not in "SU", f"{name} is a {type(x).__name__}; numbers are taken")
+    words = array.dtype.kind in "SU"
+    require(not words or array.ndim == 0, f"{name} holds words, {array.dtype}; numbers are taken")
+    require(array.ndim > 0, f"{name} is a {type(x).__name__}; numbers are taken")
     complex_ = ". Complex data not supported" if array.dtype.kind == "c" else ""
     require(array.dtype.kind in "fiub", f"{name} is {array.dtype}; numbers are taken{complex_}")
     native = np.float64 if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
