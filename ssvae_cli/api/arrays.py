@@ -36,8 +36,6 @@ def as_array(x: Any, name: str) -> np.ndarray:
     kinds = "an array, a tensor, a DataFrame or a list of numbers"
     require(not indexed, f"{name} is a {type(x).__name__}; give {kinds}")  # numpy would index it without an end
     require(not np.ma.is_masked(x), f"{name} has masked values; leave these samples out, or fill the values")
-    missing = int(np.sum(np.asarray(x.isna()))) if hasattr(x, "isna") and hasattr(x, "dtypes") else 0
-    require(missing == 0, f"{name} has {missing} values that are NaN or missing; leave these samples out, or fill them")
     try:
         array = np.asarray(x)
         array = array.astype(np.float64) if array.dtype.kind == "O" else array
@@ -45,6 +43,8 @@ def as_array(x: Any, name: str) -> np.ndarray:
         reason = first_line(error)
         if "inhomogeneous" in reason:  # numpy's word
             reason = "its parts differ in shape; only series, [T, D] of dataset=sequences, may differ, in T"
+        if "NAType" in reason:  # pandas's
+            reason = "it has missing values, NA; leave these samples out, or fill the values"
         require(False, f"{name} is no array of numbers ({reason})")
     words = array.dtype.kind in "SU"
     require(not words or array.ndim == 0, f"{name} holds words, {array.dtype}; numbers are taken")
