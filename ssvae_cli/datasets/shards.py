@@ -142,8 +142,8 @@ def _image(base: Path, image: str | None, kinds: Counter) -> str:
         return image
     there = f"found: {listed(sorted(kinds))}" if kinds else "they are empty"
     require(found != [], f"{base}: no images in its shards; {there}; allowed: {', '.join(KINDS)}")
-    choose = "dataset.image chooses one; a sample's name ends at its first dot"
-    require(len(found) == 1, f"{base}: several kinds of images, {listed(found)}; {choose}")
+    dots = "a sample's name ends at its first dot"
+    require(len(found) == 1, f"{base}: several kinds of images, {listed(found)}; dataset.image chooses one; {dots}")
     return found[0]
 
 
