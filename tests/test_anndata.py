@@ -12,6 +12,7 @@ import torch
 from scipy.sparse import csr_matrix
 
 from helpers import FILE_RUN, SHARED, composed, read_data, refused, ssvae
+from ssvae_cli.datasets.anndata import _marks
 from ssvae_cli.errors import UserError
 from ssvae_cli.pairs.base import make_pairs
 
@@ -67,6 +68,25 @@ def test_genes_are_chosen_by_train_or_as_they_are_marked(tmp_path):
     assert data.fitted["columns"] == [f"gene{i}" for i in sorted(best)]
     again = read_data("anndata", tmp_path / "a.h5ad", fitted=data.fitted)
     assert torch.equal(again.train.x, data.train.x)
+
+
+MARKS = {  # as files hold them: which of four genes are marked
+    "booleans": ([True, False, True, False], [True, False, True, False]),
+    "words": (["True", "False", "true", "nan"], [True, False, True, False]),
+    "numbers": ([1.0, 0.0, np.nan, 1.0], [True, False, False, True]),
+    "missing": (pandas.array([True, None, False, True], "boolean"), [True, False, False, True]),
+}
+
+
+@pytest.mark.parametrize("kind", MARKS)
+def test_a_gene_is_marked_by_true_alone_however_the_file_holds_it(kind):
+    column, marked = MARKS[kind]
+    assert _marks(pandas.Series(column), "var.highly_variable").tolist() == marked
+
+
+def test_marks_that_are_neither_true_nor_false_are_a_line():
+    with pytest.raises(UserError, match="var.highly_variable must be true or false, got high, low"):
+        _marks(pandas.Series(["high", "low"]), "var.highly_variable")
 
 
 WRONG_CELLS = {

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from helpers import composed, refused, ssvae
@@ -28,6 +29,9 @@ def test_a_classifier_is_trained_chosen_on_validation_and_saved(finished, tmp_pa
     assert summary["finetune/accuracy/validation"] == max(line["finetune/accuracy/validation"] for line in lines)
     after, before = load_file(tmp_path / "out" / "classifier.safetensors"), load_file(finished / "encoder.safetensors")
     assert after["head.weight"].shape[0] == 10
+    with safe_open(tmp_path / "out" / "classifier.safetensors", "pt") as file:
+        metadata = {name: json.loads(value) for name, value in file.metadata().items()}
+    assert metadata["classes"] == [str(digit) for digit in range(10)] and metadata["input"]["shape"] == [1, 8, 8]
     assert not torch.equal(after["backbone.layers.0.weight"], before["backbone.layers.0.weight"])
 
 

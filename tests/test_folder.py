@@ -72,10 +72,12 @@ def test_files_that_cannot_be_read_are_counted_or_skipped_with_a_word(tmp_path, 
     with pytest.raises(UserError, match="2 of .* images cannot be read, the first: .*cat/3.jpg.*on_error=skip"):
         read(tmp_path, validation=1)
     data = read(tmp_path, validation=1, on_error="skip")
-    assert len(data.train) + len(data.validation) == 10 and "skipped 2 of 11 images; the first: " in caplog.text
+    assert (
+        len(data.train) + len(data.validation) == 10 and "skipped 2 of 11 images for train; the first: " in caplog.text
+    )
     for path in (tmp_path / "test").rglob("*.jpg"):
         path.write_bytes(b"")
-    with pytest.raises(UserError, match="test/cat: none of the images can be read"):
+    with pytest.raises(UserError, match="test/cat: no image for test can be read, of 12"):
         read(tmp_path, on_error="skip")
 
 

@@ -90,6 +90,8 @@ class Cells(Endless):
     to_df = None
 
 
+NA = type("NAType", (), {})()  # as pandas has it
+
 WRONG = {
     "a data set": (Endless(), "x is a Endless; give an array, a tensor, a DataFrame or a list of numbers", ""),
     "cells": (Cells(), "x is an AnnData; give x.to_df()", "names of the genes"),
@@ -115,7 +117,8 @@ WRONG = {
         "no numbers",
     ),
     "sparse": (torch.zeros(2, 3, 8, 8, dtype=torch.uint8).to_sparse(), "x is a sparse tensor", "to_dense"),
-    "words": (np.array(["a"]), "numbers are taken", ""),
+    "missing values of pandas": (np.array([[NA]], object), "x is no array of numbers (it has missing values, NA;", ""),
+    "words": (np.array(["a"]), "x holds words, <U1; numbers are taken", ""),
 }
 
 

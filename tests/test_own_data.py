@@ -1,15 +1,19 @@
 """A user's own data set: floats of any width are taken, and what is of another kind is a line."""
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
 
+from helpers import composed
 from ssvae_cli.datasets import Data, Split
 from ssvae_cli.datasets.base import Factor
 from ssvae_cli.datasets.checked import make_data
-from ssvae_cli.errors import PartError
+from ssvae_cli.errors import PartError, UserError
+from ssvae_cli.pairs.base import make_pairs
 
 X, Y = torch.rand(12, 4), torch.arange(12) % 3
+IMAGES = torch.rand(12, 1, 8, 8)
 GIVEN: dict[str, Data] = {}
 
 
@@ -86,6 +90,33 @@ def test_factors_without_a_name_of_their_own_are_a_line(factors, said):
     with pytest.raises(PartError) as error:
         make_data(OmegaConf.create({"_target_": f"{__name__}.own"}))
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "row, more, said",
+    {
+        "classes as one word": (None, {"classes": "abc"}, "classes must be a tuple of words, got 'abc'"),
+        "classes as numbers": (None, {"classes": (1, 2, 3)}, "classes must be a tuple of words, got (1, 2, 3)"),
+        "classes as an array": (None, {"classes": np.array(["a", "b", "c"])}, "classes must be a tuple of words"),
+        "a note as one word": (None, {"notes": "hello"}, "notes must be a tuple of words, got 'hello'"),
+        "names without rows": (None, {"names": ["a"] * 12}, "the data have names, and train has no row"),
+        "too few names": (torch.arange(12), {"names": ["a"] * 9}, "row of train must lie in 0 to 8, as there are 9"),
+        "rows of fewer": (torch.arange(11), {}, "row of train must be a tensor of int64, [12], or None"),
+        "rows as a list": (list(range(12)), {}, "row of train must be a tensor of int64, [12], or None"),
+    }.values(),
+)
+def test_names_that_do_not_fit_the_samples_are_a_line(row, more, said):
+    split = Split(X, Y, row=row)
+    GIVEN["data"] = Data(split, split, split, **more)
+    with pytest.raises(PartError) as error:
+        make_data(OmegaConf.create({"_target_": f"{__name__}.own"}))
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize("given", [Split(IMAGES, Y), Split((255 * IMAGES).byte(), Y, x_prime=IMAGES)])
+def test_augmentation_refuses_floats_in_the_words_of_the_data(given):
+    with pytest.raises(UserError, match="pairs of augmented views need images in uint8, 0 to 255, and these data are"):
+        make_pairs(composed("pairs=affine").pairs, Data(given, given, given))
 
 
 def test_a_label_beyond_the_names_of_the_classes_is_a_line():

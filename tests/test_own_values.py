@@ -231,3 +231,17 @@ def test_a_target_that_cannot_be_had_says_why(text, name, said, tmp_path, monkey
     with pytest.raises(UserError) as error:
         check({"_target_": f"{module}.{name}"}, "estimator")
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "keys, said",
+    [
+        ({}, "dataset has no keys; its YAML file says what to build, as _target_: my_parts.Name"),
+        ({"_target": "a.B", "std": 1}, "dataset has _target; did you mean '_target_'?"),
+        ({"std": 1}, "dataset has std, but no _target_ that says what to build; these keys are of another choice"),
+    ],
+)
+def test_a_yaml_file_that_names_nothing_to_build_says_what_is_missing(keys, said):
+    with pytest.raises(UserError) as error:
+        check(keys, "dataset")
+    assert str(error.value).startswith(said)

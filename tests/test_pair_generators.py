@@ -183,10 +183,20 @@ def test_features_of_several_parts_are_their_mean():
 
 BYTES = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
 LABELS = torch.tensor([0, 0, 0, 1])
+
+
+def beside(x: torch.Tensor, x_prime: torch.Tensor) -> Data:
+    given = Split(x, torch.full((len(x),), -1), x_prime=x_prime)
+    return Data(given, given, given)
+
+
 REFUSED = {
     "grid larger than the image": (Patches(grid=9, overlap=0.0, then=Identity()), data(BYTES), "at most 8 patches"),
+    "grid finer than the pixels": (Patches(grid=9, overlap=0.5, then=Identity()), data(BYTES), "at most 8 patches"),
     "patches of vectors": (Patches(grid=2, overlap=0.0, then=Identity()), data(torch.zeros(4, 8)), "pairs=patches"),
     "halves of vectors": (Halves(first="top", then=Identity()), data(torch.zeros(4, 8)), "pairs=halves"),
+    "halves of x' as vectors": (Halves(first="top", then=Identity()), beside(BYTES, torch.zeros(4, 8)), "pairs=halves"),
+    "patches of a small x'": (Patches(grid=3, overlap=0.0, then=Identity()), beside(BYTES, BYTES[..., :2]), "most 2"),
     "halves of one row": (Halves(first="top", then=Identity()), data(BYTES[:, :, :1]), "no halves"),
     "context of images": (Context(window=2, ahead=1, future=None, then=Identity()), data(BYTES), "needs sequences"),
     "sequences shorter than the window": (

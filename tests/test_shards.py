@@ -95,7 +95,7 @@ def test_of_several_images_a_sample_one_is_chosen(tmp_path):
         tmp_path / "a.tar",
         {f"{i}.{side}.png": png(2 * i + k) for i in range(9) for k, side in enumerate(("left", "right"))},
     )
-    with pytest.raises(UserError, match=r"several images a sample, left.png, right.png; dataset.image chooses one"):
+    with pytest.raises(UserError, match=r"several kinds of images, left.png, right.png; dataset.image chooses one"):
         read(shard)
     x = read(shard, image="right.png").train.x
     assert any(
@@ -109,11 +109,55 @@ def cut(path):
     path.write_bytes(path.read_bytes()[: 512 + 20])
 
 
+def two_of_one_name(path):
+    make_shard(path, {"0.png": png(0)})
+    with tarfile.open(path, "a") as archive:
+        info = tarfile.TarInfo("0.png")
+        info.size = len(png(1))
+        archive.addfile(info, io.BytesIO(png(1)))
+
+
+def spoilt(path):
+    """A shard whose second header is damaged, where tarfile ends in silence."""
+    content = bytearray(path.read_bytes())
+    with tarfile.open(path) as archive:
+        at = archive.getmembers()[1].offset
+    content[at : at + 9] = b"\xff" * 9
+    path.write_bytes(content)
+
+
+def test_a_shard_that_ends_between_two_files_without_its_end_mark_is_named_in_the_log(tmp_path, caplog):
+    path = make_shard(tmp_path / "a.tar", {f"{i}.png": png(i) for i in range(9)})
+    assert sum(map(len, read(path).splits.values())) == 9 and not caplog.text
+    with tarfile.open(path) as archive:
+        end = archive.getmembers()[5].offset
+    path.write_bytes(path.read_bytes()[:end])
+    assert sum(map(len, read(path).splits.values())) == 5
+    assert "a.tar: it has no end mark after 4.png, as where it was cut short" in caplog.text
+
+
+def test_numbers_that_are_written_in_two_ways_are_classes_in_one_order(tmp_path):
+    words = ["1", "01", "--1", "2"]
+    files = {f"{i}.{k}": c for i in range(9) for k, c in (("png", png(i)), ("cls", words[i % 4].encode()))}
+    assert read(make_shard(tmp_path / "a.tar", files)).classes == ("01", "1", "2", "--1")
+
+
+def test_what_a_shard_holds_is_listed_in_part(tmp_path):
+    shard = make_shard(tmp_path / "a.tar", {f"photo.{i:03}.png": b"" for i in range(300)})
+    with pytest.raises(UserError) as error:
+        read(shard)
+    assert len(str(error.value)) < 400 and "(300); dataset.image chooses one; a sample's name ends" in str(error.value)
+
+
 FAULTS = {
     "compressed": (lambda root: make_shard(root / "a.tar.gz", {"0.png": png(0)}, "w:gz"), "a.tar.gz is compressed"),
     "compressed, called .tar": (lambda root: make_shard(root / "a.tar", {"0.png": png(0)}, "w:gz"), "decompress it"),
     "no archive": (lambda root: (root / "a.tar").write_bytes(b"text " * 500), "cannot be read as a tar archive"),
     "cut short": (lambda root: cut(make_shard(root / "a.tar", {"0.png": png(0), "1.png": png(1)})), "a.tar"),
+    "damaged": (
+        lambda root: spoilt(make_shard(root / "a.tar", {f"{i}.png": png(i) for i in range(9)})),
+        "a.tar: it is damaged after 0.png, at byte",
+    ),
     "empty": (lambda root: make_shard(root / "a.tar", {}), "no images in its shards"),
     "no images": (lambda root: make_shard(root / "a.tar", {"0.txt": b"text"}), "found: txt; allowed: "),
     "test alone": (lambda root: make_shard(root / "test-0.tar", {"0.png": png(0)}), "name those for training train"),
@@ -123,7 +167,15 @@ FAULTS = {
     ),
     "damaged image": (
         lambda root: make_shard(root / "a.tar", {f"{i}.png": png(i)[: None if i else 60] for i in range(9)}),
-        "a.tar:0.png: cannot be read as an image",
+        "a.tar:0.png: cannot be read as an image (",
+    ),
+    "an empty image": (
+        lambda root: make_shard(root / "a.tar", {f"{i}.png": png(i) if i else b"" for i in range(9)}),
+        "a.tar:0.png: cannot be read as an image (cannot identify image file)",
+    ),
+    "two files of one name": (
+        lambda root: two_of_one_name(root / "a.tar"),
+        "a.tar: two files that follow each other are called 0.png",
     ),
 }
 

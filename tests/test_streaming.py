@@ -136,7 +136,7 @@ def test_a_stream_that_skips_is_read_once_beforehand_and_says_how_many(root, tmp
     for i in (0, 3):
         (root / "test" / "dog" / f"{i}.png").write_bytes(b"no image")
     data = read(root, memory_gb=0.0, on_error="skip")
-    assert "skipped 2 of 40 images; the first: " in caplog.text and "0.png" in caplog.text
+    assert "skipped 2 of 40 images for test; the first: " in caplog.text and "0.png" in caplog.text
     assert len(data.test) == len(data.test.y) == 38
     assert sum(len(batch) for batch in data.test.batches(16)) == 38
 

@@ -5,6 +5,7 @@
 3. What is fitted, is fitted to train alone and reused on other data: columns, scaling, classes.
 """
 
+import itertools
 import json
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from helpers import FILE_RUN, read_data, refused, ssvae
+from ssvae_cli.datasets.measurements import by_number
 from ssvae_cli.errors import UserError
 
 pandas = pytest.importorskip("pandas", reason="the extra `table` is not installed")
@@ -131,6 +133,22 @@ def test_rows_keep_their_sides_and_equal_ones_or_one_id_are_not_divided(tmp_path
     by_bed = read_data("table", tmp_path / "few.csv", "dataset.id=bed", "dataset.test=0.3")
     beds = [set(names) for names in by_bed.listing().values()]
     assert sum(map(len, beds)) == len(set.union(*beds)) == 30
+
+
+def test_an_id_that_is_missing_is_refused_and_whole_numbers_stay_the_same_names(tmp_path):
+    frame = flowers(60).assign(bed=[i % 20 for i in range(60)])
+    frame.to_csv(tmp_path / "whole.csv", index=False)
+    frame.assign(bed=frame.bed.astype(float)).to_csv(tmp_path / "floats.csv", index=False)
+    whole, floats = (read_data("table", tmp_path / f"{name}.csv", "dataset.id=bed") for name in ("whole", "floats"))
+    assert whole.listing() == floats.listing()
+    frame.assign(bed=[None, *frame.bed[1:]]).to_csv(tmp_path / "missing.csv", index=False)
+    with pytest.raises(UserError, match="1 rows have no value in dataset.id=bed"):
+        read_data("table", tmp_path / "missing.csv", "dataset.id=bed")
+
+
+def test_a_class_called_nan_stands_among_the_words_whatever_the_order_in_which_they_come():
+    for words in itertools.permutations(["nan", "T", "10", "2"]):
+        assert sorted(words, key=by_number) == ["2", "10", "T", "nan"]
 
 
 def test_a_test_file_is_test_and_rows_without_a_number_are_left_out_if_asked(tmp_path):

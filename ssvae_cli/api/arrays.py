@@ -43,8 +43,12 @@ def as_array(x: Any, name: str) -> np.ndarray:
         reason = first_line(error)
         if "inhomogeneous" in reason:  # numpy's word
             reason = "its parts differ in shape; only series, [T, D] of dataset=sequences, may differ, in T"
+        if "NAType" in reason:  # pandas's
+            reason = "it has missing values, NA; leave these samples out, or fill the values"
         require(False, f"{name} is no array of numbers ({reason})")
-    require(array.ndim > 0 and array.dtype.kind not in "SU", f"{name} is a {type(x).__name__}; numbers are taken")
+    words = array.dtype.kind in "SU"
+    require(not words or array.ndim == 0, f"{name} holds words, {array.dtype}; numbers are taken")
+    require(array.ndim > 0, f"{name} is a {type(x).__name__}; numbers are taken")
     complex_ = ". Complex data not supported" if array.dtype.kind == "c" else ""
     require(array.dtype.kind in "fiub", f"{name} is {array.dtype}; numbers are taken{complex_}")
     native = np.float64 if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")

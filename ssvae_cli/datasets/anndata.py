@@ -10,15 +10,17 @@ import numpy as np
 from scipy.sparse import csr_matrix, issparse
 
 from ssvae_cli.datasets.base import Data
-from ssvae_cli.datasets.measurements import Matrix, Measured, listed, measured_data, places_of
+from ssvae_cli.datasets.measurements import Matrix, Measured, as_words, listed, measured_data, places_of
 from ssvae_cli.datasets.table import class_words, factor_values
 from ssvae_cli.errors import UserError, first_line, require, require_at_least, require_extra
 from ssvae_cli.paths import existing_file
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from pandas import Series
 
 MARKED = "highly_variable"  # the column of var in which scanpy marks genes
+TRUE, FALSE = ("true", "1"), ("false", "0", "", "nan")  # of that column, as anndata's files hold it
 COUNTS_PER_CELL = 10_000.0  # to which counts are normalised, as scanpy's and Seurat's tutorials do
 
 
@@ -59,8 +61,7 @@ def anndata(
     trained = (fitted or {}).get("columns")
     if genes == "marked" and trained is None:
         require(MARKED in var, f"genes=marked: {path}: no column {MARKED} in var; it has {listed(var.columns)}")
-        marked = var[MARKED].to_numpy().astype(bool)
-        require(marked.any(), f"genes=marked: {path}: var.{MARKED} marks no gene")
+        marked = _marks(var[MARKED], f"genes=marked: {path}: var.{MARKED}")
         notes.append(f"{path}: {int(marked.sum())} of {len(marked)} genes, those of var.{MARKED}")
     else:
         marked = np.ones(len(names), bool)
@@ -116,6 +117,17 @@ def _matrix(cells: "AnnData", layer: str | None, path: str) -> "tuple[Matrix, An
     require(x is not None, f"{path}: it has no X; layer chooses another matrix: {listed(choices)}")
     require(x.dtype.kind in "fiub", f"{path}: X must be numbers, got {x.dtype}")
     return csr_matrix(x) if issparse(x) else np.asarray(x), var
+
+
+def _marks(column: "Series", here: str) -> np.ndarray:
+    """Which genes a column of var marks, bool [D]; one without a value is not. Raises UserError for none at all, and
+    for a column of other values than true and false."""
+    words = np.char.lower(as_words(column))
+    others = sorted({*words.tolist()} - {*TRUE, *FALSE})
+    require(not others, f"{here} must be true or false, got {listed(others)}")
+    marked = np.isin(words, TRUE)
+    require(marked.any(), f"{here} marks no gene")
+    return marked
 
 
 def _counts(x: Matrix) -> bool:

@@ -1,5 +1,6 @@
 """A data set from its configuration, held to what the rest of the program relies on, whoever wrote it."""
 
+import reprlib
 from dataclasses import replace
 from typing import Any
 
@@ -17,9 +18,11 @@ def make_data(config: DictConfig, **offered: Any) -> Data:
     """The data set of a configuration, its floats in those of the process. Raises PartError for splits that are not
     tensors of one kind, [N, ...], with a label for each sample and a column for each factor of a name of its own."""
     data = build(config, "dataset", CONTRACT, **offered)
+    require_words(data)
     whole = {name: split for name, split in data.splits.items() if isinstance(split, Split)}  # not streamed
     splits = {name: checked(split, name, len(data.classes)) for name, split in whole.items()}
     require_columns(data, splits)
+    require_rows(data, splits)
     kinds = {name: (*split.shape, split.dtype) for name, split in splits.items()}
     if len(set(kinds.values())) > 1:
         said = ", ".join(f"{name} {list(split.shape)} {kind(split.x)}" for name, split in splits.items())
@@ -56,6 +59,28 @@ def checked(split: Split, name: str, classes: int) -> Split:
         finite = values.dtype == torch.uint8 or bool(values.isfinite().all())
         require(finite, f"{side} of {name} has values that are NaN, infinite or beyond {kind(values)}")
     return replace(split, y=y.long(), **sides)
+
+
+def require_words(data: Data) -> None:
+    """Raise PartError unless the names of classes and of samples, and the notes, are tuples or lists of words."""
+    for name in ("classes", "names", "notes"):
+        words = getattr(data, name)
+        fits = isinstance(words, (tuple, list)) and all(isinstance(word, str) for word in words)
+        require(fits, f"{name} must be a tuple of words, got {reprlib.repr(words)}")
+
+
+def require_rows(data: Data, splits: dict[str, Split]) -> None:
+    """Raise PartError unless `row` counts the samples of the user's source, and names each where there are names."""
+    for name, split in splits.items():
+        row, count = split.row, len(data.names)
+        fits = row is None or isinstance(row, Tensor) and row.dtype == torch.int64 and row.shape == split.x.shape[:1]
+        require(fits, f"row of {name} must be a tensor of int64, [{len(split)}], or None")
+        places = "the place of each of its samples in them"
+        require(row is not None or count == 0, f"the data have names, and {name} has no row, {places}")
+        if row is not None and count:
+            fits = 0 <= int(row.min()) and int(row.max()) < count
+            fault = f"row of {name} must lie in 0 to {count - 1}, as there are {count} names"
+            require(fits, f"{fault}, got {int(row.min())} to {int(row.max())}")
 
 
 def require_columns(data: Data, splits: dict[str, Split]) -> None:

@@ -78,7 +78,7 @@ def folder(
     stream = storage.exceeded_by(sum(map(len, rows.values())) * math.prod(files.shape))
 
     def split(part: str) -> Split | Streamed:
-        return load(streamed.rows(torch.tensor(rows[part])), on_error=on_error, stream=stream)
+        return load(streamed.rows(torch.tensor(rows[part])), part, on_error=on_error, stream=stream)
 
     return Data(
         **{part: split(part) for part in ("train", "validation", "test")},

@@ -248,7 +248,7 @@ def _images(
     origins = (first, "_validation" if "_validation" in sides else first, "_test" if "_test" in sides else first)
     placed = {}
     for name, origin, split in zip(("train", "validation", "test"), origins, divided):
-        loaded = load(split, on_error=on_error, stream=stream)
+        loaded = load(split, name, on_error=on_error, stream=stream)
         placed[name] = replace(loaded, row=loaded.row - int(starts[origin]))
     return Data(
         **placed,

@@ -1,6 +1,7 @@
 """Named measurements, such as a table's columns or genes: split, and scaled by what is fitted to train alone."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -91,7 +92,7 @@ def fitted_scaling(
     if constant:
         notes.append(f"{measured.place}: left out, as constant in train: {listed(constant)}")
     lowest = low.min().item()
-    change = "log1p" if log1p else "a sum for each sample" if total is not None else "most_variable"
+    change = "log1p" if log1p else "total" if total is not None else f"genes={most_variable}"
     needed = log1p or total is not None or most_variable is not None
     require(not needed or lowest >= 0, f"{measured.place}: {change} is for values of at least 0, got {lowest:g}")
     plain = Scaling(list(measured.columns), total, log1p, [], [])
@@ -127,8 +128,9 @@ def measured_data(
     for part in parts.values():
         values = part.x.data if issparse(part.x) else part.x
         require(part.x.shape[0] > 0, f"{part.place}: no samples")
-        require(values.size > 0, f"{part.place}: no measurements")
-        require_range(f"{part.place}: x", values)
+        require(part.x.shape[1] > 0, f"{part.place}: no measurements")
+        if values.size:  # of a sparse matrix without an entry, none
+            require_range(f"{part.place}: x", values)
     labels, classes = labels_of(parts, fitted.get("classes", ()))
     factors, columns = factors_of(parts)
     splits, start = {}, 0
@@ -194,7 +196,7 @@ def labels_of(parts: dict[str, Measured], known: Sequence[str]) -> tuple[dict[st
     """(int64 [N] for every part, -1 for none; the classes.) known: those of train, before which none comes."""
     present = {str(word) for part in parts.values() if part.labels is not None for word in part.labels} - {""}
     order = [*known, *(word for part in parts.values() for word in part.classes)]
-    order += sorted(present - set(order), key=_by_number)
+    order += sorted(present - set(order), key=by_number)
     code = {word: i for i, word in enumerate(dict.fromkeys(order))} | {"": UNLABELLED}
     codes = {
         name: torch.full((part.x.shape[0],), UNLABELLED)
@@ -205,12 +207,13 @@ def labels_of(parts: dict[str, Measured], known: Sequence[str]) -> tuple[dict[st
     return codes, tuple(word for word in code if word) if present else tuple(known)
 
 
-def _by_number(word: str) -> tuple[float, str]:
-    """Sorts 2 before 10, and words after numbers."""
+def by_number(word: str) -> tuple[float, str]:
+    """Sorts 2 before 10, and words, `nan` among them, after numbers."""
     try:
-        return float(word), word
+        value = float(word)
     except ValueError:
-        return float("inf"), word
+        value = math.inf
+    return math.inf if math.isnan(value) else value, word
 
 
 def factors_of(parts: dict[str, Measured]) -> tuple[dict[str, torch.Tensor], tuple[Factor, ...]]:

@@ -15,6 +15,7 @@ from ssvae_cli.datasets.io.image_files import OnError, Size, files_of_one_shape,
 from ssvae_cli.datasets.io.images import KINDS, require_size
 from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.io.streaming import Streamed
+from ssvae_cli.datasets.measurements import by_number, listed
 from ssvae_cli.datasets.splitting import Share, by_hash
 from ssvae_cli.errors import allowed, require
 from ssvae_cli.paths import existing
@@ -83,7 +84,7 @@ def shards(
 
     def split(part: str) -> Split | Streamed:
         rows = torch.arange(first[part], first[part] + len(samples[part]))
-        return load(streamed.rows(rows), on_error=on_error, stream=stream)
+        return load(streamed.rows(rows), part, on_error=on_error, stream=stream)
 
     return Data(
         **{part: split(part) for part in ("train", "validation", "test")},
@@ -127,6 +128,8 @@ def _grouped(archive: Path, below: str) -> list[Sample]:
         name = f"{below}:{path.with_name(stem)}"
         if not samples or samples[-1].name != name:
             samples.append(Sample(name, {}))
+        twice = f"{archive}: two files that follow each other are called {member.name}; give each sample its own name"
+        require(kind.lower() not in samples[-1].files, twice)
         samples[-1].files[kind.lower()] = member
     return samples
 
@@ -137,9 +140,10 @@ def _image(base: Path, image: str | None, kinds: Counter) -> str:
     if image is not None:
         require(image in kinds, f"image={image}: no sample of {base} has such a file; {allowed(image, found)}")
         return image
-    there = f"found: {', '.join(sorted(kinds))}" if kinds else "they are empty"
+    there = f"found: {listed(sorted(kinds))}" if kinds else "they are empty"
     require(found != [], f"{base}: no images in its shards; {there}; allowed: {', '.join(KINDS)}")
-    require(len(found) == 1, f"{base}: several images a sample, {', '.join(found)}; dataset.image chooses one")
+    dots = "a sample's name ends at its first dot"
+    require(len(found) == 1, f"{base}: several kinds of images, {listed(found)}; dataset.image chooses one; {dots}")
     return found[0]
 
 
@@ -160,9 +164,7 @@ def _classes(
         return (), torch.full((len(samples),), UNLABELLED)
     require(label in kinds, f"label={label}: no sample of {base} has such a file; {allowed(label, sorted(kinds))}")
     words = [_word(sample.files[label]) if label in sample.files else None for sample in samples]
-    known = {word for word in words if word is not None}
-    numbers = all(word.lstrip("-").isdecimal() for word in known)
-    names = sorted(known, key=int) if numbers else sorted(known)
+    names = sorted({word for word in words if word is not None}, key=by_number)
     place = {name: i for i, name in enumerate(names)}
     return tuple(names), torch.tensor([UNLABELLED if word is None else place[word] for word in words])
 

@@ -145,13 +145,16 @@ def measured_frame(
     if labels is not None and (none := int((labels == "").sum())):
         empty = "empty cells are, and in text NA, None, null and nan"
         notes.append(f"{place}: {none} of {len(frame)} rows have no label in {roles['label'][0]}; {empty}")
+    ids = frame[roles["id"][0]] if roles["id"] else ()
+    unknown = int(ids.isna().sum()) if roles["id"] else 0
+    require(unknown == 0, f"{place}: {unknown} rows have no value in id={''.join(roles['id'])}; fill or remove them")
     measured = Measured(
         place,
         frame[chosen].to_numpy(np.float64),
         chosen,
         labels=labels,
         factors={name: factor_values(frame[name], place) for name in roles["factors"]},
-        names=[str(value) for value in frame[roles["id"][0]]] if roles["id"] else (),
+        names=as_words(ids).tolist(),
     )
     return measured, notes
 

@@ -14,6 +14,7 @@ from ssvae_cli.errors import require, require_above, require_bool, require_integ
 from ssvae_cli.evaluation.estimate import too_few_classes
 from ssvae_cli.evaluation.linear_probe import log_uncommon_classes
 from ssvae_cli.evaluation.rows import labelled_share
+from ssvae_cli.exports.weights import described
 from ssvae_cli.files import write_safetensors
 from ssvae_cli.finetune.classifier import Classifier, accuracy
 from ssvae_cli.instantiate.build import build
@@ -28,7 +29,8 @@ CURVE = "finetune.jsonl"  # not metrics.jsonl, which marks a run of ssvae train
 def finetune(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> dict:
     """Train the classifier, choose its epoch on validation, read test once; returns what summary.json holds.
 
-    finetune.jsonl has a line an epoch; classifier.safetensors holds the chosen weights, `backbone.*` and `head.*`.
+    finetune.jsonl has a line an epoch; classifier.safetensors holds the chosen weights, `backbone.*` and `head.*`,
+    and in its metadata what x is and the classes in the order of the head's rows.
     """
     require_settings(cfg)
     options = {"device": cfg.device, "trust": cfg.trust, "name": str(cfg.checkpoint)}
@@ -85,7 +87,9 @@ def finetune(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> dict:
         "finetune/labels": len(rows),
         "seed": cfg.seed,
     }
-    write_safetensors(folder / "classifier.safetensors", weights)
+    classes = data.classes or [str(code) for code in range(model.head.out_features)]
+    metadata = {name: json.dumps(value) for name, value in (described(loaded) | {"classes": classes}).items()}
+    write_safetensors(folder / "classifier.safetensors", weights, metadata)
     write_summary(folder, summary)
     closing_table(summary)
     log.info("finetuned %s into %s", cfg.run, folder)

@@ -14,7 +14,17 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
-from ssvae_cli.errors import PartError, UserError, allowed, did_you_mean, machine_error, require, said, setting_of
+from ssvae_cli.errors import (
+    PartError,
+    UserError,
+    allowed,
+    did_you_mean,
+    machine_error,
+    nearest,
+    require,
+    said,
+    setting_of,
+)
 from ssvae_cli.instantiate.own_faults import same_floats
 from ssvae_cli.instantiate.types import require_fits, require_part
 
@@ -119,11 +129,19 @@ def parameters(target: Callable) -> dict[str, inspect.Parameter]:
     return accepted if inspect.isclass(target) else accepted | {"**": passed_on}
 
 
+def _without_target(config: dict, key: str) -> str:
+    """What a config node has that names nothing to build, and what to do."""
+    if not config:
+        return "no keys; its YAML file says what to build, as _target_: my_parts.Name"
+    if misspelt := [name for name in config if nearest(name, ["_target_"])]:
+        return f"{misspelt[0]}; did you mean '_target_'?"
+    remedy = f"these keys are of another choice of {key}: choose that, or leave out the preset or file that sets them"
+    return f"{', '.join(config)}, but no _target_ that says what to build; {remedy}"
+
+
 def _target(config: dict, key: str) -> Callable:
     """The class or function that a config node names. Raises UserError where it names none."""
-    keys = ", ".join(config) or "no keys"
-    remedy = f"these keys are of another choice of {key}: choose that, or leave out the preset or file that sets them"
-    require("_target_" in config, f"{key} has {keys}, but no _target_ that says what to build; {remedy}")
+    require("_target_" in config, f"{key} has {_without_target(config, key)}")
     named = config["_target_"]
     require(isinstance(named, str), f"{key}._target_ must be the name of a class or function, got {named!r}")
     try:

@@ -9,7 +9,7 @@ from ssvae_cli.compiler import compiled
 from ssvae_cli.datasets.base import Data, Shape, Split
 from ssvae_cli.device import floats
 from ssvae_cli.errors import require, require_above, require_at_least, setting_of
-from ssvae_cli.pairs.base import Pairs, require_views, shapes_of_sides, sides
+from ssvae_cli.pairs.base import Pairs, kinds_of_sides, require_views, shapes_of_sides, sides
 from ssvae_cli.pairs.colour import Blur, Grayscale, Jitter, Noise, Solarize
 from ssvae_cli.pairs.geometry import Affine, Crop
 from ssvae_cli.pairs.resample import Resample, resized_crop, whole
@@ -55,6 +55,10 @@ class Augment(Pairs):
             fault = f"these data are {list(shape)}; pairs=noise takes any shape"
             fits = len(shape) == 3 and shape[0] in (1, 3)
             require(fits, f"pairs of augmented views need images of 1 or 3 channels, and {fault}")
+        for kind in kinds_of_sides(data):
+            fault = f"these data are {str(kind).removeprefix('torch.')}; pairs=noise takes floats"
+            require(kind == torch.uint8, f"pairs of augmented views need images in uint8, 0 to 255, and {fault}")
+        for shape in shapes_of_sides(data, self.views):
             for name, operation in self.colour.items():  # images that an operation refuses are refused here
                 with setting_of(name, vars(operation)):
                     operation.draw((1, shape[0], *self.resample.out(shape[1:])), torch.Generator())

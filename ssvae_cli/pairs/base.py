@@ -104,6 +104,12 @@ def shapes_of_sides(data: Data, views: int) -> tuple[Shape, ...]:
     return data.shape, data.shape_prime, *(tuple(view.shape[1:]) for view in further)
 
 
+def kinds_of_sides(data: Data) -> set[torch.dtype]:
+    """The types of x and, where the data have x', of x'."""
+    own = data.train.x_prime if isinstance(data.train, Split) else None
+    return {data.train.dtype} if own is None else {data.train.dtype, own.dtype}
+
+
 def require_views(views: int, data: Data) -> None:
     """Raise UserError unless so many views can be made of the data."""
     require_at_least(2, views=views)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, Split, require_images
 from ssvae_cli.errors import require
-from ssvae_cli.pairs.base import Pairs, other_side
+from ssvae_cli.pairs.base import Pairs, other_side, shapes_of_sides
 from ssvae_cli.pairs.chain import Chain
 
 AXES = {"top": -2, "left": -1}
@@ -25,8 +25,9 @@ class Halves(Chain):
         self.first, self.axis = first, AXES[first]
 
     def check(self, data: Data) -> None:
-        require_images(data.shape, "pairs=halves", "pairs=context is for sequences, pairs=noise for any shape")
-        require(data.shape[self.axis] >= 2, f"first={self.first}: images of {list(data.shape)} have no halves")
+        for shape in shapes_of_sides(data, 2):
+            require_images(shape, "pairs=halves", "pairs=context is for sequences, pairs=noise for any shape")
+            require(shape[self.axis] >= 2, f"first={self.first}: images of {list(shape)} have no halves")
 
     def make(self, batch: Split, generator: torch.Generator) -> Split:
         other = other_side(batch)

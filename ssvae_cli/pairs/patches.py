@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, Split, require_images
 from ssvae_cli.errors import require, require_at_least
-from ssvae_cli.pairs.base import Pairs, other_side, require_views
+from ssvae_cli.pairs.base import Pairs, other_side, require_views, shapes_of_sides
 from ssvae_cli.pairs.chain import Chain
 from ssvae_cli.pairs.geometry import uniform
 
@@ -31,11 +31,14 @@ class Patches(Chain):
 
     def check(self, data: Data) -> None:
         require_views(self.views, data)
-        require_images(data.shape, "pairs=patches", "pairs=context is for sequences, pairs=noise for any shape")
-        height, width = data.shape[1:]
-        most = int(1 + (min(height, width) - 1) / (1 - self.overlap))
-        limit = f"at overlap {self.overlap:g} at most {most} patches fit a side of {height}x{width} pixels"
-        require(self._side(min(height, width)) >= 1, f"grid={self.grid}: the grid is larger than the images; {limit}")
+        for shape in shapes_of_sides(data, 2):
+            require_images(shape, "pairs=patches", "pairs=context is for sequences, pairs=noise for any shape")
+            height, width = shape[1:]
+            shorter = min(height, width)
+            most = max((grid for grid in range(2, shorter + 1) if self._fits(shorter, grid)), default=0)
+            limit = f"at overlap {self.overlap:g} at most {most} patches fit a side of {height}x{width} pixels"
+            fits = self._fits(shorter, self.grid)
+            require(fits, f"grid={self.grid}: the grid is too fine for the images; {limit} without being the same")
 
     def places(self, data: Data) -> int:
         return self.grid**2
@@ -57,15 +60,20 @@ class Patches(Chain):
         cells = torch.arange(self.grid**2, device=batch.x.device)[:, None].expand(-1, batch.x.shape[0])
         return replace(batch, x=torch.stack([self._cut(batch.x, cell) for cell in cells], 1))
 
-    def _side(self, length: int) -> int:
-        """Of a patch, if `length` is the image's."""
-        return int(length / (1 + (self.grid - 1) * (1 - self.overlap)) + 1e-6)
+    def _fits(self, length: int, grid: int) -> bool:
+        """Whether so many patches along a side of the image have at least a pixel, and each begins at another one."""
+        side = self._side(length, grid)
+        return side >= 1 and length - side >= grid - 1
+
+    def _side(self, length: int, grid: int) -> int:
+        """Of a patch, in pixels, if `length` is the image's."""
+        return int(length / (1 + (grid - 1) * (1 - self.overlap)) + 1e-6)
 
     def _cut(self, x: Tensor, cell: Tensor) -> Tensor:
         """One patch per image, [B, C, H, W] and cells [B] -> [B, C, h, w]."""
         pixels = []
         for length, index in zip(x.shape[2:], (cell // self.grid, cell % self.grid)):
-            side = self._side(length)
+            side = self._side(length, self.grid)
             starts = torch.linspace(0, length - side, self.grid, device=x.device).round().long()  # the last ends with x
             pixels.append(starts[index][:, None] + torch.arange(side, device=x.device))
         rows, columns = pixels

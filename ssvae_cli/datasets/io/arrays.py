@@ -50,9 +50,11 @@ def pixels(here: str, x: np.ndarray) -> Rows:
 
 
 def require_channels_first(here: str, x: np.ndarray) -> None:
-    """Raise UserError for images, [N, ..., H, W, C], whose last axis alone looks like channels."""
+    """Raise UserError for images, [N, ..., H, W, C], whose last axis alone looks like channels: 1 or 3, or 2 or 4, as
+    of RGBA, behind two equal sides."""
     shape, channels_first = list(x.shape), (*range(x.ndim - 3), x.ndim - 1, x.ndim - 3, x.ndim - 2)
-    fits = x.shape[-3] in (1, 3) or x.shape[-1] not in (1, 3)
+    first, second, last = shape[-3:]
+    fits = first in (1, 3) or last not in ((1, 2, 3, 4) if first == second > 4 else (1, 3))
     require(fits, f"{here} has channels last, {shape}; give it transposed by {channels_first}")
 
 

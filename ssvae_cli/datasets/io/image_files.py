@@ -22,8 +22,8 @@ SIDE = 64  # pixels, to which images are resized of whose size nothing is said
 LARGEST_KEPT = 256  # pixels on the shorter side, up to which images of one size are kept unchanged
 
 
-def load(split: Streamed, *, on_error: OnError, stream: bool) -> Split | Streamed:
-    """A split of image files, read into memory unless `stream`.
+def load(split: Streamed, part: str = "", *, on_error: OnError, stream: bool) -> Split | Streamed:
+    """A split of image files, read into memory unless `stream`. part: what it is for, as test; "": not divided yet.
 
     on_error, for files that cannot be read: raise a UserError that names the first and counts them (a stream: when it
     reaches one), or skip them and count them in a warning (a stream is read once for that).
@@ -38,8 +38,9 @@ def load(split: Streamed, *, on_error: OnError, stream: bool) -> Split | Streame
     if not bad:
         return read
     first = bad[min(bad)]
-    require(len(bad) < total, f"{split.source.place}: none of the images can be read; the first: {first}")
-    log.warning("skipped %d of %d images; the first: %s", len(bad), total, first)
+    what = f"no image for {part}" if part else "no image"
+    require(len(bad) < total, f"{split.source.place}: {what} can be read, of {total}; the first: {first}")
+    log.warning("skipped %d of %d images%s; the first: %s", len(bad), total, part and f" for {part}", first)
     return read.rows(torch.tensor([i for i in range(total) if i not in bad]))
 
 

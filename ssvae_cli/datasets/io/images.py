@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # not EPS, which
 LARGEST_SIDE = 16384  # pixels; a larger image is a mistake or an attack
 MODES = {1: "L", 3: "RGB"}
 CHUNK = 64  # images per task of a thread: one by one, scheduling costs as much as decoding a small image
+UNKNOWN = "cannot identify image file"  # Pillow's words; what follows them is the name, or an address in memory
 T = TypeVar("T")
 Image.preinit()  # before forking, so that not every process does it
 
@@ -107,8 +109,8 @@ def read_image(file: File, size: tuple[int, int] | None, channels: Literal[1, 3]
     except MemoryError:  # no fault of the file, which on_error=skip would leave out
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on a bad file
-        reason = first_line(error)
-        reason = reason.replace(f" '{file}'", "").replace(f" {str(file)!r}", "")
+        of_system = error.strerror if isinstance(error, OSError) else None
+        reason = of_system or re.sub(f"({UNKNOWN}).*", r"\1", first_line(error))
         raise Unreadable(f"{file}: cannot be read as an image ({reason})") from error
 
 

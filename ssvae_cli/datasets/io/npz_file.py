@@ -14,12 +14,12 @@ from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.errors import UserError, first_line, require
 from ssvae_cli.paths import existing_file
 
-SERIES = "lists of series: one x of all steps, with length [N]"
+AS_ARRAYS = "give words as y.astype(str), and a list of series as one x of all steps, with length [N]"
 LOCAL_HEADER = 30  # bytes, of a member of a zip file, before its name
 
 
 @contextmanager
-def opened(path: str, setting: str, objects: str = SERIES) -> Iterator[np.lib.npyio.NpzFile]:
+def opened(path: str, setting: str, objects: str = AS_ARRAYS) -> Iterator[np.lib.npyio.NpzFile]:
     """An .npz file; a fault in it is a UserError. setting: the key that named the file; objects: what to give in the
     place of Python objects."""
     file = existing_file(path, setting)
