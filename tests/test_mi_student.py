@@ -13,6 +13,7 @@ import torch
 from scipy.stats import multivariate_t, norm
 from scipy.stats import t as student_t
 
+from ssvae_cli.mi import student
 from ssvae_cli.mi.classical import GaussianCopula
 from ssvae_cli.mi.data import pose
 from ssvae_cli.mi.splits import Split
@@ -61,6 +62,16 @@ def test_the_fit_finds_the_degrees_of_freedom_and_the_correlations(degrees):
     nearby = log_density(quantiles(scores, 3 * degrees), found.shape, 3 * degrees)
     alone = sum(student_t.logpdf(quantiles(scores[:, [c]], 3 * degrees)[:, 0], 3 * degrees) for c in range(4))
     assert found.likelihood > (nearby - alone).sum()
+
+
+def test_of_many_pairs_a_part_finds_the_degrees_and_all_the_correlations(monkeypatch):
+    scores = torch.cat(problem(*pairs(3, 0.6, count=4000)[:2]).pairs, 1).numpy()
+    whole = fitted(scores)
+    monkeypatch.setattr(student, "ENOUGH", 1500)
+    of_part = fitted(scores)
+    assert of_part.degrees == pytest.approx(fitted(scores[::3]).degrees) != whole.degrees
+    assert of_part.degrees == pytest.approx(whole.degrees, rel=0.2)
+    np.testing.assert_allclose(of_part.shape, whole.shape, atol=5e-3)
 
 
 # 2. The estimate.

@@ -18,6 +18,7 @@ from ssvae_cli.mi.problem import NOTHING, Method, Problem, Reading, shifts
 HEAVY = 3.0  # standard deviations of the kurtosis of a Gaussian copula, beyond which tails are heavier
 DEGREES = (0.5, 100.0)  # of freedom; with more the copula is Gaussian
 ROUNDS = 100  # of expectation maximisation, at most
+ENOUGH = 10_000  # pairs, of which degrees of freedom are found; more only take time
 
 
 class StudentCopula(Method):
@@ -106,18 +107,18 @@ def quantiles(scores: np.ndarray, degrees: float) -> np.ndarray:
 
 
 def fitted(scores: np.ndarray) -> Fitted:
-    """The Student copula of most likelihood, of normal scores [N, d]."""
+    """The Student copula of most likelihood, of normal scores [N, d]; its degrees of a part of many rows."""
     from scipy.optimize import minimize_scalar
 
-    def at(degrees: float) -> Fitted:
+    def at(degrees: float, scores: np.ndarray) -> Fitted:
         z = quantiles(scores, degrees)
         shape = shape_of(z, degrees)
         alone = sum(log_density(z[:, [column]], np.eye(1), degrees) for column in range(z.shape[1]))
         return Fitted(degrees, shape, (log_density(z, shape, degrees) - alone).sum())
 
-    ends = [math.log(end) for end in DEGREES]
-    lack = lambda log_degrees: -at(math.exp(log_degrees)).likelihood
-    return at(math.exp(minimize_scalar(lack, bounds=ends, method="bounded", options={"xatol": 0.05}).x))
+    ends, part = [math.log(end) for end in DEGREES], scores[:: -(-len(scores) // ENOUGH)]
+    lack = lambda log_degrees: -at(math.exp(log_degrees), part).likelihood
+    return at(math.exp(minimize_scalar(lack, bounds=ends, method="bounded", options={"xatol": 0.05}).x), scores)
 
 
 def shape_of(z: np.ndarray, degrees: float) -> np.ndarray:
