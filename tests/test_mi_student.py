@@ -17,7 +17,7 @@ from ssvae_cli.mi import student
 from ssvae_cli.mi.classical import GaussianCopula
 from ssvae_cli.mi.data import pose
 from ssvae_cli.mi.splits import Split
-from ssvae_cli.mi.student import StudentCopula, fitted, likeliest, log_density, quantiles
+from ssvae_cli.mi.student import DEGREES, StudentCopula, fitted, likeliest, log_density, quantiles
 from ssvae_cli.mi.tasks import Student
 
 SPLIT = Split(validation=0.1, test=0.2, at_most=2048, folds=3)
@@ -49,6 +49,14 @@ def test_the_density_is_that_of_scipy_and_quantiles_keep_the_tails():
         -student_t.ppf(norm.cdf(-12.0), 3),
     ]
     np.testing.assert_allclose(quantiles(scores, 3.0)[0], expected, rtol=1e-9)
+
+
+def test_an_outlier_of_a_column_that_looks_normal_leaves_the_fit_a_number():
+    scores = np.random.default_rng(0).standard_normal((200, 2))
+    scores[0] = 42.0, -1e9
+    for degrees in DEGREES:
+        assert np.isfinite(np.square(quantiles(scores, degrees))).all()
+    assert math.isfinite(fitted(scores).likelihood)
 
 
 @pytest.mark.parametrize("degrees", [1.5, 4.0])

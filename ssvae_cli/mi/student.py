@@ -18,6 +18,7 @@ from ssvae_cli.mi.problem import NOTHING, Method, Problem, Reading, shifts
 HEAVY = 3.0  # standard deviations of the kurtosis of a Gaussian copula, beyond which tails are heavier
 OTHER_TAILS = 0.1  # of what is read beyond a Gaussian copula: by so much it differs where tails are not Student's
 DEGREES = (0.5, 100.0)  # of freedom; with more the copula is Gaussian
+FURTHEST = 18.0  # standard deviations, whose quantile at the fewest degrees still has a square
 ROUNDS = 100  # of expectation maximisation, at most
 ENOUGH = 10_000  # pairs, of which degrees of freedom are found; more only take time
 
@@ -104,8 +105,9 @@ def likeliest(problem: Problem) -> tuple[Pairs, Fitted]:
 
 
 def quantiles(scores: np.ndarray, degrees: float) -> np.ndarray:
-    """Normal scores, as those of a Student distribution, of the same shape."""
-    return np.sign(scores) * -stdtrit(degrees, ndtr(-np.abs(scores)))  # of a lower tail, which has all digits
+    """Normal scores, as those of a Student distribution, of the same shape; any beyond FURTHEST as one there."""
+    tail = ndtr(-np.minimum(np.abs(scores), FURTHEST))  # the lower one, which has all digits
+    return np.sign(scores) * -stdtrit(degrees, tail)
 
 
 def fitted(scores: np.ndarray) -> Fitted:
@@ -125,7 +127,8 @@ def fitted(scores: np.ndarray) -> Fitted:
 
 def shape_of(z: np.ndarray, degrees: float) -> np.ndarray:
     """The correlation matrix of most likelihood for Student columns, [d, d], z: [N, d]."""
-    shape, width = np.corrcoef(z.T), z.shape[1]
+    width = z.shape[1]
+    shape = np.eye(width)  # not the correlations, which a few rows make singular where degrees are few
     for _ in range(ROUNDS):
         weights = (degrees + width) / (degrees + squared_distance(z, shape))
         scale = (z.T * weights) @ z
