@@ -20,7 +20,7 @@ from ssvae_cli.evaluation.fit import Fit
 from ssvae_cli.evaluation.samples import Pairs, normal_scores
 from ssvae_cli.mi.classical import KSG, GaussianCopula, ksg
 from ssvae_cli.mi.components import components
-from ssvae_cli.mi.data import informative, pose, tables_of
+from ssvae_cli.mi.data import informative, pose, shuffled, tables_of
 from ssvae_cli.mi.entropies import Entropies
 from ssvae_cli.mi.splits import Blocks, Split
 from ssvae_cli.mi.tasks import Gaussian, Sample, Student
@@ -85,6 +85,13 @@ def test_a_part_of_a_series_is_of_all_of_it_and_its_gap_is_as_long_in_time(count
     rows, split = Blocks(**SIZES, blocks=20, gap=100).part_of(count, 1000, torch.Generator().manual_seed(0))
     assert (rows // step).tolist() == list(range(-(-count // step))) and len(rows) <= 1000
     assert split.gap == gap and len((rows % step).unique()) == step, "a drawn one of each, so that no period is missed"
+
+
+def test_shuffled_pairs_of_a_series_need_no_gap_and_leave_rows_to_train_on_whatever_the_gap():
+    x, y = np.random.default_rng(0).standard_normal((2, 3000, 1))
+    apart = shuffled(pose(x, y, Blocks(**SIZES, blocks=10, gap=700), 0), 1000)
+    assert apart.split.gap == 0 and not apart.split.independent
+    assert all(len(train) + len(held) == 1000 for train, held in apart.split.folds(1000, None))
 
 
 def test_a_critic_is_read_on_rows_of_all_that_is_held_out_of_a_series_and_fitted_apart_from_all_of_it():

@@ -15,13 +15,14 @@ from ssvae_cli.evaluation.samples import Pairs
 from ssvae_cli.mi.analysis import read
 from ssvae_cli.mi.classical import KSG, GaussianCopula
 from ssvae_cli.mi.data import pose
-from ssvae_cli.mi.projections import Projections, directions, hessian, whitened
+from ssvae_cli.mi.projections import Projections, directions, hessian, largest_of, whitened
 from ssvae_cli.mi.recommend import recommend
 from ssvae_cli.mi.splits import Blocks, Split
 
 SIZES = {"validation": 0.1, "test": 0.2, "at_most": 2048, "folds": 3}
 SPLIT = Split(**SIZES)
 METHOD = Projections(k=3, most=5000, widest=60)
+NOISE = torch.randn(400, 3, 30, generator=torch.Generator().manual_seed(0))
 SQUARE = 0.802  # I of x and x^2 + e / 2, nats, by quadrature
 
 
@@ -85,6 +86,14 @@ def test_no_mixing_of_the_columns_moves_what_is_whitened_but_a_rotation():
 
 
 # 2. The bound.
+
+
+def test_the_largest_of_several_is_chosen_on_other_folds_than_it_is_read_on():
+    terms = torch.tensor([[9.0, 9.0, 0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 3.0, 3.0, 4.0, 4.0]])
+    chosen = largest_of(terms, list(torch.arange(6).chunk(3)))
+    assert chosen.tolist() == [0.0, 0.0, 0.0, 0.0, 1.0, 1.0]
+    values = torch.stack([largest_of(noise, list(torch.arange(30).chunk(3))).mean() for noise in NOISE])
+    assert abs(values.mean()) < 0.05 < NOISE.mean(2).amax(1).mean()
 
 
 @pytest.mark.parametrize("swapped", [False, True])

@@ -13,10 +13,11 @@ import torch
 from scipy.stats import multivariate_t, norm
 from scipy.stats import t as student_t
 
+from ssvae_cli.mi import student
 from ssvae_cli.mi.classical import GaussianCopula
 from ssvae_cli.mi.data import pose
 from ssvae_cli.mi.splits import Split
-from ssvae_cli.mi.student import StudentCopula, fitted, likeliest, log_density, quantiles
+from ssvae_cli.mi.student import DEGREES, StudentCopula, fitted, likeliest, log_density, quantiles
 from ssvae_cli.mi.tasks import Student
 
 SPLIT = Split(validation=0.1, test=0.2, at_most=2048, folds=3)
@@ -50,6 +51,14 @@ def test_the_density_is_that_of_scipy_and_quantiles_keep_the_tails():
     np.testing.assert_allclose(quantiles(scores, 3.0)[0], expected, rtol=1e-9)
 
 
+def test_an_outlier_of_a_column_that_looks_normal_leaves_the_fit_a_number():
+    scores = np.random.default_rng(0).standard_normal((200, 2))
+    scores[0] = 42.0, -1e9
+    for degrees in DEGREES:
+        assert np.isfinite(np.square(quantiles(scores, degrees))).all()
+    assert math.isfinite(fitted(scores).likelihood)
+
+
 @pytest.mark.parametrize("degrees", [1.5, 4.0])
 def test_the_fit_finds_the_degrees_of_freedom_and_the_correlations(degrees):
     x, y, _ = pairs(degrees, 0.6, dim=2, count=4000)
@@ -61,6 +70,16 @@ def test_the_fit_finds_the_degrees_of_freedom_and_the_correlations(degrees):
     nearby = log_density(quantiles(scores, 3 * degrees), found.shape, 3 * degrees)
     alone = sum(student_t.logpdf(quantiles(scores[:, [c]], 3 * degrees)[:, 0], 3 * degrees) for c in range(4))
     assert found.likelihood > (nearby - alone).sum()
+
+
+def test_of_many_pairs_a_part_finds_the_degrees_and_all_the_correlations(monkeypatch):
+    scores = torch.cat(problem(*pairs(3, 0.6, count=4000)[:2]).pairs, 1).numpy()
+    whole = fitted(scores)
+    monkeypatch.setattr(student, "ENOUGH", 1500)
+    of_part = fitted(scores)
+    assert of_part.degrees == pytest.approx(fitted(scores[::3]).degrees) != whole.degrees
+    assert of_part.degrees == pytest.approx(whole.degrees, rel=0.2)
+    np.testing.assert_allclose(of_part.shape, whole.shape, atol=0.02)
 
 
 # 2. The estimate.
@@ -76,6 +95,17 @@ def test_the_estimate_is_the_closed_form_and_its_error_holds_it(degrees, rho, di
         apart.append((value - exact) / error)
         gaussian.append((GaussianCopula()(posed).estimate.value - exact) / error)
     assert np.abs(apart).max() < 3.5 and abs(np.mean(apart)) < 1.0 and np.mean(gaussian) < -1.5
+
+
+def test_its_error_holds_what_other_tails_than_students_tell_otherwise():
+    rng = np.random.default_rng(0)
+    scale = np.exp(0.7 * rng.standard_normal((4000, 1)))
+    x, y = scale * rng.standard_normal((2, 4000, 3))
+    posed = problem(x, y)
+    reading = METHOD(posed)
+    value, error = reading.estimate
+    assert 0 < 0.328 - value < 2 * error < 0.1, "I by quadrature over the scale"
+    assert 0.328 - value > 2 * posed.mean(reading.terms).error
 
 
 def test_the_lower_bound_lies_below_the_estimate_and_near_it():

@@ -126,7 +126,8 @@ def shuffled(problem: Problem, most: int) -> Problem:
     """At most `most` of the pairs with y of others, where I is 0."""
     generator = problem.generator()
     apart = problem.rows(*(torch.randperm(len(problem), generator=generator)[:most] for _ in "xy"))
-    return replace(apart, components=components(apart.pairs), infinite=False, ordered=False)
+    split = problem.split.of_shuffled()
+    return replace(apart, components=components(apart.pairs), split=split, infinite=False, ordered=False)
 
 
 def pixels(values: np.ndarray) -> Tensor | None:

@@ -22,7 +22,7 @@ class Directions(NamedTuple):
 class Projections(Method):
     """KSG of a few directions of x and of y, fitted to other folds: canonical ones, whose correlation is largest; and
     principal Hessian ones, two of a side whose squares and products correlate most with one of the other. The largest
-    of the three.
+    of the three, chosen on the other folds.
 
     It sees the square of a sum of many columns, of which no column or pair of columns tells. Relation to I: a lower
     bound, as directions are functions of x and y, up to the bias of KSG, which is downward. Ceiling: log of the pairs
@@ -58,10 +58,20 @@ class Projections(Method):
             pairs, held = whitened(problem.pairs.rows(train), problem.pairs.rows(fold))
             for row, (of_x, of_y) in zip(terms, directions(pairs)):
                 row[fold] = ksg(Pairs(held.x @ of_x, held.y @ of_y), self.k, gap)
-        return Reading(max(map(problem.mean, terms), key=lambda found: found.value))
+        return Reading(problem.mean(largest_of(terms, [fold for _, fold in folds])))
 
     def _folds(self, problem: Problem) -> list[tuple[Tensor, Tensor]]:
         return problem.split.folds(len(problem), problem.generator())
+
+
+def largest_of(terms: Tensor, folds: list[Tensor]) -> Tensor:
+    """Of several terms of each pair, [M, N], those that are largest in the mean over the other folds, [N]: the largest
+    of the same pairs would be too large by chance."""
+    chosen = torch.empty_like(terms[0])
+    for fold in folds:
+        of_others = terms.sum(1) - terms[:, fold].sum(1)
+        chosen[fold] = terms[of_others.argmax(), fold]
+    return chosen
 
 
 def whitened(train: Pairs, held: Pairs) -> tuple[Pairs, Pairs]:

@@ -48,6 +48,10 @@ class Split:
         """At most `size` rows that are like all of them, and how these are split."""
         return torch.randperm(count, generator=generator)[:size], self
 
+    def of_shuffled(self) -> "Split":
+        """How rows in random order are split: none depends on its neighbours."""
+        return self
+
     def groups(self, count: int) -> Tensor:
         """The number of the group of each row; groups are independent of each other, for standard errors."""
         return torch.arange(count)
@@ -89,6 +93,11 @@ class Blocks(Split):
         split = copy.copy(self)
         split.gap = -(-self.gap // -(-count // size))
         return thinned(count, size, generator), split
+
+    def of_shuffled(self):
+        split = copy.copy(self)
+        split.gap = 0
+        return split
 
     def groups(self, count):
         return torch.arange(count) * min(self.blocks, count) // count

@@ -12,12 +12,15 @@ from torch import Tensor
 from ssvae_cli.errors import require_at_least
 from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.evaluation.samples import Pairs
-from ssvae_cli.mi.classical import bias_of_fit, chance
+from ssvae_cli.mi.classical import bias_of_fit, chance, normal_ratio
 from ssvae_cli.mi.problem import NOTHING, Method, Problem, Reading, shifts
 
 HEAVY = 3.0  # standard deviations of the kurtosis of a Gaussian copula, beyond which tails are heavier
+OTHER_TAILS = 0.1  # of what is read beyond a Gaussian copula: by so much it differs where tails are not Student's
 DEGREES = (0.5, 100.0)  # of freedom; with more the copula is Gaussian
+FURTHEST = 18.0  # standard deviations, whose quantile at the fewest degrees still has a square
 ROUNDS = 100  # of expectation maximisation, at most
+ENOUGH = 10_000  # pairs, of which degrees of freedom are found; more only take time
 
 
 class StudentCopula(Method):
@@ -26,9 +29,9 @@ class StudentCopula(Method):
     Sees what has no correlation but is extreme together, as where one scale multiplies every column. Relation to I:
     equal if x and y have a Student copula; at most I, but for the fit, of two single columns; none otherwise. Of the
     linked coordinates, or of all if that is likelier, and only where kurtosis shows tails that a Gaussian copula has
-    not. Standard error: of the mean over pairs of the log ratio, and of the fit where x and y are independent. widest:
-    coordinates, at most. Source: Demarta & McNeil 2005; the fit of a scale matrix: Liu & Rubin 1995; the kurtosis:
-    Mardia 1970.
+    not. Standard error: of the mean over pairs of the log ratio, of the fit where x and y are independent, and a tenth
+    of what it reads beyond a Gaussian copula, as other tails than Student's tell otherwise. widest: coordinates, at
+    most. Source: Demarta & McNeil 2005; the fit of a scale matrix: Liu & Rubin 1995; the kurtosis: Mardia 1970.
     """
 
     def __init__(self, *, widest: int):
@@ -59,7 +62,8 @@ class StudentCopula(Method):
         terms = ratio(rows) - bias_of_fit(pairs)
         apart = torch.stack([ratio(np.roll(rows, shift)) for shift in shifts(count)])
         value, error = problem.mean(terms)
-        error = math.hypot(error, chance(pairs))
+        of_tails = value - (normal_ratio(pairs)(*pairs).mean().item() - bias_of_fit(pairs))
+        error = math.hypot(error, chance(pairs), OTHER_TAILS * of_tails)
         return Reading(Estimate(value, error), problem.lower_bound(terms, apart), terms=terms)
 
 
@@ -101,28 +105,30 @@ def likeliest(problem: Problem) -> tuple[Pairs, Fitted]:
 
 
 def quantiles(scores: np.ndarray, degrees: float) -> np.ndarray:
-    """Normal scores, as those of a Student distribution, of the same shape."""
-    return np.sign(scores) * -stdtrit(degrees, ndtr(-np.abs(scores)))  # of a lower tail, which has all digits
+    """Normal scores, as those of a Student distribution, of the same shape; any beyond FURTHEST as one there."""
+    tail = ndtr(-np.minimum(np.abs(scores), FURTHEST))  # the lower one, which has all digits
+    return np.sign(scores) * -stdtrit(degrees, tail)
 
 
 def fitted(scores: np.ndarray) -> Fitted:
-    """The Student copula of most likelihood, of normal scores [N, d]."""
+    """The Student copula of most likelihood, of normal scores [N, d]; its degrees of a part of many rows."""
     from scipy.optimize import minimize_scalar
 
-    def at(degrees: float) -> Fitted:
+    def at(degrees: float, scores: np.ndarray) -> Fitted:
         z = quantiles(scores, degrees)
         shape = shape_of(z, degrees)
         alone = sum(log_density(z[:, [column]], np.eye(1), degrees) for column in range(z.shape[1]))
         return Fitted(degrees, shape, (log_density(z, shape, degrees) - alone).sum())
 
-    ends = [math.log(end) for end in DEGREES]
-    lack = lambda log_degrees: -at(math.exp(log_degrees)).likelihood
-    return at(math.exp(minimize_scalar(lack, bounds=ends, method="bounded", options={"xatol": 0.05}).x))
+    ends, part = [math.log(end) for end in DEGREES], scores[:: -(-len(scores) // ENOUGH)]
+    lack = lambda log_degrees: -at(math.exp(log_degrees), part).likelihood
+    return at(math.exp(minimize_scalar(lack, bounds=ends, method="bounded", options={"xatol": 0.05}).x), scores)
 
 
 def shape_of(z: np.ndarray, degrees: float) -> np.ndarray:
     """The correlation matrix of most likelihood for Student columns, [d, d], z: [N, d]."""
-    shape, width = np.corrcoef(z.T), z.shape[1]
+    width = z.shape[1]
+    shape = np.eye(width)  # not the correlations, which a few rows make singular where degrees are few
     for _ in range(ROUNDS):
         weights = (degrees + width) / (degrees + squared_distance(z, shape))
         scale = (z.T * weights) @ z
