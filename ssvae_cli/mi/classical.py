@@ -11,9 +11,13 @@ from torch import Tensor
 from ssvae_cli.errors import require_at_least
 from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.evaluation.samples import Pairs
+from ssvae_cli.mi.components import Component
 from ssvae_cli.mi.problem import NOTHING, Method, Problem, Ratio, Reading, shifts
 
 NARROW = 6  # coordinates in all, up to which a tree finds neighbours fast
+STRETCHES = (1 / 16, 1 / 4, 4, 16)  # of x, in which neighbours may see what they miss at 1
+ENOUGH = 2000  # pairs, of which a stretch is chosen
+CLEARLY = 6.0  # errors by which it must read more
 
 
 def ksg(pairs: Pairs, k: int = 3, gap: int = 0) -> Tensor:
@@ -58,10 +62,12 @@ class KSG(Method):
     """Nearest neighbours, on each component of coordinates that depend on each other; the sum over components.
 
     Relation to I: none; accurate where components are narrow, far below I where they are wide; its bias falls about as
-    1/N in two dimensions, and as N^(-1/d) in d. On atoms it reads the scores of Problem, whose ties are broken at
-    random. k: neighbours; most, most_wide: pairs that are used, at most, and where a component has more than 6
-    coordinates; widest: coordinates of a component, at most. Rows within the gap of a split are no neighbours. NaN
-    where too few are further apart. Standard error: of the mean over pairs. Source: Kraskov et al. 2004.
+    1/N in two dimensions, and as N^(-1/d) in d. Where one side oscillates over the other, x is stretched against y,
+    which moves no I: neighbours are then near enough in x to have the same y. On atoms it reads the scores of Problem,
+    whose ties are broken at random. k: neighbours; most, most_wide: pairs that are used, at most, and where a component
+    has more than 6 coordinates; widest: coordinates of a component, at most. Rows within the gap of a split are no
+    neighbours. NaN where too few are further apart. Standard error: of the mean over pairs. Source: Kraskov et al.
+    2004.
     """
 
     def __init__(self, *, k: int, most: int, most_wide: int, widest: int):
@@ -76,19 +82,42 @@ class KSG(Method):
     def __call__(self, problem):
         widest = widest_of(problem)
         used = problem.part(self.most if widest <= NARROW else self.most_wide)
-        parts = [Pairs(used.pairs.x[:, one.x], used.pairs.y[:, one.y]) for one in used.components] or [used.pairs]
         count, gap = len(used), used.split.gap
         if count < 2 * gap + 2:
             return Reading(NOTHING)
+        parts = [self._stretched(used, part) for part in used.components or [Component(*map(columns, used.pairs))]]
         enough = [pieces for pieces in (1, 2, 4) if pieces == 1 or count >= pieces * (4 * self.k + 2 * gap)]
         terms = [sum(self._terms(part, pieces, gap) for part in parts) for pieces in enough]
         growth = tuple(used.mean(more - fewer) for more, fewer in pairwise(terms))
         return Reading(used.mean(terms[0]), growth=growth, settles=0.5 if widest == 2 else 2 ** (-1 / widest))
 
+    def _stretched(self, problem: Problem, part: Component) -> Pairs:
+        """The coordinates of a component, x stretched as a part of the pairs reads most in."""
+        x, y = problem.pairs.x[:, part.x], problem.pairs.y[:, part.y]
+        some = problem.part(ENOUGH)
+        if len(part.x) + len(part.y) > NARROW or len(some) < 2 * some.split.gap + 2:
+            return Pairs(x, y)
+        return Pairs(x * stretch(some, Pairs(some.pairs.x[:, part.x], some.pairs.y[:, part.y]), self.k), y)
+
     def _terms(self, pairs: Pairs, pieces: int, gap: int) -> Tensor:
         """The terms of each pair among its own piece of the pairs, [N]."""
         rows = torch.arange(len(pairs.x)).chunk(pieces)
         return torch.cat([ksg(pairs.rows(piece), self.k, gap) for piece in rows])
+
+
+def stretch(problem: Problem, pairs: Pairs, k: int) -> float:
+    """The stretch of x in which `ksg` reads most of `pairs`, of the rows of `problem`; 1 unless it reads more by six
+    errors: they are half as large again as the mean over pairs says, and of several the largest is large by chance."""
+    read = lambda factor: ksg(Pairs(pairs.x * factor, pairs.y), k, problem.split.gap)
+    plain = read(1.0)
+    gains = {factor: problem.mean(read(factor) - plain) for factor in STRETCHES}
+    certain = {factor: gain.value for factor, gain in gains.items() if gain.value > CLEARLY * gain.error}
+    return max(certain, key=certain.get, default=1.0)
+
+
+def columns(side: Tensor) -> list[int]:
+    """The numbers of all columns of [N, d]."""
+    return list(range(side.shape[1]))
 
 
 def widest_of(problem: Problem) -> int:
