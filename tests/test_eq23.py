@@ -16,13 +16,12 @@ from ssvae_cli.distributions.von_mises_fisher import log_normaliser, mean_cosine
 from ssvae_cli.evaluation.densities import Densities, DensityFit
 from ssvae_cli.evaluation.elbo_parts import ELBOParts
 from ssvae_cli.evaluation.eq23 import KEYS, Eq23, residual_values
-from ssvae_cli.evaluation.estimate import Enclosed, Estimate, rest_of_kl
+from ssvae_cli.evaluation.estimate import Enclosed, Estimate
 from ssvae_cli.evaluation.explicit import Explicit
 from ssvae_cli.evaluation.fit import Fit, PairedStop, fit
 from ssvae_cli.evaluation.fresh_critics import lower_bound
 from ssvae_cli.evaluation.ratio import RatioFit, normaliser
 from ssvae_cli.priors import MI, VMF, Energy, ExplicitPrior, Gaussian, InfoNCE, UnstructuredLaplace
-from ssvae_cli.tracking.missing import Missing
 
 RHO, B, DIM = 0.8, 0.5, 2
 INFORMATION = -0.5 * DIM * math.log(1 - RHO**2)
@@ -242,7 +241,7 @@ def test_the_log_shows_a_coupling_and_the_marginals_where_the_prior_has_both_of_
 
 
 def test_a_part_of_a_kl_below_0_by_more_than_chance_is_missing():
-    """P(z) is too likely by 2 nats, as of a law whose formula is wrong; and what is left over of a KL is a KL."""
+    """P(z) is too likely by 2 nats, as of a law whose formula is wrong."""
 
     class TooLikely(Gaussian):
         def log_marginal(self, z, side=0):
@@ -252,11 +251,6 @@ def test_a_part_of_a_kl_below_0_by_more_than_chance_is_missing():
     read = explicit(prior, SPLITS)
     assert "below 0 which no KL is" in read.marginal_divergence().value.reason
     assert read.divergence().value > 0
-    kl = lambda value, error: Enclosed(value, error, None, None)
-    assert rest_of_kl(kl(0.5, 0.1), kl(0.7, 0.1)) == pytest.approx(-0.2)
-    assert "it reads -0.50 nats, below 0" in rest_of_kl(kl(0.5, 0.1), kl(1.0, 0.1)).reason
-    lacking = Missing("as before")
-    assert rest_of_kl(kl(0.5, 0.1), Enclosed.lacking(lacking)) is lacking
 
 
 def test_a_prior_that_cannot_be_sampled_has_no_residual():
