@@ -93,11 +93,10 @@ class KSG(Method):
 
     def _stretched(self, problem: Problem, part: Component) -> Pairs:
         """The coordinates of a component, x stretched as a part of the pairs reads most in."""
-        x, y = problem.pairs.x[:, part.x], problem.pairs.y[:, part.y]
-        some = problem.part(ENOUGH)
+        pairs, some = part.of(problem.pairs), problem.part(ENOUGH)
         if len(part.x) + len(part.y) > NARROW or len(some) < 2 * some.split.gap + 2:
-            return Pairs(x, y)
-        return Pairs(x * stretch(some, Pairs(some.pairs.x[:, part.x], some.pairs.y[:, part.y]), self.k), y)
+            return pairs
+        return Pairs(pairs.x * stretch(some, part.of(some.pairs), self.k), pairs.y)
 
     def _terms(self, pairs: Pairs, pieces: int, gap: int) -> Tensor:
         """The terms of each pair among its own piece of the pairs, [N]."""

@@ -17,6 +17,10 @@ class Component(NamedTuple):
     x: list[int]
     y: list[int]
 
+    def of(self, pairs: Pairs) -> Pairs:
+        """These columns of the pairs."""
+        return Pairs(pairs.x[:, self.x], pairs.y[:, self.y])
+
 
 def strength(z: Tensor) -> Tensor:
     """The largest correlation of z_i or |z_i| with z_j or |z_j|, times root N, [d, d], of normal scores [N, d].

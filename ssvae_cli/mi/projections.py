@@ -1,7 +1,6 @@
 """A lower bound of I where columns tell of the other side together alone: neighbours along a few directions."""
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,13 +9,6 @@ from ssvae_cli.errors import require_at_least
 from ssvae_cli.evaluation.samples import Pairs
 from ssvae_cli.mi.classical import ksg
 from ssvae_cli.mi.problem import NOTHING, Method, Problem, Reading
-
-
-class Directions(NamedTuple):
-    """Columns of x and of y, each a direction: [d_x, m], [d_y, m']."""
-
-    of_x: Tensor
-    of_y: Tensor
 
 
 class Projections(Method):
@@ -78,17 +70,17 @@ def whitened(train: Pairs, held: Pairs) -> tuple[Pairs, Pairs]:
     """Both, each side mapped so that its columns have mean 0 and no correlation on `train`, float64."""
     sides = []
     for fitted, other in zip(train, held):
-        fitted, other = fitted.double(), other.double()
         mean, ridge = fitted.mean(0), 1e-6 * torch.eye(fitted.shape[1], dtype=torch.float64)
         lower = torch.linalg.cholesky(torch.cov(fitted.T).reshape(ridge.shape) + ridge)
         sides.append([torch.linalg.solve_triangular(lower, (z - mean).T, upper=False).T for z in (fitted, other)])
     return tuple(Pairs(*part) for part in zip(*sides))
 
 
-def directions(pairs: Pairs) -> list[Directions]:
-    """The canonical directions of whitened pairs; the Hessian ones of x and one of y; those of y and one of x."""
+def directions(pairs: Pairs) -> list[tuple[Tensor, Tensor]]:
+    """The canonical directions of whitened pairs; the Hessian ones of x and one of y; those of y and one of x. Of x and
+    of y, [d_x, m] and [d_y, m']."""
     of_x, _, of_y = torch.linalg.svd(pairs.x.T @ pairs.y, full_matrices=False)
-    return [Directions(of_x[:, :1], of_y[:1].T), Directions(*hessian(*pairs)), Directions(*hessian(*pairs[::-1])[::-1])]
+    return [(of_x[:, :1], of_y[:1].T), hessian(*pairs), hessian(*pairs[::-1])[::-1]]
 
 
 def hessian(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
