@@ -187,7 +187,7 @@ class LARS(Optimization):
         require_above(0, trust=self.trust)
 
     def optimizer_of(self, groups):
-        return LayerwiseSGD(groups, lr=self.lr, momentum=self.momentum, trust=self.trust)
+        return unmarked(LayerwiseSGD)(groups, lr=self.lr, momentum=self.momentum, trust=self.trust)
 
 
 class LayerwiseSGD(torch.optim.Optimizer):
@@ -225,7 +225,7 @@ class Muon(Optimization):
         require_decay(betas=list(self.betas))
 
     def optimizer_of(self, groups):
-        return OrthogonalMomentum(groups, lr=self.lr, momentum=self.momentum, betas=tuple(self.betas))
+        return unmarked(OrthogonalMomentum)(groups, lr=self.lr, momentum=self.momentum, betas=tuple(self.betas))
 
 
 class OrthogonalMomentum(torch.optim.Optimizer):
@@ -258,10 +258,14 @@ class OrthogonalMomentum(torch.optim.Optimizer):
 
 def orthogonalised(x: torch.Tensor) -> torch.Tensor:
     """Near U V^T of x = U S V^T, [R, C]: with the same U and V, and singular values between 0.6 and 1.2 where those of
-    x are above a 500th of its norm. By five steps of a Newton-Schulz iteration (Jordan et al. 2024)."""
+    x are above a 500th of its norm. By five steps of a Newton-Schulz iteration (Jordan et al. 2024), X <- p(X X^T) X,
+    p of degree 2: the p are multiplied, [R, R], and meet X once, as a filter bank is much wider than high."""
     wide = x if x.shape[0] <= x.shape[1] else x.T
     wide = wide / (wide.norm() + 1e-7)
+    gram, product = wide @ wide.T, None
     for _ in range(5):
-        gram = wide @ wide.T
-        wide = 3.4445 * wide + (2.0315 * gram @ gram - 4.775 * gram) @ wide
+        p = torch.addmm(gram, gram, gram, beta=-4.775, alpha=2.0315)
+        p.diagonal().add_(3.4445)
+        product, gram = p if product is None else product @ p, p @ gram @ p
+    wide = product @ wide
     return wide if x.shape[0] <= x.shape[1] else wide.T

@@ -24,7 +24,7 @@ class ConvNet(nn.Module):
                 channels, height, side = out, -(-height // step), -(-side // step)
         self.layers = nn.Sequential(*layers)
         pooled = min(height, pool), min(side, pool)
-        self.pool = nn.AdaptiveAvgPool2d(pooled)
+        self.pool = nn.Identity() if pooled == (height, side) else nn.AdaptiveAvgPool2d(pooled)
         self.out_dim = channels * pooled[0] * pooled[1]
 
     def forward(self, x: Tensor) -> Tensor:

@@ -99,6 +99,7 @@ class LinearProbe:
     @torch.no_grad()
     def fit(self, x: Tensor, y: Tensor, classes: int, penalties: list[float], start: Tensor | None = None) -> list[Fit]:
         """A fit for each penalty, in descending order. start: initial weights, [F + 1, classes]; None: 0."""
+        import scipy.optimize  # noqa: F401  before its threads are limited: only libraries that are loaded can be
         from threadpoolctl import threadpool_limits
 
         if (y < 0).any():

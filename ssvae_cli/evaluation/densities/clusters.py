@@ -44,9 +44,12 @@ class Clusters(nn.Module):
         ridge = RIDGE * covariance.diagonal().clamp_min(torch.finfo(covariance.dtype).tiny).diag()
         mean, lower = both.mean(0), torch.linalg.cholesky(covariance + ridge)
         white = torch.linalg.solve_triangular(lower, (both - mean).T, upper=False).T
-        moments = Moments.of(white[:MOST], _shares(white[:MOST].float(), components, generator).double())
-        if len(white) > MOST:
-            moments = Moments.of(white, _log_joint(white.float(), moments).softmax(1).double())
+        if components == 1:
+            moments = Moments.of(white, white.new_ones(len(white), 1))
+        else:
+            moments = Moments.of(white[:MOST], _shares(white[:MOST].float(), components, generator).double())
+            if len(white) > MOST:
+                moments = Moments.of(white, _log_joint(white.float(), moments).softmax(1).double())
         held_out = validation.rows(evenly_spaced(len(validation.y), CHOOSING, validation.y.device))
 
         def of(firmness: float) -> Clusters:
@@ -68,7 +71,7 @@ class Clusters(nn.Module):
 def _shares(x: Tensor, components: int, generator: torch.Generator) -> Tensor:
     """Of samples, [N, D], in the clusters, [N, K], by expectation-maximisation."""
     shares, before = F.one_hot(k_means(x, components, generator), components).to(x), -math.inf
-    for _ in range(ITERATIONS if components > 1 else 0):
+    for _ in range(ITERATIONS):
         log_p = _log_joint(x, Moments.of(x, shares))
         shares, now = log_p.softmax(1), log_p.logsumexp(1).mean().item()
         if now < before + SETTLED * x.shape[1]:
@@ -127,7 +130,7 @@ def k_means(x: Tensor, components: int, generator: torch.Generator) -> Tensor:
 
     First centres are drawn far apart, the best of several at each draw (Arthur & Vassilvitskii 2007)."""
     results = []
-    for _ in range(RESTARTS if components > 1 else 1):
+    for _ in range(RESTARTS):
         centres = x[torch.randint(len(x), (1,), generator=generator)]
         nearest = torch.cdist(x, centres).square().squeeze(1)
         while len(centres) < components:
