@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
-from ssvae_cli.cli.overrides import OF_THE_RUN, RUN
+from ssvae_cli.cli.overrides import unread_parts
 from ssvae_cli.instantiate.groups import IN_FOLDERS
 
 WIDTH = 100
@@ -22,7 +22,7 @@ def groups() -> str:
     from hydra.core.object_type import ObjectType
 
     loader, chosen = GlobalHydra.instance().config_loader(), {}
-    unread = OF_THE_RUN if HydraConfig.get().job.config_name in RUN else ()
+    unread = unread_parts(HydraConfig.get().job.config_name)
     for key, choice in HydraConfig.get().runtime.choices.items():
         group, _, package = key.partition("@")
         if not group.startswith("hydra") and group.split("/")[0] not in unread:
@@ -55,6 +55,7 @@ def keys(*, _root_) -> str:
         if choice and not group.startswith("hydra"):
             group, _, package = group.partition("@")
             meant |= meanings(f"{group}/{choice}", package or group.replace("/", "."), folders)
+    plain = {part: value for part, value in plain.items() if part not in unread_parts(hydra["job"]["config_name"])}
     groups = hydra["runtime"]["choices"]  # null ones are listed with their choices
     listed = {f"{key}={value}": meant.get(key, "") for key, value in settings(plain) if key not in groups}
     column = max(len(setting) for setting in listed if len(setting) < WIDTH // 2)

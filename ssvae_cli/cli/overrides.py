@@ -25,8 +25,6 @@ from ssvae_cli.paths import expanded, literal, require_path, shell_command, type
 
 RUN, RUNS = ("eval", "embed", "finetune"), ("report", "runs")
 PLACE = dict.fromkeys(RUN, "run") | dict.fromkeys(RUNS, "runs") | {"mi": "data"}  # the key of a path that stands alone
-# What such a command takes from its run: its YAML has them for data sets' sake.
-OF_THE_RUN = ("encoder", "encoder_prime", "pairs")
 INSTEAD = {  # of a command: the key, or key=value, that is given, or none; the keys then not read; what is done instead
     "mi": [
         ("data", r"task(\..*)?", "the pairs are those of the file, and no task is drawn"),
@@ -79,14 +77,26 @@ def refuse_unusable(arguments: list[str]) -> None:
         require(not UNENCODABLE.search(word), f"{ascii(word)}: such bytes are no UTF-8; rename the file or folder")
 
 
+def unread_parts(command: str) -> dict[str, str]:
+    """The parts that a command has for data sets' sake alone, which bring them to `ssvae train`, and why it reads none.
+
+    Of a command on a run; empty for another."""
+    if command not in RUN:
+        return {}
+    of_run = {part: f"ssvae {command} reads the run's own {part}" for part in ("encoder", "encoder_prime", "pairs")}
+    if command == "finetune":
+        return of_run | {"trainer": "ssvae finetune has epochs, batch_size and device of its own"}
+    return of_run | dict.fromkeys(("optimizer", "trainer"), f"ssvae {command} trains the encoder no further")
+
+
 def refuse_unread(command: str, overrides: list[str]) -> None:
     """Raise UserError for a choice, or a key, that a command would not read: of what it takes from its run, or of what
     another key takes the place of."""
+    unread_part = unread_parts(command)
     for override in overrides:
         name = override_name(override)
         part = re.split("[./@]", name)[0]
-        of_run = command in RUN and part in OF_THE_RUN
-        require(not of_run, f"{override}: ssvae {command} reads the run's own {part}; leave it out")
+        require(part not in unread_part, f"{override}: {unread_part.get(part)}; leave it out")
         for key, unread, why in INSTEAD.get(command, ()):
             of_key, _, of_value = (key or "").partition("=")
             given = override_value(of_key, overrides) if key else ""
