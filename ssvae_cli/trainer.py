@@ -1,18 +1,17 @@
 """How training runs: device, precision, epochs, batch size."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ssvae_cli.device import Precision, device_of
 from ssvae_cli.errors import require, require_at_least
-
-LARGEST_AUTO = 256  # pairs in a batch of which the user says nothing
 
 
 @dataclass(kw_only=True)
 class Trainer:
     """Validated training options; device becomes the one that it stands for on this machine."""
 
+    largest_auto: ClassVar[int] = 256  # pairs in a batch of which the user says nothing
     epochs: int
     batch_size: int | Literal["auto"]
     microbatch: int | None
@@ -39,9 +38,9 @@ class Trainer:
         self.device = device_of(self.device)
 
     def batch_of(self, samples: int) -> int:
-        """The pairs per step, over all processes; auto takes all of so many training samples, up to 256."""
+        """The pairs per step, over all processes; auto takes all of so many training samples, up to largest_auto."""
         require(samples >= 2, f"training needs at least 2 samples (a pair needs a negative), got {samples}")
-        return min(LARGEST_AUTO, samples) if self.batch_size == "auto" else self.batch_size
+        return min(self.largest_auto, samples) if self.batch_size == "auto" else self.batch_size
 
     def distinct_batch_of(self, samples: int, processes: int) -> int:
         """As `batch_of`, no sample twice and one for each process. Raises UserError where that cannot be had."""
@@ -52,11 +51,18 @@ class Trainer:
 
     def notes(self, size: int, samples: int) -> list[str]:
         """What the log says of a batch of that size, where an epoch takes whole batches of so many training samples."""
-        if self.batch_size == "auto" and size < LARGEST_AUTO:
-            return [f"trainer.batch_size=auto: {size}, all training samples, as they are below {LARGEST_AUTO}"]
+        if self.batch_size == "auto" and size < self.largest_auto:
+            return [f"trainer.batch_size=auto: {size}, all training samples, as they are below {self.largest_auto}"]
         out = samples % size
         fitting = samples // -(-samples // size)  # the largest batch of which an epoch has one more
         if 4 * out < samples or fitting < 2:
             return []
         said = f"trainer.batch_size={size}: an epoch leaves out {out} of {samples} training samples, others each time"
         return [f"{said}; {fitting} would leave out {samples % fitting}"]
+
+
+@dataclass(kw_only=True)
+class SmallBatches(Trainer):
+    """As `Trainer`, and batch_size=auto takes 128 pairs at most."""
+
+    largest_auto = 128

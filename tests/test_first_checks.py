@@ -69,11 +69,11 @@ def test_the_run_whose_weights_a_run_began_with_may_be_gone_when_it_goes_on():
         ("if other: return\nrequire(x > 0, 'x')", False),
         ("if x < 0: return\nrequire(False, 'x')", False),
         ("y = torch.zeros(1)\nrequire(y > 0, 'y')\nrequire(x > 0, 'x')", True),
-        ("y = [v + 1 for v in [x]]\nrequire_at_least(LARGEST_AUTO, y=y[0])", True),
+        ("y = [v + 1 for v in [x]]\nrequire_at_least(CHUNK, y=y[0])", True),
     ],
 )
 def test_what_needs_more_than_plain_values_does_not_run(body, refused):
     lines = "".join(f"    {line}\n" for line in body.split("\n"))
     function = ast.parse(f"def part(x, other):\n    from_elsewhere = other\n{lines}").body[0]
-    found = Found("ssvae_cli.trainer", function)  # whose imports and constants it sees
+    found = Found("ssvae_cli.datasets.balls", function)  # whose imports and constants it sees
     assert (refusal(check_call, found, {"x": -1}) is not None) == refused

@@ -12,7 +12,7 @@ from ssvae_cli.datasets.folder import folder
 from ssvae_cli.datasets.io.images import image_paths, read_image
 from ssvae_cli.datasets.io.modes import as_shown
 from ssvae_cli.errors import UserError
-from ssvae_cli.trainer import Trainer
+from ssvae_cli.trainer import SmallBatches, Trainer
 
 RNG = np.random.default_rng(0)
 FEW = ["trainer.epochs=1", "trainer.device=cpu", "encoder.backbone.width=4"]
@@ -151,6 +151,9 @@ def test_a_batch_that_nobody_asked_for_fits_the_data():
     auto = Trainer(batch_size="auto", **settings)
     assert [auto.distinct_batch_of(n, 1) for n in (2, 243, 5000)] == [2, 243, 256]
     assert "243, all training samples" in auto.notes(243, 243)[0]
+    small = SmallBatches(batch_size="auto", **settings)
+    assert [small.distinct_batch_of(n, 1) for n in (2, 100, 5000)] == [2, 100, 128]
+    assert small.notes(128, 1200) == [] and small.notes(100, 100)[0].endswith("as they are below 128")
     with pytest.raises(UserError, match="at most the 243 training samples, got 300"):
         Trainer(batch_size=300, **settings).distinct_batch_of(243, 1)
     with pytest.raises(UserError, match="at least the 4 processes"):
