@@ -258,14 +258,21 @@ class OrthogonalMomentum(torch.optim.Optimizer):
 
 def orthogonalised(x: torch.Tensor) -> torch.Tensor:
     """Near U V^T of x = U S V^T, [R, C]: with the same U and V, and singular values between 0.6 and 1.2 where those of
-    x are above a 500th of its norm. By five steps of a Newton-Schulz iteration (Jordan et al. 2024), X <- p(X X^T) X,
-    p of degree 2: the p are multiplied, [R, R], and meet X once, as a filter bank is much wider than high."""
+    x are above a 500th of its norm. By five steps X <- p(X X^T) X of a Newton-Schulz iteration (Jordan et al. 2024).
+
+    The factors p(X X^T), [R, R], are multiplied, and meet x once: a filter bank is much wider than high."""
     wide = x if x.shape[0] <= x.shape[1] else x.T
     wide = wide / (wide.norm() + 1e-7)
-    gram, product = wide @ wide.T, None
-    for _ in range(5):
-        p = torch.addmm(gram, gram, gram, beta=-4.775, alpha=2.0315)
-        p.diagonal().add_(3.4445)
-        product, gram = p if product is None else product @ p, p @ gram @ p
-    wide = product @ wide
+    gram = wide @ wide.T
+    factors = newton_schulz(gram)
+    for _ in range(4):
+        factors = newton_schulz(factors @ gram @ factors) @ factors  # symmetric, as each is a polynomial of gram
+    wide = factors @ wide
     return wide if x.shape[0] <= x.shape[1] else wide.T
+
+
+def newton_schulz(gram: torch.Tensor) -> torch.Tensor:
+    """3.4445 I - 4.775 gram + 2.0315 gram^2."""
+    factor = torch.addmm(gram, gram, gram, beta=-4.775, alpha=2.0315)
+    factor.diagonal().add_(3.4445)
+    return factor
