@@ -1,6 +1,6 @@
 """README.md and docs/: every command composes, every link leads somewhere, every page is in the site.
 
-1. A command of `ssvae`, in a block or within a text, composes: its choices and keys exist.
+1. A command of `ssvae`, in a block or within a text, composes: its choices and keys exist, a preset's too.
 2. A command that needs a network, a GPU or a cluster says so in its comment: (network), (GPU), (cluster).
 3. Links, their anchors, as GitHub names them, and pictures exist.
 4. mkdocs.yml lists every page once, and the API page every public name.
@@ -26,6 +26,7 @@ import ssvae_cli
 from fake_runs import a_run
 from helpers import composed, make_folder
 from ssvae_cli.cli.overrides import override_name, overrides_of
+from ssvae_cli.cli.presets import refuse_keys_of_preset
 from ssvae_cli.cli.resume import resume_overrides, sweep_overrides
 from ssvae_cli.cli.suiting import suiting_overrides
 from ssvae_cli.instantiate.groups import known_groups
@@ -93,6 +94,9 @@ def compose(line: str) -> None:
         keys = override_name(word).split(".")
         inside = functools.reduce(lambda part, key: part[key], keys[:-1], config)
         assert keys[-1] in inside, f"{word} is no key: {line}"
+    preset = next((word.split("=")[1] for word in choices if word.startswith("experiment=")), None)
+    left_out = [word for word in set(overrides) - {*choices} if word.startswith("~")]
+    refuse_keys_of_preset(OmegaConf.create(configuration(command, *choices, *left_out)), preset)
 
 
 @functools.cache

@@ -51,7 +51,7 @@ def test_the_data_set_of_a_preset_brings_what_suits_its_file_as_one_on_the_comma
     ("words", "said"),
     [
         ("methods/cebra dataset=digits", "sets pairs.window, which the pairs chosen here does not have; allowed: "),
-        ("methods/cebra dataset=digits", "these have it: pairs=context"),
+        ("methods/cebra dataset=digits", "these have it: pairs=context; '~pairs.window' leaves it out"),
         ("methods/byol prior=gaussian", "experiment=methods/byol sets prior.concentration, which the prior chosen"),
     ],
 )

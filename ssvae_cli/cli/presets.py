@@ -39,7 +39,8 @@ def refuse_keys_of_preset(config: DictConfig, preset: str | None) -> None:
                 having = ", ".join(f"{above}={choice}" for choice in choices(above) if has_key(above, name, choice))
                 own = {key for key in part if takes(str(part._target_), key) and key[0] != "_"}
                 fault = f"experiment={preset} sets {key}, which the {above} chosen here does not have"
-                raise UserError(f"{fault}; {allowed(name, own)}" + (f"; these have it: {having}" if having else ""))
+                said = f"{fault}; {allowed(name, own)}" + (f"; these have it: {having}" if having else "")
+                raise UserError(f"{said}; '~{key}' leaves it out")
 
 
 def files_of(preset: str | None) -> Iterator[dict[str, Any]]:
