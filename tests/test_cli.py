@@ -43,6 +43,8 @@ def test_completion_offers_commands_choices_and_keys():
     assert complete("ssvae tr") == ["train"]
     assert {"prior=infonce", "prior=mi", "prior=unstructured_normal"} <= set(complete("ssvae train prior="))
     assert "trainer.batch_size=" in complete("ssvae train trainer.b")
+    after_path = run("-sc", "query=bash", COMP_LINE="ssvae eval RUN tra", COMP_POINT="18")
+    assert after_path.stdout.split() == ["tracker=", "training."] and not after_path.stderr  # nothing that it refuses
 
 
 def test_help_lists_the_groups_of_the_command_what_is_chosen_first():

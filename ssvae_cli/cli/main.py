@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from ssvae_cli import __version__
+from ssvae_cli.cli.completion import leaving_out_unread, line_for_hydra
 from ssvae_cli.cli.help import groups, keys
 from ssvae_cli.cli.hydra_errors import one_line
 from ssvae_cli.cli.overrides import override_value, overrides_of, plain_path
@@ -133,10 +134,9 @@ def hydra_main(command: str, words: list[str]) -> None:
     sys.argv = ["ssvae", *resumed]
     sys.argv += [plain_path(override, command) for override in worker_overrides(overrides)]
     completing = {"-sc", "--shell-completion"} & set(overrides)
+    offered = leaving_out_unread(command) if completing else contextlib.nullcontext()
     if completing and "COMP_LINE" in os.environ:
-        # Hydra takes the first word as the program's name, and the second as an override.
-        line = os.environ["COMP_LINE"]
-        os.environ["COMP_LINE"] = re.sub(r"^(\s*\S+)\s+" + command + r"\b", r"\1", line)
+        os.environ["COMP_LINE"] = line_for_hydra(os.environ["COMP_LINE"], command)
     from ssvae_cli.cli.guard import invocation
     from ssvae_cli.cli.job import start
 
@@ -144,7 +144,7 @@ def hydra_main(command: str, words: list[str]) -> None:
     invocation.begin(command)
     decorate = hydra.main(version_base="1.3", config_path="pkg://ssvae_cli.conf", config_name=command)
     try:
-        with working_in(sweep and began_in(sweep)), composing_once(sys.argv[1:]):
+        with working_in(sweep and began_in(sweep)), composing_once(sys.argv[1:]), offered:
             run_hydra(decorate(functools.partial(start, command, COMMANDS[command][0])), command, overrides)
         if error := invocation.error:
             raise cause_of(error) or error
