@@ -85,7 +85,7 @@ class Eq23:
         most: float,
         what: str,
     ) -> tuple[Values, Estimate | Missing | None]:
-        """All but the residual's keys, and the residual. bound: of I, by a critic; most: what I can be, and what that is."""
+        """All but the residual's keys, and the residual. bound: of I, by a critic; most: what I can be, as `what`."""
         if isinstance(explicit, Missing):
             return at_least(bound) | Enclosed.lacking(explicit).named("kl/test"), explicit
         values = at_least(bound)
