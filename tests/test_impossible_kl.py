@@ -19,7 +19,7 @@ def kl(value, error):
 
 def test_what_a_part_leaves_of_a_kl_is_a_kl():
     assert rest_of_kl(kl(0.5, 0.1), kl(0.7, 0.1)) == pytest.approx(-0.2)
-    assert "it reads -0.50 nats, below 0" in rest_of_kl(kl(0.5, 0.1), kl(1.0, 0.1)).reason
+    assert "it reads -0.50 nats, below the minimum of 0" in rest_of_kl(kl(0.5, 0.1), kl(1.0, 0.1)).reason
     lacking = Missing("as before")
     assert rest_of_kl(kl(0.5, 0.1), Enclosed.lacking(lacking)) is lacking
 
@@ -35,3 +35,10 @@ def test_what_a_density_of_single_latents_misses_for_certain_is_in_the_error_of_
 
     assert residual(0.3) == (pytest.approx(0.35), pytest.approx(math.hypot(0.3, 0.01)))
     assert residual(-0.1) == (pytest.approx(-0.05), pytest.approx(0.01))
+
+
+def test_a_number_outside_what_is_possible_is_told_by_the_end_that_it_crosses():
+    within = lambda value: Enclosed(value, 0.1, None, None).within(0.0, 7.5, "log 1797")
+    assert within(-6.0).value.reason == "it reads -6.00 nats, below the minimum of 0"
+    assert within(9.0).value.reason == "it reads 9.00 nats, above the maximum of 7.5, log 1797"
+    assert within(7.7).value == 7.7  # 2 errors above

@@ -95,7 +95,7 @@ class ELBO:
         if isinstance(explicit, Missing):
             return explicit, {"evidence": explicit}
         objective = reading.objective
-        limit = "of a joint decoder" if objective.joint else "under this prior"
+        limit = "that of a joint decoder" if objective.joint else "that of this prior"
         most, what = min((objective.largest_elbo, limit), reading.most_information())
         elbo = explicit.elbo().within(-math.inf, most, what)
         if isinstance(elbo.value, Missing):

@@ -83,14 +83,14 @@ class Eq23:
         elbo: Enclosed | None,
         bound: Estimate | Missing | None,
         most: float,
-        why: str,
+        what: str,
     ) -> tuple[Values, Estimate | Missing | None]:
-        """All but the residual's keys, and the residual. bound: of I, by a critic; most: what I can be, and why."""
+        """All but the residual's keys, and the residual. bound: of I, by a critic; most: what I can be, as `what`."""
         if isinstance(explicit, Missing):
             return at_least(bound) | Enclosed.lacking(explicit).named("kl/test"), explicit
         values = at_least(bound)
         if bound is not None:
-            information = explicit.information().within(0.0, most, why)
+            information = explicit.information().within(0.0, most, what)
             values = bounded(information, bound).named("mi/fresh/test")
         kl = explicit.divergence()
         values |= kl.named("kl/test") | {"kl/source": "densities" if explicit.mixture is None else "posteriors"}

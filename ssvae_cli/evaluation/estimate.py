@@ -87,23 +87,20 @@ class Enclosed(NamedTuple):
         """The four numbers as `key`, `key/error`, `key/low` and `key/high`."""
         return dict(zip((f"{key}{end}" for end in INTERVAL), self))
 
-    def within(self, least: float, most: float, why: str) -> "Enclosed":
-        """Missing where it lies outside what is possible by 3 errors; why: what is exceeded, and by what."""
+    def within(self, least: float, most: float = math.inf, what: str = "") -> "Enclosed":
+        """Missing where it lies outside what is possible by 3 errors; what: the most is."""
         if isinstance(self.value, Missing):
             return self
         beyond = max(self.value - most, least - self.value)
         if beyond <= 3 * self.error:
             return self
-        fault = Missing(
-            f"it reads {self.value:.2f} nats, {'above the maximum of' if self.value > most else 'below'} "
-            f"{most if self.value > most else least:g} {why}"
-        )
-        return Enclosed.lacking(fault)
+        end = f"above the maximum of {most:g}, {what}" if self.value > most else f"below the minimum of {least:g}"
+        return Enclosed.lacking(Missing(f"it reads {self.value:.2f} nats, {end}"))
 
 
 def as_kl(enclosed: Enclosed) -> Enclosed:
     """A KL, Missing where it reads below 0 by more than chance."""
-    return enclosed.within(0.0, math.inf, "which no KL is")
+    return enclosed.within(0.0)
 
 
 def rest_of_kl(whole: Enclosed, part: Enclosed) -> float | Missing:

@@ -103,6 +103,7 @@ def latents(z: Tensor, y: Tensor, classes: tuple[str, ...], split: str) -> "Figu
     variance = values[:freedom] ** 2 / freedom
     spectrum.semilogy(range(1, len(variance) + 1), variance.clamp_min(1e-300), marker=".")
     spectrum.set(xlabel="principal axis of z", ylabel="variance of z along it", title="spectrum of z")
+    spectrum.yaxis.set_major_formatter("{x:g}")  # to load what typesets powers of ten takes a quarter of a second
     spectrum.grid(alpha=0.3)
     return figure
 
