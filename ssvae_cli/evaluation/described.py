@@ -25,10 +25,11 @@ def described(of: str, parameters: dict[str, Tensor | float | list]) -> dict[str
 
 
 def known(reading: Reading) -> dict[str, float | None]:
-    """What a summary holds besides its metrics: the learned parameters of the prior, `prior/<name>`, the true ones of
-    the data's law, `truth/<name>`, and in nats `data/log_n_test`, log n of n test samples, and `data/mi_true`,
-    I(x; x') of the pairs, None where it is unknown."""
+    """What a summary holds besides its metrics: `views`, how many latents the prior is of; its learned parameters,
+    `prior/<name>`, and the true ones of the data's law, `truth/<name>`; in nats `data/log_n_test`, log n of n test
+    samples, and `data/mi_true`, I(x; x') of the pairs, None where it is unknown."""
     return {
+        "views": len(reading.objective.encoders),
         **described("prior", reading.objective.prior.described()),
         **described("truth", reading.data.truth),
         "data/log_n_test": math.log(len(reading.data.test)),
