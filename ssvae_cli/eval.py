@@ -69,14 +69,15 @@ def fresh_information(cfg: DictConfig, estimators: dict, training: Fit, reading:
     """`mi/fresh/<name>/test` and its standard error `mi/fresh/<name>/error`, nats; Missing for one that failed.
 
     Each estimator trains its own critic on the pairs that the evaluation's fits use, with every coordinate as normal
-    scores, which leaves I unchanged. Empty for a single latent.
+    scores, which leaves I unchanged. None for a single latent.
     """
     of_splits = (reading.fitting_latents("train"), reading.latents("validation"), reading.latents("test"))
     latents = [[z.cpu() for z in sides] for sides in of_splits]
-    if len(latents[-1]) != 2:
-        return {}
+    keys = [f"mi/fresh/{name}/{what}" for name in estimators for what in ("test", "error")]
+    if len(latents[-1]) == 1:
+        return dict.fromkeys(keys)
     if fault := no_information(*latents):
-        return {f"mi/fresh/{name}/{what}": fault for name in estimators for what in ("test", "error")}
+        return dict.fromkeys(keys, fault)
     train, *read = (Pairs(*sides) for sides in latents)
     parts = normalised(Parts(train, *(pairs.rows(drawn(len(pairs.x), SCORED)) for pairs in read)))
     values = {}
