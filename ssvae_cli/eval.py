@@ -1,7 +1,6 @@
 """`ssvae eval`: evaluate a run again: its own metrics, I by further fresh critics, pictures."""
 
 import logging
-import math
 from pathlib import Path
 
 import torch
@@ -9,6 +8,7 @@ from omegaconf import DictConfig
 
 from ssvae_cli.errors import require, require_bool, require_extra
 from ssvae_cli.estimators.base import CONTRACT as ESTIMATOR
+from ssvae_cli.evaluation.described import known
 from ssvae_cli.evaluation.evaluation import Values
 from ssvae_cli.evaluation.examples import examples, umap_plane
 from ssvae_cli.evaluation.figures import pictures
@@ -17,6 +17,7 @@ from ssvae_cli.evaluation.fresh_critics import fit_and_read, no_information, req
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.evaluation.rows import drawn
 from ssvae_cli.evaluation.samples import Pairs, Parts, normalised
+from ssvae_cli.evaluation.unread import unread
 from ssvae_cli.instantiate.build import build, build_named
 from ssvae_cli.load_run import load_run
 from ssvae_cli.tracking.console import closing_table
@@ -51,10 +52,9 @@ def evaluate(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> Values:
     require(bool(evaluation.metrics), f"run={cfg.run}: its evaluation {lacking}")
     evaluation.require_served(loaded.objective)
     loaded.introduce(cfg.run)
-    reading = evaluation.reading(loaded.objective, loaded.pairs, loaded.data)
+    reading = evaluation.reading(loaded.objective, loaded.pairs, loaded.data, loaded.untrained())
 
-    values = evaluation(reading, "validation") | evaluation(reading, "test")
-    values["data/log_n_test"] = math.log(len(reading.data.test))
+    values = unread() | evaluation(reading, "validation") | evaluation(reading, "test") | known(reading)
     values |= fresh_information(cfg, estimators, training, reading)
     write_summary(folder, values)
     by_umap = [("latents_umap", umap_plane(reading))] if cfg.umap else []
@@ -69,14 +69,15 @@ def fresh_information(cfg: DictConfig, estimators: dict, training: Fit, reading:
     """`mi/fresh/<name>/test` and its standard error `mi/fresh/<name>/error`, nats; Missing for one that failed.
 
     Each estimator trains its own critic on the pairs that the evaluation's fits use, with every coordinate as normal
-    scores, which leaves I unchanged. Empty for a single latent.
+    scores, which leaves I unchanged. None for a single latent.
     """
     of_splits = (reading.fitting_latents("train"), reading.latents("validation"), reading.latents("test"))
     latents = [[z.cpu() for z in sides] for sides in of_splits]
-    if len(latents[-1]) != 2:
-        return {}
+    keys = [f"mi/fresh/{name}/{what}" for name in estimators for what in ("test", "error")]
+    if len(latents[-1]) == 1:
+        return dict.fromkeys(keys)
     if fault := no_information(*latents):
-        return {f"mi/fresh/{name}/{what}": fault for name in estimators for what in ("test", "error")}
+        return dict.fromkeys(keys, fault)
     train, *read = (Pairs(*sides) for sides in latents)
     parts = normalised(Parts(train, *(pairs.rows(drawn(len(pairs.x), SCORED)) for pairs in read)))
     values = {}

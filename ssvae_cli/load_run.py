@@ -38,6 +38,12 @@ class Loaded:
     objective: Objective
     state: dict[str, Any]  # the checkpoint
 
+    def untrained(self) -> Objective:
+        """The objective as it was before training, with the first weights of the run's seed."""
+        torch.manual_seed(self.config.seed)
+        objective = make_objective(self.config, *self.pairs.shapes(self.data))
+        return objective.to(next(self.objective.parameters()).device).eval()
+
     def introduce(self, run: str) -> None:
         """Log what a command computes on, and what the data say of themselves: once nothing can be refused any more."""
         place = next(self.objective.parameters()).device

@@ -27,7 +27,7 @@ from ssvae_cli.distributed.collectives import (
 )
 from ssvae_cli.distributed.machine import machine
 from ssvae_cli.encoders.pretrained import load_pretrained
-from ssvae_cli.evaluation.described import described, meanings
+from ssvae_cli.evaluation.described import described, known, meanings
 from ssvae_cli.evaluation.figures import curves, pictures
 from ssvae_cli.evaluation.unread import require_read, unread
 from ssvae_cli.files import write_json, write_safetensors
@@ -232,12 +232,9 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     summary = {
         **unread(),
         **values,
-        **described("prior", state.evaluated.prior.described()),
-        **described("truth", data.truth),
+        **known(reading),
         "time/train_s": state.train_s,
         "throughput/images_per_s": seen / state.train_s if state.train_s else None,
-        "data/log_n_test": math.log(len(reading.data.test)),
-        "data/mi_true": pairs.mi(data),
         "seed": cfg.seed,
         "device": device_name(device),
         "versions": versions,

@@ -2,8 +2,10 @@
 safetensors."""
 
 import errno
+import io
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 from helpers import refused, ssvae
+from ssvae_cli.datasets.base import Data, Split
+from ssvae_cli.exports.program import Program, as_pt2
 from ssvae_cli.files import write_safetensors
 from ssvae_cli.load_run import load_run
 
@@ -55,6 +59,17 @@ def test_a_program_reads_any_number_of_samples(shape, overrides, tmp_path, monke
             clean, (features, z) = loaded.pairs.clean(batch), program(batch.x)
             assert torch.allclose(features, loaded.objective.features(clean), atol=1e-5)
             assert torch.allclose(z, loaded.objective.posterior(clean).mean, atol=1e-5) and len(z) == count
+
+
+def test_a_program_made_with_data_of_one_sample_reads_any_number():
+    one = Split(torch.randn(1, 4), y=torch.zeros(1, dtype=torch.int64))
+    parts = {
+        "objective": SimpleNamespace(represented=lambda x: (x, 2 * x)),
+        "pairs": SimpleNamespace(clean=lambda b: b.x),
+    }
+    loaded = SimpleNamespace(data=Data(one, one, one), **parts)
+    program = torch.export.load(io.BytesIO(as_pt2(Program(loaded)))).module()
+    assert [len(program(torch.randn(count, 4))[0]) for count in (1, 5)] == [1, 5]
 
 
 def test_a_program_on_a_full_disk_is_the_line_of_any_other_file(tmp_path, monkeypatch, capfd):

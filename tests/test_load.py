@@ -73,6 +73,18 @@ def test_arrays_tensors_and_pil_images_agree_and_come_back_as_they_came(encoder)
     np.testing.assert_array_equal(encoder.z(list(x)), of_array)
 
 
+def test_a_read_only_array_is_read_without_a_warning(encoder, tmp_path, recwarn):
+    np.save(tmp_path / "x.npy", images(4))
+    always = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        z = encoder.z(np.load(tmp_path / "x.npy", mmap_mode="r"))
+    finally:
+        torch.set_warn_always(always)
+    np.testing.assert_array_equal(z, encoder.z(images(4)))
+    assert not [str(warning.message) for warning in recwarn if "not writable" in str(warning.message)]
+
+
 class Endless:
     """Something that is indexed as a data set is, which numpy would read item by item, and items of items."""
 

@@ -93,6 +93,12 @@ def test_the_best_end_is_that_of_the_most_specific_entry():
     assert {metric: end_of(metric, ends) for metric in found} == found
 
 
+def test_a_standard_error_has_a_best_only_where_it_is_named_itself_or_is_a_metric_of_the_users_own():
+    ends = {"elbo": HIGHEST, "mine": LOWEST}
+    assert [end_of(name, ends) for name in ("elbo/test/error", "elbo/test", "mine/error")] == [None, HIGHEST, LOWEST]
+    assert end_of("elbo/test/error", ends | {"elbo/test/error": LOWEST}) == LOWEST
+
+
 def test_an_accuracy_of_clusters_has_a_best_and_their_number_has_none():
     usual = OmegaConf.load(conf() / "report.yaml")
     ends = dict.fromkeys(usual.highest, HIGHEST)

@@ -16,6 +16,9 @@ def test_a_data_set_is_a_section_and_so_is_a_kind_of_model(tmp_path):
     kinds = ["", ": Unstructured SSVAEs", ": Ordinary VAEs"]
     expected = [f"digits{kind}" for kind in kinds] + [f"mnist{kind}" for kind in kinds[:2]]
     assert titles == [*expected, "mnist dataset.limit=10"]
+    a_run(tmp_path / "own" / "a", "prior=mine", views=1)
+    a_run(tmp_path / "own" / "b", "prior=mi")
+    assert [section.title for section in sections(tmp_path / "own")[0]] == ["digits: Unstructured SSVAEs", "digits"]
     one = {setting.number for section in found for setting in section.settings if setting.label.startswith("prior=mi")}
     assert len(one) == 1  # a setting looks the same in the figures of all data sets
 

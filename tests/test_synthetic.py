@@ -186,6 +186,13 @@ def test_a_run_on_known_truth_reports_it_and_what_has_no_labels_has_no_probe(tmp
     assert 0.5 < summary["factors/r2/test"] <= 1 and 0 < summary["factors/mcc/test"] <= 1
     assert summary["truth/concentration"] == 10.0
     assert summary["factors/accuracy/test"] is None and summary["probe/linear/test"] is None
+    again = ["training.steps=1", "evaluation=none", "+metric@evaluation.metrics.geometry=geometry"]
+    assert ssvae("eval", f"run={tmp_path}/run", *again, f"hydra.run.dir={tmp_path}/again") == 0
+    found = json.loads((tmp_path / "again" / "summary.json").read_text())
+    kept = {key for key in summary if key.startswith(("prior/", "truth/", "data/"))}
+    assert {"truth/concentration", "data/mi_true", "data/log_n_test"} <= kept
+    assert {key: found[key] for key in kept} == {key: summary[key] for key in kept}
+    assert found["elbo/test"] is None and summary["elbo/test"] is not None
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ SUMMARY = set(
     probe/linear_z/test probe/linear_z/random_init probe/knn_z/test
     clusters/accuracy/test clusters/used/test probe/linear_1_percent/test probe/linear_10_percent/test
     geometry/alignment/test geometry/uniformity/test geometry/rank/test geometry/noise/test
-    time/train_s throughput/images_per_s data/log_n_test data/mi_true seed device versions
+    time/train_s throughput/images_per_s data/log_n_test data/mi_true views seed device versions
     """.split()
 )
 SCORES = "r2_z mcc accuracy_z disentanglement completeness informativeness r2 accuracy".split()

@@ -1,5 +1,6 @@
 """Numbers, as Python code has them, as arrays and tensors."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +22,10 @@ def as_tensor(x: Any, name: str = "x") -> Tensor:
         )
         require(not x.is_meta, f"{name} is a tensor on the meta device, which holds no numbers")
         return x.detach()
-    return torch.from_numpy(as_array(x, name))
+    array = as_array(x, name)
+    with warnings.catch_warnings():  # of a read-only array, as np.load(mmap_mode="r") gives; nothing writes into it
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 def as_array(x: Any, name: str) -> np.ndarray:

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from ssvae_cli.datasets.base import CONTRACT, Data, Factor, Split
+from ssvae_cli.datasets.overlap import overlap
 from ssvae_cli.device import floats
 from ssvae_cli.errors import PartError
 from ssvae_cli.instantiate.build import build
@@ -16,7 +17,8 @@ from ssvae_cli.instantiate.build import build
 
 def make_data(config: DictConfig, **offered: Any) -> Data:
     """The data set of a configuration, its floats in those of the process. Raises PartError for splits that are not
-    tensors of one kind, [N, ...], with a label for each sample and a column for each factor of a name of its own."""
+    tensors of one kind, [N, ...], with a label for each sample and a column for each factor of a name of its own. Its
+    notes tell of samples that lie on both sides of a split (`overlap`)."""
     data = build(config, "dataset", CONTRACT, **offered)
     require_words(data)
     whole = {name: split for name, split in data.splits.items() if isinstance(split, Split)}  # not streamed
@@ -27,7 +29,7 @@ def make_data(config: DictConfig, **offered: Any) -> Data:
     if len(set(kinds.values())) > 1:
         said = ", ".join(f"{name} {list(split.shape)} {kind(split.x)}" for name, split in splits.items())
         raise PartError(f"dataset: one x must be of the same shape and type in all splits, got {said}")
-    return replace(data, **splits)
+    return replace(data, **splits, notes=(*data.notes, *overlap(splits)))
 
 
 def checked(split: Split, name: str, classes: int) -> Split:

@@ -1,10 +1,13 @@
 """What a run tells beside its metrics: the parameters of its laws, and what its numbers mean."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from ssvae_cli.estimators.base import meaning
 from ssvae_cli.evaluation.elbo import BOUNDS
+from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.objective import Objective
 
 
@@ -19,6 +22,19 @@ def described(of: str, parameters: dict[str, Tensor | float | list]) -> dict[str
         if values.ndim == 1:
             found |= {f"{of}/{name}/least": values.min().item(), f"{of}/{name}/largest": values.max().item()}
     return found
+
+
+def known(reading: Reading) -> dict[str, float | None]:
+    """What a summary holds besides its metrics: `views`, how many latents the prior is of; its learned parameters,
+    `prior/<name>`, and the true ones of the data's law, `truth/<name>`; in nats `data/log_n_test`, log n of n test
+    samples, and `data/mi_true`, I(x; x') of the pairs, None where it is unknown."""
+    return {
+        "views": len(reading.objective.encoders),
+        **described("prior", reading.objective.prior.described()),
+        **described("truth", reading.data.truth),
+        "data/log_n_test": math.log(len(reading.data.test)),
+        "data/mi_true": reading.pairs.mi(reading.data),
+    }
 
 
 def meanings(objective: Objective) -> dict[str, str]:

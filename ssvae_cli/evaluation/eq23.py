@@ -17,7 +17,7 @@ from ssvae_cli.evaluation.densities import Latents
 from ssvae_cli.evaluation.estimate import INTERVAL, Z95, Enclosed, Estimate, rest_of_kl
 from ssvae_cli.evaluation.explicit import Explicit
 from ssvae_cli.evaluation.fit import Fit
-from ssvae_cli.evaluation.fresh_critics import lower_bound
+from ssvae_cli.evaluation.fresh_critics import further_views, lower_bound
 from ssvae_cli.evaluation.ratio import Joined, LogRatio, RatioFit, normal_ratio, normaliser
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.priors.base import NoSamples, Prior
@@ -66,8 +66,8 @@ class Eq23:
             return dict.fromkeys(KEYS) | of_categories(categories, elbo)
         latents = (*map(reading.fitting_latents, ("train", "validation")), reading.latents("test"))
         views = len(latents[0])
-        if views > 2:
-            return dict.fromkeys(KEYS, Missing(f"I and KL are read of pairs, and these are {views} views"))
+        if fault := further_views(latents[0]):
+            return dict.fromkeys(KEYS, fault)
         bound = lower_bound(self.critic, self.critic_fit, self.scored, *latents) if views == 2 else None
         if prior.needs_densities:
             explicit = reading.explicit()

@@ -41,10 +41,17 @@ def require_information(estimators: dict[str, object]) -> None:
             require_gradient(estimator, copy.deepcopy(estimator)(DenseScores(torch.eye(8, requires_grad=True))))
 
 
+def further_views(latents: tuple[Tensor, ...]) -> Missing | None:
+    """Why neither I nor the KL is read of the latents of more than two views."""
+    views = len(latents)
+    return Missing(f"I and KL are read of pairs, and these are {views} views") if views > 2 else None
+
+
 def no_information(train: Latents, validation: Latents, test: Latents) -> Missing | None:
-    """Why I(z; z') of these latents, (z, z') of [N, D] each, cannot be estimated: too few pairs, or a constant side."""
+    """Why I(z; z') of these latents, (z, z') of [N, D] each, cannot be estimated: further views, too few pairs, or a
+    constant side."""
     sizes = {"train": len(train[0]), "validation": len(validation[0]), "test": len(test[0])}
-    return too_few_pairs(sizes) or constant_latent(train)
+    return further_views(train) or too_few_pairs(sizes) or constant_latent(train)
 
 
 def lower_bound(

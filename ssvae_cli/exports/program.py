@@ -25,7 +25,8 @@ class Program(nn.Module):
     def __init__(self, loaded: Loaded):
         super().__init__()
         self.objective, self.pairs = loaded.objective, loaded.pairs
-        self.example = next(loaded.data.train.rows(slice(0, 2)).batches(2)).x
+        twice = torch.zeros(2, dtype=torch.int64)  # a sample, two of them: of one torch takes the number for a constant
+        self.example = next(loaded.data.train.rows(twice).batches(2)).x
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x: uint8 images [N, C, H, W], or floats of the data's shape."""

@@ -153,5 +153,5 @@ def kind_of(run: Run) -> str:
     stored = "implicit_joint" if target.endswith("ImplicitJoint") else "conv" if explicit else "implicit"
     decoder = run.choices.get("decoder") or stored
     if decoder == "implicit":
-        return UNSTRUCTURED if "unstructured" in choice(run, "prior") else PAIRS
+        return UNSTRUCTURED if run.number("views") == 1 else PAIRS
     return ORDINARY if decoder == "conv" else f"decoder={decoder}: their ELBO is ranked within this decoder alone"

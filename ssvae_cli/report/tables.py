@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ssvae_cli.report.comparison import Estimate, is_within_noise
 from ssvae_cli.report.settings import Section, Setting
 from ssvae_cli.tracking.missing import DASH
-from ssvae_cli.tracking.names import beginnings, unit
+from ssvae_cli.tracking.names import beginnings, is_own, unit
 from ssvae_cli.tracking.tables import number
 
 WITHIN = "†"  # stands after a number within noise of the best
@@ -92,8 +92,11 @@ def magnitude(value: float) -> int:
 
 
 def end_of(metric: str, ends: Mapping[str, float]) -> float | None:
-    """Which end of a metric is best, by the most specific entry, the metric or a group that it is in; None without."""
-    return next((ends[beginning] for beginning in beginnings(metric) if beginning in ends), None)
+    """Which end of a metric is best, by the most specific entry, the metric or a group that it is in; None without. The
+    standard error of one of ssvae's numbers is in no group: the highest is not the best."""
+    is_error = metric.endswith("/error") and not is_own(metric)
+    entries = [metric] if is_error else beginnings(metric)
+    return next((ends[entry] for entry in entries if entry in ends), None)
 
 
 def main_table(
