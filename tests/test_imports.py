@@ -63,6 +63,31 @@ Optimization.step = step
 cli.run(sys.argv[1:])
 """
 
+ATTACHED = """
+import json, sys, torch
+from ssvae_cli.optimizers import LARS, SGD, AdamW, Muon
+for kind in (AdamW, SGD, LARS, Muon):
+    kind(lr=0.1, weight_decay=0.1, warmup=0.0, clip=None).attach([torch.nn.Linear(2, 3)], 1).step(0)
+print(json.dumps("torch._dynamo" in sys.modules))
+"""
+
+FIRST_PROBE = """
+import json, os
+os.environ["OPENBLAS_NUM_THREADS"] = "2"
+import torch
+from threadpoolctl import threadpool_info
+from ssvae_cli.evaluation.linear_probe import LinearProbe
+threads, minimise = [], LinearProbe._minimise
+def seen(*arguments):
+    import scipy.optimize
+    threads.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+    return minimise(*arguments)
+LinearProbe._minimise = seen
+probe = LinearProbe(penalties=[0.1], max_iterations=9, tolerance=1.0, compared=99)
+probe.fit(torch.randn(20, 3), torch.arange(20) % 2, 2, [0.1])
+print(json.dumps(threads))
+"""
+
 
 def said(program: str, *arguments: str, folder) -> object:
     """What a program prints as its last line, in JSON."""
@@ -81,6 +106,15 @@ def test_a_mistake_that_shows_without_torch_is_refused_without_it(tmp_path):
 
 def test_the_first_step_is_taken_before_what_it_does_not_need_is_imported(tmp_path):
     assert said(FIRST_STEP % SLOW, "train", f"hydra.run.dir={tmp_path}/run", folder=tmp_path) == ["torch"]
+
+
+def test_no_optimizer_loads_the_compiler(tmp_path):
+    assert said(ATTACHED, folder=tmp_path) is False
+
+
+def test_scipys_threads_are_limited_in_the_first_fit_of_a_probe_too(tmp_path):
+    """Only a library that is loaded can be limited, and a probe is what loads SciPy."""
+    assert set(said(FIRST_PROBE, folder=tmp_path)) == {1}
 
 
 @pytest.mark.parametrize("kind", [torch.optim.AdamW, torch.optim.SGD])

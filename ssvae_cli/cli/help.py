@@ -55,7 +55,8 @@ def keys(*, _root_) -> str:
         if choice and not group.startswith("hydra"):
             group, _, package = group.partition("@")
             meant |= meanings(f"{group}/{choice}", package or group.replace("/", "."), folders)
-    plain = {part: value for part, value in plain.items() if part not in unread_parts(hydra["job"]["config_name"])}
+    unread = unread_parts(hydra["job"]["config_name"])
+    plain = {part: value for part, value in plain.items() if part not in unread}
     groups = hydra["runtime"]["choices"]  # null ones are listed with their choices
     listed = {f"{key}={value}": meant.get(key, "") for key, value in settings(plain) if key not in groups}
     column = max(len(setting) for setting in listed if len(setting) < WIDTH // 2)

@@ -8,7 +8,6 @@ The value of a key that takes a path is:
    reference to another key.
 """
 
-import functools
 import os
 import re
 from typing import Any
@@ -19,8 +18,9 @@ from hydra.core.override_parser.types import ChoiceSweep, Quote, QuotedString, S
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ssvae_cli.cli.own_keys import own_keys
 from ssvae_cli.errors import UserError, require
-from ssvae_cli.instantiate.groups import conf, known_groups
+from ssvae_cli.instantiate.groups import known_groups
 from ssvae_cli.paths import expanded, literal, require_path, shell_command, typed, working_folder
 
 RUN, RUNS = ("eval", "embed", "finetune"), ("report", "runs")
@@ -150,33 +150,6 @@ def lone_paths(command: str, words: list[str]) -> list[str]:
             (maybe if {key, key.split(".")[0]} & known else sure).append(word)
     given = any(override_name(word) == place for word in words)
     return sure or ([] if given else maybe)
-
-
-def own_keys(command: str) -> set[str]:
-    """The keys and groups at the top of a command's configuration, and what its groups are put under."""
-    values, groups = own_file(command)
-    return {*values, *(group for group, _ in groups), *(package.split(".")[0] for _, package in groups if package)}
-
-
-def mappings(command: str) -> set[str]:
-    """The keys at the top of a command's configuration that hold settings, or parts by name: sweep, trackers."""
-    values, groups = own_file(command)
-    of_settings = {key for key, value in values.items() if isinstance(value, dict) and "_target_" not in value}
-    return of_settings | {package.split(".")[0] for _, package in groups if "." in package}
-
-
-@functools.cache
-def own_file(command: str) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """Of a command's YAML file and those that it builds on: the values by key; each group, and what it is put under."""
-    values, groups = OmegaConf.to_container(OmegaConf.load(conf() / f"{command}.yaml")), []
-    for line in values.pop("defaults"):
-        if isinstance(line, dict):
-            names = (name.partition("@") for name in line if not name.startswith("override "))
-            groups += [(group, package) for group, _, package in names]
-        elif line != "_self_":
-            above, of_above = own_file(line)
-            values, groups = above | values, of_above + groups
-    return values, groups
 
 
 def placed(command: str, paths: list[str], settings: list[str], *, sweeping: bool) -> str:

@@ -9,7 +9,8 @@ from typing import get_type_hints
 from hydra.conf import HydraConf
 from omegaconf import DictConfig, OmegaConf
 
-from ssvae_cli.cli.overrides import mappings, override_name, own_keys
+from ssvae_cli.cli.overrides import override_name
+from ssvae_cli.cli.own_keys import mappings, own_keys
 from ssvae_cli.cli.suggestions import left_out
 from ssvae_cli.cli.suiting import suits_file
 from ssvae_cli.errors import UserError, allowed, in_yaml, require
