@@ -57,6 +57,8 @@ CASES = {
     "key without its group": ("train epochs=3", "unknown key epochs", "did you mean 'trainer.epochs'"),
     "unknown option": ("train prior=infonc", "prior=infonc", "did you mean 'infonce'", "unstructured_normal"),
     "a flag for a setting": ("train --epochs 1", "option --epochs", "a setting has no dashes: trainer.epochs=1"),
+    "another configuration": ("train --config-name mi", "--config-name: ssvae train has a configuration of its own"),
+    "a rerun, which unpickles": ("mi --experimental-rerun job.pickle", "ssvae mi has a configuration of its own"),
     "a misspelt flag": ("train --confg job", "unknown option --confg", "did you mean '--c"),
     "unknown nested option": ("train prior/critic=cosin", "prior/critic=cosin", "did you mean 'cosine'"),
     "unknown key of another choice": ("train encoder=mlp encoder.backbone.width=8", "allowed: encoder.backbone.hidden"),

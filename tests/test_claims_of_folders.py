@@ -141,6 +141,8 @@ def test_what_another_process_put_into_a_folder_is_never_removed(tmp_path):
         ("hydra.output_subdir=null", "hydra.output_subdir"),
         ("hydra.output_subdir=other", "hydra.output_subdir"),
         ("hydra.job.chdir=true", "hydra.job.chdir=true"),
+        ("hydra.job.name=a/b", "hydra.job.name=a/b"),
+        ("hydra.job_logging.handlers.file.filename=/nowhere/train.log", "/nowhere/train.log cannot be a log file"),
     ],
 )
 def test_settings_that_would_lead_files_elsewhere_are_a_line(tmp_path, capfd, setting, word):

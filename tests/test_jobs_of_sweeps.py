@@ -48,7 +48,8 @@ def test_every_failure_is_named_whatever_the_folders_of_the_jobs_are(quick, tmp_
     "arguments, word",
     [
         (["seed=0", "optimizer.lr=0.1,0.2", "hydra.sweep.subdir=s${seed}"], "share the folder"),
-        (["seed=0,1", "hydra.sweep.subdir=."], "share the folder"),
+        (["seed=0,1", "hydra.sweep.subdir=."], "holds the sweep's own files"),
+        (["seed=0", "hydra.sweep.subdir=../."], "holds the sweep's own files"),
         (["seed=0,1", "hydra.sweep.subdir=all"], "share the folder"),
         (["optimizer.lr=range(1,1)"], "without a job"),
     ],

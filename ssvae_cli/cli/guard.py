@@ -176,3 +176,5 @@ def refuse_settings(config: DictConfig) -> None:
         "hydra.job.chdir=true: paths are relative to the folder in which the command is typed; leave this setting out, "
         "what is written goes to hydra.run.dir in any case",
     )
+    name = config.hydra.job.name
+    require("/" not in name, f"hydra.job.name={name}: the log file has this name, in the run's folder; leave out the /")

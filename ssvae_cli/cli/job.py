@@ -20,7 +20,7 @@ from ssvae_cli.cli.hydra_errors import one_line
 from ssvae_cli.cli.sweeps import KILLED, assign_gpu, claim_job, clear_memory, metric_of
 from ssvae_cli.cli.unread_keys import refuse_unread_settings
 from ssvae_cli.distributed.threads import set_count, set_wait
-from ssvae_cli.errors import PartError, UserError, cause_of
+from ssvae_cli.errors import PartError, UserError, cause_of, require
 from ssvae_cli.files import is_gone, reading, require_claimed
 from ssvae_cli.instantiate.own_faults import own_fault
 from ssvae_cli.instantiate.trust import refuse_untrusted
@@ -42,6 +42,7 @@ def start(command: str, target: str, config: DictConfig) -> float | None:
         return start_job(command, target, config, hydra)
     folder = Path(hydra.runtime.output_dir)
     try:
+        require_log_files()
         check(target, config, hydra, goes_on=config.get("resume") is not None)
         if config.get("resume") is None:
             refuse_unread_settings(command, [(config, OmegaConf.to_container(hydra.overrides.task))])
@@ -78,6 +79,7 @@ def start_job(command: str, target: str, config: DictConfig, hydra: DictConfig) 
             print(f"ssvae: {folder} is there already", file=sys.stderr)
         else:
             Job(**job, is_own=True, failed=KILLED).save(sweep)
+            require_log_files()
             check(target, config, hydra, goes_on=(folder / CHECKPOINT).exists())
             claim.store(records(config, hydra))
             if hydra.callbacks.runs.resume:
@@ -108,6 +110,15 @@ def start_job(command: str, target: str, config: DictConfig, hydra: DictConfig) 
     finally:
         if claim:
             claim.end()
+
+
+def require_log_files() -> None:
+    """Raise UserError where a file that hydra.job_logging names cannot be made, as its first line would open it."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            file = Path(handler.baseFilename)
+            fits = file.parent.is_dir() and not file.is_dir()
+            require(fits, f"hydra.job_logging: {file} cannot be a log file; give a file in a folder that exists")
 
 
 def records(config: DictConfig, hydra: DictConfig) -> dict[str, str]:

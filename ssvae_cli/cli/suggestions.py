@@ -19,16 +19,26 @@ from ssvae_cli.paths import expanded, literal, shell_word, typed
 
 HYDRA = re.compile(r"hydra[./]")  # how a setting of Hydra's own begins
 
+# Options of Hydra after which its configuration would not be that of the command; a rerun would unpickle a file.
+OTHER_CONFIGURATION = {"config_name", "config_path", "experimental_rerun"}
+
 
 def refuse_unknown_options(command: str, arguments: list[str]) -> None:
-    """Raise UserError for an option that is not Hydra's (a unique prefix is one): Hydra would print its whole usage."""
+    """Raise UserError for an option that is not Hydra's (a unique prefix is one), where Hydra would print its whole
+    usage, and for one that puts another configuration in the command's place."""
     options = get_args_parser()._option_string_actions
     arguments = separated(arguments, "--")[0]
     for argument, following in zip(arguments, [*arguments[1:], ""]):
         word, equals, value = argument.partition("=")
-        if re.match(r"--?[a-zA-Z]", word) and not any(option.startswith(word) for option in options):
+        if not re.match(r"--?[a-zA-Z]", word):
+            continue
+        meant = [word] if word in options else [option for option in options if option.startswith(word)]
+        if not meant:
             value = value if equals or following.startswith("-") else following
             raise UserError(f"unknown option {word}{setting_meant(command, word, value, options)}")
+        if {options[option].dest for option in meant} <= OTHER_CONFIGURATION:
+            own = "settings of your own are a preset, --config-dir FOLDER experiment=NAME"
+            raise UserError(f"{word}: ssvae {command} has a configuration of its own; {own}")
 
 
 def setting_meant(command: str, option: str, value: str, options: Iterable[str]) -> str:

@@ -126,7 +126,13 @@ def job_folders(config: DictConfig, jobs: list[list[str]]) -> list[Path]:
 
 
 def require_own_folders(config: DictConfig, folders: list[Path]) -> None:
-    """Raise UserError where two jobs share a folder, or one lies in the other's, or in none of its own."""
+    """Raise UserError where two jobs share a folder, or one lies in the other's, or in none of its own, which that of
+    the sweep and those above it are not."""
+    sweep = Path(os.path.abspath(config.hydra.sweep.dir))
+    for number, folder in enumerate(folders):
+        around = sweep.is_relative_to(os.path.abspath(folder))
+        fault = f"hydra.sweep.subdir: job {number} would write to {folder}, which holds the sweep's own files"
+        require(not around, f"{fault}; give a folder below it, as ${{hydra.job.num}}")
     if any(number in raw(config, "hydra.sweep.subdir") for number in NUMBERED):
         return  # told apart, without comparing all pairs
     absolute = [Path(os.path.normpath(folder.absolute())) for folder in folders]
