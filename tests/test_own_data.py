@@ -47,6 +47,13 @@ def test_bytes_stay_bytes():
         "complex": ([Split(X.to(torch.complex64), Y)], "got complex64"),
         "an array": ([Split(X.numpy(), Y)], "got ndarray"),
         "x' of integers": ([Split(X, Y, x_prime=Y[:, None])], "x_prime of train must be a tensor of uint8"),
+        "sparse": (
+            [Split(X.to_sparse(), Y)],
+            "x of train must be a dense tensor, as x.to_dense() gives it, got a sparse",
+        ),
+        "sparse labels": ([Split(X, Y.to_sparse())], "y of train must be a dense tensor"),
+        "without numbers": ([Split(X.to("meta"), Y)], "x of train must hold numbers, and is on torch's device meta"),
+        "codes": ([Split(X, Y * 10**9)], "y of train must number the classes from 0 on, got 2000000000"),
         "no axis": ([Split(X[:, 0], Y)], "x of train must be [N, ...], with at least one sample, got [12]"),
         "an empty test": ([Split(X, Y), Split(X, Y), Split(X[:0], Y[:0])], "x of test must be [N, ...]"),
         "x' of fewer": ([Split(X, Y, x_prime=X[1:])], "x_prime of train has 11 samples, and x 12"),

@@ -70,6 +70,17 @@ def test_a_module_that_ends_python_or_changes_torch_is_named(line, words, tmp_pa
     assert torch.get_default_dtype() is torch.float32
 
 
+def share(reading, split, *, least: float = 0.5):
+    return {f"share/{split}": least}
+
+
+def test_a_function_serves_as_a_metric_and_what_it_raises_names_its_key():
+    config = OmegaConf.create({"_target_": f"{__name__}.share", "_partial_": True, "least": 0.25})
+    assert build(config, "evaluation.metrics.own")(None, "test") == {"share/test": 0.25}
+    with pytest.raises(PartError, match=f"evaluation.metrics.own: {__name__}.share raised TypeError"):
+        build(config, "evaluation.metrics.own")(None)
+
+
 def test_a_metric_that_changes_torch_is_named_and_one_that_ends_python_too(monkeypatch):
     evaluation = Evaluation(metrics={"own": Leaving.metric}, fitting_pairs=5, density=None)
     reading = SimpleNamespace(objective=torch.nn.Identity())

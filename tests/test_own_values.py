@@ -192,6 +192,8 @@ def test_an_estimator_without_a_gradient_is_a_line():
         (9, lambda h: h, "backbone: out_dim is 9, and the features have 8 columns"),
         (8, lambda h: h[:, :, None], "returns [2, 8, 1] for B = 2"),
         (8, lambda h: h[:1], "returns [1, 8] for B = 2"),
+        (None, lambda h: h[:, :0], "returns [2, 0] for B = 2"),
+        ("8", lambda h: h, "out_dim is '8', and the features have 8 columns"),
         (8, lambda h: h.double(), "its features must be float32, and are float64"),
     ],
 )

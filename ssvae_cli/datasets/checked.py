@@ -14,6 +14,8 @@ from ssvae_cli.device import floats
 from ssvae_cli.errors import PartError
 from ssvae_cli.instantiate.build import build
 
+CODES = 2**16  # a label of this size, among fewer samples, is a code and counts no classes
+
 
 def make_data(config: DictConfig, **offered: Any) -> Data:
     """The data set of a configuration, its floats in those of the process. Raises PartError for splits that are not
@@ -39,6 +41,7 @@ def checked(split: Split, name: str, classes: int) -> Split:
     for side, values in sides.items():
         fits = isinstance(values, Tensor) and (values.dtype == torch.uint8 or values.is_floating_point())
         require(fits, f"{side} of {name} must be a tensor of uint8 (images) or of floats, got {kind(values)}")
+        require_dense(values, f"{side} of {name}")
         usable = values.ndim >= 2 and values.numel() > 0
         require(usable, f"{side} of {name} must be [N, ...], with at least one sample, got {list(values.shape)}")
         require(len(values) == len(split.x), f"{side} of {name} has {len(values)} samples, and x {len(split.x)}")
@@ -52,8 +55,11 @@ def checked(split: Split, name: str, classes: int) -> Split:
     found = f"{kind(y)} {list(y.shape)}" if isinstance(y, Tensor) else kind(y)
     fault = f"y of {name} must be a tensor of integers, [{len(split.x)}], -1 for a sample without a label, got {found}"
     require(whole, fault)
+    require_dense(y, f"y of {name}")
     low, high = int(y.min()), int(y.max())
     require(low >= -1, f"y of {name} must be at least 0, or -1 for a sample without a label, got {low}")
+    counted = high < max(len(y), CODES)
+    require(counted, f"y of {name} must number the classes from 0 on, got {high}; torch.unique's inverse does")
     fault = f"y of {name} must be below {classes}, the number of classes that have a name, got {high}"
     require(high < classes or not classes, fault)
     sides = {side: values if values.dtype == torch.uint8 else floats(values) for side, values in sides.items()}
@@ -61,6 +67,14 @@ def checked(split: Split, name: str, classes: int) -> Split:
         finite = values.dtype == torch.uint8 or bool(values.isfinite().all())
         require(finite, f"{side} of {name} has values that are NaN, infinite or beyond {kind(values)}")
     return replace(split, y=y.long(), **sides)
+
+
+def require_dense(values: Tensor, what: str) -> None:
+    """Raise PartError for a tensor whose numbers are not all in memory, one after another."""
+    layout = str(values.layout).removeprefix("torch.").removeprefix("_")
+    dense = values.layout == torch.strided and not values.is_nested
+    require(dense, f"{what} must be a dense tensor, as x.to_dense() gives it, got a {layout} one")
+    require(not values.is_meta, f"{what} must hold numbers, and is on torch's device meta")
 
 
 def require_words(data: Data) -> None:

@@ -84,7 +84,7 @@ def features_dim(backbone: nn.Module, shape: Shape, setting: str) -> int:
     if stated is not None and type(backbone).__module__.startswith("ssvae_cli."):
         return stated
     width = width_of(backbone, shape, f"{setting} cannot take x of")
-    require(stated in (None, width), f"{setting}: out_dim is {stated}, and the features have {width} columns")
+    require(stated in (None, width), f"{setting}: out_dim is {stated!r}, and the features have {width} columns")
     return width
 
 
@@ -102,7 +102,7 @@ def width_of(backbone: nn.Module, shape: Shape, fault: str, remedy: str | None =
     backbone.train(training)
     unchanged = versions(x) == versions(torch.zeros(1))
     require(unchanged, f"{fault} {size}: it writes into x, which others read after it; compute on x.clone(){end}")
-    valid = isinstance(features, Tensor) and features.ndim == 2 and len(features) == 2
+    valid = isinstance(features, Tensor) and features.ndim == 2 and len(features) == 2 and features.numel() > 0
     found = f"[{', '.join(map(str, features.shape))}]" if isinstance(features, Tensor) else type(features).__name__
     require(valid, f"{fault} {size}: it must return features [B, F], and returns {found} for B = 2{end}")
     kinds = [str(kind).removeprefix("torch.") for kind in (torch.get_default_dtype(), features.dtype)]

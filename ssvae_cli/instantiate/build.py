@@ -5,6 +5,7 @@ came from before anything is built. Ranges are checked by the constructor, which
 the key of the part is put in front here.
 """
 
+import functools
 import inspect
 import pkgutil
 import sys
@@ -177,13 +178,15 @@ def _make(value: Any, key: str, offered: dict[str, Any]) -> Any:
     if not value.get("_partial_"):
         return _call(target, key, settings)
 
-    def part(**more: Any) -> Any:
+    @functools.wraps(target, updated=())
+    def part(*given: Any, **more: Any) -> Any:
         known = parameters(target)
         own = [n for n in known if n not in more]
         for name in (n for n in children if n in more):
             raise UserError(f"unknown key {key}.{name}, which the program sets; {allowed(name, own)}")
         with setting_of(key.rpartition(".")[2], own):
-            return _call(target, key, settings | {n: v for n, v in more.items() if n in known or "**" in known})
+            more = {n: v for n, v in more.items() if n in known or "**" in known}
+            return _call(target, key, settings | more, given)
 
     return part
 
@@ -197,13 +200,13 @@ def _make_child(name: str, value: Any, key: str, offered: dict[str, Any]) -> Any
         return _make(value, here, offered)
 
 
-def _call(target: Callable, key: str, settings: dict[str, Any]) -> Any:
-    """target(**settings). A user's class that raises gives one line; a fault of this program, its traceback."""
+def _call(target: Callable, key: str, settings: dict[str, Any], given: tuple = ()) -> Any:
+    """target(*given, **settings). A user's class that raises gives one line; a fault of this program, its traceback."""
     own = getattr(target, "__module__", None) or ""
     name = f"{key}: {own}.{getattr(target, '__qualname__', target)}"
     try:
         with same_floats(name):
-            part = target(**settings)
+            part = target(*given, **settings)
     except (Exception, SystemExit) as error:
         ours = own.split(".")[0] == "ssvae_cli"
         if ours or isinstance(error, UserError) or isinstance(machine_error(error), UserError):
