@@ -20,9 +20,11 @@ from ssvae_cli.encoders.pretrained import read_weights
 from ssvae_cli.errors import UserError, first_line
 from ssvae_cli.estimators import InfoNCE
 from ssvae_cli.optimizers import Optimization
+from ssvae_cli.pairs.augment import Augment
 from ssvae_cli.run_folder import CHECKPOINT, CONFIG
 from ssvae_cli.train import CHECK_EVERY
 from ssvae_cli.training import checkpoint, portable
+from ssvae_cli.training.nan_guard import TERMS
 
 STEP = 4  # the second of the second epoch, counted from 1 on the command line
 
@@ -36,6 +38,12 @@ def at_step(function, spoil, calls):
         return spoil(value) if next(count) >= calls else value
 
     return spoilt
+
+
+def nan_view(patch):
+    made = lambda views: tuple(x * torch.nan for x in views)
+    before = 2  # they are tried and drawn before training
+    patch.setattr(Augment, "__call__", at_step(Augment.__call__, made, STEP + before))
 
 
 def nan_posterior(patch):
@@ -63,14 +71,14 @@ def nan_gradient(patch):
     patch.setattr(Optimization, "step", poisoned)
 
 
-@pytest.mark.parametrize("spoil", [nan_posterior, nan_score, nan_partition, nan_gradient])
+@pytest.mark.parametrize("spoil", [nan_view, nan_posterior, nan_score, nan_partition, nan_gradient])
 def test_a_number_that_is_not_finite_stops_at_its_step_and_names_the_term(spoil, tmp_path, monkeypatch, capfd):
     spoil(monkeypatch)
     run = tmp_path / "run"
     assert ssvae("train", *TINY, "trainer.eval_every=2", f"hydra.run.dir={run}") == 2
     line = capfd.readouterr().err.strip().splitlines()[-1]
     term = spoil.__name__.removeprefix("nan_")
-    assert f"stopped at step {STEP + 1} (epoch 2), where the {term}" in line
+    assert f"stopped at step {STEP + 1} (epoch 2), where {TERMS[term]}" in line
     assert str(run / CHECKPOINT) in line
     state = checkpoint.load(run)
     assert (state["epoch"], state["step"]) == (1, 0)
