@@ -25,8 +25,8 @@ from ssvae_cli.tracking.missing import Missing
 
 SPLITS = ("train", "validation", "test")
 # Of evaluation's views and samples, the same for runs of every seed. With one for all splits row i would have the same
-# noise in each, and a fit to train would know that of test. None is a seed of `own_stream`, which P's samples are of.
-VIEWS_SEEDS = {"train": 10, "validation": 11, "test": 12}
+# noise in each, and a fit to train would know that of test. None is a seed of training, or of samples of P.
+VIEWS_SEEDS = {"train": 10**9, "validation": 10**9 + 1, "test": 10**9 + 2}
 CHUNK = 512
 
 
