@@ -60,7 +60,7 @@ def test_the_score_of_a_pair_is_its_log_density_ratio(kind, direction):
         latents=lambda split, views, at_most: sources,
         data=SimpleNamespace(splits={"test": None}),
         encoded=lambda split, generator: [(Encoded(pairs, ()), None)],
-        generator=lambda: None,
+        generator=lambda split: None,
     )
     off = pair_scores(reading, "test") - (Optimal().pairs(*pairs) - 7.0)
     assert off.abs().mean() < 0.1, "as far as 2000 samples are the law"

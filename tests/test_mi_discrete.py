@@ -119,7 +119,7 @@ def test_a_classifier_is_nearly_calibrated_and_below_the_entropy_of_the_labels()
     labels = rng().integers(4, size=1500)
     x = 3.0 * rng(1).standard_normal((4, 2))[labels] + rng(2).standard_normal((1500, 2))
     problem = posed(x, labels)
-    reading, ross = Classifier(rounds=20)(problem), KSG(k=3, most=5000, most_wide=1000, widest=100)(problem)
+    reading, ross = Classifier(rounds=20, most=10**6)(problem), KSG(k=3, most=5000, most_wide=1000, widest=100)(problem)
     assert ross.estimate.value - 0.1 < reading.estimate.value < largest(problem) + 0.01
 
 
@@ -127,15 +127,24 @@ def test_two_sides_whose_combinations_are_too_rare_to_count_are_told_by_a_classi
     x, other = rng().integers(60, size=(2, 600))
     y = np.where(rng(1).uniform(size=600) < 0.6, rng(2).permutation(60)[x], other)
     problem = posed(x, y)
-    assert Counts().refusal(problem) and Classifier(rounds=20).refusal(problem) is None
-    low = Classifier(rounds=20)(problem).estimate.value
+    assert Counts().refusal(problem) and Classifier(rounds=20, most=10**6).refusal(problem) is None
+    low = Classifier(rounds=20, most=10**6)(problem).estimate.value
     same, rare = 0.6 + 0.4 / 60, 0.4 / 60  # p(y | x) of the value that x names, and of each of the others
     assert 0.9 < low < same * math.log(60 * same) + 59 * rare * math.log(60 * rare)
 
 
+def test_a_hundred_labels_are_classes_as_numbers_and_one_hot():
+    labels = rng().integers(100, size=1500)
+    x = 1.5 * rng(1).standard_normal((100, 10))[labels] + rng(2).standard_normal((1500, 10))
+    problem, one_hot = posed(x, labels), posed(np.eye(100)[labels], rng(3).permutation(100)[labels])
+    bound = Classifier(rounds=20, most=10**5)(problem)
+    assert 2.5 < bound.estimate.value < math.log(100) and bound.terms is None  # of a part of the pairs
+    assert one_hot.countable and Counts()(one_hot).estimate.value == pytest.approx(math.log(100), abs=0.05)
+
+
 def test_a_classifier_finds_nothing_in_noise():
     problem = posed(rng().standard_normal((600, 3)), rng(1).integers(3, size=600))
-    value, error = Classifier(rounds=20)(problem).estimate
+    value, error = Classifier(rounds=20, most=10**6)(problem).estimate
     assert abs(value) < 3 * error + 0.02
 
 

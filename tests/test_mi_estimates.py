@@ -193,6 +193,9 @@ def test_gaussian_copula_with_fewer_pairs_than_coordinates_is_a_failure():
         (lambda x: -x[:, 2], 0.0, True, True),
         (lambda x: (x[:, 0] + x[:, 2]).astype(np.float32), 0.0, True, False),
         (lambda x: x[:, 2] ** 3, 0.0, False, True),
+        (lambda x: -x[:, 2].round(2), 0.0, False, True),
+        (lambda x: x[:, 2].clip(min=0), 0.0, False, True),
+        (lambda x: x[:, 2] > 0, 0.0, False, False),  # I is log 2, as two classes show
         (lambda x: x[:, 2] ** 3, 0.05, False, False),
         (lambda x: x[:, 2], 1e-3, False, False),  # I is 6.9 nats
     ],

@@ -81,7 +81,7 @@ class ELBO:
         if not reading.objective.estimates_elbo:
             return Missing(f"estimator={reading.objective.estimator.name} estimates no ELBO")
         data = reading.data.splits[split]
-        chunks = [encoded for encoded, _ in reading.encoded(data, reading.generator())]
+        chunks = [encoded for encoded, _ in reading.encoded(data, reading.generator(split))]
         try:
             return sum(len(c.latents[0]) * reading.objective.elbo(c).item() for c in chunks) / len(data)
         except PartError:
@@ -107,7 +107,7 @@ class ELBO:
         """The evidence less the ELBO, by the log ratios of further samples of the same posteriors."""
         if not reading.is_stochastic() or self.evidence_samples == 1:
             return 0.0
-        generator, rows = reading.generator(), []
+        generator, rows = reading.generator("test"), []
         for encoded, _ in reading.encoded(reading.data.test, generator):
             rows.append(torch.stack([explicit.log_weight(z) for z in self._samples_of(encoded, generator)]))
         log_weights = torch.cat(rows, 1)
@@ -115,7 +115,7 @@ class ELBO:
 
     def _of_decoder(self, reading: Reading, split: str) -> tuple[Enclosed, dict[str, float]]:
         """The ordinary VAE: log P(x, z) / Q(z|x), whose mean is its ELBO (Eq. 1)."""
-        objective, generator, rows = reading.objective, reading.generator(), []
+        objective, generator, rows = reading.objective, reading.generator(split), []
         for encoded, view in reading.encoded(reading.data.splits[split], generator):
             unit, samples = reading.pairs.to_unit(view), self._samples_of(encoded, generator)
             log_p = [objective.prior.log_prob(z) + objective.decoder.log_likelihood(unit, z) for (z,) in samples]
@@ -128,7 +128,7 @@ class ELBO:
 
         Where the views of a source depend on each other, as steps of a sequence do, the pair itself stands for its
         source: a view of it at another time is like any other source's, and the ELBO could exceed log n."""
-        data, generator, prior = reading.data.splits[split], reading.generator(), reading.objective.prior
+        data, generator, prior = reading.data.splits[split], reading.generator(split), reading.objective.prior
         n = len(data)
         own = evenly_spaced(n, self.anchors, generator.device)
         sources = self._samples(reading, data, generator)[0]

@@ -28,7 +28,7 @@ LEVELS = ((0, (6, 3)), (0, (2, 2)), (0, (8, 2, 1.5, 2)), (0, (1, 1)))  # dashes 
 @torch.no_grad()
 def pictures(reading: Reading, split: str) -> Iterator[tuple[str, "Figure"]]:
     """A grid of validation pairs; their scores, if the prior has a critic; the latents of a split."""
-    objective, generator = reading.objective.eval(), reading.generator()
+    objective, generator = reading.objective.eval(), reading.generator("validation")
     views = reading.pairs(next(reading.data.validation.batches(SHOWN_SCORES)), generator)
     shown, _ = without_times(views, reading.pairs.times)
     yield "pairs", pair_grid(*(reading.pairs.to_unit(view[:SHOWN_PAIRS]).cpu() for view in shown))

@@ -32,7 +32,7 @@ def pair_scores(reading: Reading, split: str) -> Tensor | Missing:
     else:
         views = reading.latents("train", 1, MARGINALS)
         of_pairs = lambda latents: prior.pair_scores(latents, views)
-    encoded = reading.encoded(reading.data.splits[split], reading.generator())
+    encoded = reading.encoded(reading.data.splits[split], reading.generator(split))
     return torch.cat([of_pairs(batch.latents) for batch, _ in encoded])
 
 

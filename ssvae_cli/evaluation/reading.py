@@ -24,16 +24,18 @@ from ssvae_cli.priors import Encoded
 from ssvae_cli.tracking.missing import Missing
 
 SPLITS = ("train", "validation", "test")
-VIEWS_SEED = 0  # of evaluation's views, the same for runs of every seed
+# Of evaluation's views and samples, the same for runs of every seed. With one for all splits row i would have the same
+# noise in each, and a fit to train would know that of test. None is a seed of training, or of samples of P.
+VIEWS_SEEDS = {"train": 10**9, "validation": 10**9 + 1, "test": 10**9 + 2}
 CHUNK = 512
 
 
 class Reading:
     """Features, latents, labels and factors of every split, under the objective's current weights.
 
-    Views and samples have a fixed seed. untrained: that of the objective before training, None if unknown. density: how
-    densities of latents are fitted. noise: a standard deviation by which a deterministic encoder's z is smoothed, None
-    for none. estimates: of earlier metrics by key.
+    Views and samples have a fixed seed for each split. untrained: that of the objective before training, None if
+    unknown. density: how densities of latents are fitted. noise: a standard deviation by which a deterministic
+    encoder's z is smoothed, None for none. estimates: of earlier metrics by key.
     """
 
     def __init__(
@@ -70,9 +72,9 @@ class Reading:
         """Whether what is computed once, features or latents, was changed by who read it."""
         return any(versions(value) != before for value, before in self._answers.values())
 
-    def generator(self) -> torch.Generator:
-        """A new generator of evaluation's views and samples, at the fixed seed."""
-        return torch.Generator(self.device).manual_seed(VIEWS_SEED)
+    def generator(self, split: str) -> torch.Generator:
+        """A new generator of evaluation's views and samples of a split, at its fixed seed."""
+        return torch.Generator(self.device).manual_seed(VIEWS_SEEDS[split])
 
     def features(self, split: str) -> Tensor:
         """The features of the clean x of a split, for probes, [N, F]."""
@@ -150,7 +152,7 @@ class Reading:
         few = [too_few_pairs({name: size}, least[name]) for name, size in sizes.items()]
         if fault := next(filter(None, few), None) or self.infinite_entropy():
             return fault
-        encoded = [e for e, _ in self.encoded(self.data.test, self.generator())]
+        encoded = [e for e, _ in self.encoded(self.data.test, self.generator("test"))]
         latents = tuple(_finite(torch.cat(side), "latent") for side in zip(*(e.latents for e in encoded)))
         fitting = (self.fitting_latents(split) for split in ("train", "validation"))
         sources = min(sizes["train"], self.fitting_pairs)
@@ -201,7 +203,7 @@ class Reading:
 
     @torch.no_grad()
     def _latents(self, split: str, views: int, at_most: int | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
-        images, generator, rows, means = self.data.splits[split], self.generator(), [], []
+        images, generator, rows, means = self.data.splits[split], self.generator(split), [], []
         if at_most is not None and len(images) > at_most:
             images = images.rows(evenly_spaced(len(images), at_most, self.device))
         for _ in range(views):

@@ -8,7 +8,7 @@ import torch
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
-MOST_CLASSES = 64
+MOST_CLASSES = 256  # more take the classifiers minutes
 FEW_COPIES = 8  # of a row; a row that occurs more often, and in 1% of all, is an atom
 PAIRS_PER_CLASS = 8  # on average; a side with fewer is no set of classes
 

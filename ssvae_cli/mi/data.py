@@ -20,6 +20,7 @@ from ssvae_cli.mi.tasks import Sample
 log = logging.getLogger(__name__)
 
 FEWEST = 10
+PLACES = 12  # values of a column, at least, whose order says that it is a function of another
 EXACT = 2**53  # integers up to which float64 holds each
 
 
@@ -118,7 +119,7 @@ def pose(x: np.ndarray, y: np.ndarray, split: Split, seed: int) -> Problem:
     """The problem of two tables, [N, d] each, without constant columns."""
     rng = np.random.default_rng(seed)
     pairs = Pairs(*(scores(side, rng) for side in (x, y)))
-    known = {"infinite": share_a_coordinate(x, y), "ordered": share_an_order(x, y)}
+    known = {"infinite": share_a_coordinate(x, y), "ordered": share_an_order(x, y, pairs)}
     return Problem(pairs, (classes(x), classes(y)), components(pairs), split, seed, **known)
 
 
@@ -151,7 +152,17 @@ def share_a_coordinate(x: np.ndarray, y: np.ndarray) -> bool:
     return correlations[0].item() > 1 - 1e-12 and bool((one - other).abs().median() < 1e-5 * one.abs().median())
 
 
-def share_an_order(x: np.ndarray, y: np.ndarray) -> bool:
-    """Whether a continuous column of x orders the rows as one of y does, as where one is a function of the other."""
-    left, right = ({*orders(side[:, continuous(side)])} for side in (x, y))
-    return not left.isdisjoint(right)
+def share_an_order(x: np.ndarray, y: np.ndarray, pairs: Pairs) -> bool:
+    """Whether a column of x and one of y have no two rows in opposite orders, as where one is an increasing or
+    decreasing function of the other, or the other rounded. pairs: their normal scores, which are then correlated."""
+    related = (pairs.x.T @ pairs.y / len(x)).numpy()
+    columns = np.argwhere(np.abs(related) > 0.5)
+    return any(agree(x[:, i], y[:, j] * np.sign(related[i, j])) for i, j in columns)
+
+
+def agree(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether no row, of [N] each, lies above another in one column and below it in the other; both columns have more
+    values than do so by chance."""
+    if min(len(np.unique(one)), len(np.unique(other))) < PLACES:
+        return False
+    return bool((np.diff(other[np.lexsort((other, one))]) >= 0).all())

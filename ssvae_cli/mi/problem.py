@@ -18,6 +18,8 @@ from ssvae_cli.mi.splits import Split
 Ratio = Callable[[Tensor, Tensor], Tensor]  # x, y -> log p(x, y) / p(x) p(y) of each pair, [B]
 SHUFFLES = 10
 ALONE = 0.3  # of the pairs, at most, are the only ones of their combination where counts are trusted
+MANY = 64  # values of a side, from which they may be numbers, whose order tells what neither counts nor classes do
+ALONE_OF_MANY = 0.02
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Problem:
     """Pairs as normal scores, float64, and what is known of them.
 
     classes: of x, of y, None for a side without. infinite: whether continuous coordinates of both are the same;
-    ordered: whether they order the rows alike."""
+    ordered: whether columns of both order the rows alike, up to ties."""
 
     pairs: Pairs
     classes: tuple[Tensor | None, Tensor | None]
@@ -45,11 +47,13 @@ class Problem:
 
     @property
     def countable(self) -> bool:
-        """Whether both sides have classes, and most combinations that occur occur more than once."""
+        """Whether both sides have classes, and most combinations that occur occur more than once; of many classes,
+        nearly all pairs are of such a combination."""
         if any(side is None for side in self.classes):
             return False
         counts = torch.stack(self.classes).unique(dim=1, return_counts=True)[1]
-        return (counts == 1).sum().item() <= ALONE * len(self)
+        share = ALONE_OF_MANY if any(map(has_many, self.classes)) else ALONE
+        return (counts == 1).sum().item() <= share * len(self)
 
     @property
     def linked(self) -> Pairs:
@@ -107,6 +111,11 @@ class Problem:
         value = self.mean(terms)
         spread = self.mean((apart - log_mean).exp().mean(0))
         return Estimate(value.value - log_mean.item(), math.hypot(value.error, spread.error))
+
+
+def has_many(classes: Tensor) -> bool:
+    """Whether a side, the class of each row, [N], may be of numbers."""
+    return int(classes.max()) >= MANY
 
 
 def shifts(count: int) -> list[int]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from ssvae_cli.errors import require_at_least
 from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.mi.discrete import log_ratios
-from ssvae_cli.mi.problem import Method, Problem, Reading
+from ssvae_cli.mi.problem import Method, Problem, Reading, has_many
 
 
 class Quantiles(Method):
@@ -34,7 +34,7 @@ class Quantiles(Method):
         return math.log(self.bins)
 
     def refusal(self, problem):
-        if any(side is not None for side in problem.classes):
+        if any(side is not None and not has_many(side) for side in problem.classes):
             return "a side has few values"
         if problem.width > self.widest:
             return f"more than {self.widest} coordinates"

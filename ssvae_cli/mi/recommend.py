@@ -152,11 +152,12 @@ def answered_at_once(
         value, error = exact[0].estimate
         return interval(value, error, most, f"{exact[0].name}: both sides have few values")
     if endless := [line for line in valid if grows_without_end(line) or (problem.ordered and line.reading.growth)]:
-        value, error = endless[0].estimate
-        why = f"{endless[0].name} grows by log 2 with each doubling of the pairs, as if there were no noise"
+        best = max(endless, key=lambda line: line.estimate.value)  # all read too little there
+        value, error = best.estimate
+        why = f"{best.name} grows by log 2 with each doubling of the pairs, as if there were no noise"
         if problem.ordered:
-            why = f"{endless[0].name}; a column of x orders the rows as one of y does, as if there were no noise"
-        return Recommended(value, max(0.0, value - 1.64 * error), most[1], why)
+            why = f"{best.name}; a column of x orders the rows as one of y does, as if there were no noise"
+        return Recommended(min(value, most[0]), min(max(0.0, value - 1.64 * error), most[1]), most[1], why)
     return None
 
 
