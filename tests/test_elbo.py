@@ -25,10 +25,10 @@ from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.encoders import Encoder, posteriors
 from ssvae_cli.errors import UserError
 from ssvae_cli.estimators import InfoNCE, LogDet
-from ssvae_cli.evaluation import Evaluation
+from ssvae_cli.evaluation import Evaluation, seeds
 from ssvae_cli.evaluation.elbo import ELBO, Views, error_of_influence, influence
 from ssvae_cli.evaluation.estimate import Z95, Estimate
-from ssvae_cli.evaluation.reading import VIEWS_SEEDS, Reading
+from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.base import Identity
 from ssvae_cli.pairs.context import Context
@@ -119,7 +119,7 @@ def test_the_evidence_of_pairs_is_the_mean_ratio_over_both_posteriors():
 
 def test_the_evidence_under_a_prior_of_scores_is_each_directions_mean_ratio_over_samples():
     """The same draws, one pair at a time."""
-    samples, generator = 3, torch.Generator().manual_seed(VIEWS_SEEDS["test"])
+    samples, generator = 3, torch.Generator().manual_seed(seeds.VIEWS["test"])
     draws = [[A * x + S * torch.randn(x.shape, generator=generator) for x in X] for _ in range(2 * samples)]
     sources, sources_prime = draws[0]  # the views of all sources come first, then those of the pairs
     weight, evidence, elbo = 1.5, [], []
@@ -173,7 +173,7 @@ def test_where_the_views_of_a_source_depend_on_each_other_the_elbo_is_at_most_lo
     objective = Objective(encoder=encoder, encoder_prime=None, prior=prior, estimator=InfoNCE(), decoder=None)
     reading = Reading(objective, pairs, Data(split, split, split), fitting_pairs=20, density=None, noise=None)
     found = ELBO(anchors=20, evidence_samples=1)(reading, "test")
-    assert abs(found["elbo/test"] - math.log(20)) < 0.01  # float32, of squares of 2,000
+    assert math.log(20) - 0.01 < found["elbo/test"] <= math.log(20) + 1e-4
     assert reading.most_information()[0] == math.log(3 * 20 * 50)  # of all that an encoder could tell of a pair
 
 
@@ -253,7 +253,7 @@ def test_the_splits_share_no_noise_with_each_other_or_with_samples_of_p():
     reading = Reading(objective, Pixels(), DATA, fitting_pairs=PAIRS, density=None)
     noise = [(reading.latents(split)[0] - A * X[0]).flatten() / S for split in DATA.splits]
     for seed in range(3):
-        with own_stream(seed, noise[0].device):
+        with own_stream(seeds.PRIOR + seed, noise[0].device):
             noise.append(torch.randn(PAIRS, 1).flatten())
     related = torch.corrcoef(torch.stack(noise)).fill_diagonal_(0)
     assert related.abs().max() < 0.25

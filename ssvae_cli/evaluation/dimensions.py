@@ -9,6 +9,7 @@ from ssvae_cli.datasets.base import evenly_spaced
 from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.errors import require_at_least
 from ssvae_cli.estimators import KNN
+from ssvae_cli.evaluation import seeds
 from ssvae_cli.evaluation.estimate import Enclosed, Estimate, as_kl, rest_of_kl
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.priors import ExplicitPrior
@@ -68,7 +69,7 @@ class Dimensions:
         difference of their means is the KL."""
         rows = evenly_spaced(len(latents[0]), self.rows, latents[0].device)
         latents = tuple(z[rows] for z in latents)
-        with own_stream(0, latents[0].device):
+        with own_stream(seeds.PRIOR, latents[0].device):
             of_p = tuple(z.to(latents[0]) for z in prior.sample(len(rows), latents[0].shape[1]))
         return self._log_ratio(prior, latents), self._log_ratio(prior, of_p)
 

@@ -11,6 +11,7 @@ from torch import nn
 from ssvae_cli.datasets.base import evenly_spaced
 from ssvae_cli.distributions.seeding import own_stream
 from ssvae_cli.errors import require_at_least
+from ssvae_cli.evaluation import seeds
 from ssvae_cli.evaluation.categories import Categories
 from ssvae_cli.evaluation.degeneracy import constant_latent
 from ssvae_cli.evaluation.densities import Latents
@@ -154,7 +155,7 @@ class Eq23:
         joined = torch.cat(explicit.latents, 1)
         log_ratio = self._log_ratio(prior, train, validation, given)
         (sample,), like = prior.samplers(train), joined[:1].expand(self.samples, -1)
-        with own_stream(2, joined.device):
+        with own_stream(seeds.PRIOR + 2, joined.device):
             over_p = normaliser(log_ratio(sample(like)))
         of_test = log_ratio(joined)
         added, doubt = of_test - start(joined), self._doubt(prior, train, validation, explicit.latents, of_test, given)
@@ -184,7 +185,7 @@ class Eq23:
         joined, device = [torch.cat(split, 1) for split in (train, validation)], train[0].device
         ratios = []
         for samplers in zip(*(prior.samplers(split) for split in (train, validation))):
-            with own_stream(seed, device):
+            with own_stream(seeds.PRIOR + seed, device):
                 spread = lambda z: z[evenly_spaced(len(z), self.samples, device)]
                 of_p = tuple(sample(spread(like)) for sample, like in zip(samplers, joined))
             begin = start and start(joined, of_p)

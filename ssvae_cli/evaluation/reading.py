@@ -10,6 +10,7 @@ from torch import Tensor
 from ssvae_cli.datasets.base import Data, Split, evenly_spaced
 from ssvae_cli.distributions.spaces import Simplex
 from ssvae_cli.errors import require
+from ssvae_cli.evaluation import seeds
 from ssvae_cli.evaluation.categories import Categories
 from ssvae_cli.evaluation.degeneracy import infinite_entropy
 from ssvae_cli.evaluation.densities import LEAST, Densities, DensityFit
@@ -24,9 +25,6 @@ from ssvae_cli.priors import Encoded
 from ssvae_cli.tracking.missing import Missing
 
 SPLITS = ("train", "validation", "test")
-# Of evaluation's views and samples, the same for runs of every seed. With one for all splits row i would have the same
-# noise in each, and a fit to train would know that of test. None is a seed of training, or of samples of P.
-VIEWS_SEEDS = {"train": 10**9, "validation": 10**9 + 1, "test": 10**9 + 2}
 CHUNK = 512
 
 
@@ -74,7 +72,7 @@ class Reading:
 
     def generator(self, split: str) -> torch.Generator:
         """A new generator of evaluation's views and samples of a split, at its fixed seed."""
-        return torch.Generator(self.device).manual_seed(VIEWS_SEEDS[split])
+        return torch.Generator(self.device).manual_seed(seeds.VIEWS[split])
 
     def features(self, split: str) -> Tensor:
         """The features of the clean x of a split, for probes, [N, F]."""
