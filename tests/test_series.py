@@ -97,7 +97,7 @@ HOLED[1, 2, 1] = HOLED[1, 3, 1] = HOLED[3, 0, 0] = np.nan
     [
         ({"x": HOLED}, "x: row 1, step 2, column 1 is NaN, the first of 3 missing numbers inside series; fill them"),
         ({"x_train": X, "x_test": HOLED}, "x_test: row 1, step 2"),
-        ({"x": np.where(X == 7, np.inf, X)}, "1 values that are NaN or infinite"),
+        ({"x": np.where(X == 7, np.inf, X)}, "x has values that are NaN or infinite in 1 of 6 rows, the first in row"),
         ({"x": np.full_like(X, np.nan)}, "row 0 has no step"),
         ({"x": X, "length": LENGTH + 1}, "length must be at most the 5 steps of x, got 6 in row 1"),
         ({"x": X, "length": LENGTH * 0}, "length must be at least 1, got 0 in row 0"),

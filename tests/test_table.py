@@ -187,7 +187,7 @@ def test_a_column_that_does_not_serve_is_a_line(tmp_path, override):
 
 FILES = {  # content: what the line says
     "a.csv": ("a,b\n1,2\n,3\n4,5\n", "missing values in a (1); give dataset.missing=drop"),
-    "b.csv": ("a,b\n1,2\n-inf,3\n4,5\n", "has 1 values that are NaN or infinite"),
+    "b.csv": ("a,b\n1,2\n-inf,3\n4,5\n", "values that are NaN or infinite in a (1); leave"),
     "c.csv": ("", "cannot be read as .csv"),
     "d.csv": ("a,b\n1,2\n1,2,3,4\n", "cannot be read as .csv"),
     "e.parquet": ("a,b\n", "cannot be read as .parquet"),

@@ -129,6 +129,7 @@ def measured_data(
         values = part.x.data if issparse(part.x) else part.x
         require(part.x.shape[0] > 0, f"{part.place}: no samples")
         require(part.x.shape[1] > 0, f"{part.place}: no measurements")
+        _require_finite(part)
         if values.size:  # of a sparse matrix without an entry, none
             require_range(f"{part.place}: x", values)
     labels, classes = labels_of(parts, fitted.get("classes", ()))
@@ -234,6 +235,15 @@ def factors_of(parts: dict[str, Measured]) -> tuple[dict[str, torch.Tensor], tup
     if not columns:
         return {}, ()
     return {part: torch.stack([tensor[part] for tensor in tensors], 1) for part in parts}, tuple(columns)
+
+
+def _require_finite(part: Measured) -> None:
+    """Raise UserError naming the columns that hold NaN or infinity, each with how many."""
+    m = part.x
+    columns = m.indices[~np.isfinite(m.data)] if issparse(m) else (~np.isfinite(m)).nonzero()[1]
+    found = zip(*np.unique(columns, return_counts=True))
+    which = [f"{part.columns[column]} ({count})" for column, count in found]
+    require(not which, f"{part.place}: values that are NaN or infinite in {listed(which)}; leave rows or columns out")
 
 
 def _digests(x: Matrix) -> list[str]:

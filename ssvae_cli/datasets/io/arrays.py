@@ -118,7 +118,8 @@ def numbered(values: dict[str, np.ndarray]) -> tuple[dict[str, Tensor], tuple[st
 
 def _range(here: str, x: np.ndarray) -> tuple[float, float]:
     """(smallest, largest). Raises UserError where one is NaN or infinite."""
-    bad = sum(int((~np.isfinite(part)).sum()) for part in chunks(x))
-    require(bad == 0, f"{here} has {bad} values that are NaN or infinite")
+    bad = np.concatenate([~np.isfinite(part).reshape(len(part), -1).all(1) for part in chunks(x)])
+    where = f"{bad.sum()} of {len(x)} rows, the first in row {bad.argmax()}"
+    require(not bad.any(), f"{here} has values that are NaN or infinite in {where}")
     parts = [(part.min().item(), part.max().item()) for part in chunks(x)]
     return min(low for low, _ in parts), max(high for _, high in parts)
