@@ -176,7 +176,7 @@ REFUSED = {
     "integers beyond bytes": ("npz", {"x": BYTES.astype(np.int64) + 1}, "integers must lie in 0 to 255, got 1 to 256"),
     "complex numbers": ("npz", {"x": VECTORS * 1j}, "must be numbers, got complex64"),
     "words for x": ("npz", {"x": VECTORS.astype(str)}, "must be numbers, got <U"),
-    "not a number": ("npz", {"x": NAN}, "x has 1 values that are NaN"),
+    "not a number": ("npz", {"x": NAN}, "x has values that are NaN or infinite in 1 of 20 rows, the first in row 3"),
     "beyond float32": ("npz", {"x": VECTORS.astype(float) * 1e60}, "x has values beyond float32"),
     "x2 beyond float32": ("paired", {"x": VECTORS, "x2": VECTORS.astype(float) * 1e60}, "x2 has values beyond float32"),
     "a series beyond float32": ("sequences", {"x": SERIES * 1e60}, "x has values beyond float32"),
@@ -211,7 +211,11 @@ REFUSED = {
         {"x_train": SERIES, "x_test": SERIES, "factors_train": SERIES, "factors_test": SERIES[:, -1]},
         "the same columns, and steps, in all parts",
     ),
-    "factors with NaN": ("npz", {"x": VECTORS, "factors": NAN}, "factors has 1 values that are NaN"),
+    "factors with NaN": (
+        "npz",
+        {"x": VECTORS, "factors": NAN},
+        "factors has values that are NaN or infinite in 1 of 20 rows",
+    ),
     "one name twice": (
         "npz",
         {"x": VECTORS, "factors": VECTORS[:, :2], "factor_names": np.array(["a", "a"])},
