@@ -179,9 +179,7 @@ def require_vae(encoder: nn.Module, prior: Prior, estimator: Estimator | None) -
     require(encoder.stochastic, f"{VAE} and needs posterior=gaussian, got deterministic")
 
 
-def require_match(
-    encoders: dict[str, nn.Module], prior: Prior, estimator: Estimator | None, joint: bool = False
-) -> None:
+def require_match(encoders: dict[str, nn.Module], prior: Prior, estimator: Estimator | None, joint: bool) -> None:
     """Raise UserError unless the estimator estimates what the prior needs, for the latents of these encoders."""
     chosen = f"prior={choice_of(type(prior))}"
     if joint and prior.no_joint:
@@ -207,7 +205,7 @@ def serves(prior: Prior, estimator: type[Estimator], joint: bool = False) -> boo
     return fits and not (estimator.needs_partner and (joint or prior.views == 1))
 
 
-def serving_choices(prior: Prior, joint: bool = False) -> list[str]:
+def serving_choices(prior: Prior, joint: bool) -> list[str]:
     """The choices of estimator=... that serve a prior."""
     return [name for name, estimator in classes("estimator").items() if serves(prior, estimator, joint)]
 
