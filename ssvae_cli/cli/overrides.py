@@ -59,7 +59,7 @@ def overrides_of(command: str, arguments: list[str]) -> list[str]:
 
     Raises UserError for a word that is neither, and for a path that stands alone where none or another one is."""
     refuse_unusable(arguments)
-    arguments, after = separated(arguments, "--")
+    arguments, after = separated(arguments)
     options, words, sweeping = options_and_words(arguments)
     paths = [*lone_paths(command, words), *after]
     settings = [word for word in words if word not in paths]
@@ -107,9 +107,9 @@ def refuse_unread(command: str, overrides: list[str]) -> None:
             )
 
 
-def separated(words: list[str], at: str) -> tuple[list[str], list[str]]:
-    """The words before and after the first `at`."""
-    index = words.index(at) if at in words else len(words)
+def separated(words: list[str]) -> tuple[list[str], list[str]]:
+    """The words before and after the first `--`."""
+    index = words.index("--") if "--" in words else len(words)
     return words[:index], words[index + 1 :]
 
 

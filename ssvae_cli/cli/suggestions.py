@@ -23,7 +23,7 @@ HYDRA = re.compile(r"hydra[./]")  # how a setting of Hydra's own begins
 def refuse_unknown_options(command: str, arguments: list[str]) -> None:
     """Raise UserError for an option that is not Hydra's (a unique prefix is one): Hydra would print its whole usage."""
     options = get_args_parser()._option_string_actions
-    arguments = separated(arguments, "--")[0]
+    arguments = separated(arguments)[0]
     for argument, following in zip(arguments, [*arguments[1:], ""]):
         word, equals, value = argument.partition("=")
         if re.match(r"--?[a-zA-Z]", word) and not any(option.startswith(word) for option in options):
