@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # With these the system refuses to read a file, and says nothing of what is in it.
 REFUSED = {errno.EACCES, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOENT, errno.EPERM, errno.ESTALE}
 
-# The folders that this process has for itself, by a descriptor that is open as long: it tells a folder from one of the
+# The folders that this process has for itself, each by a descriptor that stays open: it tells a folder from one of the
 # same name that was made later.
 claimed: dict[int, Path] = {}
 

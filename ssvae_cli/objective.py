@@ -105,8 +105,8 @@ class Objective(nn.Module):
             return full_precision(self.encoder.features(x))
 
     def represented(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The features of x, as `features`, and the mean of Q(z|x), [B, D]: from one pass of the backbone, but of an
-        encoder with a forward of its own, which may read more of x than features."""
+        """The features of x, as `features`, and the mean of Q(z|x), [B, D]: by one pass of the backbone, or two of an
+        encoder with a forward of its own, which may read more of x than its features."""
         with self._autocast(x):
             features, shared = self.encoder.features(x), type(self.encoder).forward is Encoder.forward
             posterior = self.encoder.of_features(features) if shared else self.encoder(x)
