@@ -25,7 +25,7 @@ from ssvae_cli.paths import expanded, literal, require_path, shell_command, type
 
 RUN, RUNS = ("eval", "embed", "finetune"), ("report", "runs")
 PLACE = dict.fromkeys(RUN, "run") | dict.fromkeys(RUNS, "runs") | {"mi": "data"}  # the key of a path that stands alone
-INSTEAD = {  # of a command: the key, or key=value, that is given, or none; the keys then not read; what is done instead
+INSTEAD = {  # command: (the key or key=value under which others are not read, None for always; those others; why)
     "mi": [
         ("data", r"task(\..*)?", "the pairs are those of the file, and no task is drawn"),
         ("lags", r"(training|critic)\..*|.*@(critic|estimators)(\..*)?", "no network is trained"),
@@ -90,8 +90,8 @@ def unread_parts(command: str) -> dict[str, str]:
 
 
 def refuse_unread(command: str, overrides: list[str]) -> None:
-    """Raise UserError for a choice, or a key, that a command would not read: of what it takes from its run, or of what
-    another key takes the place of."""
+    """Raise UserError for a choice, or a key, that a command would not read: as it takes that part from its run, or as
+    another key is given INSTEAD."""
     unread_part = unread_parts(command)
     for override in overrides:
         name = override_name(override)
