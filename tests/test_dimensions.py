@@ -83,7 +83,7 @@ def test_the_stated_error_of_the_sum_is_its_deviation_over_draws_of_test():
 
 
 def test_a_run_under_a_product_prior_has_a_number_a_coordinate_and_what_lies_between(tmp_path):
-    train(tmp_path / "run", "prior=gaussian", "encoder.latent_dim=3", "posterior=gaussian")
+    train(tmp_path / "run", "trainer.epochs=1", "prior=gaussian", "encoder.latent_dim=3", "posterior=gaussian")
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     each = [summary[f"kl/dimensions/z{d}/test"] for d in range(3)]
     assert summary["kl/dimensions/sum/test"] == pytest.approx(sum(each), abs=1e-6)
