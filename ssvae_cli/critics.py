@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssvae_cli.device import full_precision
+from ssvae_cli.device import dtype_name, full_precision
 from ssvae_cli.errors import PartError, require_above, require_at_least
 from ssvae_cli.instantiate.read_only import read_only
 from ssvae_cli.layers import convolutions, mlp, require_widths
@@ -273,5 +273,4 @@ def require_scores(critic: Critic, dim: int, key: str) -> None:
             taken = f"z, {list(z[: wanted[0]].shape)}, and z', {list(z_prime.shape)}"
             raise PartError(f"{key}: {type(critic).__name__}.{what} of {taken}, is {shape}, and must be {wanted}")
         if not gave.is_floating_point():
-            kind = str(gave.dtype).removeprefix("torch.")
-            raise PartError(f"{key}: {type(critic).__name__}.{what} gives {kind}, and must give floats")
+            raise PartError(f"{key}: {type(critic).__name__}.{what} gives {dtype_name(gave)}, and must give floats")

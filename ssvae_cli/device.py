@@ -102,6 +102,11 @@ def floats(x: Tensor) -> Tensor:
     return x.to(torch.get_default_dtype())
 
 
+def dtype_name(x: torch.dtype | Tensor) -> str:
+    """float32 of torch.float32, or of a tensor of it, for error lines."""
+    return str(x.dtype if isinstance(x, Tensor) else x).removeprefix("torch.")
+
+
 def array_type() -> np.dtype:
     """The process's floats, as numpy names them."""
     return torch.empty(0).numpy().dtype

@@ -62,10 +62,10 @@ def embeddings(loaded: Loaded) -> dict[str, np.ndarray]:
     for name, split in data.splits.items():
         chunks = (loaded.pairs.clean(batch) for batch in split.batches(CHUNK))
         features, z = map(torch.cat, zip(*map(loaded.objective.represented, chunks)))
-        tensors = {"features": features, "z": z, "y": labels(split.y, data.classes) if (split.y >= 0).any() else None,
-                   "factors": split.factors, "row": None if listing else split.row}  # fmt: skip
-        arrays |= {f"{key}_{name}": t.cpu().numpy()
-                   for key, t in tensors.items() if t is not None}  # fmt: skip
+        y = labels(split.y, data.classes) if (split.y >= 0).any() else None
+        row = None if listing else split.row
+        tensors = {"features": features, "z": z, "y": y, "factors": split.factors, "row": row}
+        arrays |= {f"{key}_{name}": tensor.cpu().numpy() for key, tensor in tensors.items() if tensor is not None}
         if listing:
             arrays[f"name_{name}"] = np.array(listing[name], np.str_)
     return arrays

@@ -93,6 +93,12 @@ def require_within(low: float, high: float, **settings: float) -> None:
         require(low <= value <= high, f"{name} must lie in [{low}, {high}], got {value}")
 
 
+def require_below_one(**settings: float) -> None:
+    """Raise UserError naming the first of the settings that lies outside [0, 1)."""
+    for name, value in settings.items():
+        require(0 <= value < 1, f"{name} must lie in [0, 1), got {value}")
+
+
 def in_yaml(value: Any) -> str:
     """A value as YAML writes it, for an error line."""
     words = {None: "null", True: "true", False: "false"}

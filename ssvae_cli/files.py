@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ssvae_cli.errors import FolderGone, UserError, machine_error
+from ssvae_cli.errors import FolderGone, UserError, first_line, machine_error
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # With these the system refuses to read a file, and says nothing of what is in it.
 REFUSED = {errno.EACCES, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOENT, errno.EPERM, errno.ESTALE}
 
-# The folders that this process has for itself, by a descriptor that is open as long: it tells a folder from one of the
+# The folders that this process has for itself, each by a descriptor that stays open: it tells a folder from one of the
 # same name that was made later.
 claimed: dict[int, Path] = {}
 
@@ -96,6 +96,18 @@ def reading(path: Path, fault: str) -> Iterator[None]:
         if isinstance(machine_error(error), UserError):
             raise
         raise UserError(fault) from error
+
+
+@contextlib.contextmanager
+def reading_as(kind: str, asked: str) -> Iterator[None]:
+    """Inside, a library reads the file that was `asked` for, as path=FILE, and raises nearly anything: a UserError with
+    its reason. A UserError, and too little memory, stay what they are."""
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        raise UserError(f"{asked}: cannot be read as {kind} ({first_line(error)})") from error
 
 
 def load_tensors(path: Path) -> object:

@@ -105,8 +105,8 @@ class Objective(nn.Module):
             return full_precision(self.encoder.features(x))
 
     def represented(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The features of x, as `features`, and the mean of Q(z|x), [B, D]: from one pass of the backbone, but of an
-        encoder with a forward of its own, which may read more of x than features."""
+        """The features of x, as `features`, and the mean of Q(z|x), [B, D]: by one pass of the backbone, or two of an
+        encoder with a forward of its own, which may read more of x than its features."""
         with self._autocast(x):
             features, shared = self.encoder.features(x), type(self.encoder).forward is Encoder.forward
             posterior = self.encoder.of_features(features) if shared else self.encoder(x)
@@ -179,9 +179,7 @@ def require_vae(encoder: nn.Module, prior: Prior, estimator: Estimator | None) -
     require(encoder.stochastic, f"{VAE} and needs posterior=gaussian, got deterministic")
 
 
-def require_match(
-    encoders: dict[str, nn.Module], prior: Prior, estimator: Estimator | None, joint: bool = False
-) -> None:
+def require_match(encoders: dict[str, nn.Module], prior: Prior, estimator: Estimator | None, joint: bool) -> None:
     """Raise UserError unless the estimator estimates what the prior needs, for the latents of these encoders."""
     chosen = f"prior={choice_of(type(prior))}"
     if joint and prior.no_joint:
@@ -207,7 +205,7 @@ def serves(prior: Prior, estimator: type[Estimator], joint: bool = False) -> boo
     return fits and not (estimator.needs_partner and (joint or prior.views == 1))
 
 
-def serving_choices(prior: Prior, joint: bool = False) -> list[str]:
+def serving_choices(prior: Prior, joint: bool) -> list[str]:
     """The choices of estimator=... that serve a prior."""
     return [name for name, estimator in classes("estimator").items() if serves(prior, estimator, joint)]
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ssvae_cli.compiler import unmarked
-from ssvae_cli.errors import require, require_above, require_at_least
+from ssvae_cli.errors import require, require_above, require_at_least, require_below_one
 
 
 @dataclass(kw_only=True)
@@ -135,13 +135,6 @@ class Optimization(ABC):
             p.grad = None if gradient is None else gradient.to(p)
 
 
-def require_decay(**settings: float | list[float]) -> None:
-    """Raise UserError unless each decay rate of a moving average lies in [0, 1)."""
-    for key, value in settings.items():
-        rates = value if isinstance(value, list) else [value]
-        require(all(0 <= rate < 1 for rate in rates), f"{key} must lie in [0, 1), got {value}")
-
-
 @dataclass(kw_only=True)
 class AdamW(Optimization):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
@@ -151,7 +144,8 @@ class AdamW(Optimization):
 
     def __post_init__(self):
         super().__post_init__()
-        require_decay(betas=list(self.betas))
+        for beta in self.betas:
+            require_below_one(betas=beta)
 
     def optimizer_of(self, groups):
         return unmarked(torch.optim.AdamW)(groups, lr=self.lr, betas=tuple(self.betas), fused=True)
@@ -165,7 +159,7 @@ class SGD(Optimization):
 
     def __post_init__(self):
         super().__post_init__()
-        require_decay(momentum=self.momentum)
+        require_below_one(momentum=self.momentum)
 
     def optimizer_of(self, groups):
         return unmarked(torch.optim.SGD)(
@@ -183,7 +177,7 @@ class LARS(Optimization):
 
     def __post_init__(self):
         super().__post_init__()
-        require_decay(momentum=self.momentum)
+        require_below_one(momentum=self.momentum)
         require_above(0, trust=self.trust)
 
     def optimizer_of(self, groups):
@@ -221,8 +215,9 @@ class Muon(Optimization):
 
     def __post_init__(self):
         super().__post_init__()
-        require_decay(momentum=self.momentum)
-        require_decay(betas=list(self.betas))
+        require_below_one(momentum=self.momentum)
+        for beta in self.betas:
+            require_below_one(betas=beta)
 
     def optimizer_of(self, groups):
         return unmarked(OrthogonalMomentum)(groups, lr=self.lr, momentum=self.momentum, betas=tuple(self.betas))

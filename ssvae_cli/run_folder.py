@@ -33,7 +33,7 @@ def holds_run(run: Path) -> bool:
     return (run / CHECKPOINT).exists() or (metrics.exists() and metrics.stat().st_size > 0)
 
 
-def checkpoint_of(run: Path, key: str, name: str = "last") -> Path | None:
+def checkpoint_of(run: Path, key: str, name: str) -> Path | None:
     """The file of a run's last checkpoint, or of another that is kept, best or epoch_10; None where the folder holds
     the exported model instead. Raises UserError for a folder that is not there or holds neither; key: what named it."""
     existing_folder(str(run), key, "give the folder of a run")

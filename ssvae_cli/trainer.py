@@ -43,7 +43,7 @@ class Trainer:
         return min(self.largest_auto, samples) if self.batch_size == "auto" else self.batch_size
 
     def distinct_batch_of(self, samples: int, processes: int) -> int:
-        """As `batch_of`, no sample twice and one for each process. Raises UserError where that cannot be had."""
+        """As `batch_of`, no sample twice and one for each process. Raises UserError where that is impossible."""
         size = self.batch_of(samples)
         require(size <= samples, f"trainer.batch_size must be at most the {samples} training samples, got {size}")
         require(size >= processes, f"trainer.batch_size must be at least the {processes} processes, got {size}")

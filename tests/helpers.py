@@ -21,14 +21,17 @@ from ssvae_cli.instantiate.groups import conf
 
 TINY = ["trainer.epochs=2", "trainer.eval_every=1", "trainer.batch_size=400", "trainer.device=cpu"]
 TINY += ["encoder.backbone.width=8"]
-# A few steps on few samples, for runs whose numbers no test is about.
-EQ23 = ["classifier.steps=5", "critic_fit.steps=5", "samples=500"]
-SHORT_FITS = ["evaluation.fitting_pairs=500", "evaluation.density.training.steps=5"]
-SHORT_FITS += ["evaluation.density.clusters=[4]"]
-SHORT_FITS += [f"evaluation.metrics.eq23.{setting}" for setting in EQ23]
-SHORT_FITS += ["evaluation.metrics.few_labels=null"]
 PENALTY = "evaluation.metrics.probe.penalties=[0.1]"  # one fit of the probe, and not four
-SHORT_FITS += [PENALTY]
+SHORT_FITS = [  # a few steps on few samples, for runs whose numbers no test is about
+    "evaluation.fitting_pairs=500",
+    "evaluation.density.training.steps=5",
+    "evaluation.density.clusters=[4]",
+    "evaluation.metrics.eq23.classifier.steps=5",
+    "evaluation.metrics.eq23.critic_fit.steps=5",
+    "evaluation.metrics.eq23.samples=500",
+    "evaluation.metrics.few_labels=null",
+    PENALTY,
+]
 FILE_RUN = ["trainer.epochs=1", "trainer.device=cpu", "trainer.batch_size=32", PENALTY]  # on a small file of data
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 import pytest
 import torch
 
-from helpers import ssvae, train
+from helpers import SHORT_FITS, ssvae, train
 from ssvae_cli.evaluation.dimensions import Dimensions
 from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.priors import Gaussian, Laplace, SharedLatent, Student, UnstructuredLaplace, UnstructuredNormal
@@ -83,7 +83,7 @@ def test_the_stated_error_of_the_sum_is_its_deviation_over_draws_of_test():
 
 
 def test_a_run_under_a_product_prior_has_a_number_a_coordinate_and_what_lies_between(tmp_path):
-    train(tmp_path / "run", "prior=gaussian", "encoder.latent_dim=3", "posterior=gaussian")
+    train(tmp_path / "run", "trainer.epochs=1", "prior=gaussian", "encoder.latent_dim=3", "posterior=gaussian")
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     each = [summary[f"kl/dimensions/z{d}/test"] for d in range(3)]
     assert summary["kl/dimensions/sum/test"] == pytest.approx(sum(each), abs=1e-6)
@@ -95,20 +95,13 @@ def test_a_run_under_a_product_prior_has_a_number_a_coordinate_and_what_lies_bet
 
 def test_too_few_rows_for_the_neighbour_are_a_reason_and_end_no_run(tmp_path):
     """Nor is there a number under a prior whose coordinates depend on each other."""
-    few = [
-        "dataset=latents",
-        "dataset.dim=2",
-        "dataset.train=100",
-        "dataset.test=4",
-        "encoder=mlp",
-        "encoder.latent_dim=2",
-    ]
+    few = "dataset=latents dataset.dim=2 dataset.train=100 dataset.test=4 encoder=mlp encoder.latent_dim=2".split()
+    few += ["posterior=gaussian", "trainer.epochs=1"]
+    few += ["evaluation=none", "evaluation.test=true", "+metric@evaluation.metrics.dimensions=dimensions"]
+    few += [word for word in SHORT_FITS if "metrics" not in word]
     for prior, reason in (("laplace", "a neighbour k=5 needs more"), ("linear_dynamics", None)):
         run = tmp_path / prior
-        assert (
-            ssvae("train", *few, "posterior=gaussian", f"prior={prior}", "trainer.epochs=1", f"hydra.run.dir={run}")
-            == 0
-        )
+        assert ssvae("train", *few, f"prior={prior}", f"hydra.run.dir={run}") == 0
         assert json.loads((run / "summary.json").read_text())["kl/dimensions/sum/test"] is None
         reasons = json.loads((run / "reasons.json").read_text())
         assert (reason is None) == ("kl/dimensions/sum/test" not in reasons)

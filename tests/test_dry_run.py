@@ -14,7 +14,8 @@ def listed(capfd) -> str:
 
 def test_jobs_and_folders_are_those_of_the_sweep_and_what_is_done_is_said(quick, tmp_path, capfd):  # noqa: F811
     sweep = tmp_path / "sweep"
-    words = ["-m", "seed=1,2", "prior=mi", f"hydra.sweep.dir={sweep}", "hydra.sweep.subdir=s${seed}/${hydra.job.num}"]
+    folders = [f"hydra.sweep.dir={sweep}", "hydra.sweep.subdir=s${seed}/${hydra.job.num}"]
+    words = ["-m", "seed=1,2", "evaluation=none", *folders]
     assert ssvae("train", *words, "sweep.dry_run=true") == 0
     before = listed(capfd)
     assert not sweep.exists()

@@ -26,7 +26,7 @@ from ssvae_cli.encoders import Encoder, posteriors
 from ssvae_cli.errors import UserError
 from ssvae_cli.estimators import InfoNCE, LogDet
 from ssvae_cli.evaluation import Evaluation, seeds
-from ssvae_cli.evaluation.elbo import ELBO, Views, error_of_influence, influence
+from ssvae_cli.evaluation.elbo import ELBO, error_of_influence, influence
 from ssvae_cli.evaluation.estimate import Z95, Estimate
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.objective import Objective
@@ -34,6 +34,7 @@ from ssvae_cli.pairs.base import Identity
 from ssvae_cli.pairs.context import Context
 from ssvae_cli.priors import VMF, Energy, Gaussian, UnstructuredNormal
 from ssvae_cli.priors import InfoNCE as InfoNCEPrior
+from ssvae_cli.priors.scored import Marginals
 
 A, S, NOISE, RHO, PAIRS = 0.6, 0.8, 0.7, 0.7, 400
 X = torch.randn(2, PAIRS, 1, generator=torch.Generator().manual_seed(5))  # not the stream of the views
@@ -147,7 +148,7 @@ def test_the_error_of_an_elbo_of_scores_is_its_deviation_over_sets_of_data(kind,
         shared = math.sqrt(0.8) * torch.randn(100, 1)
         z, z_prime, *sources = (shared + math.sqrt(0.2) * torch.randn(100, 1) for _ in range(4))
         with torch.no_grad():
-            held_out = prior.read((z[rows], z_prime[rows]), Views(tuple(sources), rows))
+            held_out = prior.read((z[rows], z_prime[rows]), Marginals(tuple(sources), rows))
         values.append(held_out.log_ratio.mean().item())
         errors.append(error_of_influence(influence(prior, held_out.scores, 100), anchors=50))
     assert np.std(values) == pytest.approx(np.mean(errors), rel=0.15)
@@ -157,7 +158,7 @@ def test_scores_in_float64_have_an_error_too():
     """A critic of a user's own may compute in it."""
     latents, rows = torch.randn(4, 20, 1), torch.arange(20)
     prior = InfoNCEPrior(critic=Bilinear(latent_dim=1), direction="forward")
-    held_out = [prior.to(z).read((z[0], z[1]), Views((z[2], z[3]), rows)) for z in (latents, latents.double())]
+    held_out = [prior.to(z).read((z[0], z[1]), Marginals((z[2], z[3]), rows)) for z in (latents, latents.double())]
     single, double = (influence(prior, each.scores, 20) for each in held_out)
     assert double.dtype == torch.float64 and torch.allclose(single.double(), double, atol=1e-6)
 

@@ -117,7 +117,7 @@ def test_a_cut_tail_leaves_out_the_farthest_and_biases_down(space):
         distances = torch.sin(torch.asin(distances / 2))  # the area of a cap in three dimensions is 4 pi sin^2(angle/2)
     expected = dim * (distances.log().mean() - distances[:30].log().mean())
     assert torch.allclose(whole - cut, expected, atol=1e-5) and expected > 0.1
-    with pytest.raises(UserError, match=r"tail must be a share in \[0, 1\), got 1"):
+    with pytest.raises(UserError, match=r"tail must lie in \[0, 1\), got 1"):
         KNN(k=2, tail=1.0)
 
 

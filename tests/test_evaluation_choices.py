@@ -12,7 +12,7 @@ import pytest
 from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
-from helpers import composed, refused, ssvae, train
+from helpers import PENALTY, composed, refused, ssvae, train
 from ssvae_cli import train as training
 from ssvae_cli.datasets.base import CONTRACT
 from ssvae_cli.errors import UserError
@@ -69,7 +69,7 @@ def test_such_a_run_is_evaluated_later(unread, tmp_path, capfd):
     if choice == "quick":
         return
     assert "its evaluation has no metric; give evaluation=full or" in refused(capfd, "eval", f"run={run}")
-    settings = ["evaluation=quick", "evaluation.rows=100", "training.steps=10"]
+    settings = ["evaluation=quick", "evaluation.rows=100", "evaluation.fitting_pairs=500", PENALTY, "training.steps=10"]
     assert ssvae("eval", f"run={run}", *settings, f"hydra.run.dir={tmp_path}") == 0
     assert summary(tmp_path)["elbo/test"] is not None
 

@@ -16,7 +16,7 @@ from scipy.stats import nbinom
 from ssvae_cli.mi.classical import KSG
 from ssvae_cli.mi.columns import classes, constant, copied, differ_between, follow_each_other, scores, tied
 from ssvae_cli.mi.data import pose
-from ssvae_cli.mi.discrete import Classifier, Counts, entropy, largest, mixture
+from ssvae_cli.mi.discrete import Classifier, Counts, entropy, mixture, upper_bound
 from ssvae_cli.mi.recommend import Line, recommend
 from ssvae_cli.mi.splits import Split
 
@@ -94,7 +94,7 @@ def test_the_interval_of_equal_labels_holds_their_entropy_and_not_only_that_of_t
         problem = posed(labels, labels)
         best = recommend([Line("counts", "equal", math.inf, Counts()(problem), None)], problem)
         held += best.low < exact < best.high
-        assert best.value <= largest(problem)
+        assert best.value <= upper_bound(problem)
     assert held >= 17
 
 
@@ -120,7 +120,7 @@ def test_a_classifier_is_nearly_calibrated_and_below_the_entropy_of_the_labels()
     x = 3.0 * rng(1).standard_normal((4, 2))[labels] + rng(2).standard_normal((1500, 2))
     problem = posed(x, labels)
     reading, ross = Classifier(rounds=20, most=10**6)(problem), KSG(k=3, most=5000, most_wide=1000, widest=100)(problem)
-    assert ross.estimate.value - 0.1 < reading.estimate.value < largest(problem) + 0.01
+    assert ross.estimate.value - 0.1 < reading.estimate.value < upper_bound(problem) + 0.01
 
 
 def test_two_sides_whose_combinations_are_too_rare_to_count_are_told_by_a_classifier():

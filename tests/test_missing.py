@@ -23,7 +23,7 @@ from ssvae_cli.tracking.missing import REASONS, Missing, lines, reasons
 from ssvae_cli.tracking.record import write_summary
 
 SETTINGS = ["dataset=npz", "dataset.path=x", "pairs=noise", "encoder=mlp", "encoder.backbone.hidden=[8]"]
-SETTINGS += ["encoder.latent_dim=3", "encoder.projector=[]", "evaluation.metrics.probe.penalties=[0.1]", *SHORT_FITS]
+SETTINGS += ["encoder.latent_dim=3", "encoder.projector=[]", *SHORT_FITS]
 SETTINGS += ["evaluation.fitting_pairs=40", "pairs.std=1e-12"]
 PROBES = {"probe/linear/test", "probe/knn/test", "probe/linear/random_init", "probe/linear/pixels"}
 FACTORS = {"factors/r2/test", "factors/r2_z/test", "factors/mcc/test"}

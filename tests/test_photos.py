@@ -52,7 +52,7 @@ LAYOUTS = {  # name -> (images, classes, sizes of the splits that the user gave)
         several(*(f"{p}/{c}" for p in ("Train", "test", "val") for c in CLASSES)),
         CLASSES,
         {"train": 20, "test": 20, "validation": 20},
-    ),  # fmt: skip
+    ),
     "years of train and of test": (several("train/2019", "train/2020", "test/2021"), (), {"test": 10}),
     "a class called train": (several("bus", "train"), ("bus", "train"), {}),
 }

@@ -111,7 +111,7 @@ def test_mlflow_takes_names_of_any_letters_and_does_not_show_a_run_as_running_th
 
 @pytest.mark.parametrize("uri", ["mlruns", "file:///mlruns"])
 def test_mlflows_store_of_folders_which_cannot_hold_the_names_is_refused(uri):
-    with pytest.raises(UserError, match="no folder can hold elbo/test beside elbo/test/error; give a database"):
+    with pytest.raises(UserError, match="no folder can hold both elbo/test and elbo/test/error; give a database"):
         MLflow(uri=uri, experiment="tested")
 
 

@@ -56,7 +56,7 @@ MUTATIONS = {
     "an axis swapped: backward for forward": [(ScorePrior, "_directed", the_other_direction)],
     "bounds swapped: K-way and leave-one-out": [(InfoNCE, "forward", LEAVE_ONE_OUT), (LeaveOneOut, "forward", K_WAY)],
     "bounds swapped: dv and nwj": [(DV, "forward", NWJ.forward), (NWJ, "forward", DV.forward)],
-}  # fmt: skip
+}
 
 
 @pytest.fixture(autouse=True)

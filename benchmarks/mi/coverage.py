@@ -21,7 +21,7 @@ from late import TASKS
 
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.mi.analysis import read
-from ssvae_cli.mi.command import the_methods
+from ssvae_cli.mi.command import configured_methods
 from ssvae_cli.mi.data import informative, pose, without_copies
 from ssvae_cli.mi.recommend import recommend
 from ssvae_cli.mi.tasks import Sample
@@ -43,7 +43,7 @@ def estimate(name: str, n: int, seed: int):
         cfg = compose("mi", [f"split={split}", f"seed={seed}", *left_out])
     sample = without_copies(draw(name, n, seed))
     problem = pose(informative(sample.x, "x"), informative(sample.y, "y"), build(cfg.split, "split"), seed)
-    return recommend(list(read(the_methods(cfg, sample), problem, False, lambda _: None)), problem)
+    return recommend(list(read(configured_methods(cfg, sample), problem, False, lambda _: None)), problem)
 
 
 def run(path: Path, halves: set[str], numbers: list[int], seeds: list[int]) -> None:

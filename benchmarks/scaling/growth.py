@@ -26,9 +26,9 @@ from ssvae_cli.datasets.base import Split
 from ssvae_cli.device import peak as peak_bytes
 from ssvae_cli.distributed.collectives import init_process_group, is_rank_zero, sharded
 from ssvae_cli.estimators.infonce import InfoNCE
-from ssvae_cli.evaluation.elbo import Views
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.priors.infonce import InfoNCE as Prior
+from ssvae_cli.priors.scored import Marginals
 from ssvae_cli.scores import in_batch
 
 CPU = torch.device("cpu")
@@ -142,7 +142,7 @@ def partition(sources: int) -> dict:
 
     def ratios():
         with torch.no_grad():
-            return prior.read((z, z_prime), Views(fresh, own)).log_ratio
+            return prior.read((z, z_prime), Marginals(fresh, own)).log_ratio
 
     return {"sources": sources} | cost(ratios)
 

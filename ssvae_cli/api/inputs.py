@@ -14,6 +14,7 @@ from ssvae_cli.api.series import ended, stacked
 from ssvae_cli.datasets.base import UNLABELLED, Shape, Split
 from ssvae_cli.datasets.io.images import pixels_of
 from ssvae_cli.datasets.measurements import Measured, Scaling, places_of
+from ssvae_cli.device import dtype_name
 from ssvae_cli.errors import first_line, require
 
 
@@ -97,8 +98,7 @@ class Inputs:
         taken = f"this encoder takes {self}"
         require(x.numel() > 0, f"x is empty, {_listed(x.shape)}; {taken}")
         hint = "; pixels in [0, 1] are given as (x * 255).round(), in uint8" if x.is_floating_point() else ""
-        got = str(x.dtype).removeprefix("torch.")
-        require(x.dtype == torch.uint8 or not self.is_bytes, f"x is {got}; {taken}{hint}")
+        require(x.dtype == torch.uint8 or not self.is_bytes, f"x is {dtype_name(x)}; {taken}{hint}")
         if self._short and self._is_one(x.shape[1:], self._short):
             x = x[:, None] if self._takes_images else x[..., None]
         shape = tuple(x.shape)

@@ -14,7 +14,7 @@ from ssvae_cli.datasets.io.series import lengths_of
 from ssvae_cli.errors import require
 
 
-def stacked(x: Any, name: str, steps: int = 0) -> Any:
+def stacked(x: Any, name: str, steps: int) -> Any:
     """A list of series, [T, D] or [T] each, as one array, [N, T, D] or [N, T], of at least so many steps: NaN follows
     where a series ends. So is a column of them, or a nested tensor. Anything else as it is. Raises UserError for series
     of different columns."""

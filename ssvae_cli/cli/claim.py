@@ -54,7 +54,7 @@ class Claim:
         self.folder, self.given = folder.absolute(), f"{setting}={folder}"
         self.made: list[Path] = []  # outermost first
         self._replaced: dict[Path, bytes] = {}  # records of an earlier command, as they were
-        self._aside: list[str] = []  # files of ENDS, which lie among the records as long
+        self._aside: list[str] = []  # files of ENDS, which meanwhile lie among the records
         self._written = 0  # bytes of METRICS
         self._begun_at: tuple[int, int] | None = None  # what `version` said of the checkpoint then
         self._lock: int | None = None

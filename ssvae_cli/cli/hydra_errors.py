@@ -14,9 +14,9 @@ from ssvae_cli.cli.overrides import (
     SETTING,
     hydra_value,
     override_name,
-    own_keys,
     quoted,
 )
+from ssvae_cli.cli.own_keys import own_keys
 from ssvae_cli.cli.suggestions import left_out, unknown_choice, unknown_key
 from ssvae_cli.errors import allowed, first_line
 from ssvae_cli.instantiate.groups import choices_with, conf, known_groups

@@ -7,6 +7,7 @@ import pkgutil
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -40,13 +41,13 @@ def start(command: str, target: str, config: DictConfig) -> float | None:
     set_count(allotted=hydra.launcher.get("cpus_per_task"))
     if hydra.mode is RunMode.MULTIRUN:
         return start_job(command, target, config, hydra)
-    folder = Path(hydra.runtime.output_dir)
+    folder, goes_on = Path(hydra.runtime.output_dir), config.get("resume") is not None
     try:
         require_log_files()
-        check(target, config, hydra, goes_on=config.get("resume") is not None)
-        if config.get("resume") is None:
+        check(target, config, hydra, goes_on=goes_on)
+        if not goes_on:
             refuse_unread_settings(command, [(config, OmegaConf.to_container(hydra.overrides.task))])
-        if config.get("resume") is not None and has_ended(Path(config.resume), config.trainer.epochs):
+        elif has_ended(Path(config.resume), config.trainer.epochs):
             ended = f"{config.resume} has ended, after epoch {config.trainer.epochs}"
             print(f"{ended}; trainer.epochs=N goes on to epoch N", file=sys.stderr)
             return None
@@ -127,10 +128,10 @@ def records(config: DictConfig, hydra: DictConfig) -> dict[str, str]:
     return {name: OmegaConf.to_yaml(content) for name, content in texts.items()}
 
 
-def call(target: str, config: DictConfig, folder: Path, hydra: DictConfig, resume) -> None:
+def call(target: str, config: DictConfig, folder: Path, hydra: DictConfig, resume: Callable[[], str | None]) -> None:
     """The command's function in its folder; its errors as the user is to see them.
 
-    resume: what resumes it once it is stopped, or None."""
+    resume: gives the override that resumes it once it is stopped, or None."""
     try:
         try:
             pkgutil.resolve_name(target)(config, folder, dict(hydra.runtime.choices))

@@ -123,14 +123,14 @@ def hydra_main(command: str, words: list[str]) -> None:
     refuse_unknown_options(command, words)
     overrides = overrides_of(command, words)
     set_wait()
-    if not ({"-m", "--multirun"} & set(overrides) or override_value("sweep.resume", overrides)):
+    sweep = override_value("sweep.resume", overrides) if command == "train" else None
+    if not ({"-m", "--multirun"} & set(overrides) or sweep):
         set_count()  # of a sweep each job sets its own: a launcher's processes share the cores
     for resolver in (groups, keys):  # of hydra.help
         OmegaConf.register_new_resolver(f"ssvae.{resolver.__name__}", resolver, replace=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that exceptions come here instead of being printed there
     overrides = suiting_overrides(command, overrides)
     resumed = sweep_overrides(resume_overrides(overrides)) if command == "train" else overrides
-    sweep = override_value("sweep.resume", overrides) if command == "train" else None
     sys.argv = ["ssvae", *resumed]
     sys.argv += [plain_path(override, command) for override in worker_overrides(overrides)]
     completing = {"-sc", "--shell-completion"} & set(overrides)

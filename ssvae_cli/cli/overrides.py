@@ -25,7 +25,7 @@ from ssvae_cli.paths import expanded, literal, require_path, shell_command, type
 
 RUN, RUNS = ("eval", "embed", "finetune"), ("report", "runs")
 PLACE = dict.fromkeys(RUN, "run") | dict.fromkeys(RUNS, "runs") | {"mi": "data"}  # the key of a path that stands alone
-INSTEAD = {  # of a command: the key, or key=value, that is given, or none; the keys then not read; what is done instead
+INSTEAD = {  # command: (the key or key=value under which others are not read, None for always; those others; why)
     "mi": [
         ("data", r"task(\..*)?", "the pairs are those of the file, and no task is drawn"),
         ("lags", r"(training|critic)\..*|.*@(critic|estimators)(\..*)?", "no network is trained"),
@@ -59,7 +59,7 @@ def overrides_of(command: str, arguments: list[str]) -> list[str]:
 
     Raises UserError for a word that is neither, and for a path that stands alone where none or another one is."""
     refuse_unusable(arguments)
-    arguments, after = separated(arguments, "--")
+    arguments, after = separated(arguments)
     options, words, sweeping = options_and_words(arguments)
     paths = [*lone_paths(command, words), *after]
     settings = [word for word in words if word not in paths]
@@ -90,8 +90,8 @@ def unread_parts(command: str) -> dict[str, str]:
 
 
 def refuse_unread(command: str, overrides: list[str]) -> None:
-    """Raise UserError for a choice, or a key, that a command would not read: of what it takes from its run, or of what
-    another key takes the place of."""
+    """Raise UserError for a choice, or a key, that a command would not read: as it takes that part from its run, or as
+    another key is given INSTEAD."""
     unread_part = unread_parts(command)
     for override in overrides:
         name = override_name(override)
@@ -107,9 +107,9 @@ def refuse_unread(command: str, overrides: list[str]) -> None:
             )
 
 
-def separated(words: list[str], at: str) -> tuple[list[str], list[str]]:
-    """The words before and after the first `at`."""
-    index = words.index(at) if at in words else len(words)
+def separated(words: list[str]) -> tuple[list[str], list[str]]:
+    """The words before and after the first `--`."""
+    index = words.index("--") if "--" in words else len(words)
     return words[:index], words[index + 1 :]
 
 

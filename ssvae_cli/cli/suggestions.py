@@ -27,7 +27,7 @@ def refuse_unknown_options(command: str, arguments: list[str]) -> None:
     """Raise UserError for an option that is not Hydra's (a unique prefix is one), where Hydra would print its whole
     usage, and for one that puts another configuration in the command's place."""
     options = get_args_parser()._option_string_actions
-    arguments = separated(arguments, "--")[0]
+    arguments = separated(arguments)[0]
     for argument, following in zip(arguments, [*arguments[1:], ""]):
         word, equals, value = argument.partition("=")
         if not re.match(r"--?[a-zA-Z]", word):

@@ -12,7 +12,8 @@ from scipy.sparse import csr_matrix, issparse
 from ssvae_cli.datasets.base import Data
 from ssvae_cli.datasets.measurements import Matrix, Measured, as_words, listed, measured_data, places_of
 from ssvae_cli.datasets.table import class_words, factor_values
-from ssvae_cli.errors import UserError, first_line, require, require_at_least, require_extra
+from ssvae_cli.errors import require, require_at_least, require_extra
+from ssvae_cli.files import reading_as
 from ssvae_cli.paths import existing_file
 
 if TYPE_CHECKING:
@@ -94,15 +95,9 @@ def anndata(
 
 def _read(file: Path, path: str) -> "AnnData":
     reader = importlib.import_module("anndata")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about older formats, which are read as well
-            return reader.read_h5ad(file)
-    except MemoryError:
-        raise
-    except Exception as error:  # h5py and anndata have an exception for every fault of a file
-        reason = first_line(error)
-        raise UserError(f"path={path}: cannot be read as .h5ad ({reason})") from error
+    with reading_as(".h5ad", f"path={path}"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about older formats, which are read as well
+        return reader.read_h5ad(file)
 
 
 def _matrix(cells: "AnnData", layer: str | None, path: str) -> "tuple[Matrix, Any]":

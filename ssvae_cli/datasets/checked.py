@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ssvae_cli.datasets.base import CONTRACT, Data, Factor, Split
 from ssvae_cli.datasets.overlap import overlap
-from ssvae_cli.device import floats
+from ssvae_cli.device import dtype_name, floats
 from ssvae_cli.errors import PartError
 from ssvae_cli.instantiate.build import build
 
@@ -129,4 +129,4 @@ def require(condition: bool, message: str) -> None:
 
 def kind(values: Any) -> str:
     """The type of a tensor's numbers, or of what is no tensor."""
-    return str(values.dtype).removeprefix("torch.") if isinstance(values, Tensor) else type(values).__name__
+    return dtype_name(values) if isinstance(values, Tensor) else type(values).__name__

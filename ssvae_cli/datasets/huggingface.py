@@ -19,7 +19,8 @@ from ssvae_cli.datasets.measurements import Measured, factors_of, labels_of, lis
 from ssvae_cli.datasets.npz import split_up
 from ssvae_cli.datasets.splitting import Share
 from ssvae_cli.datasets.table import class_words, factor_values, measured_frame
-from ssvae_cli.errors import UserError, first_line, require, require_extra
+from ssvae_cli.errors import UserError, require, require_extra
+from ssvae_cli.files import reading_as
 from ssvae_cli.paths import existing
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _parts(path: str) -> "tuple[dict[str, Dataset], list[str]]":
         files = [file for file in inside if file.suffix in FILES and file.is_file()]
         hint = "give a folder of save_to_disk, or .parquet or .arrow files"
         require(files != [], f"path={path}: no data set; {hint}")
-    try:
+    with reading_as("a data set", f"path={path}"):
         if saved:
             loaded = datasets.load_from_disk(str(place))
             named = dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"": loaded}
@@ -144,11 +145,6 @@ def _parts(path: str) -> "tuple[dict[str, Dataset], list[str]]":
             for file in files:
                 by_name.setdefault(words[file] if words[file] in PARTS else "", []).append(_read_file(file))
             named = {name: datasets.concatenate_datasets(several) for name, several in by_name.items()}
-    except MemoryError:
-        raise
-    except Exception as error:  # datasets and pyarrow have an exception for every fault of a file
-        reason = first_line(error)
-        raise UserError(f"path={path}: cannot be read as a data set ({reason})") from error
     require(named != {}, f"path={path}: no data set in it")
     if len(named) == 1:
         return {"": next(iter(named.values()))}, []

@@ -118,7 +118,7 @@ def measured_data(
     validation: Share,
     test: Share,
     limit: int | None,
-    notes: Sequence[str] = (),
+    notes: Sequence[str],
 ) -> Data:
     """The splits of one part "", or of _train and _test, each perhaps with _validation; scaled as train is.
 

@@ -8,7 +8,8 @@ import numpy as np
 from ssvae_cli.datasets.base import Data
 from ssvae_cli.datasets.io.text_table import read_text
 from ssvae_cli.datasets.measurements import Measured, as_words, listed, measured_data, places_of
-from ssvae_cli.errors import UserError, allowed, first_line, require, require_extra
+from ssvae_cli.errors import UserError, allowed, require, require_extra
+from ssvae_cli.files import reading_as
 from ssvae_cli.paths import existing_file
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def read_frame(path: str, setting: str) -> "tuple[DataFrame, list[str]]":
     file, kind = require_kind(path, setting)
     import pandas
 
-    try:
+    with reading_as(kind, f"{setting}={path}"):
         if kind == ".npy":
             array = np.load(file, allow_pickle=False)
             fits = isinstance(array, np.ndarray) and array.ndim == 2 and array.dtype.kind in "fiub"
@@ -96,16 +97,10 @@ def read_frame(path: str, setting: str) -> "tuple[DataFrame, list[str]]":
         if kind in PARQUET:
             frame = pandas.read_parquet(file)
             return frame.set_axis(list(map(str, frame.columns)), axis=1), []
-        return read_text(file, TEXT[kind])
-    except UserError:
-        raise
-    except MemoryError:
-        raise
-    except UnicodeDecodeError as error:
-        raise UserError(f"{setting}={path}: its text is not UTF-8; save it as UTF-8") from error
-    except Exception as error:  # pandas and pyarrow have an exception for every fault of a file
-        reason = first_line(error)
-        raise UserError(f"{setting}={path}: cannot be read as {kind} ({reason})") from error
+        try:
+            return read_text(file, TEXT[kind])
+        except UnicodeDecodeError as error:
+            raise UserError(f"{setting}={path}: its text is not UTF-8; save it as UTF-8") from error
 
 
 def measured_frame(

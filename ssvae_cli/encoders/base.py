@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ssvae_cli.datasets.base import Shape
+from ssvae_cli.device import dtype_name
 from ssvae_cli.distributions.posterior import Posterior
 from ssvae_cli.distributions.spaces import SPACES, Space
 from ssvae_cli.encoders.microbatch import in_microbatches
@@ -105,6 +106,6 @@ def width_of(backbone: nn.Module, shape: Shape, fault: str, remedy: str | None =
     valid = isinstance(features, Tensor) and features.ndim == 2 and len(features) == 2 and features.numel() > 0
     found = f"[{', '.join(map(str, features.shape))}]" if isinstance(features, Tensor) else type(features).__name__
     require(valid, f"{fault} {size}: it must return features [B, F], and returns {found} for B = 2{end}")
-    kinds = [str(kind).removeprefix("torch.") for kind in (torch.get_default_dtype(), features.dtype)]
+    kinds = [dtype_name(kind) for kind in (torch.get_default_dtype(), features)]
     require(kinds[0] == kinds[1], f"{fault} {size}: its features must be {kinds[0]}, and are {kinds[1]}{end}")
     return features.shape[1]

@@ -1,4 +1,4 @@
-"""The latents of past batches, which estimators put beside those of the present one."""
+"""The latents of past batches, as further candidates beyond those of the present one."""
 
 from collections.abc import Sequence
 

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from ssvae_cli.errors import require, require_above
+from ssvae_cli.errors import require_above, require_below_one
 from ssvae_cli.estimators.base import ScoreEstimator, straight_through
 from ssvae_cli.estimators.nwj import jensen_shannon
 
@@ -40,7 +40,7 @@ class MINE(DV):
 
     def __init__(self, *, decay: float):
         super().__init__()
-        require(0 <= decay < 1, f"decay must lie in [0, 1), got {decay}")
+        require_below_one(decay=decay)
         self.decay = decay
         self.register_buffer("log_average", torch.tensor(-torch.inf))
 

@@ -11,7 +11,7 @@ from ssvae_cli.distributions.covariance import digamma
 from ssvae_cli.distributions.products import spheres_of
 from ssvae_cli.distributions.quadrature import legendre
 from ssvae_cli.distributions.spaces import Euclidean, log_area
-from ssvae_cli.errors import require, require_at_least
+from ssvae_cli.errors import require_at_least, require_below_one
 from ssvae_cli.estimators.base import EntropyEstimator
 
 FAR, NEAR, MOST = 2.0, 1.75, 5.0  # nats below log B, and multiples of B: `conditionals` with candidates=auto
@@ -132,7 +132,7 @@ class KNN(EntropyEstimator):
     def __init__(self, *, k: int, tail: float = 0.0):
         super().__init__()
         require_at_least(1, k=k)
-        require(0 <= tail < 1, f"tail must be a share in [0, 1), got {tail}")
+        require_below_one(tail=tail)
         self.k, self.tail = k, tail
 
     def least_rows(self, space, dim):

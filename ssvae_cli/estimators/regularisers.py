@@ -1,4 +1,4 @@
-"""What published methods put in the place of an entropy: training maximises E log P and these, which is no ELBO.
+"""What published methods put instead of an entropy: training maximises E log P and these, which is no ELBO.
 
 They are added for each latent, also for those whose entropies the ELBO does not contain (`prior.marginal=encoder`)."""
 
@@ -14,7 +14,7 @@ NODES, FARTHEST = 17, 3.0  # of the quadrature over the frequencies of a charact
 
 
 class Regulariser(EntropyEstimator):
-    """A term in the place of H(z). The ELBO is not estimated in training; it is read afterwards on test."""
+    """A term instead of H(z). The ELBO is not estimated in training; it is read afterwards on test."""
 
     estimates_elbo = False
 

@@ -1,4 +1,4 @@
-"""What a run tells beside its metrics: the parameters of its laws, and what its numbers mean."""
+"""What a run tells besides its metrics: the parameters of its laws, and what its numbers mean."""
 
 import math
 

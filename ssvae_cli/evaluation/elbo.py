@@ -4,7 +4,6 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +15,7 @@ from ssvae_cli.evaluation.estimate import INTERVAL, Z95, Enclosed, Estimate, err
 from ssvae_cli.evaluation.explicit import Explicit
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.priors import Encoded, ScorePrior
+from ssvae_cli.priors.scored import Marginals
 from ssvae_cli.scores.fresh import FreshScores
 from ssvae_cli.tracking.missing import Missing
 
@@ -26,13 +26,6 @@ KEYS = (
     "evidence/test",
     *(f"mi/{bound.name}{end}/test" for end in ("", "/ceiling") for bound in BOUNDS),
 )
-
-
-class Views(NamedTuple):
-    """The marginals of Q as samples, which a prior of scores averages over."""
-
-    sources: tuple[Tensor, ...]  # latents of fresh views of all sources
-    own: Tensor  # the rows of the anchors among them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +130,7 @@ class ELBO:
         for latents in self._samples(reading, data.rows(own), generator):
             if dependent:
                 sources = tuple(view.index_copy(0, own, pair) for view, pair in zip(sources, latents, strict=True))
-            held_out = prior.read(latents, Views(sources, own))
+            held_out = prior.read(latents, Marginals(sources, own))
             ratios.append(held_out.log_ratio)
             if split == "test":  # validation is read often, and without an error
                 influences.append(influence(prior, held_out.scores, n))

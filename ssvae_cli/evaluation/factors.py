@@ -1,4 +1,4 @@
-"""How well a representation predicts the known factors of x: z first, features second, the untrained encoder beside."""
+"""How well a representation predicts the known factors of x: z first, then features, then the untrained encoder."""
 
 import logging
 from collections.abc import Iterable

@@ -46,7 +46,7 @@ def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     """Estimate I(x; y), or I(x; y | z), with results in the folder `run`; returns the content of summary.json."""
     require_bool(zero_check=cfg.zero_check)
     require(cfg.units in UNITS, f"units={cfg.units}: unknown; {allowed(str(cfg.units), UNITS)}")
-    lags = None if cfg.lags is None else require_range(str(cfg.lags))
+    lags = None if cfg.lags is None else parsed_lags(str(cfg.lags))
     task, split = build(cfg.task, "task"), build(cfg.split, "split")
     sample = task.draw(np.random.default_rng(cfg.seed)) if cfg.data is None else read_npz(str(cfg.data))
     sample = without_copies(sample) if lags is None else sample  # rows left out of a series would move the others
@@ -55,7 +55,7 @@ def mi(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     with setting_of("split", cfg.split):
         split.check(len(sample.x) - furthest(lags))
     tables = tables_of(sample)
-    methods = the_methods(cfg, sample)
+    methods = configured_methods(cfg, sample)
     untrained = any(not method.trained for method in methods.values())
     require(lags is None or untrained, "lags are read by the methods without training, and all of these are left out")
     task_name = choices["task"] if cfg.data is None else None
@@ -192,14 +192,14 @@ def warn_of_neighbours(problem: Problem) -> None:
         )
 
 
-def require_range(text: str) -> range:
-    """first..last."""
+def parsed_lags(text: str) -> range:
+    """The lags that `first..last` names. Raises UserError for another text."""
     found = re.fullmatch(r"(-?\d+)\.\.(-?\d+)", text)
     require(found is not None and int(found[1]) <= int(found[2]), f"lags must be first..last, as -10..10, got {text}")
     return range(int(found[1]), int(found[2]) + 1)
 
 
-def the_methods(cfg: DictConfig, sample: Sample) -> dict[str, Method]:
+def configured_methods(cfg: DictConfig, sample: Sample) -> dict[str, Method]:
     """The configured methods, then the configured estimators, each by a critic; all are checked before any runs."""
     methods = build_named(cfg, "methods", METHOD)
     training = build(cfg.training, "training")

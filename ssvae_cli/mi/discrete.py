@@ -34,7 +34,7 @@ def entropy(counts: Tensor) -> float:
     return (total * plug_in - (total - 1) * (counts / total * without).sum()).item()
 
 
-def largest(problem: Problem, errors: float = 0.0) -> float:
+def upper_bound(problem: Problem, errors: float = 0.0) -> float:
     """What I cannot exceed: the smaller entropy of the sides with few values, so many standard errors above its
     estimate, and the log of their number, nats; infinite if neither has."""
     ends = [math.inf]
@@ -66,7 +66,7 @@ class Counts(Method):
         left, right, both = (count[values].double() for count, values in zip(counts, (x, y, joint)))
         terms = (both * len(problem) / (left * right)).log()
         plug_in = problem.mean(terms)
-        value = min(entropy(counts[0]) + entropy(counts[1]) - entropy(counts[2]), largest(problem))
+        value = min(entropy(counts[0]) + entropy(counts[1]) - entropy(counts[2]), upper_bound(problem))
         alone = (1 + (both == 1).sum().item()) / len(problem)
         error = math.hypot(plug_in.error, 0.5 * (plug_in.value - value), alone)
         return Reading(Estimate(value, error), terms=terms)
@@ -95,10 +95,10 @@ class Classifier(Method):
         return "both sides have few values: counts serve" if problem.countable else None
 
     def __call__(self, problem):
-        number = int(told_from(problem)[1].max()) + 1
+        number = int(features_and_classes(problem)[1].max()) + 1
         size = max(PAIRS_PER_CLASS * number, self.most // number)
         used = problem if size >= len(problem) else problem.part(size)
-        features, labels = told_from(used)
+        features, labels = features_and_classes(used)
         terms = log_ratios(features, labels, used, self.rounds)
         growth = used.mean(terms - log_ratios(features, labels, used, self.rounds, 0.5))
         return Reading(used.mean(terms), growth=(growth,), settles=SETTLES, terms=terms if used is problem else None)
@@ -120,8 +120,8 @@ def log_ratios(features: np.ndarray, labels: np.ndarray, problem: Problem, round
     return entropies + correction + mixture(torch.from_numpy(likelihood)).log()
 
 
-def told_from(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
-    """(features of a side, [N, F], the classes of the other, [N]): the second is told from the first."""
+def features_and_classes(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+    """(Features of a side, [N, F], the classes of the other, [N], which are predicted from them)."""
     codes = [side if side is None else side.unique(return_inverse=True)[1] for side in problem.classes]
     side = min((0, 1), key=lambda side: math.inf if codes[side] is None else int(codes[side].max()))
     features, values = problem.pairs[1 - side], codes[1 - side]

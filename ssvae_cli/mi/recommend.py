@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ssvae_cli.evaluation.estimate import Z95, Estimate
 from ssvae_cli.mi.classical import overlooked
-from ssvae_cli.mi.discrete import largest
+from ssvae_cli.mi.discrete import upper_bound
 from ssvae_cli.mi.problem import NOTHING, Problem, Reading
 
 ROOM = 1.0  # nats below a ceiling, where a bound saturates
@@ -113,7 +113,7 @@ def recommend(lines: list[Line], problem: Problem) -> Recommended:
     up as `upper_end` says, and down to three errors below a lower bound at most. Counts, where they apply, stand alone.
     """
     valid = [line for line in lines if line.failure is None and not line.above_zero_on_shuffled]
-    most = largest(problem), largest(problem, Z95)
+    most = upper_bound(problem), upper_bound(problem, Z95)
     if answer := answered_at_once(lines, valid, problem, most):
         return answer
     floor = lower_bounds(valid, len(problem))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ssvae_cli.compiler import compiled
 from ssvae_cli.datasets.base import Data, Shape, Split
-from ssvae_cli.device import floats
+from ssvae_cli.device import dtype_name, floats
 from ssvae_cli.errors import require, require_above, require_at_least, setting_of
 from ssvae_cli.pairs.base import Pairs, kinds_of_sides, require_views, shapes_of_sides, sides
 from ssvae_cli.pairs.colour import Blur, Grayscale, Jitter, Noise, Solarize
@@ -56,7 +56,7 @@ class Augment(Pairs):
             fits = len(shape) == 3 and shape[0] in (1, 3)
             require(fits, f"pairs of augmented views need images of 1 or 3 channels, and {fault}")
         for kind in kinds_of_sides(data):
-            fault = f"these data are {str(kind).removeprefix('torch.')}; pairs=noise takes floats"
+            fault = f"these data are {dtype_name(kind)}; pairs=noise takes floats"
             require(kind == torch.uint8, f"pairs of augmented views need images in uint8, 0 to 255, and {fault}")
         for shape in shapes_of_sides(data, self.views):
             for name, operation in self.colour.items():  # images that an operation refuses are refused here

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, Shape, Split
-from ssvae_cli.device import floats
+from ssvae_cli.device import dtype_name, floats
 from ssvae_cli.errors import PartError, require, require_at_least, setting_of
 from ssvae_cli.instantiate.build import Contract, build
 from ssvae_cli.instantiate.read_only import read_only
@@ -164,8 +164,8 @@ def require_promised(pairs: Pairs, data: Data) -> None:
     for view, shape in zip(views, shapes):
         got, promised = list(view.shape), [len(batch), *shape]
         if got != promised or view.dtype != torch.get_default_dtype():
-            gave = f"{name} gives {got} {str(view.dtype).removeprefix('torch.')}"
-            wanted = f"{promised} {str(torch.get_default_dtype()).removeprefix('torch.')}"
+            gave = f"{name} gives {got} {dtype_name(view)}"
+            wanted = f"{promised} {dtype_name(torch.get_default_dtype())}"
             raise PartError(f"pairs: {gave} for {len(batch)} samples, and must give {wanted}, as `shapes` says")
     if not all(torch.allclose(*both, equal_nan=True) for both in zip(views, again)):
         of_seed = "so a run cannot be repeated, or resumed to the same numbers"

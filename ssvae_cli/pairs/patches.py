@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, Split, require_images
-from ssvae_cli.errors import require, require_at_least
+from ssvae_cli.errors import require, require_at_least, require_below_one
 from ssvae_cli.pairs.base import Pairs, other_side, require_views, shapes_of_sides
 from ssvae_cli.pairs.chain import Chain
 from ssvae_cli.pairs.geometry import uniform
@@ -26,7 +26,7 @@ class Patches(Chain):
         cells = f"the {grid**2} patches of grid={grid}"
         require(2 <= views <= grid**2, f"views must lie between 2 and {grid**2}, {cells}, got {views}")
         self.views = views
-        require(0 <= overlap < 1, f"overlap must lie in [0, 1), got {overlap}")
+        require_below_one(overlap=overlap)
         self.grid, self.overlap = grid, overlap
 
     def check(self, data: Data) -> None:

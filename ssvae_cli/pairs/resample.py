@@ -91,7 +91,7 @@ def _weights(start: Tensor, length: Tensor, inside: int, outside: int) -> Tensor
     return weight.div_(weight.sum(2, keepdim=True))
 
 
-def moved_crop(x: Tensor, boxes: Tensor, flip: Tensor, moves: Tensor, size: tuple[int, int], points: int = 1) -> Tensor:
+def moved_crop(x: Tensor, boxes: Tensor, flip: Tensor, moves: Tensor, size: tuple[int, int], points: int) -> Tensor:
     """Crop, flip and resize, then move as torchvision's `affine` does, by one bilinear resampling; zeros outside x.
 
     x: [B, C, H, W]; boxes, flip: as for `resized_crop`; moves: [B, 5], as drawn by `Affine`. points: samples per side

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from ssvae_cli.device import dtype_name
 from ssvae_cli.distributed.collectives import all_gather, all_gather_encoded, own_rows
 from ssvae_cli.distributions.posterior import Joined, Posterior
 from ssvae_cli.distributions.products import join, power
@@ -147,8 +148,7 @@ class ExplicitPrior(Prior):
         if shape != wanted:
             raise PartError(f"prior: {type(self).__name__}.{what}, is {shape}; {why}, {wanted}")
         if not gave.is_floating_point():
-            kind = str(gave.dtype).removeprefix("torch.")
-            raise PartError(f"prior: {type(self).__name__}.{what}, is {kind}, and must be floats")
+            raise PartError(f"prior: {type(self).__name__}.{what}, is {dtype_name(gave)}, and must be floats")
 
     @torch.enable_grad()
     def _require_gradient(self, latents: tuple[Tensor, ...]) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ssvae_cli.distributions.covariance import cholesky
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require_below_one
 from ssvae_cli.priors.normal import NormalPrior
 
 
@@ -25,7 +25,7 @@ class LinearDynamics(NormalPrior):
     def __init__(self, *, latent_dim: int, stationary: bool, persistence: float, views: int = 2, **common):
         super().__init__(**common)
         self.views = views
-        require(0 <= persistence < 1, f"persistence must lie in [0, 1), got {persistence}")
+        require_below_one(persistence=persistence)
         one, strength = torch.eye(latent_dim), persistence / math.sqrt(1 - persistence**2)
         self.stationary = stationary
         self.mean = nn.Parameter(torch.zeros(latent_dim))

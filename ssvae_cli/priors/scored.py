@@ -3,7 +3,7 @@
 import copy
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,18 +23,11 @@ from ssvae_cli.scores.protocol import Scores
 RESAMPLED = 1024  # number of candidates from which a partner is drawn
 
 
-class Views(Protocol):
-    """The marginals of Q in evaluation, as samples."""
-
-    sources: tuple[Tensor, ...]  # fresh latents of all n sources, [n, D] each
-    own: Tensor  # [B], the row of each anchor's own source
-
-
 class Marginals(NamedTuple):
-    """Samples of Q(z) and Q(z'), among which the anchors have no place."""
+    """The marginals of Q as samples, over which the partitions of held-out latents are averaged."""
 
-    sources: tuple[Tensor, ...]
-    own: Tensor
+    sources: tuple[Tensor, ...]  # latents of fresh views of all n sources, [n, D] each
+    own: Tensor  # int64 [B], the row of each anchor's own source among them
 
 
 class HeldOut(NamedTuple):
@@ -110,7 +103,7 @@ class ScorePrior(Prior):
             stars[b].append(backward)
         return stars
 
-    def read(self, latents: tuple[Tensor, ...], marginals: Views) -> HeldOut:
+    def read(self, latents: tuple[Tensor, ...], marginals: Marginals) -> HeldOut:
         """The terms of the ELBO of held-out latents, [B, D] each."""
 
         def score(a: int, b: int) -> list[Scores]:
@@ -143,8 +136,8 @@ class ScorePrior(Prior):
 
     def _log_ratios(self, latents: tuple[Tensor, ...], sources: tuple[Tensor, ...]) -> Tensor:
         """`pair_scores` by the anchor, [anchors, B]."""
-        unused = torch.zeros(len(latents[0]), dtype=torch.long, device=latents[0].device)
-        return self.read(latents, Marginals(sources, unused)).log_ratio
+        unread = torch.zeros(len(latents[0]), dtype=torch.long, device=latents[0].device)  # no anchor is a source
+        return self.read(latents, Marginals(sources, unread)).log_ratio
 
     def score_table(self, latents):
         return self.critic(*latents[:2])

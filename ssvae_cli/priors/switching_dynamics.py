@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ssvae_cli.errors import require, require_at_least
+from ssvae_cli.errors import require_at_least, require_below_one
 from ssvae_cli.priors.sequential import SequentialPrior
 
 
@@ -20,7 +20,7 @@ class SwitchingDynamics(SequentialPrior):
     def __init__(self, *, latent_dim: int, components: int, persistence: float, views: int = 2, **common):
         super().__init__(views=views, **common)
         require_at_least(1, components=components)
-        require(0 <= persistence < 1, f"persistence must lie in [0, 1), got {persistence}")
+        require_below_one(persistence=persistence)
         one = torch.eye(latent_dim).repeat(components, 1, 1)
         apart = (components > 1) * 0.3 / math.sqrt(latent_dim)
         self.logits = nn.Parameter(torch.zeros(components))

@@ -1,7 +1,8 @@
 """The tables in LaTeX, to be \\input into a paper that loads booktabs."""
 
 from ssvae_cli.report.document import Document
-from ssvae_cli.report.tables import DASH, Cell, Column, Table
+from ssvae_cli.report.tables import Cell, Column, Table
+from ssvae_cli.tracking.missing import DASH
 
 ESCAPES = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",

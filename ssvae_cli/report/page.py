@@ -12,6 +12,7 @@ from urllib.parse import quote
 from ssvae_cli.report.document import Document, Part
 from ssvae_cli.report.runs import Run
 from ssvae_cli.report.tables import WITHIN, Cell, Column, Table
+from ssvae_cli.tracking.missing import DASH
 
 Row = Iterable[tuple[str, object]]  # HTML of each cell, and what it is sorted by
 
@@ -93,7 +94,7 @@ def runs(report: Document, part: Part) -> str:
     for setting in part.section.settings:
         for run in setting.runs:
             numbers = [run.number(column.metric) for column in columns]
-            values = [("–", "") if x is None else (f"{x:.{c.digits}f}", x) for x, c in zip(numbers, columns)]
+            values = [(DASH, "") if x is None else (f"{x:.{c.digits}f}", x) for x, c in zip(numbers, columns)]
             first = [(breakable(setting.label), setting.label), (str(run.seed), run.seed)]
             rows.append([*first, *values, (link(report, run.folder), str(run.folder))])
     headings = ["setting", "seed", *(column.metric for column in columns), "folder"]

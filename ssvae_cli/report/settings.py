@@ -62,11 +62,8 @@ class Section:
     def note(self) -> str:
         """How its ELBO may be compared; '' where nothing forbids it."""
         said = [self.kind.partition(":")[2].strip()] if self.kind != PAIRS else []
-        said += (
-            []
-            if self.is_of_one("pairs")
-            else ["the settings differ in their pairs, and so in the constants of the ELBO"]
-        )
+        if not self.is_of_one("pairs"):
+            said.append("the settings differ in their pairs, and so in the constants of the ELBO")
         return f"{'; '.join(said)}." if said else ""
 
     def is_of_one(self, group: str) -> bool:

@@ -56,7 +56,7 @@ class Bar:
         if self._bar:
             self._bar.stop()
 
-    def _draw(self, note: str, done: int | None = None, *, refresh: bool = True) -> None:
+    def _draw(self, note: str, done: int, *, refresh: bool = True) -> None:
         self._bar.update(self._task, completed=done, note=note, refresh=refresh)
 
     def _line(self, n: int, note: str) -> None:

@@ -22,7 +22,7 @@ class MLflow:
     def __init__(self, *, uri: str, experiment: str):
         instead = "a database, as sqlite:///mlflow.db, or a server"
         folder = uri.startswith("file:") or ":" not in uri
-        require(not folder, f"uri={uri}: no folder can hold elbo/test beside elbo/test/error; give {instead}")
+        require(not folder, f"uri={uri}: no folder can hold both elbo/test and elbo/test/error; give {instead}")
         require_extra("mlflow", "tracker=mlflow", "mlflow", "sqlalchemy")
         self.uri, self.experiment = uri, experiment
 

@@ -1,4 +1,4 @@
-"""An average of the weights of training, which is evaluated in the place of the last."""
+"""An average of the weights of training, which is evaluated instead of the last."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""Parameters of the encoders that training does not reach, as behind a `detach` in a backbone of one's own."""
+"""Parameters of the encoders that training does not reach, as behind a `detach` in a user's own backbone."""
 
 import logging
 

@@ -16,11 +16,11 @@ from ssvae_cli.distributions.spaces import Euclidean
 from ssvae_cli.estimators import DV, JS, MINE, NWJ, SMILE, TUBA, EntropyEstimator, Eq3, Interpolated, LeaveOneOut
 from ssvae_cli.estimators import InfoNCE as KWay
 from ssvae_cli.estimators.entropies import Conditionals, Frequencies
-from ssvae_cli.evaluation.elbo import Views
 from ssvae_cli.priors import Categorical, Encoded, ExplicitPrior
 from ssvae_cli.priors.energy import Energy
 from ssvae_cli.priors.infonce import InfoNCE
 from ssvae_cli.priors.mi import MI
+from ssvae_cli.priors.scored import Marginals
 from ssvae_cli.scores import DenseScores
 from ssvae_cli.verify.check import Check
 from ssvae_cli.verify.enumerated import EnumeratedScores
@@ -104,7 +104,7 @@ def _of_table(generator: torch.Generator):
     def fresh(kind, scores=log_f, **options):
         """The ELBO as in `elbo/test`: fresh candidates, here every letter as often as it occurs."""
         prior = kind(critic=Letters(scores), **options)
-        return prior.read((z, z_prime), Views((z, z_prime), torch.arange(len(z)))).log_ratio.mean().item()
+        return prior.read((z, z_prime), Marginals((z, z_prime), torch.arange(len(z)))).log_ratio.mean().item()
 
     # (28), (29): the InfoNCE prior is a distribution with the marginal Q(z).
     ratio = InfoNCE(critic=Letters(log_f), direction="forward").log_ratio(EnumeratedScores(log_f, joint))

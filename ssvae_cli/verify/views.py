@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.estimators import LogDet
-from ssvae_cli.evaluation.elbo import Views
 from ssvae_cli.evaluation.estimate import Estimate
 from ssvae_cli.priors import MI, Encoded, Gaussian, InfoNCE, LinearDynamics
+from ssvae_cli.priors.scored import Marginals
 from ssvae_cli.verify.alphabet import TABLES, LetterEntropy, LetterPrior, Letters, kl, worst
 from ssvae_cli.verify.check import Check
 
@@ -73,7 +73,7 @@ def _of_three(generator: torch.Generator):
 
     # Stars of the InfoNCE prior: each is a distribution, and its ELBO the total correlation less its KL.
     f = (2 * torch.randn(LETTERS, LETTERS, dtype=torch.float64, generator=generator)).exp()
-    views = Views(latents, torch.arange(len(latents[0])))
+    views = Marginals(latents, torch.arange(len(latents[0])))
     every = torch.cartesian_prod(*(torch.arange(float(LETTERS), dtype=torch.float64) for _ in range(VIEWS)))
 
     def read(prior, log_f, of, direction):

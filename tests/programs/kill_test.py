@@ -25,13 +25,13 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from helpers import PENALTY, SHORT_FITS
+from helpers import SHORT_FITS
 from ssvae_cli.cli import main as cli
 from ssvae_cli.run_folder import CHECKPOINT
 from ssvae_cli.training import checkpoint
 
 SMALL = [
-    *[*SHORT_FITS, PENALTY],  # a kill proves nothing about how good the fits are
+    *SHORT_FITS,  # a kill proves nothing about how good the fits are
     *"trainer.epochs=4 trainer.eval_every=2 trainer.batch_size=200 trainer.device=cpu".split(),
     *"encoder.backbone.width=4 encoder.latent_dim=8 estimator=queue estimator.size=300".split(),
 ]

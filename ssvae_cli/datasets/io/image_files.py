@@ -45,7 +45,7 @@ def load(split: Streamed, part: str = "", *, on_error: OnError, stream: bool) ->
 
 
 def files_of_one_shape(
-    files: Sequence[File], size: Size, channels: int, fitted: Sequence[int] | None = None
+    files: Sequence[File], size: Size, channels: int, fitted: Sequence[int] | None
 ) -> tuple[ImageFiles, str]:
     """(The files, read in one shape; a note if they are resized unasked, else "").
 

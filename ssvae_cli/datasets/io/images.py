@@ -196,7 +196,7 @@ def refusal(bad: dict[int, Unreadable], total: int) -> UserError:
     return UserError(f"{count}{bad[min(bad)]}; dataset.on_error=skip leaves out what cannot be read")
 
 
-def sizes(files: Sequence[File], *, first: bool = False) -> list[tuple[int, int] | None]:
+def sizes(files: Sequence[File], *, first: bool) -> list[tuple[int, int] | None]:
     """`size_of` of every file; first: of the first that can be read alone."""
     if first:
         with warnings.catch_warnings():

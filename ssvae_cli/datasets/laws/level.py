@@ -5,7 +5,7 @@ import math
 import torch
 
 from ssvae_cli.datasets.laws.base import Drawn, Law, like
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, require_below_one
 
 
 class Level(Law):
@@ -19,7 +19,7 @@ class Level(Law):
 
     def __init__(self, *, dim: int, share: float, correlation: float):
         super().__init__(dim=dim)
-        require(0 <= share < 1, f"share must lie in [0, 1), got {share}")
+        require_below_one(share=share)
         require(-1 < correlation < 1, f"correlation must lie between -1 and 1, both excluded, got {correlation}")
         self.share, self.correlation = share, correlation
         self.truth = {"correlation": [share + (1 - share) * correlation] * dim}

@@ -15,7 +15,7 @@ from ssvae_cli.datasets.laws.base import Drawn, Law, PerDimension, like, positiv
 from ssvae_cli.datasets.laws.information import entropy_of_sum, information_in_box
 from ssvae_cli.device import floats
 from ssvae_cli.distributions.spaces import SPACES
-from ssvae_cli.errors import require
+from ssvae_cli.errors import require, require_below_one
 
 Source = Literal["normal", "laplace", "student", "uniform", "box", "sphere"]
 
@@ -52,7 +52,7 @@ class Steps(Law):
         require(0 < change <= 1, f"change must lie in (0, 1], got {change}")
         fault = "content and change below 1 need coordinates of their own: any source but sphere"
         require(source != "sphere" or (content == 0 and change == 1), fault)
-        require(0 <= dependence < 1, f"dependence must lie in [0, 1), got {dependence}")
+        require_below_one(dependence=dependence)
         fits = dependence == 0 or (content > 0 and source == "normal")
         require(fits, f"dependence={dependence} needs source=normal and content of at least 1")
         scales = positive("scale", scale, dim)

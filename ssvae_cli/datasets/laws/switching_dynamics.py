@@ -8,7 +8,7 @@ from torch import Tensor
 from ssvae_cli.datasets.laws.base import Drawn, Law, like, sample_information
 from ssvae_cli.device import floats
 from ssvae_cli.distributed.collectives import draw_rows
-from ssvae_cli.errors import require, require_at_least
+from ssvae_cli.errors import require_at_least, require_below_one
 
 
 class SwitchingDynamics(Law):
@@ -21,7 +21,7 @@ class SwitchingDynamics(Law):
     def __init__(self, *, dim: int, components: int, persistence: float, seed: int):
         super().__init__(dim=dim)
         require_at_least(1, components=components)
-        require(0 <= persistence < 1, f"persistence must lie in [0, 1), got {persistence}")
+        require_below_one(persistence=persistence)
         self.components, self.std = components, math.sqrt(1 - persistence**2)
         generator = torch.Generator().manual_seed(seed + 1)
         square = torch.randn(components, dim, dim, generator=generator, dtype=torch.float64)

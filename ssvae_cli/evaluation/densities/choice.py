@@ -73,7 +73,7 @@ class DensityFit:
     ) -> Density:
         """log q(y | c), fitted to train; c: [N, dc], dc = 0 for none, y: [N, D], both latents of `space`.
 
-        like: of more samples; only what it used is fitted, in the place of larger sizes the largest that these allow.
+        like: of more samples; only what it used is fitted, each size at most the largest that fewer samples allow.
         """
         with own_stream(seed, train.y.device):
             generator = torch.Generator().manual_seed(seed)
@@ -129,7 +129,7 @@ class DensityFit:
 
 
 def _nearest(family: Family, kind: str, like: Density) -> Family:
-    """The sizes of a kind that `like` used, the largest of the family in the place of larger ones."""
+    """The sizes of a kind that `like` used, each at most the largest of the family."""
     used = {min(size, max(family)) for of, size in like.used() if of == kind} if family else ()
     return {size: family[size] for size in sorted(used)}
 
