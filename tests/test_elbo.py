@@ -27,7 +27,8 @@ from ssvae_cli.errors import UserError
 from ssvae_cli.estimators import InfoNCE, LogDet
 from ssvae_cli.evaluation import Evaluation, seeds
 from ssvae_cli.evaluation.elbo import ELBO, error_of_influence, influence
-from ssvae_cli.evaluation.estimate import Z95, Estimate
+from ssvae_cli.evaluation.estimate import INTERVAL, Z95, Estimate
+from ssvae_cli.evaluation.explicit import CONTRADICTION
 from ssvae_cli.evaluation.reading import Reading
 from ssvae_cli.objective import Objective
 from ssvae_cli.pairs.base import Identity
@@ -219,6 +220,13 @@ def test_the_elbo_of_a_stochastic_encoder_is_enclosed_by_its_posteriors():
     exact = (prior.log_prob(z[:, None], z_prime[:, None]) - marginal.log_prob(z) - marginal.log_prob(z_prime)).mean()
     assert found["elbo/test/low"] < exact < found["elbo/test/high"] < found["elbo/test/low"] + 1
     assert abs(found["elbo/test"] - exact) < 4 * found["elbo/test/error"] < 1
+
+
+def test_ends_of_an_elbo_that_contradict_each_other_are_missing():
+    """The density is one that knows test by heart, as where the same samples are in train."""
+    marginal, prior = Normal(0, math.hypot(A, S)), Gaussian(latent_dim=1, correlation=RHO, **FIXED)
+    found = measured(prior, samples=1, density=lambda z: marginal.log_prob(z).sum(1) + 1.0)
+    assert {found[f"elbo/test{end}"].reason for end in INTERVAL} == {CONTRADICTION.reason}
 
 
 def test_the_elbo_of_a_deterministic_encoder_has_one_end_and_that_of_a_smoothed_one_both():

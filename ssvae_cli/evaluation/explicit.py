@@ -17,6 +17,9 @@ UNSETTLED = Missing(
     "the density of the latents still gains with every doubling of samples and steps: it needs more of them"
 )
 ONE_END = Missing("a deterministic encoder's entropy has no lower end; evaluation.noise smooths it, which gives one")
+CONTRADICTION = Missing(
+    "the ends of its interval contradict each other, as where samples of test are in train or validation too"
+)
 WIDEST = 5.0  # nats to either side of a number that ends alone give
 ANCHORS = 2048  # test latents, at most, at which mixtures of the posteriors of all test sources are read
 Sides = tuple[int, ...]  # (0,) is z, (1,) is z', (0, 1) the pair
@@ -190,6 +193,8 @@ class Explicit:
                 amid = Estimate(max(lows) + half, max(low.error, high.error, half / Z95))
                 best = min(best, amid, key=lambda estimate: estimate.error)
         low, high = max(lows, default=ONE_END), min(highs, default=ONE_END)
+        if lows and highs and low > high:
+            return Enclosed.lacking(CONTRADICTION)
         if not math.isfinite(best.error):
             return Enclosed(UNSETTLED, UNSETTLED, low, high)
         value = best.value if not highs else min(best.value, high)
