@@ -21,6 +21,7 @@ from ssvae_cli.compiler import compiled
 from ssvae_cli.datasets.checked import make_data
 from ssvae_cli.device import keep_freed, peak, set_precision
 from ssvae_cli.distributed.machine import machine
+from ssvae_cli.distributions.seeding import seed_of_views
 from ssvae_cli.errors import require_above, require_at_least
 from ssvae_cli.files import write_json
 from ssvae_cli.instantiate.build import build
@@ -61,7 +62,7 @@ def bench(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
     objective.require_batch(batch_size, cfg.encoder.latent_dim, device)
     optimization = build(cfg.optimizer, "optimizer").attach([objective], 10**6)
     count = itertools.count()  # of steps: an update follows optimizer.accumulate of them
-    noise = torch.Generator(device).manual_seed(cfg.seed)
+    noise = torch.Generator(device).manual_seed(seed_of_views(cfg.seed, device))
     forward = Forward(objective, pairs, noise, compile=trainer.compile)
     rows = torch.randint(len(data.train), (batch_size,), generator=torch.Generator().manual_seed(cfg.seed))
     draw_pairs = torch.no_grad()(lambda: pairs(next(iter(data.train.batches(batch_size, rows))), noise))

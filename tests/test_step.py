@@ -10,7 +10,9 @@ import torch
 from ssvae_cli import objective as module
 from ssvae_cli.critics import Cosine
 from ssvae_cli.datasets import Split
+from ssvae_cli.distributions.seeding import seed_of_views
 from ssvae_cli.encoders import MLP, Encoder
+from ssvae_cli.encoders.posteriors import Normal
 from ssvae_cli.estimators import InfoNCE
 from ssvae_cli.objective import Objective
 from ssvae_cli.optimizers import SGD, AdamW
@@ -27,6 +29,18 @@ def make(precision="float32"):
     encoder = Encoder(shape=(6,), backbone=backbone, latent_dim=4, projector=[])
     prior = InfoNCEPrior(critic=Cosine(temperature=0.2), direction="both")
     return Objective(encoder=encoder, encoder_prime=None, prior=prior, estimator=InfoNCE(), precision=precision)
+
+
+def test_where_weights_leave_the_global_stream_unused_views_and_posterior_samples_have_different_noise():
+    """As on a GPU: weights are drawn on the CPU. With one seed z of six dimensions would have the noise of x."""
+    views_of = lambda seed: Noise(std=1.0)(DATA, torch.Generator().manual_seed(seed))
+    of_views = torch.cat([view - DATA.x for view in views_of(seed_of_views(0, torch.device("cuda")))], 1)
+    torch.manual_seed(0)
+    still = Normal(torch.zeros_like(DATA.x), torch.zeros_like(DATA.x))
+    of_posteriors = torch.cat([still.sample(), still.sample()], 1)
+    correlation = lambda noise: torch.corrcoef(torch.stack([noise.flatten(), of_posteriors.flatten()]))[0, 1].item()
+    assert abs(correlation(of_views)) < 0.2  # 4 standard errors
+    assert correlation(torch.cat([view - DATA.x for view in views_of(0)], 1)) > 0.99
 
 
 class OfTwice(Encoder):

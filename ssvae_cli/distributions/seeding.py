@@ -1,4 +1,4 @@
-"""A separate stream of random numbers, for torch's samplers that take no generator."""
+"""Separate streams of random numbers: of views, and for torch's samplers that take no generator."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,6 +6,17 @@ from collections.abc import Iterator
 import torch
 
 from ssvae_cli.distributed.collectives import current_shard
+
+APART = 1_618_033_989  # added to a seed for another stream
+
+
+def seed_of_views(seed: int, device: torch.device) -> int:
+    """The seed of the generator of training views on a device, where torch's global one has `seed`.
+
+    Initial weights are drawn on the CPU. Of a GPU's global stream nothing is then used when training begins, and
+    posterior samples, of this stream, would be the very numbers that make the views. On a CPU its numbers are others by
+    then."""
+    return seed if device.type == "cpu" else seed + APART
 
 
 @contextlib.contextmanager

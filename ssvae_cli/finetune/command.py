@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from torch import nn
 from torch.nn import functional as F
 
+from ssvae_cli.distributions.seeding import seed_of_views
 from ssvae_cli.errors import require, require_above, require_bool, require_integer, require_number
 from ssvae_cli.evaluation.estimate import too_few_classes
 from ssvae_cli.evaluation.linear_probe import log_uncommon_classes
@@ -58,7 +59,8 @@ def finetune(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> dict:
     optimization = build(cfg.optimizer, "optimizer").attach([nn.ModuleDict(trained)], updates, of_names=rates)
     loaded.introduce(cfg.run)
     log_uncommon_classes(data, "test")
-    noise, order = torch.Generator(device).manual_seed(cfg.seed), torch.Generator().manual_seed(cfg.seed)
+    noise = torch.Generator(device).manual_seed(seed_of_views(cfg.seed, device))
+    order = torch.Generator().manual_seed(cfg.seed)
 
     best, weights = {"epoch": 0, "validation": accuracy(model, loaded, data.validation)}, model.weights()
     with open(folder / CURVE, "w", encoding="utf-8") as lines, Stages("epoch", cfg.epochs) as stages:

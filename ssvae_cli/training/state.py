@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.datasets.order import Order
+from ssvae_cli.distributions.seeding import seed_of_views
 from ssvae_cli.objective import Objective
 from ssvae_cli.optimizers import Optimization
 from ssvae_cli.training import checkpoint
@@ -35,7 +36,7 @@ class TrainState:
         self.run, self.objective, self.optimization, self.average = run, objective, optimization, average
         self.seed, self.device, self.stored = seed, device, stored
         self._order = torch.Generator().manual_seed(seed)
-        self.noise = torch.Generator(device).manual_seed(seed)
+        self.noise = torch.Generator(device).manual_seed(seed_of_views(seed, device))
         self.epoch, self.step, self.train_s, self.metrics_bytes = 0, 0, 0.0, 0
         self.total = torch.zeros((), device=device)
         self._before_shuffle = self._order.get_state()
