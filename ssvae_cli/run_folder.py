@@ -137,12 +137,13 @@ class Job:
 
 
 def begun_jobs(sweep: Path) -> list[Job]:
-    """The jobs of a sweep that have begun, by their numbers."""
+    """The jobs of a sweep that have begun, by their numbers, without those that ended in a folder that is gone."""
     found = []
     for path in (sweep / JOBS).glob("*.json"):
         with contextlib.suppress(OSError, ValueError, TypeError):
             found.append(Job(**json.loads(path.read_text("utf-8"))))
-    return sorted(found, key=lambda job: job.number)
+    there = [job for job in found if job.failed is not None or (sweep / job.folder).is_dir()]
+    return sorted(there, key=lambda job: job.number)
 
 
 def flatten(config: DictConfig | dict, prefix: str = "") -> dict[str, object]:

@@ -1,5 +1,7 @@
 """`sweep.dry_run=true` lists the jobs of a sweep, their folders and what is done; it starts and writes nothing."""
 
+import shutil
+
 import pytest
 
 from helpers import refused, ssvae
@@ -29,6 +31,21 @@ def test_jobs_and_folders_are_those_of_the_sweep_and_what_is_done_is_said(quick,
     after = listed(capfd)
     assert f"0 seed=1 {folders[0]} finished" in after and f"{folders[1]} failed: ValueError: seed 2" in after
     assert {path: path.stat().st_mtime_ns for path in sweep.rglob("*")} == times
+
+
+def test_a_job_whose_folder_is_gone_has_not_begun_and_a_job_of_another_number_is_refused(quick, tmp_path, capfd):  # noqa: F811
+    sweep = tmp_path / "sweep"
+    assert ssvae("train", "-m", "seed=0,1", "evaluation=none", f"hydra.sweep.dir={sweep}") == 0
+    shutil.rmtree(sweep / "1 seed=1")
+    capfd.readouterr()
+    assert ssvae("train", f"sweep.resume={sweep}", "sweep.dry_run=true") == 0
+    assert f"1 seed=1 {sweep / '1 seed=1'} not begun" in listed(capfd)
+    settings = sweep / "multirun.yaml"
+    settings.write_text(settings.read_text("utf-8").replace("seed=0,1", "seed=0,1,7"), "utf-8")
+    assert ssvae("train", f"sweep.resume={sweep}", "sweep.dry_run=true") == 0
+    settings.write_text(settings.read_text("utf-8").replace("seed=0,1,7", "seed=7,0"), "utf-8")
+    said = refused(capfd, "train", f"sweep.resume={sweep}")
+    assert "job 0 was 0 seed=0, and would be 0 seed=7 now" in said
 
 
 @pytest.mark.parametrize(

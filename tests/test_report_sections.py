@@ -13,6 +13,7 @@ def test_a_data_set_is_a_section_and_so_is_a_kind_of_model(tmp_path):
     a_run(tmp_path / "d", "dataset=digits", "decoder=conv")
     found, _ = sections(tmp_path)
     titles = [section.title.replace(" dataset.limit=null", "") for section in found]
+    assert all(section.note[:1].isupper() for section in found if section.note)
     kinds = ["", ": Unstructured SSVAEs", ": Ordinary VAEs"]
     expected = [f"digits{kind}" for kind in kinds] + [f"mnist{kind}" for kind in kinds[:2]]
     assert titles == [*expected, "mnist dataset.limit=10"]

@@ -161,6 +161,27 @@ def test_a_program_that_needs_no_gradients_or_works_on_another_device_gets_the_s
         assert torch.is_inference_mode_enabled() and torch.get_default_device().type == "meta"
 
 
+@pytest.mark.parametrize("floats", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_program_of_other_floats_or_with_autocast_gets_the_same(floats):
+    big = 1e5 * X  # beyond float16
+    z = tiny().fit(big).transform(big)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(floats)
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            np.testing.assert_array_equal(tiny().fit(big).transform(big), z)
+            assert torch.is_autocast_enabled("cpu") and torch.get_default_dtype() == floats
+    finally:
+        torch.set_default_dtype(before)
+
+
+def test_numbers_are_read_in_the_precision_of_the_run():
+    huge = 1e50 * X  # beyond float32
+    assert tiny(overrides=["trainer.precision=float64"]).fit(huge).transform(huge).dtype == np.float64
+    with pytest.raises(ssvae.UserError, match="^X has values beyond float32"):
+        tiny().fit(huge)
+
+
 def test_fit_gives_freed_memory_back_also_after_a_fault(monkeypatch):
     calls = []
     monkeypatch.setattr(loop, "keep_freed", lambda device: calls.append("kept"))
@@ -223,7 +244,7 @@ def test_before_fit_it_says_so_as_scikit_learn_does():
         ({}, (X, X2[:5]), "X has 60 samples and y, x' of each pair, has 5"),
         ({}, (X, [0, 1]), "X has 60 samples, and y, their labels, 2"),
         ({}, (X, 3), "X has 60 samples, and y, their labels, 1"),
-        ({}, (np.full((9, 3), np.nan),), "X has 27 values that are NaN or infinite"),
+        ({}, (np.full((9, 3), np.nan),), "X has values that are NaN or infinite in 9 of 9 rows"),
         ({}, (X.reshape(60, 2, 2) - 9,), "floats must lie in [0, 1]"),
         ({}, (X.reshape(60, 2, 2) - 9,), "series, [N, T, D], are read by dataset=sequences"),
         ({}, (["a", "b"],), "numbers are taken"),

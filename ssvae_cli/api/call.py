@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
+from ssvae_cli.device import in_precision
 from ssvae_cli.errors import as_input_error
 
 _LOCK = threading.RLock()
@@ -20,7 +21,14 @@ def call() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _usual_modes() -> Iterator[None]:
-    """Inside, gradients flow and new tensors are on the CPU, whatever the program set for itself."""
-    moved = torch.get_default_device().type != "cpu"
-    with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu") if moved else contextlib.nullcontext():
+    """Inside, gradients flow, floats are float32 without autocast, and new tensors are on the CPU, whatever the program
+    set for itself."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(in_precision("float32"))
+        for device in ("cpu", "cuda"):
+            stack.enter_context(torch.autocast(device, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
         yield

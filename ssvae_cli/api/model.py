@@ -85,8 +85,9 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """Train on X, [N, ...], whose views are made by `pairs`; or on the pairs of X and y, x', [N, ...]."""
         with call(), contextlib.ExitStack() as stack:
             self._require_settings()
-            x = self._read(X, "X")
-            x_prime = self._read_prime(y, len(x))
+            with in_precision(override_value("trainer.precision", [*map(str, self.overrides)]) or "float32"):
+                x = self._read(X, "X")
+                x_prime = self._read_prime(y, len(x))
             require(len(x) >= LEAST, f"X has n_samples = {len(x)}; at least {LEAST} are needed")
             fault = f"fit takes X alone with dataset={self._dataset}, whose pairs are made of X"
             require(x_prime is None or self._dataset == "npz", fault)
@@ -102,7 +103,7 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 claim.withdraw()
                 raise
             run = claim.folder
-            with in_precision("float32"), _same_random_state():
+            with _same_random_state():
                 self.run_: Loaded = load_run(str(run), device=self.device, trust=True)
             self.history_ = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
         loaded, name = self.run_, f"SSVAE({self.prior})" if self.folder is None else str(run)

@@ -25,6 +25,7 @@ from ssvae_cli.cli.sweep_plan import (
     raw,
     refuse_metric,
     require_own_folders,
+    require_same_jobs,
     require_validation,
     without_hydra,
 )
@@ -142,6 +143,8 @@ class Guard(Callback):
         require(jobs != [], f"{' '.join(raw(config, 'hydra.overrides.task'))} is a sweep without a job")
         folders = job_folders(config, jobs or [])
         require_own_folders(config, folders)
+        if self.resume and jobs is not None:
+            require_same_jobs(config, folders)
         if jobs is None and "sweep" in config:
             require_validation(config)
         elif not self.resume:

@@ -16,6 +16,7 @@ from ssvae_cli.cli.checks import check_types
 from ssvae_cli.cli.overrides import quoted
 from ssvae_cli.cli.unread_keys import refuse_unread_settings
 from ssvae_cli.errors import UserError, require
+from ssvae_cli.run_folder import begun_jobs
 
 # The settings of Hydra that name a job's folder: a sweep that is resumed keeps its own.
 OVERRIDE_DIRNAME = ("kv_sep", "item_sep", "exclude_keys")
@@ -141,6 +142,19 @@ def require_own_folders(config: DictConfig, folders: list[Path]) -> None:
         subdir = os.path.relpath(folder, Path(config.hydra.sweep.dir).absolute())
         shared = f"hydra.sweep.subdir: jobs {earlier} and {number} of the sweep would share the folder {subdir}"
         require(apart, f"{shared}; tell them apart, as by ${{hydra.job.num}}")
+
+
+def require_same_jobs(config: DictConfig, folders: list[Path]) -> None:
+    """Raise UserError where a job of a sweep that is resumed has begun in another folder than the one it would now
+    have: other values were written into multirun.yaml, or what a glob stands for has changed."""
+    if is_timed(config, "hydra.sweep.subdir"):
+        return
+    sweep = Path(config.hydra.sweep.dir)
+    for job in begun_jobs(sweep):
+        now = os.path.relpath(folders[job.number], sweep) if job.number < len(folders) else None
+        instead = f"and would be {now} now" if now else f"and the sweep now has {len(folders)} jobs"
+        remedy = "give the sweep's own values back to multirun.yaml, and run others as another sweep"
+        require(now == job.folder, f"sweep.resume={sweep}: job {job.number} was {job.folder}, {instead}; {remedy}")
 
 
 def open_logs_late(config: DictConfig) -> None:

@@ -64,7 +64,8 @@ class Section:
         said = [self.kind.partition(":")[2].strip()] if self.kind != PAIRS else []
         if not self.is_of_one("pairs"):
             said.append("the settings differ in their pairs, and so in the constants of the ELBO")
-        return f"{'; '.join(said)}." if said else ""
+        text = "; ".join(said)
+        return f"{text[0].upper()}{text[1:]}." if said else ""
 
     def is_of_one(self, group: str) -> bool:
         """Whether all settings have the same keys of a group."""
