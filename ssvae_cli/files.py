@@ -76,7 +76,7 @@ def write_json(path: Path, values: dict) -> None:
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: dict[str, str] | None = None) -> None:
-    """Tensors by their names as safetensors, written atomically; each has values of its own, as the format asks, where
+    """Tensors by their names as safetensors, written atomically; no two share memory, as the format asks, where
     several share them in memory, as tied weights do."""
     from safetensors.torch import save  # imports torch
 

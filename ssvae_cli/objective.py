@@ -106,7 +106,7 @@ class Objective(nn.Module):
 
     def represented(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The features of x, as `features`, and the mean of Q(z|x), [B, D]: by one pass of the backbone, or two of an
-        encoder with a forward of its own, which may read more of x than its features."""
+        encoder with its own forward, which may read more of x than its features."""
         with self._autocast(x):
             features, shared = self.encoder.features(x), type(self.encoder).forward is Encoder.forward
             posterior = self.encoder.of_features(features) if shared else self.encoder(x)
@@ -145,7 +145,7 @@ class Objective(nn.Module):
         return self.decoder.beta == 1 if self.estimator is None else self.estimator.estimates_elbo
 
     def notes(self, *, paired: bool = False) -> list[str]:
-        """What the log says of it at the start. paired: whether the data have an x' of their own."""
+        """What the log says of it at the start. paired: whether the data have their own x'."""
         unread = f"prior={choice_of(type(self.prior))} is of one x: the x' of the data is not read"
         return [unread] * (paired and self.prior.views == 1) + self._notes_of_elbo()
 

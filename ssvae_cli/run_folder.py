@@ -126,7 +126,7 @@ class Job:
     failed: str | None
 
     def save(self, sweep: Path) -> None:
-        """Write it to the sweep's folder and, where the job has a folder of its own without a finished run, why it
+        """Write it to the sweep's folder and, where the job has its own folder without a finished run, why it
         failed to that."""
         write_json(sweep / JOBS / f"{self.number}.json", asdict(self))
         folder = sweep / self.folder

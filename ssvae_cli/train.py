@@ -129,7 +129,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         log.info("%s", note)
     record = Record(
         run,
-        kept_bytes=state.metrics_bytes if is_rank_zero() else 0,  # the others begin a folder of their own
+        kept_bytes=state.metrics_bytes if is_rank_zero() else 0,  # the others begin their own folder
         trackers=tuple(trackers.values()) if is_rank_zero() else (),
         settings=hyperparameters(cfg, choices, batch_size),
         meanings=meanings(objective),

@@ -83,7 +83,7 @@ FEW = ["trainer.device=cpu", "trainer.epochs=30", "trainer.eval_every=30", "trai
 FEW += ["encoder.backbone.width=8", "evaluation=quick"]
 
 
-def test_a_run_on_images_that_are_all_alike_is_warned_of_and_one_on_digits_is_not(tmp_path):
+def test_a_run_on_images_that_are_all_the_same_is_warned_of_and_one_on_digits_is_not(tmp_path):
     np.savez(tmp_path / "same.npz", x=np.repeat(np.random.default_rng(0).integers(0, 256, (1, 8, 8), np.uint8), 200, 0))
     data = {"same": ["dataset=npz", f"dataset.path={tmp_path}/same.npz"], "digits": ["dataset.limit=160"]}
     for name, given in data.items():

@@ -81,7 +81,7 @@ def test_files_that_cannot_be_read_are_counted_or_skipped_with_a_word(tmp_path, 
         read(tmp_path, on_error="skip")
 
 
-def test_images_of_mixed_sizes_are_made_alike_by_size(tmp_path):
+def test_images_of_mixed_sizes_are_resized_to_size(tmp_path):
     make_folder(tmp_path, parts=("train",), size=(12, 9), kind="jpg")
     make_folder(tmp_path, parts=("test",), size=(7, 20), kind="jpg")
     assert read(tmp_path, size=6).shape == (3, 6, 6)

@@ -1,4 +1,4 @@
-"""What cannot be estimated is told: a Missing with its reason, never NaN, and no warning of torch or numpy."""
+"""What cannot be estimated is a Missing with its reason, never NaN, and no warning of torch or numpy."""
 
 import copy
 import json

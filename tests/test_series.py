@@ -1,6 +1,6 @@
 """Series of unequal length: what of a file is padding, and what of it is missing.
 
-1. Lengths come from an array, from trailing NaN, or from series one after the other; the three read alike.
+1. Lengths come from an array, from trailing NaN, or from series one after the other; the three read the same.
 2. A number missing inside a series is refused by its place, or masked.
 3. Windows lie within the length, and may begin at every place there.
 """

@@ -164,7 +164,7 @@ def test_every_key_of_another_name_is_a_key(config, window):
         ("embed run=RUN pairs.strength=2", "pairs.strength=2: ssvae embed reads the run's own pairs; leave it out"),
         ("eval run=RUN dataset=digits optimizer.lr=1", "optimizer.lr=1: ssvae eval trains the encoder no further;"),
         ("embed run=RUN trainer=gpu", "trainer=gpu: ssvae embed trains the encoder no further; leave it out"),
-        ("finetune run=RUN trainer.epochs=2", "ssvae finetune has epochs, batch_size and device of its own; leave it"),
+        ("finetune run=RUN trainer.epochs=2", "ssvae finetune has its own epochs, batch_size and device; leave it"),
         ("finetune run=RUN +encoder/frame=mlp", "ssvae finetune reads the run's own encoder; leave it out"),
         ("train experiment=methods/byol encoder_prime=shared hydra.run.dir=RUN", "another choice of encoder_prime"),
     ],

@@ -23,7 +23,7 @@ def given_pairs(loaded: Loaded) -> "GivenPairs":
 
 
 class GivenPairs:
-    """A run's pairs, for samples that have an x' of their own these two, without augmentation."""
+    """A run's pairs, for samples that have their own x' these two, without augmentation."""
 
     def __init__(self, pairs: Pairs):
         self.of_run = pairs

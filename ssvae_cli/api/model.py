@@ -168,8 +168,8 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """Raise UserError where the columns of a DataFrame are not those of `fit`, in their order."""
         known, names = getattr(self, "feature_names_in_", None), column_names(X)
         if known is not None and names is not None and list(known) != list(names):
-            told = "The feature names should match those that were passed during fit"  # as scikit-learn says it
-            raise UserError(f"{told}: {', '.join(known)}")
+            mismatch = "The feature names should match those that were passed during fit"  # as scikit-learn says it
+            raise UserError(f"{mismatch}: {', '.join(known)}")
 
     def _train(self, claim: Claim, sides: dict[str, np.ndarray]) -> None:
         """Train on the arrays, in the folder that is claimed."""

@@ -56,7 +56,7 @@ def ended(x: Tensor, name: str) -> tuple[Tensor, Tensor | None]:
 
 def by_steps(samples: Split, least: int) -> Iterator[tuple[Tensor, Split]]:
     """(rows, those series at their own number of steps, but at least so many): what is read of a series then depends on
-    no other beside it, however long."""
+    no other with it, however long."""
     steps = samples.lengths.clamp_min(least)
     for count in steps.unique().tolist():
         rows = (steps == count).nonzero()[:, 0]

@@ -40,7 +40,7 @@ def check(target: str, config: DictConfig, hydra: DictConfig, *, goes_on: bool) 
     """Raise UserError as `check_types`, for files and runs that are not there, and for values that the command
     `target`, or the constructor that they go to, refuses in its first statements.
 
-    goes_on: from a checkpoint of its own, which has the weights that another run gave it."""
+    goes_on: from its own checkpoint, which has the weights that another run gave it."""
     check_types(config, hydra)
     for key in ("run", *["init_from"] * (not goes_on)):
         if isinstance(run := config.get(key), str):

@@ -57,7 +57,7 @@ class Invocation:
             self.claim.restore()
 
     def withdraw(self) -> None:
-        """Remove what the command made, as long as it has written nothing of its own."""
+        """Remove what the command made, as long as it has written nothing into it."""
         if self.claim:
             self.claim.withdraw()
 

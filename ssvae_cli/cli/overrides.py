@@ -85,7 +85,7 @@ def unread_parts(command: str) -> dict[str, str]:
         return {}
     of_run = {part: f"ssvae {command} reads the run's own {part}" for part in ("encoder", "encoder_prime", "pairs")}
     if command == "finetune":
-        return of_run | {"trainer": "ssvae finetune has epochs, batch_size and device of its own"}
+        return of_run | {"trainer": "ssvae finetune has its own epochs, batch_size and device"}
     return of_run | dict.fromkeys(("optimizer", "trainer"), f"ssvae {command} trains the encoder no further")
 
 

@@ -38,7 +38,7 @@ def refuse_unknown_options(command: str, arguments: list[str]) -> None:
             raise UserError(f"unknown option {word}{setting_meant(command, word, value, options)}")
         if {options[option].dest for option in meant} <= OTHER_CONFIGURATION:
             own = "settings of your own are a preset, --config-dir FOLDER experiment=NAME"
-            raise UserError(f"{word}: ssvae {command} has a configuration of its own; {own}")
+            raise UserError(f"{word}: ssvae {command} has its own configuration; {own}")
 
 
 def setting_meant(command: str, option: str, value: str, options: Iterable[str]) -> str:
@@ -157,7 +157,7 @@ def is_value(node: object) -> bool:
 
 
 def has_key(group: str, key: str, choice: str) -> bool:
-    """Whether a choice of a group has a key of its own at its top."""
+    """Whether a choice of a group has its own key at its top."""
     return re.search(rf"^{re.escape(key)}:", (conf() / group / f"{choice}.yaml").read_text("utf-8"), re.M) is not None
 
 

@@ -127,7 +127,7 @@ def job_folders(config: DictConfig, jobs: list[list[str]]) -> list[Path]:
 
 
 def require_own_folders(config: DictConfig, folders: list[Path]) -> None:
-    """Raise UserError where two jobs share a folder, or one lies in the other's, or in none of its own, which that of
+    """Raise UserError where two jobs share a folder, or one lies in the other's, or in none, which that of
     the sweep and those above it are not."""
     sweep = Path(os.path.abspath(config.hydra.sweep.dir))
     for number, folder in enumerate(folders):
@@ -135,7 +135,7 @@ def require_own_folders(config: DictConfig, folders: list[Path]) -> None:
         fault = f"hydra.sweep.subdir: job {number} would write to {folder}, which holds the sweep's own files"
         require(not around, f"{fault}; give a folder below it, as ${{hydra.job.num}}")
     if any(number in raw(config, "hydra.sweep.subdir") for number in NUMBERED):
-        return  # told apart, without comparing all pairs
+        return  # they differ, without comparing all pairs
     absolute = [Path(os.path.normpath(folder.absolute())) for folder in folders]
     for (earlier, other), (number, folder) in itertools.combinations(enumerate(absolute), 2):
         apart = not folder.is_relative_to(other) and not other.is_relative_to(folder)
@@ -185,11 +185,11 @@ def refuse_metric(config: DictConfig) -> None:
 
 def require_validation(config: DictConfig) -> None:
     """Raise UserError where a search would read test, or has no number of validation to go by."""
-    metric, told = config.sweep.metric, raw(config, "hydra.overrides.task")
+    metric, given = config.sweep.metric, raw(config, "hydra.overrides.task")
     of_validation = isinstance(metric, str) and metric.endswith("/validation")
     fault = f"sweep.metric={metric}: a search goes by a number of validation"
     require(of_validation, f"{fault}; give one that ends in /validation, as probe/linear/validation")
-    asked = any(line.replace(" ", "").lower() == "evaluation.test=true" for line in told)
+    asked = any(line.replace(" ", "").lower() == "evaluation.test=true" for line in given)
     require(not asked, "evaluation.test=true: a search reads validation alone; `ssvae eval RUN` reads test of its best")
     read = any(config.evaluation.metrics.values())
     require(read, "evaluation has no metric for a search to go by; give evaluation=quick or evaluation=full")

@@ -19,7 +19,7 @@ CODES = 2**16  # a label of this size, among fewer samples, is a code and counts
 
 def make_data(config: DictConfig, **offered: Any) -> Data:
     """The data set of a configuration, its floats in those of the process. Raises PartError for splits that are not
-    tensors of one kind, [N, ...], with a label for each sample and a column for each factor of a name of its own. Its
+    tensors of one kind, [N, ...], with a label for each sample and a column for each factor, whose names differ. Its
     notes tell of samples that lie on both sides of a split (`overlap`)."""
     data = build(config, "dataset", CONTRACT, **offered)
     require_words(data)

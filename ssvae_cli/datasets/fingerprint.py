@@ -36,11 +36,11 @@ def difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
         return ", ".join(f"{name} {size} now {now['sizes'][name]}" for name, size in before["sizes"].items())
     if before["names"] != now["names"]:
         return "as many, of other names or in other splits"
-    other = [name for name, parts in before["means"].items() if not alike(parts, now["means"][name])]
+    other = [name for name, parts in before["means"].items() if not same(parts, now["means"][name])]
     return f"as many, with other values in {', '.join(other)}" if other else None
 
 
-def alike(before: dict[str, list[float]], now: dict[str, list[float]]) -> bool:
+def same(before: dict[str, list[float]], now: dict[str, list[float]]) -> bool:
     """Whether means are those of the same values, but for rounding, and of the same labels."""
     if {name: len(values) for name, values in before.items()} != {name: len(values) for name, values in now.items()}:
         return False

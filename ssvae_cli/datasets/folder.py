@@ -118,7 +118,7 @@ def _names_of_classes(
     """(The names of the classes, () for none; a note that says why.)
 
     auto: folders tell of classes if there are two and no image of train lies outside them, unless most are named by
-    date or by a camera. Where train is not divided from test by the user, each must hold images of its own, not only
+    date or by a camera. Where train is not divided from test by the user, each must hold different images, not only
     further folders. Where train and test share no folder, they are none either. Raises UserError for a folder of
     another part that train lacks, and for one without images.
     """

@@ -15,7 +15,7 @@ class Order:
     """A random order of `count` samples, each once. Up to BLOCK of them it is one permutation.
 
     Beyond, they are cut, from a random place on, into runs of RUN neighbours. The runs, in random order, fill blocks of
-    equal size, and each block is permuted when it is read, by a seed of its own. A block holds runs from everywhere, so
+    equal size, and each block is permuted when it is read, by its own seed. A block holds runs from everywhere, so
     that neighbours mix: of two samples of a batch a share of RUN / BLOCK are of one run. Memory: 8 bytes for each
     sample of a block and for each run. The generator is drawn from at the start alone.
     """

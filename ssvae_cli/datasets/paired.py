@@ -32,7 +32,7 @@ def paired(
     workers: int | None = None,
     fitted: dict[str, Any] | None = None,
 ) -> Data:
-    """x and x' of every sample, each of its own kind: images or vectors.
+    """x and x' of every sample, each images or vectors, not necessarily the same.
 
     path: an .npz of x and x2 (or x_train and x2_train, ...) with optional labels and factors, as in `npz`; or a folder
     of x/ and x2/, in which images of the same name, whatever their suffix, are pairs. size, channels (and 2) and

@@ -50,7 +50,7 @@ class Detached(Target):
 class EMA(Target):
     """An average of g's past weights: a <- decay a + (1 - decay) g after each step (He et al. 2020; Grill et al. 2020).
 
-    It starts as g; its batch norms have statistics of their own. last_decay: at the last step, reached from `decay` by
+    It starts as g; its batch norms have their own statistics. last_decay: at the last step, reached from `decay` by
     half a cosine; None: `decay` throughout. Both in [0, 1]."""
 
     def __init__(self, *, online: nn.Module, shape: Shape, decay: float, last_decay: float | None):

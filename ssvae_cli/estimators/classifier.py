@@ -19,7 +19,7 @@ class Classifier(EntropyEstimator):
 
     R has the batch's moments (normal; angular central Gaussian on the sphere; uniform in the box), so an encoder cannot
     move away from R faster than the classifier learns: this is logdet's entropy less KL(Q || R) as the classifier sees
-    it. If R is P(z) this is Sec. 3.1 of the paper as printed. The classifier has an optimizer of its own, `steps` of it
+    it. If R is P(z) this is Sec. 3.1 of the paper as printed. The classifier has its own optimizer, `steps` of it
     for one of the encoder's, each on the batch and as many standardised samples of the last `replay` batches. That KL
     is at least 0, so the value is at most that of R. dims: the dimension of each variable whose entropy it estimates.
     Relation to I: none. Relation to the ELBO: an estimate, biased up where the classifier is too weak or too slow, and

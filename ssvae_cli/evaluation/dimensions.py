@@ -17,7 +17,7 @@ from ssvae_cli.tracking.missing import Missing
 
 log = logging.getLogger(__name__)
 KEYS = tuple(f"kl/dimensions/{part}" for part in ("sum/test", "sum/test/error", "largest/test", "between/test"))
-TOLD = 3  # coordinates that the log names
+LOGGED = 3  # coordinates that the log names
 MOST_NAMED = 16  # coordinates that have a number each in the summary
 ENCODERS_OWN = Missing("P(z) is Q(z), so the prior gives no density of a coordinate of the pair")
 
@@ -56,7 +56,7 @@ class Dimensions:
         together = as_kl(Enclosed(*Estimate.of_difference(of_q.sum(1), of_p.sum(1)), None, None))
         if isinstance(together.value, Missing):
             return dict.fromkeys(KEYS, together.value)
-        largest = values.argsort(descending=True)[:TOLD].tolist()
+        largest = values.argsort(descending=True)[:LOGGED].tolist()
         named = ", ".join(f"z{d} {values[d]:.3f}" for d in largest)
         log.info("KL of single coordinates, nats: %.3f ± %.3f in sum; the largest: %s", *together[:2], named)
         between = rest_of_kl(explicit.divergence(), together)

@@ -128,7 +128,7 @@ class Eq23:
         """KL(Q || P) and its source: the mean logit of a classifier between Q's latents and samples of P (Sec. 3.1).
 
         The mean over the directions of the prior; 0 where P is Q. Too low where the classifier is too weak: its error
-        contains what it gains by a second half of train. Missing where z or z' is constant, and nothing is told apart.
+        contains what it gains by a second half of train. Missing where z or z' is constant: no classifier then learns.
         """
         if prior.no_elbo:
             return Missing(prior.no_elbo), None

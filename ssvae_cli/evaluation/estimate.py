@@ -123,7 +123,7 @@ def too_few_pairs(sizes: dict[str, int], least: int = 2) -> Missing | None:
 
 def too_few_classes(labels: dict[str, Tensor], split: str) -> Missing | None:
     """Why an accuracy on `split` says nothing: labels, int64 [N], below 0 where there is none, of fewer than 2 classes,
-    or of no class that train has, as where each sample has a label of its own. labels: by the parts of the data whose
+    or of no class that train has, as where no two samples share a label. labels: by the parts of the data whose
     labels are used, `split` one of them.
 
     Whoever always names the only class is right. Validation, where a penalty is chosen, needs one label."""

@@ -75,7 +75,7 @@ class Evaluation:
         fits = noise is None or space is SPACES["euclidean"]
         require(fits, f"evaluation.noise needs z in R^D, got a prior on the {space.name}; give evaluation.noise=null")
         own = objective.encoder.stochastic and objective.encoder_prime.stochastic
-        why = "evaluation.noise smooths a deterministic encoder, and this posterior has noise of its own"
+        why = "evaluation.noise smooths a deterministic encoder, and this posterior has its own noise"
         require(noise is None or not own, f"{why}; give evaluation.noise=null")
 
     def reading(self, objective: Objective, pairs: Pairs, data: Data, untrained: Objective | None = None) -> Reading:
@@ -86,7 +86,7 @@ class Evaluation:
     def __call__(
         self, reading: Reading, split: Literal["validation", "test"], begin: Callable[[str], None] = lambda name: None
     ) -> Values:
-        """The numbers of all metrics on one split; begin: told each metric's name as it begins.
+        """The numbers of all metrics on one split; begin: called with each metric's name as it begins.
 
         Labels are used here, and nowhere in training."""
         values: Values = {}

@@ -54,5 +54,5 @@ def table(reading: Reading, split: str, at_most: int) -> Tensor | Missing | None
 
 
 def _categories(reading: Reading) -> Categories:
-    """A prior of categories beside those of train."""
+    """A prior of categories, next to the one in training."""
     return Categories(reading.objective.prior, reading.latents("train", 1, MARGINALS))

@@ -17,7 +17,7 @@ KEYS = tuple(f"retrieval/recall_{k}{way}/test" for way in ("", "_reverse") for k
 @dataclass(frozen=True, kw_only=True)
 class Retrieval:
     """`retrieval/recall_1`, `_5` and `_10`: the share of test x whose own x' is among the k of highest score, and
-    `_reverse` of x' whose own x is; None unless the data have pairs of their own. Equal scores count against it."""
+    `_reverse` of x' whose own x is; None unless the data are pairs. Equal scores count against it."""
 
     candidates: int  # test pairs, at most
 

@@ -30,7 +30,7 @@ def projector(loaded: Loaded, run: Path, folder: Path) -> Path:
 
 
 def thumbnails(images: Tensor) -> Tensor:
-    """Images in [0, 1], [N, C, H, W], as a sprite holds them: in colour and square, [N, 3, S, S], white beside what is
+    """Images in [0, 1], [N, C, H, W], as a sprite holds them: in colour and square, [N, 3, S, S], white around what is
     no square, and shrunk where all of them together would be larger than SPRITE."""
     height, width = images.shape[2:]
     side = max(height, width)

@@ -75,8 +75,8 @@ def describe(hint: Any) -> str:
     if origin is Literal:
         return "one of " * (len(args) > 1) + ", ".join(map(str, args))
     if origin is tuple and not (len(args) == 2 and args[1] is Ellipsis):
-        alike = set(args) <= PLURALS.keys() and len(set(args)) == 1
-        return f"a list of {f'{len(args)} {PLURALS[args[0]]}' if alike else ', '.join(map(describe, args))}"
+        of_one_type = set(args) <= PLURALS.keys() and len(set(args)) == 1
+        return f"a list of {f'{len(args)} {PLURALS[args[0]]}' if of_one_type else ', '.join(map(describe, args))}"
     if origin in (tuple, list):
         return f"a list, each {describe(args[0])}"
     if origin is dict:

@@ -1,4 +1,4 @@
-"""An estimator of training as a method: a critic of its own, its step chosen on validation, read on test."""
+"""An estimator of training as a method: its own critic, the step chosen on validation, read on test."""
 
 from collections.abc import Callable
 

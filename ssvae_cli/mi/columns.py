@@ -45,8 +45,8 @@ def on_a_grid(column: np.ndarray, places: int) -> bool:
     if np.abs(steps - steps.round()).max() > 1e-6:
         return False
     same = (counts * (counts - 1)).sum()  # twice the pairs of rows on one place
-    beside = (counts[1:] * counts[:-1])[steps < 1.5].sum()
-    return bool(steps.sum() < places or same < 1.5 * beside)
+    adjacent = (counts[1:] * counts[:-1])[steps < 1.5].sum()
+    return bool(steps.sum() < places or same < 1.5 * adjacent)
 
 
 def copied(*sides: np.ndarray) -> np.ndarray:

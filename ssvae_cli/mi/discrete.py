@@ -74,7 +74,7 @@ class Counts(Method):
 
 class Classifier(Method):
     """H(y) - H(y | x), y a side with few values: the cross-entropy of a mixture of classifiers, cross-fitted. Of two
-    such sides whose combinations are too rare to count y is that with fewer, and every value of x a column of its own.
+    such sides whose combinations are too rare to count y is that with fewer, and every value of x its own column.
 
     Logistic regression, normal densities of the classes, nearest neighbours, a network and, for up to 12 classes,
     boosted trees; the mixture's weights are those of the greatest held-out likelihood, so it is calibrated. most: pairs

@@ -27,7 +27,7 @@ class Problem:
     """Pairs as normal scores, float64, and what is known of them.
 
     classes: of x, of y, None for a side without. infinite: whether continuous coordinates of both are the same;
-    ordered: whether columns of both order the rows alike, up to ties."""
+    ordered: whether columns of both order the rows in the same way, up to ties."""
 
     pairs: Pairs
     classes: tuple[Tensor | None, Tensor | None]

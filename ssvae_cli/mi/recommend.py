@@ -181,7 +181,7 @@ def upper_end(best: Recommended, standing: list[Candidate], problem: Problem) ->
     if len(problem) < FEW:
         high += high - best.value
     if more := overlooked(problem):
-        high, why = high + more, f"{why}; columns without a link of their own seem to add {more:.2f} nats together"
+        high, why = high + more, f"{why}; columns without their own link seem to add {more:.2f} nats together"
     if len(problem) < FEWEST:
         high, why = math.inf, f"{why}; {FEWEST} pairs are needed for an upper end"
     return high, why

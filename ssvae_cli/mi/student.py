@@ -93,7 +93,7 @@ def is_heavy(pairs: Pairs) -> bool:
 def likeliest(problem: Problem) -> tuple[Pairs, Fitted]:
     """The linked coordinates, or all of them: one scale of all of them links those whose own link does not show.
 
-    All of them, if their Student copula is likelier than that of the linked ones beside a Gaussian one of the rest."""
+    All of them, if their Student copula is likelier than that of the linked ones times a Gaussian one of the rest."""
     every, linked = problem.pairs, problem.linked
     of_linked = fitted(scores_of(linked))
     if problem.width == sum(side.shape[1] for side in linked):

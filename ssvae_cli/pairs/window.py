@@ -1,4 +1,4 @@
-"""Consecutive steps of a sequence, each a view of its own: a prior of n latents is then one of whole windows."""
+"""Consecutive steps of a sequence, each its own view: a prior of n latents is then one of whole windows."""
 
 from dataclasses import replace
 from typing import Literal

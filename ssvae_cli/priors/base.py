@@ -67,7 +67,7 @@ class Prior(nn.Module, ABC):
         return None
 
     def own_parameters(self) -> Iterable[nn.Parameter]:
-        """The parameters of P's law, which learn at a rate of their own; a critic is a network like any other."""
+        """The parameters of P's law, which have their own learning rate; a critic is a network like any other."""
         return ()
 
     def described(self) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ class Predictor(SequentialPrior):
 
     mean: makes mu, which sees the last latent, or all before (a GRU). noise: the std are fixed, learned, or predicted
     by the network of mu. std: their value, where learned or predicted the initial one. steps: `chain`, z_i is predicted
-    from z_1..z_(i-1) by one mu; `ahead`, each from z_1 alone by a mu and std of its own, the W_k of van den Oord et al.
+    from z_1..z_(i-1) by one mu; `ahead`, each from z_1 alone by its own mu and std, the W_k of van den Oord et al.
     2018.
     """
 

@@ -43,7 +43,7 @@ class ScorePrior(Prior):
     forward normalises over z' given z, backward over z given z'; `both`, the usual symmetric loss, is the mean of the
     two priors' ELBOs. Of n views forward is a star, P(z_1) prod_i P(z_i|z_1), whose ELBO is the sum over its n - 1
     pairs; `both` takes all ordered pairs, the mean over the n stars. critics: `shared`, one f for all pairs of views,
-    or `each`, one of its own for each number of places between two views, as the W_k of van den Oord et al. 2018.
+    or `each`, another for each number of places between two views, as the W_k of van den Oord et al. 2018.
     negatives: candidates in training are `across` sequences, other times `within` the anchor's own, or `both`; within
     alone, the normaliser is that of Q(z') given the sequence. space: where the encoder's output lives.
     """

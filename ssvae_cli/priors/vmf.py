@@ -21,7 +21,7 @@ class VMF(ExplicitPrior):
     predictor: widths of that network's hidden layers, as in BYOL; None: m(z) = z.
 
     centre: what the latents are about. `first`: z_2, ..., z_n are vMF(m(z_1), kappa), which is the above of a pair.
-    `shared`: z_1, ..., z_n are vMF(m, kappa), m uniform and integrated out, so that all views are alike:
+    `shared`: z_1, ..., z_n are vMF(m, kappa), m uniform and integrated out, so that all views have one law:
     log P = -log area + n log C_d(kappa) - log C_d(kappa |z_1 + ... + z_n|). None: first for pairs, shared for more.
     """
 

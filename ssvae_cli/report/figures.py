@@ -22,7 +22,7 @@ from ssvae_cli.tracking.names import unit
 
 WIDTH = 7.0  # inches
 ROW = 0.19  # inches of a line of a legend
-LINE, BESIDE = 0.15, 44  # inches, and letters, of a line of a label beside the axes
+LINE, LETTERS = 0.15, 44  # inches, and letters, of a line of a label left of the axes
 LETTERS = 100  # of a line of a legend in a figure of this width
 BANDS = 12  # curves up to which their spread is drawn as a band
 WIDE = 20.0  # nats between means above which an axis is logarithmic
@@ -112,7 +112,7 @@ def curves_of(metric: str, lines: Lines, spread: str) -> Figure:
 
 def by_seed(settings: tuple[Setting, ...], metrics: list[str], spread: str) -> Figure:
     """One panel for each metric: settings from top to bottom, seeds as small lines, the mean with its spread."""
-    labels = [textwrap.wrap(plain(setting.label), BESIDE) for setting in settings]
+    labels = [textwrap.wrap(plain(setting.label), LETTERS) for setting in settings]
     row = max(0.3, LINE * max(map(len, labels)))
     figure = Figure(figsize=(WIDTH, 1.0 + row * len(settings)), layout="constrained")
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]

@@ -54,7 +54,7 @@ def not_begun(root: Path) -> Iterator[Unfinished]:
 
 
 def planned(sweep: Path) -> list[list[str]]:
-    """What varies in each job of a sweep; nothing where that cannot be told."""
+    """What varies in each job of a sweep; nothing where that is unknown."""
     hydra = below(stored(sweep / SWEEP), "hydra")
     target, params = (below(hydra, "sweeper", key) for key in ("_target_", "params"))
     task = below(hydra, "overrides", "task")

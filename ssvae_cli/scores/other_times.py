@@ -14,7 +14,7 @@ Negatives = Literal["across", "within", "both"]
 
 
 class OtherTimes(Scores):
-    """The pairs of `across`, each with candidates of its own: other times of the same sequence, alone or besides.
+    """The pairs of `across`, each with its own candidates: other times of the same sequence, alone or besides.
 
     times: [B, K], log f(z_i, z'_ik) of K other times of sequence i. besides: whether the candidates of `across`, of
     other sequences, stay.

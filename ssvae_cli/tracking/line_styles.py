@@ -1,5 +1,4 @@
-"""Empty figures, and lines that are told apart in any number, by colour, marker and dashes, whatever colours a reader
-sees."""
+"""Empty figures, and lines of any number that colour, marker and dashes keep apart, whatever colours a reader sees."""
 
 from typing import TYPE_CHECKING
 

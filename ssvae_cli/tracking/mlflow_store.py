@@ -81,6 +81,6 @@ def _taken(name: str) -> str:
 
 
 def _killed(client, run: str) -> None:
-    """Tell the store, if it can be reached, that a run was stopped; why the run ends is told elsewhere."""
+    """Tell the store, if it can be reached, that a run was stopped; why the run ends is said elsewhere."""
     with contextlib.suppress(Exception):
         client.set_terminated(run, status="KILLED")

@@ -37,7 +37,7 @@ class Record:
         lost = f"{metrics} has lost lines: {len(written)} bytes of the {kept_bytes} saved"
         require(len(written) >= kept_bytes, lost)
         parsed(written[:kept_bytes], metrics)
-        # A file of its own, should this one be a link, or share its bytes with a copy of the folder by a hard link.
+        # Its own file, should this one be a link, or share its bytes with a copy of the folder by a hard link.
         atomic_write(metrics, lambda path: path.write_bytes(written[:kept_bytes]))
         self._metrics = open(metrics, "ab")
         for tracker in trackers:

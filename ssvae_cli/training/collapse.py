@@ -10,7 +10,7 @@ EXPLAINED = 0.001  # share of a coordinate's variance that x explains, up to whi
 RANK = 1.1  # effective rank up to which z lies on a line
 WARM_UP = 200  # first steps, in which an encoder may still be at its start; the last step counts in any case
 CAUSES = (
-    "usual causes: optimizer.lr is too high (try a tenth); the views of a pair share nothing, or all x are alike "
+    "usual causes: optimizer.lr is too high (try a tenth); the views of a pair share nothing, or all x are the same "
     "(see figures/pairs.png, and weaken `pairs`); nothing in the objective keeps z apart (a larger "
     "trainer.batch_size, another prior or estimator)"
 )

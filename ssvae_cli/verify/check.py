@@ -32,7 +32,7 @@ class Check:
 
     @property
     def verdict(self) -> str:
-        """Whether it holds; if not, by how much it fails, or why that cannot be told."""
+        """Whether it holds; if not, by how much it fails, or why that is unknown."""
         if self.holds:
             return "holds"
         known = math.isfinite(self.excess) and math.isfinite(self.tolerance)

@@ -97,11 +97,11 @@ def warn_of_rounding(here: str, x: np.ndarray) -> None:
     step = np.spacing(largest.astype(kind)).astype(np.float64)
     for column in np.flatnonzero((width < COARSE * step) & (width > ROUNDING * largest)):
         values = np.concatenate([np.unique(part[:, column]) for part in parts])
-        have, told = (len(np.unique(of)) for of in (values, values.astype(kind)))
-        if told < have:
+        have, kept = (len(np.unique(of)) for of in (values, values.astype(kind)))
+        if kept < have:
             said = f"column {column} has {have} values from {low[column]:.10g} to {high[column]:.10g}"
             remedy = "subtract its mean, or give trainer.precision=float64"
-            log.warning(f"{here}: {said}, of which {kind} tells {told} apart; {remedy}")
+            log.warning(f"{here}: {said}, of which {kind} can represent {kept}; {remedy}")
 
 
 def numbered(values: dict[str, np.ndarray]) -> tuple[dict[str, Tensor], tuple[str, ...]]:

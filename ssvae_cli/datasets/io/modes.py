@@ -12,7 +12,7 @@ UNMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
 def as_shown(image: Image.Image, stored: str, mode: str) -> Image.Image:
     """Any image as `mode`, L or RGB, transparent parts white. stored: `stored_mode(image)` before it was decoded.
 
-    Pixels of 12 and 16 bits are scaled to 8. Those of 32 bits, integers or floats, have no range of their own: up to 1
+    Pixels of 12 and 16 bits are scaled to 8. Those of 32 bits, integers or floats, have no fixed range: up to 1
     (floats), up to 255 and up to 65535 are each read as the whole range. Raises ValueError for others."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _scaled(image, stored)

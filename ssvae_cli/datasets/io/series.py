@@ -27,7 +27,7 @@ def padded(path: str, parts: dict[str, Named], *, mask: bool) -> dict[str, Named
 
 
 def lengthened(named: Named, steps: int) -> Named:
-    """The arrays with x [N, steps, ...] and factors of steps alike, and `length` where that adds padding."""
+    """The arrays with x [N, steps, ...] and factors of steps in the same way, and `length` where that adds padding."""
     x, factors = named["x"], named.get("factors")
     own = x.shape[1]
     if own == steps:

@@ -45,7 +45,7 @@ def _density_of_sum(x: Tensor, source: Univariate, scale: float, noise: Univaria
         ends = (noise.cdf((x + side * scale) / noise_scale) for side in (1, -1))
         return (next(ends) - next(ends)).clamp_min(0) / (2 * scale)
     total = torch.zeros_like(x)
-    # X is narrow about 0, and E about X = x: each side of both points has nodes of its own, which meet at x / 2.
+    # X is narrow about 0, and E about X = x: each side of both points has its own nodes, which meet at x / 2.
     for centre, width, inwards, law in ((0 * x, scale, 1, source), (x, noise_scale, -1, noise)):
         for towards, length in ((inwards, x / 2), (-inwards, torch.full_like(x, width * _reach(law)))):
             w, weights = _grid(torch.zeros_like(x), torch.asinh(length / width), INNER)

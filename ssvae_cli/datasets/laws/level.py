@@ -1,4 +1,4 @@
-"""z and z' are about one level, which a chain keeps: samples of one sequence are alike, and so not independent."""
+"""z and z' are about one level, which a chain keeps: samples of one sequence share it, and so are not independent."""
 
 import math
 
