@@ -5,6 +5,7 @@ between dollars or in a block ```math, become MathML, which browsers render by t
 """
 
 import html
+import os
 import re
 from pathlib import Path
 
@@ -18,7 +19,7 @@ MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re
 
 def on_files(files: Files, config) -> Files:
     """README.md as index.md, and the files outside of docs/ that a page links to."""
-    texts = {page: page.read_text() for page in [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")]}
+    texts = {page: page.read_text() for page in [REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md")]}
     files.append(File.generated(config, "index.md", content=texts[REPOSITORY / "README.md"]))
     for outside in sorted({path for page, text in texts.items() for path in linked(page, text) if is_outside(path)}):
         name = f"files/{outside.relative_to(REPOSITORY)}"
@@ -29,7 +30,8 @@ def on_files(files: Files, config) -> Files:
 def on_page_markdown(markdown: str, page, **_) -> str:
     """Links as the site needs them, and equations as the Markdown extension does."""
     source = REPOSITORY / ("README.md" if page.file.src_uri == "index.md" else f"docs/{page.file.src_uri}")
-    links = LINK.sub(lambda link: in_site((source.parent / link[1]).resolve()), markdown)
+    here = Path(page.file.src_uri).parent
+    links = LINK.sub(lambda link: os.path.relpath(in_site((source.parent / link[1]).resolve()), here), markdown)
     return re.sub(r"^```math\n(.*?)^```", r"$$\n\1$$", links, flags=re.M | re.S)
 
 

@@ -33,7 +33,7 @@ from ssvae_cli.instantiate.groups import known_groups
 
 REPOSITORY = Path(__file__).parents[1]
 DOCS = REPOSITORY / "docs"
-PAGES = {path.relative_to(REPOSITORY).as_posix(): path.read_text() for path in DOCS.glob("*.md")}
+PAGES = {path.relative_to(REPOSITORY).as_posix(): path.read_text() for path in DOCS.rglob("*.md")}
 PAGES["README.md"] = (REPOSITORY / "README.md").read_text()
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.S | re.M)
 MARK = re.compile(r"#.*\(((?:network|GPU|cluster|, )+)\)")
@@ -180,8 +180,8 @@ def leaves(nav: list | str) -> list[str]:
 
 
 def test_the_site_lists_every_page_once_and_no_other():
-    listed = sorted(leaves(site()["nav"]))
-    assert listed == sorted(["index.md", *(path.name for path in DOCS.glob("*.md"))])  # index.md: README.md
+    pages = (path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+    assert sorted(leaves(site()["nav"])) == sorted(["index.md", *pages])  # index.md: README.md
 
 
 def test_what_the_site_is_built_with_is_there():
