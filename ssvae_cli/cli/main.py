@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable, Iterator
 
 from ssvae_cli import __version__
-from ssvae_cli.cli.completion import leaving_out_unread, line_for_hydra
-from ssvae_cli.cli.help import groups, keys
+from ssvae_cli.cli.completion import completing, line_for_hydra
+from ssvae_cli.cli.help import groups, keys, options, usage
 from ssvae_cli.cli.hydra_errors import one_line
 from ssvae_cli.cli.overrides import override_value, overrides_of, plain_path
 from ssvae_cli.cli.resume import began_in, resume_overrides, sweep_overrides, working_in
@@ -126,16 +126,16 @@ def hydra_main(command: str, words: list[str]) -> None:
     sweep = override_value("sweep.resume", overrides) if command == "train" else None
     if not ({"-m", "--multirun"} & set(overrides) or sweep):
         set_count()  # of a sweep each job sets its own: a launcher's processes share the cores
-    for resolver in (groups, keys):  # of hydra.help
+    for resolver in (usage, groups, keys, options):  # of hydra.help
         OmegaConf.register_new_resolver(f"ssvae.{resolver.__name__}", resolver, replace=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that exceptions come here instead of being printed there
     overrides = suiting_overrides(command, overrides)
     resumed = sweep_overrides(resume_overrides(overrides)) if command == "train" else overrides
     sys.argv = ["ssvae", *resumed]
     sys.argv += [plain_path(override, command) for override in worker_overrides(overrides)]
-    completing = {"-sc", "--shell-completion"} & set(overrides)
-    offered = leaving_out_unread(command) if completing else contextlib.nullcontext()
-    if completing and "COMP_LINE" in os.environ:
+    asked = bool({"-sc", "--shell-completion"} & set(overrides))
+    offered = completing(command) if asked else contextlib.nullcontext()
+    if asked and "COMP_LINE" in os.environ:
         os.environ["COMP_LINE"] = line_for_hydra(os.environ["COMP_LINE"], command)
     from ssvae_cli.cli.guard import invocation
     from ssvae_cli.cli.job import start
