@@ -4,6 +4,7 @@ import contextlib
 import copy
 import json
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from omegaconf import OmegaConf
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -91,6 +93,9 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             require(len(x) >= LEAST, f"X has n_samples = {len(x)}; at least {LEAST} are needed")
             fault = f"fit takes X alone with dataset={self._dataset}, whose pairs are made of X"
             require(x_prime is None or self._dataset == "npz", fault)
+            if x_prime is not None and x_prime.shape[1:] == (1,) != x.shape[1:]:
+                told = f"y is {list(x_prime.shape)}: x' of each pair, one number; labels, which play no part, are [N]"
+                warnings.warn(told, DataConversionWarning, stacklevel=2)
             folder = self.folder
             if folder is None:
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ssvae-"))
@@ -228,8 +233,10 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         with contextlib.suppress(ValueError):  # lists of unequal lengths, which `_read` refuses
             if y is None:
                 return None
-            if np.ndim(y) < 2:
-                require(np.size(y) == count, f"X has {count} samples, and y, their labels, {np.size(y)}")
+            array = y if hasattr(y, "ndim") else np.asarray(y)
+            if array.ndim < 2:
+                labels = array.shape[0] if array.ndim else 1
+                require(labels == count, f"X has {count} samples, and y, their labels, {labels}")
                 return None
         x_prime = self._read(y, "y", least)
         require(len(x_prime) == count, f"X has {count} samples and y, x' of each pair, has {len(x_prime)}")
