@@ -68,11 +68,17 @@ def test_completion_offers_what_the_command_takes(line, offered):
     )
 
 
+def test_what_zsh_installs_loads_bashs_completion_first():
+    first, *script = run("-sc", "install=zsh").stdout.splitlines()
+    assert first.endswith("bashcompinit") and script == run("-sc", "install=bash").stdout.splitlines()
+
+
 def test_completion_offers_paths_where_a_key_takes_one(tmp_path, monkeypatch):
     for name in ("run-1", "run-2", "a run"):
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path)
     assert set(complete("ssvae train resume=r")) == {"resume=run-1", "resume=run-2"}
+    assert set(complete("ssvae eval r")) == {"run=", "run-1", "run-2"} and "run-1" not in complete("ssvae train r")
     assert complete("ssvae report runs=run-1,run-2") == ["runs=run-1,run-2"]
 
 

@@ -3,14 +3,14 @@ and with what Hydra does not know of."""
 
 import contextlib
 import glob
-import os
 import re
 from collections.abc import Iterator
 
-from ssvae_cli.cli.overrides import PATH_KEY, is_never_read
+from ssvae_cli.cli.overrides import PATH_KEY, PLACE, is_never_read
 from ssvae_cli.cli.own_keys import own_file, own_keys
 from ssvae_cli.instantiate.groups import choices
 
+ZSH_LOADS = "autoload -Uz compinit bashcompinit; (( ${+functions[compdef]} )) || compinit; bashcompinit"  # bash's words
 ALONE = ("-m", "--multirun")  # options that no value follows
 
 
@@ -35,8 +35,10 @@ def completing(command: str) -> Iterator[None]:
     query = CompletionPlugin._query
 
     def read(plugin: CompletionPlugin, config_name: str | None, line: str) -> list[str]:
-        offered = [*query(plugin, config_name=config_name, line=line), *more_of(command, line.split(" ")[-1])]
-        return [word for word in dict.fromkeys(offered) if is_taken(command, word)]
+        last = line.split(" ")[-1]
+        offered = [*query(plugin, config_name=config_name, line=line), *more_of(command, last)]
+        alone = places(last) if command in PLACE and last and "=" not in last else []  # a path without its key
+        return [*(word for word in dict.fromkeys(offered) if is_taken(command, word)), *alone]
 
     CompletionPlugin._query = read
     try:
@@ -56,9 +58,13 @@ def more_of(command: str, word: str) -> list[str]:
     begun = f"{name}={before}{comma}"
     offered = [f"{begun}{choice}" for choice in choices(name.lstrip("+").split("@")[0])]
     if PATH_KEY.fullmatch(name):
-        places = glob.iglob(f"{glob.escape(os.path.expanduser(last))}*")
-        offered += [f"{begun}{place}" for place in places if not re.search(r"\s", place)]  # the shell divides at spaces
+        offered += [f"{begun}{place}" for place in places(last)]
     return [choice for choice in offered if choice.startswith(word)]
+
+
+def places(begun: str) -> list[str]:
+    """The files and folders whose paths begin so; none with a space, at which the shell would divide them."""
+    return [path for path in glob.iglob(f"{glob.escape(begun)}*") if not re.search(r"\s", path)]
 
 
 def is_taken(command: str, word: str) -> bool:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from ssvae_cli import __version__
-from ssvae_cli.cli.completion import completing, line_for_hydra
+from ssvae_cli.cli.completion import ZSH_LOADS, completing, line_for_hydra
 from ssvae_cli.cli.help import groups, keys, options, usage
 from ssvae_cli.cli.hydra_errors import one_line
 from ssvae_cli.cli.overrides import override_value, overrides_of, plain_path
@@ -105,6 +105,8 @@ def run(arguments: list[str]) -> None:
         print(USAGE)
         return
     if arguments[0] in ("-sc", "--shell-completion"):
+        if "install=zsh" in arguments:  # Hydra's script for it is that for bash
+            print(ZSH_LOADS)
         arguments = ["train", *arguments]  # the script that is installed serves every command
     if "--version" in arguments:
         print(f"ssvae {__version__}")
