@@ -167,6 +167,15 @@ def test_the_columns_of_a_data_frame_are_those_of_fit_in_their_order():
             call(frame[list("badc")])
 
 
+def test_the_columns_of_the_other_side_are_those_of_fit_too():
+    x, x_prime = pd.DataFrame(X, columns=list("abcd")), pd.DataFrame(X2, columns=list("efgh"))
+    for fitted, names in ((tiny().fit(x, x_prime), "e, f, g, h"), (tiny().fit(x), "a, b, c, d")):
+        own = x_prime if fitted.given_pairs_ else x
+        assert np.isfinite(fitted.elbo(x, own))
+        with pytest.raises(ssvae.UserError, match=f"feature names should match .*: {names}, of y"):
+            fitted.elbo(x, own[own.columns[::-1]])
+
+
 def test_fit_leaves_hydra_torch_and_standard_output_as_they_were(capfd):
     GlobalHydra.instance().clear()
     tiny().fit(X)

@@ -121,15 +121,16 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             vars(self).pop(attribute, None)
         if x.ndim == 2:
             self.n_features_in_ = x.shape[1]
-        if (names := column_names(X)) is not None:
-            self.feature_names_in_ = names
+        self.names_ = {"X": column_names(X), "y": column_names(y if self.given_pairs_ else X)}
+        if self.names_["X"] is not None:
+            self.feature_names_in_ = self.names_["X"]
         return self
 
     def transform(self, X: Any) -> Array:
         """z, the mean of Q(z|x), [N, latent_dim]; a tensor where X is one."""
         check_is_fitted(self)
         with call(), in_precision(self.run_.config.trainer.precision):
-            self._require_names(X)
+            self._require_names(X, "X")
             z = self.encoder_.means(self._as_in_training(self._read(X, "X", self.run_.data.shape[0]), "X"))
         return z.to(X.device) if isinstance(X, Tensor) else z.numpy()
 
@@ -138,7 +139,8 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         loaded, device = self.run_, self.encoder_.device
         with call(), in_precision(loaded.config.trainer.precision), _same_random_state():
-            self._require_names(X)
+            self._require_names(X, "X")
+            self._require_names(y, "y")
             least = loaded.data.shape[0]
             held_out = self._as_in_training(self._read(X, "X", least), "X")
             x_prime = self._read_prime(y, len(held_out), least)
@@ -169,12 +171,12 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         is_path = self.folder is None or isinstance(self.folder, (str, PathLike))
         require(is_path, f"folder must be a path or None, got {self.folder!r}")
 
-    def _require_names(self, X: Any) -> None:
+    def _require_names(self, x: Any, name: Literal["X", "y"]) -> None:
         """Raise UserError where the columns of a DataFrame are not those of `fit`, in their order."""
-        known, names = getattr(self, "feature_names_in_", None), column_names(X)
+        known, names = self.names_[name], column_names(x)
         if known is not None and names is not None and list(known) != list(names):
             told = "The feature names should match those that were passed during fit"  # as scikit-learn says it
-            raise UserError(f"{told}: {', '.join(known)}")
+            raise UserError(f"{told}: {', '.join(known)}{'' if name == 'X' else ', of y'}")
 
     def _train(self, claim: Claim, sides: dict[str, np.ndarray]) -> None:
         """Train on the arrays, in the folder that is claimed."""
