@@ -111,7 +111,7 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             with _same_random_state():
                 self.run_: Loaded = load_run(str(run), device=self.device, trust=True)
             self.history_ = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
-        loaded, name = self.run_, f"SSVAE({self.prior})" if self.folder is None else str(run)
+        loaded, name = self.run_, "SSVAE" if self.folder is None else str(run)
         inputs = inputs_of(loaded.data.sample(), {}, loaded.pairs)
         self.encoder_ = TrainedEncoder(loaded.objective, loaded.pairs, loaded.config, inputs, name=name)
         self.given_pairs_ = x_prime is not None
