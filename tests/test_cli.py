@@ -68,6 +68,22 @@ def test_completion_offers_what_the_command_takes(line, offered):
     )
 
 
+def test_completion_offers_choices_of_ones_own(tmp_path):
+    for name in ("prior/slow", "metric/smooth"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / f"{name}.yaml").write_text("_target_: my_parts.Own")
+    own = f"ssvae train --config-dir {tmp_path} "
+    assert "prior=slow" in complete(f"{own}prior=s") and complete(f"{own}-m prior=mi,sl") == ["prior=mi,slow"]
+    assert complete(f"{own}+metric@evaluation.metrics.x=s") == ["+metric@evaluation.metrics.x=smooth"]
+
+
+@pytest.mark.parametrize("line", ["ssvae nope pri", "ssvae train ..=", "ssvae train prior=nope prior."])
+def test_a_mistake_in_a_line_that_is_being_typed_says_nothing(line):
+    done = run("-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)))
+    assert (done.stdout.strip(), done.stderr) == ("", "")
+    assert complete("ssvae   train  prior=inf") == ["prior=infonce"]
+
+
 def test_what_zsh_installs_loads_bashs_completion_first():
     first, *script = run("-sc", "install=zsh").stdout.splitlines()
     assert first.endswith("bashcompinit") and script == run("-sc", "install=bash").stdout.splitlines()

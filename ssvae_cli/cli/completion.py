@@ -5,10 +5,12 @@ import contextlib
 import glob
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from ssvae_cli.cli.overrides import PATH_KEY, PLACE, is_never_read
 from ssvae_cli.cli.own_keys import own_file, own_keys
-from ssvae_cli.instantiate.groups import choices
+from ssvae_cli.cli.suggestions import own_folders
+from ssvae_cli.instantiate.groups import choices, known_groups
 
 ZSH_LOADS = "autoload -Uz compinit bashcompinit; (( ${+functions[compdef]} )) || compinit; bashcompinit"  # bash's words
 ALONE = ("-m", "--multirun")  # options that no value follows
@@ -35,8 +37,8 @@ def completing(command: str) -> Iterator[None]:
     query = CompletionPlugin._query
 
     def read(plugin: CompletionPlugin, config_name: str | None, line: str) -> list[str]:
-        last = line.split(" ")[-1]
-        offered = [*query(plugin, config_name=config_name, line=line), *more_of(command, last)]
+        *words, last = line.split(" ")
+        offered = [*query(plugin, config_name=config_name, line=line), *more_of(command, last, own_folders(words))]
         alone = places(last) if command in PLACE and last and "=" not in last else []  # a path without its key
         return [*(word for word in dict.fromkeys(offered) if is_taken(command, word)), *alone]
 
@@ -47,16 +49,19 @@ def completing(command: str) -> Iterator[None]:
         CompletionPlugin._query = query
 
 
-def more_of(command: str, word: str) -> list[str]:
-    """How an unfinished word may go on: a group under another name, as group@package=, its choices, one after a comma
-    and one that lies in a folder too; a path, where the key takes one."""
+def more_of(command: str, word: str, folders: list[str]) -> list[str]:
+    """How an unfinished word may go on: a group under another name, as group@package=, its choices, one after a comma,
+    one that lies in a folder and one of the user's own `folders` too; a path, where the key takes one."""
     name, equals, value = word.partition("=")
     if not equals:
         named = [f"{group}@{package}=" for group, package in own_file(command)[1] if package]
         return [group for group in named if group.startswith(word)]
     before, comma, last = value.rpartition(",")
     begun = f"{name}={before}{comma}"
-    offered = [f"{begun}{choice}" for choice in choices(name.lstrip("+").split("@")[0])]
+    group = name.lstrip("+").split("@")[0]
+    mine = [folder for folder in folders if group in known_groups()]
+    own = [path.stem for folder in mine for path in sorted(Path(folder).expanduser().glob(f"{group}/*.yaml"))]
+    offered = [f"{begun}{choice}" for choice in [*choices(group), *own]]
     if PATH_KEY.fullmatch(name):
         offered += [f"{begun}{place}" for place in places(last)]
     return [choice for choice in offered if choice.startswith(word)]

@@ -84,7 +84,8 @@ def main() -> None:
         sys.exit(stopped.exit_code)
     except UserError as error:
         wait_for_rank_zero()
-        print("ssvae:", *str(error).splitlines(), file=sys.stderr)  # one line, whatever was given
+        if "COMP_LINE" not in os.environ:  # in the middle of a line that is being typed
+            print("ssvae:", *str(error).splitlines(), file=sys.stderr)  # one line, whatever was given
         sys.exit(error.exit_code)
     finally:
         for number, handler in before.items():
@@ -96,6 +97,7 @@ def run(arguments: list[str]) -> None:
     """Dispatch one command line, the program's name left out. Raises UserError for a mistake in it."""
     if "COMP_LINE" in os.environ and not (arguments and arguments[0] in COMMANDS):
         # Hydra's completion script passes no subcommand: it is in the line that is being completed.
+        os.environ["COMP_LINE"] = re.sub(r"\s+", " ", os.environ["COMP_LINE"].lstrip())
         words = os.environ["COMP_LINE"].split(" ")
         if len(words) <= 2:
             print(*(c for c in COMMANDS if c.startswith(words[-1] if len(words) == 2 else "")), sep="\n")
