@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ssvae_cli.errors import FolderGone, UserError, first_line, machine_error
 
@@ -39,6 +39,12 @@ def require_claimed(path: Path) -> None:
     """Raise FolderGone where `is_gone`."""
     if is_gone(path):
         raise FolderGone(f"the run's folder is gone: {path} was deleted, moved or replaced while it was written to")
+
+
+def close_quietly(opened: Any) -> None:
+    """Close a file, or a writer, of a run that has failed: what cannot be written any more is lost."""
+    with contextlib.suppress(Exception):
+        opened.close()
 
 
 def atomic_write(path: Path, write: Callable[[Path], object]) -> None:

@@ -1,6 +1,7 @@
 """A finished or stopped run from its folder: its parts with the weights of its last checkpoint."""
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +15,14 @@ from ssvae_cli.datasets.checked import make_data
 from ssvae_cli.datasets.fingerprint import fingerprint
 from ssvae_cli.device import device_of, set_precision
 from ssvae_cli.distributed.machine import machine
-from ssvae_cli.errors import require, setting_of
+from ssvae_cli.errors import in_yaml, require, setting_of
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.instantiate.trust import refuse_untrusted
 from ssvae_cli.objective import Objective, make_objective
 from ssvae_cli.pairs.base import CONTRACT as PAIRS
 from ssvae_cli.pairs.base import Pairs, make_pairs
 from ssvae_cli.paths import expanded
-from ssvae_cli.run_folder import data_elsewhere
+from ssvae_cli.run_folder import DATA_PATHS, data_elsewhere
 from ssvae_cli.training import checkpoint
 
 log = logging.getLogger(__name__)
@@ -110,12 +111,31 @@ def load_run(
     if is_scaled(fitted) != is_scaled(data.fitted):
         said = "not scaled, and these are, by their own train split", "scaled, and these are read as they are"
         log.warning("run=%s: its data were %s", folder, said[is_scaled(fitted)])
+    for caution in cautions(own, dataset or own):
+        log.warning("run=%s: %s", folder, caution)
     pairs = make_pairs(config.pairs, data) if dataset is None or in_pairs else readable(config.pairs, data)
     for side, got, trained in zip(("x", "x'"), pairs.shapes(data)[: 2 if in_pairs else 1], stored.shapes):
         fault = f"one {side} is {list(got)}, and the run was trained on {list(trained)}; give data of that shape"
         require(got == trained, f"dataset: {fault}")
     torch.manual_seed(config.seed)
     return Loaded(config, data, pairs, stored.objective(place), stored.state)
+
+
+def cautions(own: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """What to know of data of the same kind as a run's own: files of its own that are divided in another way, and
+    another layer."""
+    if own.get("_target_") != given.get("_target_"):
+        return []
+    said = []
+    places = [{k: os.path.realpath(expanded(str(d[k]), k)) for k in DATA_PATHS if d.get(k)} for d in (own, given)]
+    if places[0] and places[0] == places[1]:
+        for key in (key for key in ("validation", "test") if own.get(key) != given.get(key)):
+            split = f"dataset.{key} was {in_yaml(own.get(key))} of the same files, now {in_yaml(given.get(key))}"
+            said.append(f"{split}: samples that the encoder was trained on may be among those that are read as new")
+    if own.get("layer") != given.get("layer"):
+        before, now = in_yaml(own.get("layer")), in_yaml(given.get("layer"))
+        said.append(f"dataset.layer was {before}, now {now}: the encoder reads these values as if they were the others")
+    return said
 
 
 def is_scaled(fitted: Mapping[str, Any]) -> bool:

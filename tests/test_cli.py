@@ -44,7 +44,58 @@ def test_completion_offers_commands_choices_and_keys():
     assert {"prior=infonce", "prior=mi", "prior=unstructured_normal"} <= set(complete("ssvae train prior="))
     assert "trainer.batch_size=" in complete("ssvae train trainer.b")
     after_path = run("-sc", "query=bash", COMP_LINE="ssvae eval RUN tra", COMP_POINT="18")
-    assert after_path.stdout.split() == ["tracker=", "training."] and not after_path.stderr  # nothing that it refuses
+    assert after_path.stdout.split() == ["training."] and not after_path.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("verify ", ["hydra", "hydra.", "seed="]),  # nothing that it refuses: no group of another command
+        ("train b", []),
+        ("train tracker", ["trackers.", "tracker@trackers.tensorboard="]),  # which has no place without its package
+        ("finetune RUN optimizer.p", []),
+        ("train prior=mi prior._", []),
+        ("train -m prior=infonce,m", ["prior=infonce,mi", "prior=infonce,mixture"]),
+        ("train experiment=claims/c", ["experiment=claims/capacity", "experiment=claims/content_style"]),
+        ("mi +estimator@estimators.mine=mi", ["+estimator@estimators.mine=mine"]),
+        ("train +metric@evaluation.metrics.more=kn", ["+metric@evaluation.metrics.more=knn"]),
+    ],
+)
+def test_completion_offers_what_the_command_takes(line, offered):
+    found = complete(f"ssvae {line}")
+    assert (
+        found == offered or offered and set(offered) <= set(found) and all(line.split()[-1] in word for word in found)
+    )
+
+
+def test_completion_offers_choices_of_ones_own(tmp_path):
+    for name in ("prior/slow", "metric/smooth"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / f"{name}.yaml").write_text("_target_: my_parts.Own")
+    own = f"ssvae train --config-dir {tmp_path} "
+    assert "prior=slow" in complete(f"{own}prior=s") and complete(f"{own}-m prior=mi,sl") == ["prior=mi,slow"]
+    assert complete(f"{own}+metric@evaluation.metrics.x=s") == ["+metric@evaluation.metrics.x=smooth"]
+
+
+@pytest.mark.parametrize("line", ["ssvae nope pri", "ssvae train ..=", "ssvae train prior=nope prior."])
+def test_a_mistake_in_a_line_that_is_being_typed_says_nothing(line):
+    done = run("-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)))
+    assert (done.stdout.strip(), done.stderr) == ("", "")
+    assert complete("ssvae   train  prior=inf") == ["prior=infonce"]
+
+
+def test_what_zsh_installs_loads_bashs_completion_first():
+    first, *script = run("-sc", "install=zsh").stdout.splitlines()
+    assert first.endswith("bashcompinit") and script == run("-sc", "install=bash").stdout.splitlines()
+
+
+def test_completion_offers_paths_where_a_key_takes_one(tmp_path, monkeypatch):
+    for name in ("run-1", "run-2", "a run"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert set(complete("ssvae train resume=r")) == {"resume=run-1", "resume=run-2"}
+    assert set(complete("ssvae eval r")) == {"run=", "run-1", "run-2"} and "run-1" not in complete("ssvae train r")
+    assert complete("ssvae report runs=run-1,run-2") == ["runs=run-1,run-2"]
 
 
 def test_help_lists_the_groups_of_the_command_what_is_chosen_first():
@@ -56,6 +107,17 @@ def test_help_lists_the_groups_of_the_command_what_is_chosen_first():
     assert "spiral" not in folded and "spiral" in run("mi", "--help").stdout
     of_a_run = run("eval", "dataset=digits", "--help").stdout  # what the run brings is no choice, nor are its keys
     assert "\n  dataset " in of_a_run and not re.search(r"\n  (pairs|trainer)\b", of_a_run)
+
+
+@pytest.mark.parametrize("command", ["train", "finetune", "runs", "mi", "eval", "report"])
+def test_help_fits_100_columns_and_lists_nothing_that_the_command_refuses(command):
+    lines = run(command, "--help").stdout.splitlines()
+    assert max(map(len, lines)) <= 100
+    refused_keys = "  optimizer.prior_lr=", "  evaluation.test="
+    assert command == "train" or not any(line.startswith(refused_keys) for line in lines)
+    place = {"train": "", "mi": " [FILE.npz]", "runs": " [DIR ...]", "report": " DIR ..."}.get(command, " RUN")
+    assert lines[0].startswith(f"usage: ssvae {command}{place} [group=choice]")
+    assert any("-m key=a,b: a sweep" in line for line in lines) == (command != "runs")
 
 
 def test_help_lists_each_key_as_it_is_typed_with_what_its_yaml_says_of_it(tmp_path):

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+import ssvae_cli
 from helpers import FILE_RUN, composed, refused, ssvae
 from ssvae_cli.datasets.checked import make_data
-from ssvae_cli.load_run import is_scaled, load_run
+from ssvae_cli.errors import UserError
+from ssvae_cli.load_run import cautions, is_scaled, load_run
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(80, 5)).astype(np.float32)
@@ -45,6 +47,40 @@ def test_it_is_said_where_other_data_are_scaled_otherwise(run_on, capfd):
         load_run("RUN", device="cpu", trust=False, dataset=composed("run=RUN", *other, command="embed").dataset)
     said = [line for line in capfd.readouterr().err.splitlines() if "scaled" in line]
     assert said == ["run=RUN: its data were scaled, and these are read as they are"]
+
+
+def test_it_is_said_where_the_runs_own_files_are_divided_in_another_way(run_on, capfd):
+    assert run_on("dataset=npz", "dataset.path=x.npz") == 0
+    np.savez("y.npz", x=X)
+    for words in (
+        [],
+        ["dataset.test=0.5"],
+        ["dataset.path=./x.npz", "dataset.validation=20"],
+        ["dataset.path=y.npz", "dataset.test=9"],
+    ):
+        given = composed("run=RUN", "dataset=npz", "dataset.path=x.npz", *words, command="eval").dataset
+        load_run("RUN", device="cpu", trust=False, dataset=given)
+    said = [line.partition(":")[0] for line in capfd.readouterr().err.splitlines() if "trained on may be among" in line]
+    assert len(said) == 2
+
+
+def test_another_layer_is_said():
+    run = {"_target_": "anndata", "path": "a.h5ad", "layer": "raw"}
+    (said,) = cautions(run, run | {"path": "b.h5ad", "layer": None})
+    assert said.startswith("dataset.layer was 'raw', now null: ")
+    assert cautions(run, run) == [] == cautions(run, {"_target_": "npz", "path": "b.npz"})
+
+
+def test_values_below_0_are_refused_to_a_run_that_took_their_logarithm(run_on, tmp_path):
+    named = lambda values, name: np.savetxt(name, values, delimiter=",", header="a,b,c,d,e", comments="")
+    named(np.abs(X), "t.csv")
+    named(X / 10, "z.csv")  # as z-scores are
+    assert run_on("dataset=table", "dataset.path=t.csv", "dataset.log1p=true") == 0
+    other = composed("run=RUN", "dataset=table", "dataset.path=z.csv", command="embed").dataset
+    with pytest.raises(UserError, match=r"z.csv: log1p is for values of at least 0, got -0\.\d+"):
+        load_run("RUN", device="cpu", trust=False, dataset=other)
+    with pytest.raises(UserError, match="^x: log1p is for values of at least 0"):
+        ssvae_cli.load("RUN", device="cpu").z(X / 10)
 
 
 VECTORS = ["dataset=npz", "dataset.path=x.npz"]

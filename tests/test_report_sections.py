@@ -1,7 +1,10 @@
 """What `ssvae report` compares: a data set is a section; the ELBO of ordinary VAEs and of unstructured priors stands
 apart, and that of other pairs, or of other training estimators, is not ranked."""
 
+import json
+
 from fake_runs import a_run, sections, table
+from helpers import ssvae
 from ssvae_cli.report.tables import HIGHEST
 
 
@@ -32,6 +35,18 @@ def test_elbos_of_different_pairs_are_not_ranked(tmp_path):
     elbo, probe = table(section, ["elbo/test", "probe/linear/test"], ends=ends).columns
     assert [cell.is_best for cell in elbo.cells] == [False, False] and [c.is_best for c in probe.cells] == [False, True]
     assert "differ in their pairs" in section.note
+
+
+def test_settings_that_were_not_read_alike_are_named(tmp_path, capsys):
+    for i, rows in enumerate([100, 5000]):
+        run = a_run(tmp_path / "runs" / str(i), f"prior={('mi', 'vmf')[i]}")
+        config = json.loads((run / ".hydra" / "config.yaml").read_text())
+        config["evaluation"] = {"rows": rows, "test": bool(i), "metrics": {"knn": {"k": 20}} if i else {}}
+        (run / ".hydra" / "config.yaml").write_text(json.dumps(config))
+    (section,), _ = sections(tmp_path / "runs")
+    assert section.note == "The settings were read under several values of evaluation.rows."
+    assert ssvae("report", str(tmp_path / "runs"), f"hydra.run.dir={tmp_path / 'report'}") == 0
+    assert f"digits: {section.note}" in " ".join(capsys.readouterr().out.split())
 
 
 def test_elbos_that_different_estimators_read_are_not_ranked(tmp_path):

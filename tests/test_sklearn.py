@@ -1,6 +1,11 @@
 """`ssvae.SSVAE`: scikit-learn's habits over the program's own configuration and training loop."""
 
+import gc
+import os
 import pickle
+import signal
+import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,7 +16,7 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from sklearn.base import clone
 from sklearn.decomposition import PCA
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
@@ -22,6 +27,8 @@ from helpers import ssvae as command
 from ssvae_cli import train as loop
 from ssvae_cli.api import model as api
 from ssvae_cli.report.runs import find_runs
+from ssvae_cli.tracking.record import Record
+from ssvae_cli.training.signals import SafePoint
 
 TINY = ["encoder.backbone.hidden=[8]", "encoder.projector=[]"]
 X = np.random.default_rng(0).normal(size=(60, 4))
@@ -59,6 +66,7 @@ CHECKS = [
     "check_no_attributes_set_in_init",
     "check_parameters_default_constructible",
     "check_set_params",
+    "check_transformer_data_not_an_array",
     "check_transformer_general",
     "check_transformer_get_feature_names_out",
 ]
@@ -121,6 +129,24 @@ def test_it_takes_its_place_in_a_pipeline_and_does_not_see_the_labels():
     assert list(pipeline[1].get_feature_names_out()) == ["ssvae0", "ssvae1", "ssvae2"]
 
 
+def test_labels_as_a_column_are_pairs_and_it_says_so():
+    labels = pd.DataFrame({"label": (X[:, 0] > 0).astype(int)})
+    with pytest.warns(
+        DataConversionWarning, match=r"y is \[60, 1\]: x' of each pair, one number; labels, .* are \[N\]"
+    ):
+        assert tiny().fit(X, labels).given_pairs_
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tiny().fit(X[:, :1], X2[:, :1])
+        tiny().fit(X, labels["label"])
+
+
+def test_a_word_that_is_no_choice_is_refused_without_hydras_own_traceback():
+    with pytest.raises(ssvae.UserError) as refused:
+        tiny(prior="infnce").fit(X)
+    assert refused.value.__cause__ is None
+
+
 def test_images_are_taken_as_fit_took_them():
     pixels = np.random.default_rng(0).random((30, 8, 8))
     model = ssvae.SSVAE(epochs=1, latent_dim=2, device="cpu", overrides=["encoder.backbone.width=4"]).fit(pixels)
@@ -139,6 +165,15 @@ def test_the_columns_of_a_data_frame_are_those_of_fit_in_their_order():
     for call in (model.transform, model.elbo):
         with pytest.raises(ssvae.UserError, match="feature names should match .*: a, b, c, d"):
             call(frame[list("badc")])
+
+
+def test_the_columns_of_the_other_side_are_those_of_fit_too():
+    x, x_prime = pd.DataFrame(X, columns=list("abcd")), pd.DataFrame(X2, columns=list("efgh"))
+    for fitted, names in ((tiny().fit(x, x_prime), "e, f, g, h"), (tiny().fit(x), "a, b, c, d")):
+        own = x_prime if fitted.given_pairs_ else x
+        assert np.isfinite(fitted.elbo(x, own))
+        with pytest.raises(ssvae.UserError, match=f"feature names should match .*: {names}, of y"):
+            fitted.elbo(x, own[own.columns[::-1]])
 
 
 def test_fit_leaves_hydra_torch_and_standard_output_as_they_were(capfd):
@@ -190,6 +225,22 @@ def test_fit_gives_freed_memory_back_also_after_a_fault(monkeypatch):
     with pytest.raises(IndexError):
         tiny().fit(X)
     assert calls == ["kept", "given back"]
+
+
+@pytest.mark.filterwarnings("error::ResourceWarning", "error::pytest.PytestUnraisableExceptionWarning")
+def test_a_fit_that_is_stopped_leaves_neither_a_file_open_nor_a_thread(monkeypatch):
+    def stop(safe):
+        safe.asked = signal.SIGINT
+        return before(safe)
+
+    before = SafePoint.__enter__
+    monkeypatch.setattr(SafePoint, "__enter__", stop)
+    monkeypatch.setattr(Record, "bytes_written", property(lambda record: record.scalars(0, 0, {"a/b": 1.0}) or 0))
+    threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    with pytest.raises(KeyboardInterrupt):
+        tiny().fit(X)
+    gc.collect()
+    assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == (threads, files)
 
 
 def test_a_folder_keeps_a_run_that_the_commands_read(tmp_path):

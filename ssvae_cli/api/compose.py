@@ -33,7 +33,7 @@ def composed(overrides: Sequence[str]) -> tuple[DictConfig, DictConfig]:
         try:
             config = compose("train", overrides=words, return_hydra_config=True)
         except Exception as error:  # Hydra's many, and OmegaConf's
-            raise UserError(one_line(error, "train", words)) from error
+            raise UserError(one_line(error, "train", words)) from None  # Hydra's own traceback says nothing more
     hydra = config.hydra
     config = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
     check_types(config, hydra)

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import json
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from omegaconf import OmegaConf
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -91,6 +93,9 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             require(len(x) >= LEAST, f"X has n_samples = {len(x)}; at least {LEAST} are needed")
             fault = f"fit takes X alone with dataset={self._dataset}, whose pairs are made of X"
             require(x_prime is None or self._dataset == "npz", fault)
+            if x_prime is not None and x_prime.shape[1:] == (1,) != x.shape[1:]:
+                said = f"y is {list(x_prime.shape)}: x' of each pair, one number; labels, which play no part, are [N]"
+                warnings.warn(said, DataConversionWarning, stacklevel=2)
             folder = self.folder
             if folder is None:
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ssvae-"))
@@ -106,7 +111,7 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             with _same_random_state():
                 self.run_: Loaded = load_run(str(run), device=self.device, trust=True)
             self.history_ = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
-        loaded, name = self.run_, f"SSVAE({self.prior})" if self.folder is None else str(run)
+        loaded, name = self.run_, "SSVAE" if self.folder is None else str(run)
         inputs = inputs_of(loaded.data.sample(), {}, loaded.pairs)
         self.encoder_ = TrainedEncoder(loaded.objective, loaded.pairs, loaded.config, inputs, name=name)
         self.given_pairs_ = x_prime is not None
@@ -116,15 +121,16 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             vars(self).pop(attribute, None)
         if x.ndim == 2:
             self.n_features_in_ = x.shape[1]
-        if (names := column_names(X)) is not None:
-            self.feature_names_in_ = names
+        self.names_ = {"X": column_names(X), "y": column_names(y if self.given_pairs_ else X)}
+        if self.names_["X"] is not None:
+            self.feature_names_in_ = self.names_["X"]
         return self
 
     def transform(self, X: Any) -> Array:
         """z, the mean of Q(z|x), [N, latent_dim]; a tensor where X is one."""
         check_is_fitted(self)
         with call(), in_precision(self.run_.config.trainer.precision):
-            self._require_names(X)
+            self._require_names(X, "X")
             z = self.encoder_.means(self._as_in_training(self._read(X, "X", self.run_.data.shape[0]), "X"))
         return z.to(X.device) if isinstance(X, Tensor) else z.numpy()
 
@@ -133,7 +139,8 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         loaded, device = self.run_, self.encoder_.device
         with call(), in_precision(loaded.config.trainer.precision), _same_random_state():
-            self._require_names(X)
+            self._require_names(X, "X")
+            self._require_names(y, "y")
             least = loaded.data.shape[0]
             held_out = self._as_in_training(self._read(X, "X", least), "X")
             x_prime = self._read_prime(y, len(held_out), least)
@@ -164,12 +171,12 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         is_path = self.folder is None or isinstance(self.folder, (str, PathLike))
         require(is_path, f"folder must be a path or None, got {self.folder!r}")
 
-    def _require_names(self, X: Any) -> None:
+    def _require_names(self, x: Any, name: Literal["X", "y"]) -> None:
         """Raise UserError where the columns of a DataFrame are not those of `fit`, in their order."""
-        known, names = getattr(self, "feature_names_in_", None), column_names(X)
+        known, names = self.names_[name], column_names(x)
         if known is not None and names is not None and list(known) != list(names):
             mismatch = "The feature names should match those that were passed during fit"  # as scikit-learn says it
-            raise UserError(f"{mismatch}: {', '.join(known)}")
+            raise UserError(f"{mismatch}: {', '.join(known)}{'' if name == 'X' else ', of y'}")
 
     def _train(self, claim: Claim, sides: dict[str, np.ndarray]) -> None:
         """Train on the arrays, in the folder that is claimed."""
@@ -228,8 +235,10 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         with contextlib.suppress(ValueError):  # lists of unequal lengths, which `_read` refuses
             if y is None:
                 return None
-            if np.ndim(y) < 2:
-                require(np.size(y) == count, f"X has {count} samples, and y, their labels, {np.size(y)}")
+            array = y if hasattr(y, "ndim") else np.asarray(y)
+            if array.ndim < 2:
+                labels = array.shape[0] if array.ndim else 1
+                require(labels == count, f"X has {count} samples, and y, their labels, {labels}")
                 return None
         x_prime = self._read(y, "y", least)
         require(len(x_prime) == count, f"X has {count} samples and y, x' of each pair, has {len(x_prime)}")

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ssvae_cli.cli import dry_run
 from ssvae_cli.cli.claim import Claim, claim_again, claim_new, claim_timed, is_left_by
+from ssvae_cli.cli.overrides import WRITES_NOTHING
 from ssvae_cli.cli.sweep_plan import (
     is_given,
     is_timed,
@@ -34,8 +35,6 @@ from ssvae_cli.distributed.launch import is_worker
 from ssvae_cli.errors import UserError, require
 from ssvae_cli.paths import shell_word, typed
 from ssvae_cli.run_folder import SWEEP, holds_run
-
-WRITES_NOTHING = ("runs",)  # commands without a folder
 
 
 @dataclass

@@ -8,11 +8,35 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
-from ssvae_cli.cli.overrides import unread_parts
+from ssvae_cli.cli.overrides import RUN, WRITES_NOTHING, is_never_read
 from ssvae_cli.instantiate.groups import IN_FOLDERS
 
 WIDTH = 100
 LINE = re.compile(r"(?P<indent> *)(?P<key>\w+):(?P<value>.*?)(?: +# (?P<meaning>.*))?$")
+
+
+PATHS = dict.fromkeys(RUN, " RUN") | {
+    "report": " DIR ...",
+    "runs": " [DIR ...]",
+    "mi": " [FILE.npz]",
+}  # that stand alone
+OPTIONS = {  # of every command
+    "-m key=a,b": "a sweep",
+    "--cfg job": "the composed configuration",
+    "--config-dir DIR": "choices of your own",
+}
+
+
+def usage(*, _root_) -> str:
+    """The first line: the paths that a command takes, and its settings. _root_: passed by OmegaConf."""
+    command = _root_.hydra.job.config_name
+    return f"usage: ssvae {command}{PATHS.get(command, '')} [group=choice] [key=value] ..."
+
+
+def options(*, _root_) -> str:
+    """The last line: the options that the command takes. _root_: passed by OmegaConf."""
+    left_out = ("-m key=a,b",) if _root_.hydra.job.config_name in WRITES_NOTHING else ()
+    return "; ".join(f"{option}: {meaning}" for option, meaning in OPTIONS.items() if option not in left_out)
 
 
 def groups() -> str:
@@ -22,10 +46,10 @@ def groups() -> str:
     from hydra.core.object_type import ObjectType
 
     loader, chosen = GlobalHydra.instance().config_loader(), {}
-    unread = unread_parts(HydraConfig.get().job.config_name)
+    command = HydraConfig.get().job.config_name
     for key, choice in HydraConfig.get().runtime.choices.items():
         group, _, package = key.partition("@")
-        if not group.startswith("hydra") and group.split("/")[0] not in unread:
+        if not group.startswith("hydra") and not is_never_read(command, group):
             chosen.setdefault(group, {})[package] = str(choice or "null")
     listed = {}
     for group, packages in chosen.items():
@@ -49,16 +73,16 @@ def keys(*, _root_) -> str:
 
     plain = OmegaConf.to_container(_root_)
     hydra = plain.pop("hydra")
-    folders = [folder_of(source) for source in hydra["runtime"]["config_sources"]]
-    meant = meanings(hydra["job"]["config_name"], "", folders)
+    folders, command = [folder_of(source) for source in hydra["runtime"]["config_sources"]], hydra["job"]["config_name"]
+    meant = {}
     for group, choice in hydra["runtime"]["choices"].items():
         if choice and not group.startswith("hydra"):
             group, _, package = group.partition("@")
             meant |= meanings(f"{group}/{choice}", package or group.replace("/", "."), folders)
-    unread = unread_parts(hydra["job"]["config_name"])
-    plain = {part: value for part, value in plain.items() if part not in unread}
+    meant |= meanings(command, "", folders)  # which knows better what the key of a choice is to it
     groups = hydra["runtime"]["choices"]  # null ones are listed with their choices
-    listed = {f"{key}={value}": meant.get(key, "") for key, value in settings(plain) if key not in groups}
+    of_command = [item for item in settings(plain) if item[0] not in groups and not is_never_read(command, item[0])]
+    listed = {f"{key}={value}": meant.get(key, "") for key, value in of_command}
     column = max(len(setting) for setting in listed if len(setting) < WIDTH // 2)
     lines = (folded(f"{setting:<{column}}  {meaning}", column + 4) for setting, meaning in listed.items())
     return "\n".join(lines).replace("$", "$$")

@@ -18,7 +18,7 @@ from ssvae_cli.cli.overrides import (
 )
 from ssvae_cli.cli.own_keys import own_keys
 from ssvae_cli.cli.suggestions import left_out, unknown_choice, unknown_key
-from ssvae_cli.errors import allowed, first_line
+from ssvae_cli.errors import allowed, did_you_mean, first_line
 from ssvae_cli.instantiate.groups import choices_with, conf, known_groups
 from ssvae_cli.paths import literal, shell_command, shell_word
 
@@ -133,19 +133,20 @@ def no_word(refusal: Refusal) -> str | None:
 
 def as_it_is(refusal: Refusal) -> str:
     """Any other message, without its headings; of a ${...} that leads nowhere, with what is written instead."""
-    headings = ("full_key", "object_type", "Set the environment variable", "See https")
+    headings = ("full_key", "object_type", "reference_type", "Set the environment variable", "See https")
     lines = [line.strip() for line in str(refusal.error).splitlines()]
     said = " ".join(line for line in lines if line and not line.startswith(headings))
     if isinstance(refusal.error, InterpolationResolutionError):
-        return unresolved(said, refusal.error.full_key, refusal.overrides)
+        return unresolved(said, refusal)
     names_it = type(refusal.error).__module__.startswith(("hydra", "omegaconf"))
     return said if names_it else f"{said}; given: {' '.join(refusal.overrides)}"
 
 
-def unresolved(said: str, key: str | None, overrides: list[str]) -> str:
+def unresolved(said: str, refusal: Refusal) -> str:
     """The line for a ${...} that leads nowhere, with the override that makes mere characters of it in a path's name."""
-    named = re.findall(r"'([^']+)'", said)
-    for override in overrides:
+    named, key = re.findall(r"'([^']+)'", said), refusal.error.full_key
+    said = of_reference(said, refusal)
+    for override in refusal.overrides:
         name, value = override_name(override), override.partition("=")[2]
         if "${" not in value or name != key and not any(word in value for word in named):
             continue
@@ -156,6 +157,18 @@ def unresolved(said: str, key: str | None, overrides: list[str]) -> str:
             written = shell_word(f"{name}={quoted(literal(getattr(parsed, 'text', value)))}")
             return f"{name}: {said}; a name with ${{ in it is written {written}"
     return f"{key}: {said}" if key else said
+
+
+def of_reference(said: str, refusal: Refusal) -> str:
+    """What OmegaConf says of a ${...} that leads nowhere, in our words where they are known."""
+    if found := re.fullmatch(r"Interpolation key '(\w[\w.]*)' not found", said):
+        return f"${{{found[1]}}}: {unknown_key(found[1], refusal.command, refusal.overrides)}"
+    if found := re.fullmatch(r"Unsupported interpolation type ([\w.]+)", said):
+        hint = did_you_mean(found[1], ("hydra", "now", "oc.env"))
+        return f"${{{found[1]}:...}}: there is no {found[1]}; a key is ${{KEY}}, the time ${{now:%Y-%m-%d}}{hint}"
+    if found := re.fullmatch(r"KeyError raised while resolving interpolation: \"(.+)\"", said):
+        return found[1]  # of an environment variable that is not set
+    return said
 
 
 # What Hydra and OmegaConf say, as a pattern: the function that puts it in our words, of the pattern's groups. The first

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable, Iterator
 
 from ssvae_cli import __version__
-from ssvae_cli.cli.completion import leaving_out_unread, line_for_hydra
-from ssvae_cli.cli.help import groups, keys
+from ssvae_cli.cli.completion import ZSH_LOADS, completing, line_for_hydra
+from ssvae_cli.cli.help import groups, keys, options, usage
 from ssvae_cli.cli.hydra_errors import one_line
 from ssvae_cli.cli.overrides import override_value, overrides_of, plain_path
 from ssvae_cli.cli.resume import began_in, resume_overrides, sweep_overrides, working_in
@@ -84,7 +84,8 @@ def main() -> None:
         sys.exit(stopped.exit_code)
     except UserError as error:
         wait_for_rank_zero()
-        print("ssvae:", *str(error).splitlines(), file=sys.stderr)  # one line, whatever was given
+        if "COMP_LINE" not in os.environ:  # in the middle of a line that is being typed
+            print("ssvae:", *str(error).splitlines(), file=sys.stderr)  # one line, whatever was given
         sys.exit(error.exit_code)
     finally:
         for number, handler in before.items():
@@ -96,6 +97,7 @@ def run(arguments: list[str]) -> None:
     """Dispatch one command line, the program's name left out. Raises UserError for a mistake in it."""
     if "COMP_LINE" in os.environ and not (arguments and arguments[0] in COMMANDS):
         # Hydra's completion script passes no subcommand: it is in the line that is being completed.
+        os.environ["COMP_LINE"] = re.sub(r"\s+", " ", os.environ["COMP_LINE"].lstrip())
         words = os.environ["COMP_LINE"].split(" ")
         if len(words) <= 2:
             print(*(c for c in COMMANDS if c.startswith(words[-1] if len(words) == 2 else "")), sep="\n")
@@ -105,6 +107,8 @@ def run(arguments: list[str]) -> None:
         print(USAGE)
         return
     if arguments[0] in ("-sc", "--shell-completion"):
+        if "install=zsh" in arguments:  # Hydra's script for it is that for bash
+            print(ZSH_LOADS)
         arguments = ["train", *arguments]  # the script that is installed serves every command
     if "--version" in arguments:
         print(f"ssvae {__version__}")
@@ -126,16 +130,16 @@ def hydra_main(command: str, words: list[str]) -> None:
     sweep = override_value("sweep.resume", overrides) if command == "train" else None
     if not ({"-m", "--multirun"} & set(overrides) or sweep):
         set_count()  # of a sweep each job sets its own: a launcher's processes share the cores
-    for resolver in (groups, keys):  # of hydra.help
+    for resolver in (usage, groups, keys, options):  # of hydra.help
         OmegaConf.register_new_resolver(f"ssvae.{resolver.__name__}", resolver, replace=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that exceptions come here instead of being printed there
     overrides = suiting_overrides(command, overrides)
     resumed = sweep_overrides(resume_overrides(overrides)) if command == "train" else overrides
     sys.argv = ["ssvae", *resumed]
     sys.argv += [plain_path(override, command) for override in worker_overrides(overrides)]
-    completing = {"-sc", "--shell-completion"} & set(overrides)
-    offered = leaving_out_unread(command) if completing else contextlib.nullcontext()
-    if completing and "COMP_LINE" in os.environ:
+    asked = bool({"-sc", "--shell-completion"} & set(overrides))
+    offered = completing(command) if asked else contextlib.nullcontext()
+    if asked and "COMP_LINE" in os.environ:
         os.environ["COMP_LINE"] = line_for_hydra(os.environ["COMP_LINE"], command)
     from ssvae_cli.cli.guard import invocation
     from ssvae_cli.cli.job import start

@@ -24,6 +24,7 @@ from ssvae_cli.instantiate.groups import known_groups
 from ssvae_cli.paths import expanded, literal, require_path, shell_command, typed, working_folder
 
 RUN, RUNS = ("eval", "embed", "finetune"), ("report", "runs")
+WRITES_NOTHING = ("runs",)  # commands without a folder, and so without sweeps
 PLACE = dict.fromkeys(RUN, "run") | dict.fromkeys(RUNS, "runs") | {"mi": "data"}  # the key of a path that stands alone
 INSTEAD = {  # command: (the key or key=value under which others are not read, None for always; those others; why)
     "mi": [
@@ -105,6 +106,12 @@ def refuse_unread(command: str, overrides: list[str]) -> None:
                 not (applies and re.fullmatch(unread, name)),
                 f"{override}: {f'with {of_key}={given} ' if key else ''}{why}; leave it out",
             )
+
+
+def is_never_read(command: str, name: str) -> bool:
+    """Whether a command refuses this key or group whatever its value."""
+    never = (unread for key, unread, _ in INSTEAD.get(command, ()) if key is None)
+    return re.split("[./@]", name)[0] in unread_parts(command) or any(re.fullmatch(unread, name) for unread in never)
 
 
 def separated(words: list[str]) -> tuple[list[str], list[str]]:

@@ -48,8 +48,12 @@ class Scaling:
     scale: list[float]
 
     def __call__(self, measured: Measured, rows: np.ndarray) -> torch.Tensor:
-        """[rows, columns]. Raises UserError for a missing column and for what the run's floats cannot hold."""
+        """[rows, columns]. Raises UserError for a missing column, for values below 0 of which a sum or a logarithm is
+        taken, and for what the run's floats cannot hold."""
         m = measured.x[rows]
+        change = "log1p" if self.log1p else None if self.total is None else "total"
+        lowest = m.min() if change and min(m.shape) > 0 else 0
+        require(lowest >= 0, f"{measured.place}: {change} is for values of at least 0, got {lowest:g}")
         dense = _dense(self.normalised(m)[:, places_of(self.columns, measured.columns, measured.place)])
         x = (dense - np.array(self.mean)) / np.array(self.scale)
         require_range(f"{measured.place}: scaled x", x)
@@ -63,8 +67,7 @@ class Scaling:
             sums = np.asarray(m.sum(1)).reshape(-1, 1)
             factor = np.divide(self.total, sums, out=np.ones_like(sums), where=sums > 0)
             m = m.multiply(factor).tocsr() if issparse(m) else m * factor
-        with np.errstate(invalid="ignore", divide="ignore"):  # of other data below -1, which are refused afterwards
-            return m if not self.log1p else m.log1p() if issparse(m) else np.log1p(m)
+        return m if not self.log1p else m.log1p() if issparse(m) else np.log1p(m)
 
     def zero(self) -> torch.Tensor:
         """What a measurement of 0 is in x, [D]."""

@@ -13,6 +13,7 @@ PAIRS = "SSVAEs"
 UNSTRUCTURED = "Unstructured SSVAEs: one x and one z; their ELBO must not be ranked against that of a pair"
 ORDINARY = "Ordinary VAEs: their ELBO keeps log P(x), and must not be ranked against an SSVAE's"
 UP_TO_CONSTANTS = ("elbo", "evidence")  # groups of metrics that leave out what no parameter affects
+LISTED = 3  # keys that a note names
 BY_ESTIMATORS = ("elbo/train", "elbo/validation")  # where the training estimator reads them, with its bias
 
 
@@ -60,12 +61,21 @@ class Section:
 
     @property
     def note(self) -> str:
-        """How its ELBO may be compared; '' where nothing forbids it."""
+        """How its ELBO may be compared, and what differs in the reading; '' where nothing does."""
         said = [self.kind.partition(":")[2].strip()] if self.kind != PAIRS else []
         if not self.is_of_one("pairs"):
             said.append("the settings differ in their pairs, and so in the constants of the ELBO")
+        if unlike := self.read_unlike():
+            keys = ", ".join(unlike[:LISTED]) + " and more" * (len(unlike) > LISTED)
+            said.append(f"the settings were read under several values of {keys}")
         text = "; ".join(said)
         return f"{text[0].upper()}{text[1:]}." if said else ""
+
+    def read_unlike(self) -> list[str]:
+        """The keys of evaluation with several values in the runs; a metric that some of them lack does not count."""
+        keys = dict.fromkeys(key for run in self.runs for key in run.config if key.startswith("evaluation."))
+        several = lambda key: len({repr(run.config[key]) for run in self.runs if key in run.config}) > 1
+        return [key for key in keys if key != "evaluation.test" and several(key)]
 
     def is_of_one(self, group: str) -> bool:
         """Whether all settings have the same keys of a group."""

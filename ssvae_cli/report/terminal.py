@@ -25,6 +25,8 @@ def show_report(report: Document) -> None:
             show(headings, rows, title=title)
             for mark, reason in table.notes.items():
                 output().print(f"{DASH} {mark}: {reason}", markup=False)
+        if part.section.note:
+            output().print(f"{part.section.title}: {part.section.note}", markup=False)
     for line in report.legend():
         output().print(line.replace("In bold", f"{BEST}"), markup=False)
     for other in report.others:

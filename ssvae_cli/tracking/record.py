@@ -3,11 +3,12 @@
 import json
 import logging
 import os
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
 from ssvae_cli.errors import UserError, require
-from ssvae_cli.files import atomic_write, require_claimed, write_json
+from ssvae_cli.files import atomic_write, close_quietly, require_claimed, write_json
 from ssvae_cli.run_folder import METRICS
 from ssvae_cli.tracking.missing import REASONS, Missing, lines, plain, reasons
 from ssvae_cli.tracking.png import DPI, png
@@ -40,6 +41,8 @@ class Record:
         # Its own file, should this one be a link, or share its bytes with a copy of the folder by a hard link.
         atomic_write(metrics, lambda path: path.write_bytes(written[:kept_bytes]))
         self._metrics = open(metrics, "ab")
+        # A program from which a run is called goes on when the run fails, or is stopped.
+        weakref.finalize(self, close_quietly, self._metrics)
         for tracker in trackers:
             tracker.begin(run, dict(settings or {}), dict(meanings or {}), self.history())
 

@@ -1,7 +1,10 @@
 """TensorBoard's event file in a run's folder: scalars with a layout, hparams, pictures."""
 
 import functools
+import weakref
 from pathlib import Path
+
+from ssvae_cli.files import close_quietly
 
 SUFFIX = ".ssvae"  # of TensorBoard's file: another program's in the same folder is not this run's
 RGBA = 4  # channels of the pixels of pictures
@@ -37,6 +40,7 @@ class TensorBoard:
         from torch.utils.tensorboard import SummaryWriter
 
         writer = self._writer = SummaryWriter(self._run, filename_suffix=SUFFIX)
+        weakref.finalize(self, close_quietly, writer)  # a run that is stopped, or fails, does not come to `close`
         writer.add_custom_scalars(LAYOUT)
         for line in self._history:
             self.scalars(line["step"], {name: value for name, value in line.items() if "/" in name})
