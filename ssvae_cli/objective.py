@@ -16,6 +16,7 @@ from ssvae_cli.device import Precision, full_precision
 from ssvae_cli.distributed.collectives import all_reduce_mean
 from ssvae_cli.distributions.posterior import Posterior
 from ssvae_cli.distributions.products import power
+from ssvae_cli.distributions.seeding import stream_of_rank
 from ssvae_cli.encoders.base import CONTRACT as ENCODER
 from ssvae_cli.encoders.base import Encoder
 from ssvae_cli.encoders.posteriors import CONTRACT as POSTERIOR
@@ -87,7 +88,7 @@ class Objective(nn.Module):
         """One sample of Q(z|x) of each view, [B, ...]; an unstructured prior uses the first alone, and
         further views are left. times: other times of the same sequences, which g' encodes. Raises ValueError for fewer
         views than the prior is of."""
-        with self._autocast(views[0]):
+        with self._autocast(views[0]), stream_of_rank(views[0].device):
             seen = views[: len(self.encoders)]
             posteriors = tuple(encoder(x) for encoder, x in zip(self.encoders, seen, strict=True))
             of_times = [self.encoder_prime(x) for x in times]

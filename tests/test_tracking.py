@@ -2,12 +2,15 @@
 
 import io
 import re
+import warnings
 
 import pytest
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from ssvae_cli.tracking import console
 from ssvae_cli.tracking.console import Stages
+from ssvae_cli.tracking.png import png
 
 
 @pytest.fixture
@@ -53,3 +56,11 @@ def test_the_bar_shows_the_step_and_the_elbo_first_however_narrow_the_terminal_i
             display.step(-1.234)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
     assert "step 20/360" in text and shown in text
+
+
+def test_a_class_whose_name_the_font_lacks_is_drawn_without_a_warning():
+    figure = Figure()
+    figure.suptitle("雪")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert png(figure).startswith(b"\x89PNG")

@@ -1,9 +1,10 @@
-"""Separate streams of random numbers: of views, and for torch's samplers that take no generator."""
+"""Separate streams of random numbers: of views, of a rank, and for torch's samplers that take no generator."""
 
 import contextlib
 from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
 from ssvae_cli.distributed.collectives import current_shard
 
@@ -32,3 +33,30 @@ def own_stream(seed: int | torch.Generator | None, device: torch.device) -> Iter
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
+
+
+@contextlib.contextmanager
+def stream_of_rank(device: torch.device) -> Iterator[None]:
+    """Inside, random layers of a network, such as dropout, draw for this rank's rows alone, each rank other numbers.
+
+    Afterwards the global generators are in one state on all ranks again: as before, or, if anything was drawn, one
+    number of the CPU's further, so that the next call has another stream. A single process uses them unchanged."""
+    if (shard := current_shard()) is None:
+        yield
+        return
+    before = torch.get_rng_state()
+    seed = int(torch.randint(2**62, ())) + shard.rank
+    with own_stream(seed, device):
+        begun = _states(device)
+        yield
+        unused = torch.equal(begun, _states(device))
+    if unused:
+        torch.set_rng_state(before)
+
+
+def _states(device: torch.device) -> Tensor:
+    """Of the global generators that a network on a device draws from, in one."""
+    states = [torch.get_rng_state()]
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    return torch.cat(states)

@@ -33,7 +33,7 @@ def load(split: Streamed, part: str = "", *, on_error: OnError, stream: bool) ->
     x = [None if stream else np.empty((len(split), *files.shape), np.uint8) for files in split.sources]
     bad, total = unreadable(split.sources, x), len(split)
     if bad and on_error == "raise":
-        raise refusal(bad, total)
+        raise refusal(bad, total, part)
     read = split if stream else split.of(map(torch.from_numpy, x))
     if not bad:
         return read

@@ -190,9 +190,10 @@ def unreadable(sides: Sequence[ImageFiles], places: Sequence[np.ndarray | None])
     return {row: error for bad in errors[::-1] for row, error in bad.items()}
 
 
-def refusal(bad: dict[int, Unreadable], total: int) -> UserError:
-    """An error that names the first of the files that cannot be read, and counts them."""
-    count = f"{len(bad)} of {total} images cannot be read, the first: " if len(bad) > 1 else ""
+def refusal(bad: dict[int, Unreadable], total: int, part: str = "") -> UserError:
+    """An error that names the first of the files that cannot be read, and counts them among `total` for a part."""
+    of = f"{total} images for {part}" if part else f"{total} images"
+    count = f"{len(bad)} of {of} cannot be read, the first: " if len(bad) > 1 else ""
     return UserError(f"{count}{bad[min(bad)]}; dataset.on_error=skip leaves out what cannot be read")
 
 
