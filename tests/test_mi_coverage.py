@@ -86,3 +86,13 @@ def test_the_interval_reaches_up_to_links_too_weak_to_be_found_one_by_one():
     best, apart = (recommend(list(read(methods, p, False, lambda _: None)), p) for p in problems[:2])
     assert "columns without a link of their own" in best.why and "without a link" not in apart.why
     assert best.high > apart.high + 0.1
+
+
+def test_the_error_of_ksg_is_the_deviation_over_samples():
+    """That of independent terms is 1.25 times too small, as pairs share their neighbours."""
+    found = []
+    for seed in range(100):
+        x, y, *_ = Gaussian(samples=300, dim=1, mi=0.5).draw(np.random.default_rng(seed))
+        found.append(METHODS["ksg"](pose(x, y, SPLIT, 0)).estimate)
+    values, errors = map(np.array, zip(*found))
+    assert 0.9 < values.std() / errors.mean() < 1.1

@@ -88,6 +88,12 @@ def test_an_interval_begins_no_lower_than_a_bound_and_never_above_its_value():
     assert narrow.low <= narrow.value and narrow.low == pytest.approx(1.3 - 3 * 0.02, abs=0.03)
 
 
+def test_a_candidate_that_a_bound_lifts_is_as_unsure_as_both():
+    lifted, free = (recommend([method("ksg", v, error=0.1), bound(1.2, error=0.1)], PROBLEM) for v in (1.01, 1.1))
+    assert lifted.value == pytest.approx(free.value, abs=0.01) == pytest.approx(1.1, abs=0.01)
+    assert 1.3 < (lifted.high - lifted.value) / (free.high - free.value) < 1.42
+
+
 def test_where_only_a_bound_stands_the_interval_has_one_side():
     best = recommend([method("ksg", 1.0), bound(1.9)], PROBLEM)
     assert best.high == math.inf and best.low == pytest.approx(1.9 - 1.64 * 0.02) and "a lower bound" in best.why

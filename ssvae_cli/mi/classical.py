@@ -18,6 +18,7 @@ NARROW = 6  # coordinates in all, up to which a tree finds neighbours fast
 STRETCHES = (1 / 16, 1 / 4, 4, 16)  # of x, in which neighbours may see what they miss at 1
 ENOUGH = 2000  # pairs, of which a stretch is chosen
 CLEARLY = 6.0  # errors by which it must read more
+SHARED = 1.25  # by which the error of `ksg` exceeds that of independent terms: pairs share their neighbours
 
 
 def ksg(pairs: Pairs, k: int = 3, gap: int = 0) -> Tensor:
@@ -58,6 +59,13 @@ def _within(side: np.ndarray, reach: np.ndarray, gap: int) -> np.ndarray:
     return np.maximum(counts, 1)
 
 
+def mean_of_terms(problem: Problem, terms: Tensor) -> Estimate:
+    """The mean of the terms of `ksg`, [N]. Its error is a quarter larger than the mean over pairs says: over samples of
+    normal pairs, sums, circles and pairs of one scale the ratio is 1.0 to 1.4, in 3 + 3 coordinates up to 1.7."""
+    value, error = problem.mean(terms)
+    return Estimate(value, SHARED * error)
+
+
 class KSG(Method):
     """Nearest neighbours, on each component of coordinates that depend on each other; the sum over components.
 
@@ -66,8 +74,7 @@ class KSG(Method):
     which moves no I: neighbours are then near enough in x to have the same y. On atoms it reads the scores of Problem,
     whose ties are broken at random. k: neighbours; most, most_wide: pairs that are used, at most, and where a component
     has more than 6 coordinates; widest: coordinates of a component, at most. Rows within the gap of a split are no
-    neighbours. NaN where too few are further apart. Standard error: of the mean over pairs. Source: Kraskov et al.
-    2004.
+    neighbours. NaN where too few are further apart. Standard error: as `mean_of_terms`. Source: Kraskov et al. 2004.
     """
 
     def __init__(self, *, k: int, most: int, most_wide: int, widest: int):
@@ -89,7 +96,7 @@ class KSG(Method):
         enough = [pieces for pieces in (1, 2, 4) if pieces == 1 or count >= pieces * (4 * self.k + 2 * gap)]
         terms = [sum(self._terms(part, pieces, gap) for part in parts) for pieces in enough]
         growth = tuple(used.mean(more - fewer) for more, fewer in pairwise(terms))
-        return Reading(used.mean(terms[0]), growth=growth, settles=0.5 if widest == 2 else 2 ** (-1 / widest))
+        return Reading(mean_of_terms(used, terms[0]), growth=growth, settles=0.5 if widest == 2 else 2 ** (-1 / widest))
 
     def _stretched(self, problem: Problem, part: Component) -> Pairs:
         """The coordinates of a component, x stretched as a part of the pairs reads most in."""

@@ -8,7 +8,7 @@ import torch
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
-MOST_CLASSES = 256  # more take the classifiers minutes
+WIDE = 256  # columns of indicators, above which one column of codes is read in their place
 FEW_COPIES = 8  # of a row; a row that occurs more often, and in 1% of all, is an atom
 PAIRS_PER_CLASS = 8  # on average; a side with fewer is no set of classes
 
@@ -115,11 +115,23 @@ def scores(values: np.ndarray, rng: np.random.Generator) -> Tensor:
     return torch.from_numpy(np.stack(columns, 1))
 
 
+def codes_of_indicators(values: np.ndarray) -> np.ndarray:
+    """The one column of codes, [N, 1], that more than 256 columns of indicators spell, [N, d]: each of two values, the
+    higher in one of a row's columns or, as without a column for the first class, in none. Any other side unchanged.
+
+    No two rows that differ get one code, so I does not change; as columns, each would be noise but for a few rows."""
+    if values.shape[1] <= WIDE:
+        return values
+    high = values == values.max(0)
+    is_indicator = ((values == values.min(0)) | high).all() and (high.sum(1) <= 1).all()
+    return (high.any(1) * (1.0 + high.argmax(1)))[:, None] if is_indicator else values
+
+
 def classes(values: np.ndarray) -> Tensor | None:
     """The class of each row, [N], a class for each distinct row of [N, d]; None if they are too many to count, or if
     most occur once, as where few rows of a continuous column are not zero."""
     _, codes, counts = np.unique(values, axis=0, return_inverse=True, return_counts=True)
-    few = len(counts) <= min(MOST_CLASSES, len(values) / PAIRS_PER_CLASS) and (counts == 1).mean() <= 0.5
+    few = len(counts) <= len(values) / PAIRS_PER_CLASS and (counts == 1).mean() <= 0.5
     return torch.from_numpy(codes.ravel()) if few else None
 
 

@@ -11,7 +11,16 @@ from ssvae_cli.datasets.io.arrays import require_channels_first
 from ssvae_cli.datasets.io.npz_file import opened
 from ssvae_cli.errors import allowed, require
 from ssvae_cli.evaluation.samples import Pairs
-from ssvae_cli.mi.columns import classes, constant, continuous, copied, orders, scores, standardised
+from ssvae_cli.mi.columns import (
+    classes,
+    codes_of_indicators,
+    constant,
+    continuous,
+    copied,
+    orders,
+    scores,
+    standardised,
+)
 from ssvae_cli.mi.components import components
 from ssvae_cli.mi.problem import Problem
 from ssvae_cli.mi.splits import Split
@@ -101,8 +110,8 @@ def tables_of(sample: Sample) -> tuple[np.ndarray, ...]:
 
 
 def informative(values: np.ndarray, name: str) -> np.ndarray:
-    """The columns, [N, d] of what may be images, that are not constant and order the rows as none before them does; a
-    warning says which are left out."""
+    """The columns, [N, d] of what may be images, that are not constant and order the rows as none before them does, or
+    the one column of codes that they spell; a warning says which are left out."""
     table = values.reshape(len(values), -1)
     same = constant(table)
     first: dict[bytes, int] = {}
@@ -112,7 +121,11 @@ def informative(values: np.ndarray, name: str) -> np.ndarray:
         if len(numbers):
             shown = ", ".join(map(str, numbers[:5])) + (", ..." if len(numbers) > 5 else "")
             log.warning("%s: column %s of %d %s: left out", name, shown, table.shape[1], why)
-    return np.delete(table, [*same, *copies], 1)
+    kept = np.delete(table, [*same, *copies], 1)
+    codes = codes_of_indicators(kept)
+    if codes is not kept:
+        log.info("%s: %d columns of indicators are read as one column of codes", name, kept.shape[1])
+    return codes
 
 
 def pose(x: np.ndarray, y: np.ndarray, split: Split, seed: int) -> Problem:

@@ -17,6 +17,7 @@ from ssvae_cli.mi.problem import Method, Problem, Reading
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
 
+MOST_CLASSES = 256  # of a side; more take the classifiers minutes
 FEW = 12  # classes up to which trees are grown, one for each class and round
 SETTLES = 0.7  # the share of one doubling's gain that the next one brings
 SLACK = 0.01  # of every class probability is its frequency, so that no log is far below
@@ -61,7 +62,7 @@ class Counts(Method):
 
     def __call__(self, problem):
         x, y = problem.classes
-        joint = x * (y.max() + 1) + y
+        joint = (x * (y.max() + 1) + y).unique(return_inverse=True)[1]  # of many values few combinations occur
         counts = [torch.bincount(values) for values in (x, y, joint)]
         left, right, both = (count[values].double() for count, values in zip(counts, (x, y, joint)))
         terms = (both * len(problem) / (left * right)).log()
@@ -90,7 +91,7 @@ class Classifier(Method):
         self.rounds, self.most = rounds, most
 
     def refusal(self, problem):
-        if all(side is None for side in problem.classes):
+        if not any(map(is_predictable, problem.classes)):
             return "no side has few values"
         return "both sides have few values: counts serve" if problem.countable else None
 
@@ -120,9 +121,15 @@ def log_ratios(features: np.ndarray, labels: np.ndarray, problem: Problem, round
     return entropies + correction + mixture(torch.from_numpy(likelihood)).log()
 
 
+def is_predictable(side: Tensor | None) -> bool:
+    """Whether a side has classes, [N], and no more than classifiers take."""
+    return side is not None and len(side.unique()) <= MOST_CLASSES
+
+
 def features_and_classes(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     """(Features of a side, [N, F], the classes of the other, [N], which are predicted from them)."""
-    codes = [side if side is None else side.unique(return_inverse=True)[1] for side in problem.classes]
+    few = [side if is_predictable(side) else None for side in problem.classes]
+    codes = [side if side is None else side.unique(return_inverse=True)[1] for side in few]
     side = min((0, 1), key=lambda side: math.inf if codes[side] is None else int(codes[side].max()))
     features, values = problem.pairs[1 - side], codes[1 - side]
     if values is not None:

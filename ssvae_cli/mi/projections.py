@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ssvae_cli.errors import require_at_least
 from ssvae_cli.evaluation.samples import Pairs
-from ssvae_cli.mi.classical import ksg
+from ssvae_cli.mi.classical import ksg, mean_of_terms
 from ssvae_cli.mi.problem import NOTHING, Method, Problem, Reading
 
 
@@ -19,7 +19,7 @@ class Projections(Method):
     It sees the square of a sum of many columns, of which no column or pair of columns tells. Relation to I: a lower
     bound, as directions are functions of x and y, up to the bias of KSG, which is downward. Ceiling: log of the pairs
     of a fold. k: neighbours. most: pairs that are read, at most. widest: coordinates of both sides, at most. Standard
-    error: of the mean over pairs. Source: Li 1992 (principal Hessian directions); Tsur et al. 2023 (max-sliced I).
+    error: as `mean_of_terms`. Source: Li 1992 (principal Hessian directions); Tsur et al. 2023 (max-sliced I).
     """
 
     relation = "lower bound"
@@ -50,7 +50,7 @@ class Projections(Method):
             pairs, held = whitened(problem.pairs.rows(train), problem.pairs.rows(fold))
             for row, (of_x, of_y) in zip(terms, directions(pairs)):
                 row[fold] = ksg(Pairs(held.x @ of_x, held.y @ of_y), self.k, gap)
-        return Reading(problem.mean(largest_of(terms, [fold for _, fold in folds])))
+        return Reading(mean_of_terms(problem, largest_of(terms, [fold for _, fold in folds])))
 
     def _folds(self, problem: Problem) -> list[tuple[Tensor, Tensor]]:
         return problem.split.folds(len(problem), problem.generator())

@@ -168,9 +168,17 @@ def those_that_stand(valid: list[Line], floor: list[tuple[str, Estimate]], probl
     may_be = [e for e in valid if e.is_candidate and e.name not in behind and consistent(e, len(problem))]
     standing = [one for one in (candidate(line, len(problem)) for line in may_be) if not refuted(one)]
     top = max((one.seen - APART * one.error for one in standing), default=0.0)
-    least = max((value - error for _, (value, error) in floor), default=0.0)
+    least = max((bound for _, bound in floor), key=lambda one: one.value - one.error, default=Estimate(0.0, 0.0))
     highest = [one for one in standing if one.value + APART * one.error >= top]  # most methods err downward
-    return [one._replace(value=max(one.value, least)) for one in highest]
+    return [lifted(one, least) for one in highest]
+
+
+def lifted(one: Candidate, bound: Estimate) -> Candidate:
+    """The candidate, no lower than an error below a lower bound; where that lifts it, unsure by its error too."""
+    least = bound.value - bound.error
+    if one.value >= least:
+        return one
+    return one._replace(value=least, error=math.hypot(one.error, bound.error))
 
 
 def upper_end(best: Recommended, standing: list[Candidate], problem: Problem) -> tuple[float, str]:
