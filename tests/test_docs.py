@@ -179,6 +179,12 @@ def leaves(nav: list | str) -> list[str]:
     return [page for entry in nav for below in entry.values() for page in leaves(below)]
 
 
+def test_prose_wraps_at_120_columns():
+    for page, text in PAGES.items():
+        prose = re.sub(r"^(?:    |\||!\[|.*\]\(\S{60,}\)).*$", "", FENCED.sub("", text), flags=re.M)
+        assert not [line for line in prose.splitlines() if len(line) > 120], page
+
+
 def test_the_site_lists_every_page_once_and_no_other():
     pages = (path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
     assert sorted(leaves(site()["nav"])) == sorted(["index.md", *pages])  # index.md: README.md
