@@ -1,7 +1,7 @@
 """Tasks of known mutual information, of many kinds: what `ssvae mi` is measured on by coverage.py.
 
 A task is a function of (rng, n) that returns x, y; its I in nats is in closed form, or by quadrature over a grid.
-half: `choose` and `check` are those by which the method was chosen, the second at its end; `fresh` was run once, after.
+part: `choose` and `check` are those by which the method was chosen, the second at its end; `fresh` was run once, after.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ class Task(NamedTuple):
     """kind: what it is an example of. exact: I in nats. draw(rng, n) -> x, y."""
 
     kind: str
-    half: str
+    part: str
     exact: Callable[[], float]
     draw: Callable
 
@@ -26,12 +26,12 @@ class Task(NamedTuple):
 TASKS: dict[str, Task] = {}
 
 
-def task(kind: str, half: str, exact):
+def task(kind: str, part: str, exact):
     """Enter the function below under its name; exact: I, or a function that computes it."""
 
     def enter(draw):
         value = exact if callable(exact) else lambda: exact
-        TASKS[draw.__name__] = Task(kind, half, value, draw)
+        TASKS[draw.__name__] = Task(kind, part, value, draw)
         return draw
 
     return enter

@@ -16,7 +16,7 @@ import numpy as np
 from late import TASKS
 
 Peers = dict[str, Callable[[np.ndarray, np.ndarray], float]]
-FIELDS = ["peer", "task", "half", "n", "seed", "exact", "value"]
+FIELDS = ["peer", "task", "part", "n", "seed", "exact", "value"]
 
 
 def classical() -> Peers:
@@ -55,12 +55,12 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore")
     which, path, *rest = sys.argv[1:]
     peers = {"classical": classical, "torch-mist": torch_mist}[which]()
-    halves, numbers, seeds = [*rest, *["choose,check,fresh", "500,2000,10000", "0,1,2"][len(rest) :]]
+    parts, numbers, seeds = [*rest, *["choose,check,fresh", "500,2000,10000", "0,1,2"][len(rest) :]]
     with Path(path).open("w", newline="") as file:
         writer = csv.DictWriter(file, FIELDS)
         writer.writeheader()
         for name, task in TASKS.items():
-            if task.half not in halves.split(","):
+            if task.part not in parts.split(","):
                 continue
             exact = task.exact()
             for n in map(int, numbers.split(",")):
@@ -72,6 +72,6 @@ if __name__ == "__main__":
                             value = float(estimate(x, y))
                         except Exception:  # a peer's failure is a result
                             value = float("nan")
-                        line = {"peer": peer, "task": name, "half": task.half, "n": n, "seed": seed}
+                        line = {"peer": peer, "task": name, "part": task.part, "n": n, "seed": seed}
                         writer.writerow(line | {"exact": exact, "value": value})
                     file.flush()

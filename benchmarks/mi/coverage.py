@@ -26,7 +26,7 @@ from ssvae_cli.mi.data import informative, pose, without_copies
 from ssvae_cli.mi.recommend import recommend
 from ssvae_cli.mi.tasks import Sample
 
-FIELDS = ["task", "kind", "half", "n", "seed", "exact", "value", "low", "high", "seconds", "why"]
+FIELDS = ["task", "kind", "part", "n", "seed", "exact", "value", "low", "high", "seconds", "why"]
 
 
 def draw(name: str, n: int, seed: int) -> Sample:
@@ -46,7 +46,7 @@ def estimate(name: str, n: int, seed: int):
     return recommend(list(read(configured_methods(cfg, sample), problem, False, lambda _: None)), problem)
 
 
-def run(path: Path, halves: set[str], numbers: list[int], seeds: list[int]) -> None:
+def run(path: Path, parts: set[str], numbers: list[int], seeds: list[int]) -> None:
     done = {(line["task"], line["n"], line["seed"]) for line in lines_of(path)} if path.exists() else set()
     with path.open("a", newline="") as file:
         writer = csv.DictWriter(file, FIELDS)
@@ -55,11 +55,11 @@ def run(path: Path, halves: set[str], numbers: list[int], seeds: list[int]) -> N
         for n in numbers:
             for seed in seeds:
                 for name, task in TASKS.items():
-                    if task.half not in halves or (name, str(n), str(seed)) in done:
+                    if task.part not in parts or (name, str(n), str(seed)) in done:
                         continue
                     began = time.monotonic()
                     best = estimate(name, n, seed)
-                    line = {"task": name, "kind": task.kind, "half": task.half, "n": n, "seed": seed}
+                    line = {"task": name, "kind": task.kind, "part": task.part, "n": n, "seed": seed}
                     line |= {"exact": task.exact(), **best._asdict(), "seconds": round(time.monotonic() - began, 1)}
                     writer.writerow(line)
                     file.flush()
@@ -71,18 +71,18 @@ def lines_of(path: Path) -> list[dict]:
 
 
 def table(path: Path, peers: Path | None) -> None:
-    """Coverage, median width, mean absolute error and seconds, by half and n; then the tasks that were missed."""
+    """Coverage, median width, mean absolute error and seconds, by part and n; then the tasks that were missed."""
     groups = defaultdict(list)
     for line in lines_of(path):
         value, low, high, exact = (float(line[key]) for key in ("value", "low", "high", "exact"))
         held = low - 1e-9 <= exact <= high + 1e-9
-        groups[line["half"], int(line["n"])].append((held, high - low, abs(value - exact), float(line["seconds"])))
+        groups[line["part"], int(line["n"])].append((held, high - low, abs(value - exact), float(line["seconds"])))
         if not held:
             print(f"missed: {line['task']} n={line['n']} seed={line['seed']}: {exact:.3f} not in {low:.3f}..{high:.3f}")
-    print("\n| half | n | runs | inside | median width | mean absolute error | seconds |", "|---" * 7 + "|", sep="\n")
-    for (half, n), values in sorted(groups.items()):
+    print("\n| part | n | runs | inside | median width | mean absolute error | seconds |", "|---" * 7 + "|", sep="\n")
+    for (part, n), values in sorted(groups.items()):
         held, widths, errors, seconds = zip(*values)
-        row = [half, n, len(values), f"{mean(held):.0%}", f"{median(widths):.2f}", f"{mean(errors):.3f}"]
+        row = [part, n, len(values), f"{mean(held):.0%}", f"{median(widths):.2f}", f"{mean(errors):.3f}"]
         print("| " + " | ".join(map(str, [*row, f"{median(seconds):.0f}"])) + " |")
     if peers:
         compare(path, peers)
@@ -107,7 +107,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     command, results, *rest = sys.argv[1:]
     if command == "run":
-        halves, numbers, seeds = [*rest, *["choose,check", "500,2000,10000", "0,1,2"][len(rest) :]]
-        run(Path(results), set(halves.split(",")), [*map(int, numbers.split(","))], [*map(int, seeds.split(","))])
+        parts, numbers, seeds = [*rest, *["choose,check", "500,2000,10000", "0,1,2"][len(rest) :]]
+        run(Path(results), set(parts.split(",")), [*map(int, numbers.split(","))], [*map(int, seeds.split(","))])
     else:
         table(Path(results), Path(rest[0]) if rest else None)

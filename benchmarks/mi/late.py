@@ -1,6 +1,6 @@
 """Tasks that joined the bank late: what `student_copula` and `projections` are for, and what fresh readers had tried.
 
-half: `late`. They were drawn up after both methods were written, and before `ksg` stretched x, which a miss of
+part: `late`. They were drawn up after both methods were written, and before `ksg` stretched x, which a miss of
 `wave_20` led to.
 """
 
