@@ -3,7 +3,8 @@
 1. A command of `ssvae`, in a block or within a text, composes: its choices and keys exist, a preset's too.
 2. A command that needs a network, a GPU or a cluster says so in its comment: (network), (GPU), (cluster).
 3. Links, their anchors, as GitHub names them, and pictures exist.
-4. mkdocs.yml lists every page once, and the API page every public name.
+4. Prose wraps, no block of commands is read as a part of a list, mkdocs.yml lists every page once, and the API page
+   every public name.
 5. Equations are written so that GitHub and the site render the same.
 """
 
@@ -183,6 +184,16 @@ def test_prose_wraps_at_120_columns():
     for page, text in PAGES.items():
         prose = re.sub(r"^(?:    |\||!\[|.*\]\(\S{60,}\)).*$", "", FENCED.sub("", text), flags=re.M)
         assert not [line for line in prose.splitlines() if len(line) > 120], page
+
+
+def test_no_command_is_taken_for_a_part_of_the_list_before_it():
+    """Four spaces after a list continue its last item in Markdown, so a sentence or a comment stands between."""
+    item = re.compile(r"^\s*(?:[-*]|\d+\.) ", re.M)
+    for page, text in PAGES.items():
+        blocks = FENCED.sub("", text).split("\n\n")
+        for block, after in zip(blocks, blocks[1:]):
+            taken = after.startswith("    ") and not block.startswith("    ") and item.search(block)
+            assert not taken, (page, after)
 
 
 def test_the_site_lists_every_page_once_and_no_other():

@@ -1,4 +1,4 @@
-"""Other programs on the bank: bank_peers.py WHICH RESULTS.csv [HALVES [NUMBERS [SEEDS]]].
+"""Other programs on the bank: bank_peers.py WHICH RESULTS.csv [PARTS [NUMBERS [SEEDS]]].
 
 WHICH: classical, in the environment of benchmark-mi (environments.sh) with npeet-plus beside it; or torch-mist, in
 that of torch-mist. The same pairs as coverage.py draws. Estimators as they are: scikit-learn takes single columns

@@ -1,4 +1,4 @@
-"""`ssvae mi` on the bank: coverage.py run RESULTS.csv [HALVES [NUMBERS [SEEDS]]] | table RESULTS.csv [PEERS.csv].
+"""`ssvae mi` on the bank: coverage.py run RESULTS.csv [PARTS [NUMBERS [SEEDS]]] | table RESULTS.csv [PEERS.csv].
 
 `run` goes on where it stopped, a line a task, number of pairs and seed. What `ssvae mi` does by default, without its
 shuffled pairs and with InfoNCE as the only critic; time series are split in blocks. `table` prints coverage, widths and
