@@ -43,7 +43,10 @@ def compiled(part: Callable, compile: bool | str) -> Callable:
         return part
     while _marks:
         _marks.pop()()
+    from torch._inductor import config as inductor
+
     torch._dynamo.config.allow_rnn = True  # GRUs are unrolled into the graph
+    inductor.fallback_random = True  # posterior samples and dropout are those of a run that is not compiled
     return torch.compile(part, mode="default" if compile is True else compile)
 
 

@@ -4,7 +4,8 @@
 2. No later step compiles again: not while a queue fills, nor after evaluation, nor after a short last batch.
 3. Estimators that take steps of their own between the graphs are known, and are the only ones.
 4. Jobs of one process are each compiled, however many kinds of them there are.
-5. A machine on which torch's compiler does not work is one line, before anything is written.
+5. A compiled step draws the samples of one that is not: its numbers are the same but for rounding.
+6. A machine on which torch's compiler does not work is one line, before anything is written.
 """
 
 import functools
@@ -14,6 +15,7 @@ import torch
 from torch._dynamo import config, reset
 from torch._dynamo.exc import Unsupported
 from torch._dynamo.utils import counters
+from torch._inductor import config as inductor
 
 from helpers import refused, train
 from matrix import ALL, BATCH, OWN_STEPS, cases, named, parts, unmet
@@ -115,3 +117,17 @@ def test_a_machine_where_the_compiler_does_not_work_is_a_line(said, tmp_path, mo
     reason = said.splitlines()[-1]
     assert f"trainer.compile=true: torch's compiler does not work here ({reason}); install g++" in line
     assert line.endswith("or give trainer.compile=false") and not list(tmp_path.iterdir())
+
+
+COMPILE = torch.compile  # before `whole_graphs`
+
+
+@pytest.mark.skipif(not ALL, reason="6 s of torch's compiler: in `make check`")
+def test_a_compiled_function_draws_what_it_would_draw_uncompiled(monkeypatch):
+    monkeypatch.setattr(torch, "compile", COMPILE)
+    monkeypatch.setattr(inductor, "fallback_random", False)
+    drawn = []
+    for part in (torch.randn, compiled(lambda *shape: torch.randn(*shape), True)):
+        torch.manual_seed(0)
+        drawn.append(part(2, 3))
+    assert torch.equal(*drawn)
