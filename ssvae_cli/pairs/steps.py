@@ -23,7 +23,8 @@ def require_steps(data: Data, choice: str, steps: int, settings: str) -> None:
     name, split = min(ragged.items(), key=lambda item: int(item[1].length.min()))
     place = int(split.length.argmin())
     row = place if split.row is None else int(split.row[place])
-    fault = f"row {row}, in {name}, has {counted(int(split.length[place]), 'step')}, the fewest, and {settings} need {steps}"
+    fewest = counted(int(split.length[place]), "step")
+    fault = f"row {row}, in {name}, has {fewest}, the fewest, and {settings} need {steps}"
     remedy = "leave them out, or ask for fewer steps"
     require(False, f"{choice}: {fault}; {short} of {sum(map(len, data.splits.values()))} rows are too short: {remedy}")
 
