@@ -7,7 +7,10 @@ import inspect
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
+
+from ssvae_cli.errors import UserError, first_line, in_yaml
 
 MARKED = ("add_param_group", "load_state_dict", "state_dict", "step", "zero_grad")  # of torch's optimizers
 
@@ -40,8 +43,27 @@ def compiled(part: Callable, compile: bool | str) -> Callable:
         return part
     while _marks:
         _marks.pop()()
+    from torch._inductor import config as inductor
+
     torch._dynamo.config.allow_rnn = True  # GRUs are unrolled into the graph
+    inductor.fallback_random = True  # posterior samples and dropout are those of a run that is not compiled
     return torch.compile(part, mode="default" if compile is True else compile)
+
+
+def require_compiler(compile: bool | str, device: torch.device) -> None:
+    """Raise UserError unless torch's compiler works on this machine: it writes C++, or Triton for a GPU, and has other
+    programs make machine code of it. Takes seconds where its cache on disk is empty; what follows then finds a part."""
+    try:
+        compiled(_tried, True)(torch.ones(2, device=device))
+    except RuntimeError as error:
+        inner = getattr(error, "inner_exception", error)  # torch's own begins with the name of its backend
+        reason = next((line for line in str(inner).splitlines() if "error: " in line), first_line(inner)).strip()
+        fault = f"compile={in_yaml(compile)}: torch's compiler does not work here ({reason})"
+        raise UserError(f"{fault}; install g++, or set CXX to another, or give compile=false") from error
+
+
+def _tried(x: Tensor) -> Tensor:
+    return x + 1
 
 
 @functools.cache

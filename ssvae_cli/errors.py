@@ -69,6 +69,16 @@ def said(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no reason given'}"
 
 
+def agreeing(count: int, one: str, several: str = "") -> str:
+    """The word for so many: step, steps; class, classes; is, are. several: where it is not `one` with an s."""
+    return one if count == 1 else several or f"{one}s"
+
+
+def counted(count: int, one: str, several: str = "") -> str:
+    """The number and its noun: 1 step, 2 steps."""
+    return f"{count} {agreeing(count, one, several)}"
+
+
 def require(condition: bool, message: str) -> None:
     """Raise UserError with `message` unless `condition` holds."""
     if not condition:

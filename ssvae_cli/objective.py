@@ -21,7 +21,7 @@ from ssvae_cli.encoders.base import CONTRACT as ENCODER
 from ssvae_cli.encoders.base import Encoder
 from ssvae_cli.encoders.posteriors import CONTRACT as POSTERIOR
 from ssvae_cli.encoders.posteriors import with_density
-from ssvae_cli.errors import UserError, allowed, require
+from ssvae_cli.errors import UserError, allowed, counted, require
 from ssvae_cli.estimators.base import CONTRACT as ESTIMATOR
 from ssvae_cli.estimators.base import Estimator, require_gradient
 from ssvae_cli.instantiate.build import build, parameters
@@ -245,7 +245,7 @@ def make_prior(cfg: DictConfig, views: int) -> Prior:
         require(views > 2 or cfg.prior.get(key) != value, one)
     if prior.views not in (1, views):
         several = ", ".join(f"prior={name}" for name, cls in classes("prior").items() if "views" in parameters(cls))
-        fault = f"{chosen} is of {prior.views} latents, and the pairs have {views} views"
+        fault = f"{chosen} is of {counted(prior.views, 'latent')}, and the pairs have {counted(views, 'view')}"
         raise UserError(f"{fault}; allowed for any number: {several}")
     prior.require_promised(dim)
     return prior

@@ -27,6 +27,7 @@ from ssvae_cli.distributed.collectives import (
 )
 from ssvae_cli.distributed.machine import machine
 from ssvae_cli.encoders.pretrained import load_pretrained
+from ssvae_cli.errors import counted
 from ssvae_cli.evaluation.described import described, known, meanings
 from ssvae_cli.evaluation.figures import curves, pictures
 from ssvae_cli.evaluation.unread import require_read, unread
@@ -114,7 +115,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
 
     if cfg.resume is not None:
         state.load(Path(cfg.resume))
-        log.info("resumed %s after epoch %d and %d steps of the next", run, state.epoch, state.step)
+        log.info("resumed %s after epoch %d and %s of the next", run, state.epoch, counted(state.step, "step"))
 
     # What is logged and recorded.
     exploitation = ExploitationWatch(objective, samples=len(data.train), information=pairs.mi(data))
@@ -138,7 +139,7 @@ def train(cfg: DictConfig, run: Path, choices: dict[str, str]) -> dict:
         sizes = ", ".join(f"{len(split)} {name}" for name, split in data.splits.items())
         count = sum(p.numel() for p in objective.parameters())
         log.info("%s%s", BEGINS, run)
-        start = (machine(device), sizes, f"{count:,}", f"{steps_per_epoch} step{'s' * (steps_per_epoch != 1)}")
+        start = (machine(device), sizes, f"{count:,}", counted(steps_per_epoch, "step"))
         log.info("%s; samples: %s; %s parameters; %s an epoch", *start)
         log.info("%s", shell_command("tensorboard", "--logdir", typed(run)))
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from ssvae_cli.compiler import require_compiler
 from ssvae_cli.device import Precision, device_of
 from ssvae_cli.errors import require, require_at_least
 
@@ -36,6 +37,8 @@ class Trainer:
         if self.checkpoint_every is not None:
             require_at_least(1, checkpoint_every=self.checkpoint_every)
         self.device = device_of(self.device)
+        if self.compile:
+            require_compiler(self.compile, self.device)
 
     def batch_of(self, samples: int) -> int:
         """The pairs per step, over all processes; auto takes all of so many training samples, up to largest_auto."""

@@ -84,7 +84,7 @@ TIMES = 1.7e9 + np.arange(100.0)
 @pytest.mark.parametrize(
     "x, lost",
     {
-        "times in seconds": (TIMES, "has 100 values from 1700000000 to 1700000099, of which float32 tells"),
+        "times in seconds": (TIMES, "has 100 values from 1700000000 to 1700000099, of which float32 can represent"),
         "of whole numbers": (TIMES.astype(np.int64), "has 100 values from 1700000000 to"),
         "of a year": (1.7e9 + 3e5 * np.arange(100), None),
         "few, and exact": (1e6 + np.arange(100) % 3, None),

@@ -114,7 +114,7 @@ def test_an_estimated_i_comes_with_its_error():
         ("gaussian", "steps=1", "steps must be at least 2"),
         ("gaussian", "noise=-1", "noise must be at least 0"),
         ("gaussian", "width=2", "dataset.width must be at least 3"),
-        ("linear_dynamics", "law.rotation=[0.1,0.2]", "dim // 2=1 numbers"),
+        ("linear_dynamics", "law.rotation=[0.1,0.2]", "dim // 2=1 number,"),
         ("switching_dynamics", "law.components=0", "components must be at least 1"),
         ("switching_dynamics", "law.persistence=1", "persistence must lie in"),
         ("lorenz", "dim=4", "dim must be a multiple of 3"),

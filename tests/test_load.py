@@ -173,7 +173,7 @@ def test_vectors_are_numbers_of_any_type_in_the_runs_precision(vectors):
     ("x", "said"),
     [
         (np.full((2, 5), np.nan), "x has 10 values that are NaN or infinite"),
-        (torch.tensor([[1.0, 2, 3, 4, float("inf")]]), "x has 1 values that are NaN or infinite"),
+        (torch.tensor([[1.0, 2, 3, 4, float("inf")]]), "x has 1 value that is NaN or infinite"),
         (np.zeros((2, 4)), "x is [2, 4]; this encoder takes numbers [N, 5]"),
         (np.zeros(5), "one sample is given as x[None]"),
         (np.zeros((2, 5), complex), "x is complex128"),

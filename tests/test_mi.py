@@ -173,8 +173,8 @@ X, Y = gaussian(samples=20)[:2]
 NO_METHOD = [f"~method@methods.{path.stem}" for path in (conf() / "method").glob("*.yaml")]
 FILES = {
     "unequal lengths": ({"x": X, "y": Y[:15]}, ["equal length", "20 and 15"]),
-    "NaN": ({"x": np.where(np.arange(40).reshape(20, 2) == 6, np.nan, X), "y": Y}, ["x has 1 values", "row 3"]),
-    "infinity": ({"x": X, "y": np.where(np.arange(40).reshape(20, 2) == 0, np.inf, Y)}, ["y has 1 values"]),
+    "NaN": ({"x": np.where(np.arange(40).reshape(20, 2) == 6, np.nan, X), "y": Y}, ["x has 1 value that is", "row 3"]),
+    "infinity": ({"x": X, "y": np.where(np.arange(40).reshape(20, 2) == 0, np.inf, Y)}, ["y has 1 value that is"]),
     "a constant": ({"x": np.ones(20), "y": Y}, ["x is constant: it carries nothing"]),
     "nine rows": ({"x": X[:9], "y": Y[:9]}, ["at least 10 rows, got 9"]),
     "wrong key": ({"x": X, "Y": Y}, ["unknown array 'Y'", "allowed: x, y, z"]),

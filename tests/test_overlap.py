@@ -27,7 +27,7 @@ def test_equal_samples_of_an_array_are_counted(tmp_path):
     np.savez(tmp_path / "a.npz", x_train=x[:20], x_validation=np.concatenate([x[20:], x[:1]]), x_test=test)
     options = [f"dataset.path={tmp_path}/a.npz", "dataset.validation=null", "dataset.test=null"]
     notes = make_data(composed("dataset=npz", *options).dataset).notes
-    expected = (f"1 of 11 samples of validation are also in train{ALSO}",)
+    expected = (f"1 of 11 samples of validation is also in train{ALSO}",)
     assert notes == (*expected, f"3 of 4 samples of test are also in train or validation{ALSO}")
 
 
@@ -35,7 +35,7 @@ def test_equal_photos_of_other_names_are_counted(tmp_path):
     make_folder(tmp_path, classes=("cat", "dog"), count=3)
     Image.open(tmp_path / "train" / "cat" / "0.png").save(tmp_path / "test" / "dog" / "again.bmp")
     config = composed("dataset=folder", f"dataset.root={tmp_path}", "dataset.size=8").dataset
-    assert f"1 of 7 samples of test are also in train or validation{ALSO}" in make_data(config, fitted={}).notes
+    assert f"1 of 7 samples of test is also in train or validation{ALSO}" in make_data(config, fitted={}).notes
 
 
 def test_nothing_is_said_where_splits_share_no_sample():
@@ -48,7 +48,7 @@ def test_a_sequence_equals_one_of_its_own_length_alone():
     train = split(x, length=torch.tensor([1, 2]))
     assert overlap({"train": train, "test": split(x, length=torch.tensor([3, 3]))}) == []
     (line,) = overlap({"train": train, "test": split(x, length=torch.tensor([3, 2]))})
-    assert line.startswith("1 of 2 samples of test are also in train,")
+    assert line.startswith("1 of 2 samples of test is also in train,")
 
 
 @pytest.mark.parametrize("bound", ["MOST_BYTES", "MOST_SAMPLES"])

@@ -110,7 +110,7 @@ def test_scores_of_a_critic_are_tried(table, pairs, said):
         "fewer rows": (lambda x: (x[:3], x), "gives [3, 4]"),
         "another type": (lambda x: (x.double(), x), "gives [8, 4] float64"),
         "no view": (lambda x: (), "gives 0 views, and must give 2, as `shapes` says"),
-        "fewer views": (lambda x: (x,), "gives 1 views, and must give 2, as `shapes` says"),
+        "fewer views": (lambda x: (x,), "gives 1 view, and must give 2, as `shapes` says"),
         "more views": (lambda x: (x, x, x), "gives 3 views, and must give 2, as `shapes` says"),
     }.values(),
 )

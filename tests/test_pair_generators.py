@@ -209,7 +209,7 @@ REFUSED = {
         data(torch.zeros(4, 2, 8)),
         r"2 steps .* together; one x is \[2, 8\], and steps come first, \[T, D\]$",
     ),
-    "one image of a class": (Supervised(then=Identity()), data(BYTES, LABELS), "alone of class 1"),
+    "one image of a class": (Supervised(then=Identity()), data(BYTES, LABELS), "alone of the class 1"),
     "supervised without labels": (Supervised(then=Identity()), data(BYTES), "needs a label"),
     "latent without a conditional": (Latent(then=Identity()), data(BYTES), "conditional"),
     "augmenting the windows of a series": (

@@ -12,7 +12,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -20,8 +22,10 @@ import torch
 
 from helpers import TINY, ssvae
 from programs.two_ranks import CASES, step
-from ssvae_cli.distributed import batch_norm, launch
+from ssvae_cli.cli import main
+from ssvae_cli.distributed import batch_norm, collectives, launch
 from ssvae_cli.errors import UserError
+from ssvae_cli.training import signals
 
 SMALL = [*TINY, "optimizer=sgd", "optimizer.lr=0.01"]  # Adam's first steps turn rounding into signs
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -63,6 +67,45 @@ def test_one_of_several_processes_has_all_that_torchrun_sets_or_is_a_line(monkey
     for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
         with pytest.raises(UserError, match=f"several processes, but {name} of it is not set; start them by torchrun"):
             process_with(monkeypatch, {key: value for key, value in OF_TORCHRUN.items() if key != name})
+
+
+def after(seconds: float, number: int) -> None:
+    """Send this process a signal."""
+    threading.Timer(seconds, os.kill, (os.getpid(), number)).start()
+
+
+def test_a_process_that_waits_for_the_others_hears_that_it_is_to_stop(monkeypatch):
+    monkeypatch.setattr(collectives, "PATIENCE", timedelta(seconds=20))
+    store = torch.distributed.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+    process_with(monkeypatch, OF_TORCHRUN | {"MASTER_PORT": str(store.port)})
+    before = signal.signal(signal.SIGTERM, signals.Leave())
+    try:
+        after(0.3, signal.SIGTERM)
+        began = time.monotonic()
+        with pytest.raises(signals.Stopped):
+            collectives.init_process_group(torch.device("cpu"))
+        assert time.monotonic() - began < 5
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("fault", [UserError("as of rank zero"), RuntimeError("Connection closed by peer")], ids=str)
+def test_a_worker_whose_rank_zero_has_failed_prints_nothing(fault, monkeypatch, capfd):
+    def run(words):
+        after(0.3, signal.SIGTERM)  # torchrun's, as rank zero has ended
+        raise fault
+
+    process_with(monkeypatch, OF_TORCHRUN)
+    monkeypatch.setattr(main, "run", run)
+    assert ssvae("train") == 143
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_worker_that_is_stopped_with_rank_zero_blames_no_connection(monkeypatch):
+    process_with(monkeypatch, OF_TORCHRUN)
+    with pytest.raises(signals.Stopped), signals.SafePoint():
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise RuntimeError("Connection closed by peer")  # rank zero has saved and left
 
 
 @pytest.mark.parametrize("case", CASES)

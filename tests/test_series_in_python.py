@@ -55,7 +55,7 @@ def test_series_of_unequal_length_are_a_list_or_have_nan_after_the_last_step(tmp
         one, other = read([np.ones((5, 2)), np.ones((8, 2))])
         np.testing.assert_allclose(one, other, rtol=1e-5)  # no padding is read
     assert np.isfinite(model.elbo(series)) and model.elbo(series) == model.elbo(padded)
-    with pytest.raises(ssvae.UserError, match="sequences of 1 steps are shorter than"):
+    with pytest.raises(ssvae.UserError, match="sequences of 1 step are shorter than"):
         model.elbo([*series, series[0][:1]])
 
 

@@ -86,7 +86,7 @@ def test_one_archive_is_enough_and_numbers_are_classes_in_their_order(tmp_path):
     data = read(make_shard(tmp_path / "data.tar", files))
     assert data.classes == tuple(map(str, range(11)))
     assert sum(map(len, data.splits.values())) == 40 and len(data.test) > 0 < len(data.validation)
-    assert any("without a .png: 1 samples" in note for note in data.notes)
+    assert any("without a .png: 1 sample" in note for note in data.notes)
     assert read(tmp_path / "data.tar", label=None).classes == ()
 
 

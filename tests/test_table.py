@@ -72,7 +72,7 @@ def test_a_table_of_any_kind_is_numbers_labels_and_factors(tmp_path, kind):
         assert np.allclose(split.factors[:, 1], rows["leaf"])
     said = "\n".join(data.notes)
     assert "constant in train: unit" in said and "left out, as no numbers: bed" in said
-    assert "1 of 60 rows have no label in species" in said
+    assert "1 of 60 rows has no label in species" in said
 
 
 def test_an_array_a_table_without_names_and_one_with_an_index_are_read(tmp_path):
@@ -142,7 +142,7 @@ def test_an_id_that_is_missing_is_refused_and_whole_numbers_stay_the_same_names(
     whole, floats = (read_data("table", tmp_path / f"{name}.csv", "dataset.id=bed") for name in ("whole", "floats"))
     assert whole.listing() == floats.listing()
     frame.assign(bed=[None, *frame.bed[1:]]).to_csv(tmp_path / "missing.csv", index=False)
-    with pytest.raises(UserError, match="1 rows have no value in dataset.id=bed"):
+    with pytest.raises(UserError, match="1 row has no value in dataset.id=bed"):
         read_data("table", tmp_path / "missing.csv", "dataset.id=bed")
 
 
@@ -158,7 +158,7 @@ def test_a_test_file_is_test_and_rows_without_a_number_are_left_out_if_asked(tmp
     flowers(9, seed=1).to_csv(tmp_path / "t.csv", index=False)
     data = read_data("table", tmp_path / "a.csv", f"dataset.test_path={tmp_path}/t.csv", "dataset.missing=drop")
     assert len(data.test) == 9 and len(data.train) + len(data.validation) == 39
-    assert any("1 of 40 rows are left out" in note for note in data.notes)
+    assert any("1 of 40 rows is left out" in note for note in data.notes)
 
 
 LINES = {  # override: what the line says

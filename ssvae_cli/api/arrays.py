@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.device import floats
-from ssvae_cli.errors import first_line, require
+from ssvae_cli.errors import agreeing, counted, first_line, require
 
 
 def as_tensor(x: Any, name: str = "x") -> Tensor:
@@ -62,7 +62,8 @@ def as_array(x: Any, name: str) -> np.ndarray:
 def finite_floats(x: Tensor) -> Tensor:
     """x in the process's floats. Raises UserError for NaN, infinity and what these cannot hold."""
     bad = int((~x.isfinite()).sum())
-    require(bad == 0, f"x has {bad} values that are NaN or infinite")
+    require(bad == 0, f"x has {counted(bad, 'value')} that {agreeing(bad, 'is', 'are')} NaN or infinite")
     beyond = int((~floats(x).isfinite()).sum())
-    require(beyond == 0, f"x has {beyond} values beyond the run's floats, {torch.get_default_dtype()}; rescale them")
+    limit = f"beyond the run's floats, {torch.get_default_dtype()}"
+    require(beyond == 0, f"x has {counted(beyond, 'value')} {limit}; rescale it")
     return floats(x)

@@ -34,7 +34,7 @@ from ssvae_cli.datasets.io.rows import Rows
 from ssvae_cli.datasets.io.series import padded_part
 from ssvae_cli.datasets.sequences import steps
 from ssvae_cli.device import give_freed_back, in_precision
-from ssvae_cli.errors import UserError, allowed, require
+from ssvae_cli.errors import UserError, allowed, counted, require
 from ssvae_cli.instantiate.build import build
 from ssvae_cli.instantiate.groups import conf
 from ssvae_cli.load_run import Loaded, load_run
@@ -238,10 +238,10 @@ class SSVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             array = y if hasattr(y, "ndim") else np.asarray(y)
             if array.ndim < 2:
                 labels = array.shape[0] if array.ndim else 1
-                require(labels == count, f"X has {count} samples, and y, their labels, {labels}")
+                require(labels == count, f"X has {counted(count, 'sample')}, and y, their labels, {labels}")
                 return None
         x_prime = self._read(y, "y", least)
-        require(len(x_prime) == count, f"X has {count} samples and y, x' of each pair, has {len(x_prime)}")
+        require(len(x_prime) == count, f"X has {counted(count, 'sample')} and y, x' of each pair, has {len(x_prime)}")
         return x_prime
 
     def _samples(self, array: np.ndarray, name: str) -> tuple[Rows, np.ndarray | None]:

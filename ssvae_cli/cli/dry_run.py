@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from ssvae_cli.cli.overrides import override_name
-from ssvae_cli.errors import require, require_bool
+from ssvae_cli.errors import counted, require, require_bool
 from ssvae_cli.report.unfinished import unfinished
 from ssvae_cli.run_folder import begun_jobs, is_finished
 from ssvae_cli.tracking import tables
@@ -43,7 +43,7 @@ def list_jobs(sweep: Path, jobs: list[list[str]], folders: list[Path]) -> None:
     tables.show(("job", *TEXT), rows, text=TEXT)
     counts = Counter(state.partition(":")[0] for *_, state in rows)
     numbers = ", ".join(f"{count} {state}" for state, count in counts.items())
-    print(f"ssvae: {len(rows)} jobs ({numbers}); none was started", file=sys.stderr)
+    print(f"ssvae: {counted(len(rows), 'job')} ({numbers}); none was started", file=sys.stderr)
     raise Listed
 
 

@@ -18,7 +18,7 @@ from ssvae_cli.cli.resume import began_in, resume_overrides, sweep_overrides, wo
 from ssvae_cli.cli.streams import open_streams
 from ssvae_cli.cli.suggestions import refuse_unknown_options
 from ssvae_cli.cli.suiting import suiting_overrides
-from ssvae_cli.distributed.launch import wait_for_rank_zero, worker_overrides
+from ssvae_cli.distributed.launch import is_worker, wait_for_rank_zero, worker_overrides
 from ssvae_cli.distributed.threads import set_count, set_wait
 from ssvae_cli.errors import PartError, UserError, allowed, cause_of, require
 from ssvae_cli.files import require_claimed
@@ -72,6 +72,7 @@ def main() -> None:
         try:
             run(sys.argv[1:])
         except Exception:
+            wait_for_rank_zero()
             leave.again()
             raise
         finally:
@@ -80,10 +81,10 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes what is left at its end
         sys.exit(128 + signal.SIGPIPE)
     except Stopped as stopped:
-        print(f"ssvae: {stopped}", file=sys.stderr)
+        if not is_worker():
+            print(f"ssvae: {stopped}", file=sys.stderr)
         sys.exit(stopped.exit_code)
     except UserError as error:
-        wait_for_rank_zero()
         if "COMP_LINE" not in os.environ:  # in the middle of a line that is being typed
             print("ssvae:", *str(error).splitlines(), file=sys.stderr)  # one line, whatever was given
         sys.exit(error.exit_code)

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from ssvae_cli.cli.checks import check_types
 from ssvae_cli.cli.overrides import quoted
 from ssvae_cli.cli.unread_keys import refuse_unread_settings
-from ssvae_cli.errors import UserError, require
+from ssvae_cli.errors import UserError, counted, require
 from ssvae_cli.run_folder import begun_jobs
 
 # The settings of Hydra that name a job's folder: a sweep that is resumed keeps its own.
@@ -152,7 +152,7 @@ def require_same_jobs(config: DictConfig, folders: list[Path]) -> None:
     sweep = Path(config.hydra.sweep.dir)
     for job in begun_jobs(sweep):
         now = os.path.relpath(folders[job.number], sweep) if job.number < len(folders) else None
-        instead = f"and would be {now} now" if now else f"and the sweep now has {len(folders)} jobs"
+        instead = f"and would be {now} now" if now else f"and the sweep now has {counted(len(folders), 'job')}"
         remedy = "give the sweep's own values back to multirun.yaml, and run others as another sweep"
         require(now == job.folder, f"sweep.resume={sweep}: job {job.number} was {job.folder}, {instead}; {remedy}")
 

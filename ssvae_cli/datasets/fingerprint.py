@@ -33,7 +33,8 @@ def means(split: Split) -> dict[str, list[float]]:
 def difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
     """How data differ from those of another time, by their fingerprints; None where they do not."""
     if before["sizes"] != now["sizes"]:
-        return ", ".join(f"{name} {size} now {now['sizes'][name]}" for name, size in before["sizes"].items())
+        sizes = {name: (size, now["sizes"][name]) for name, size in before["sizes"].items()}
+        return ", ".join(f"{name} had {was}, now {size}" for name, (was, size) in sizes.items() if was != size)
     if before["names"] != now["names"]:
         return "as many, of other names or in other splits"
     other = [name for name, parts in before["means"].items() if not same(parts, now["means"][name])]

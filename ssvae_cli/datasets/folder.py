@@ -16,7 +16,7 @@ from ssvae_cli.datasets.io.images import KINDS, image_paths, require_size
 from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.datasets.splitting import by_hash
-from ssvae_cli.errors import allowed, require
+from ssvae_cli.errors import allowed, counted, require
 from ssvae_cli.paths import existing_folder
 
 SHOWN = 20  # names in an error line, at most
@@ -150,7 +150,8 @@ def _names_of_classes(
             require(folder.name in named, f"{folder}: train has no such class; {allowed(folder.name, close)}")
             require(folder.name in firsts[part], f"{folder}: no images; allowed: {', '.join(KINDS)}")
     listed = ", ".join(named[:SHOWN]) + (", ..." if len(named) > SHOWN else "")
-    note = f"{places['train']}: {len(named)} classes, by its folders: {listed}; dataset.classes=none ignores them"
+    classes = counted(len(named), "class", "classes")
+    note = f"{places['train']}: {classes}, by its folders: {listed}; dataset.classes=none ignores them"
     return tuple(named), note
 
 

@@ -15,7 +15,7 @@ from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.datasets.splitting import Share, by_draw, by_hash
 from ssvae_cli.datasets.suits import of_arrays as suits  # noqa: F401, for the command line
 from ssvae_cli.device import array_type, floats
-from ssvae_cli.errors import allowed, require
+from ssvae_cli.errors import allowed, counted, require
 from ssvae_cli.paths import existing_file
 
 PARTS = ("", "_train", "_test", "_validation")  # what the names of arrays end with; "" if the file has one part
@@ -174,7 +174,8 @@ def _factors(
     require(len(kinds) == 1, f"{path}: factors must have the same columns, and steps, in all parts")
     (((*_, count), numbers),) = kinds
     words = [f"factor{i}" for i in range(count)] if names is None else [str(name) for name in np.atleast_1d(names)]
-    require(len(words) == count, f"{path}: factor_names must be {count} words, one per column, got {len(words)}")
+    wanted = f"factor_names must be {counted(count, 'word')}, one per column"
+    require(len(words) == count, f"{path}: {wanted}, got {len(words)}")
     fits = len(set(words)) == count and all(word and word.isprintable() for word in words)
     require(fits, f"{path}: factor_names must be different words, got {words}")
     if numbers:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 
 from ssvae_cli.datasets.base import Split
+from ssvae_cli.errors import agreeing
 
 MOST_BYTES, MOST_SAMPLES = 2**28, 2**19  # in all splits, beyond which none is looked at: it would take seconds
 SEEN_BEFORE = {"validation": ("train",), "test": ("train", "validation")}  # what is fitted before a split is read
@@ -21,7 +22,8 @@ def overlap(splits: Mapping[str, Split]) -> list[str]:
         others = [other for other in others if other in digests]
         seen = set().union(*(digests[other] for other in others))
         if count := sum(digest in seen for digest in digests.get(name, ())):
-            equal = f"{count} of {len(splits[name])} samples of {name} are also in {' or '.join(others)}"
+            these = f"{count} of {len(splits[name])} samples of {name} {agreeing(count, 'is', 'are')}"
+            equal = f"{these} also in {' or '.join(others)}"
             found.append(f"{equal}, with the same x in every value: what is read of these is not of new data")
     return found
 

@@ -13,7 +13,7 @@ from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.datasets.npz import read_npz, split_up
 from ssvae_cli.datasets.suits import of_two_sides as suits  # noqa: F401, for the command line
-from ssvae_cli.errors import UserError, did_you_mean, require
+from ssvae_cli.errors import UserError, agreeing, counted, did_you_mean, require
 from ssvae_cli.paths import existing
 
 
@@ -66,7 +66,8 @@ def _partners(base: Path) -> tuple[list[str], list[Path], list[Path]]:
         lonely = sorted(files.keys() - others.keys())
         if lonely:
             close = did_you_mean(lonely[0], others.keys() - files.keys())
-            more = f"; {len(lonely) - 1} others have none either" if len(lonely) > 1 else ""
+            further = len(lonely) - 1
+            more = f"; nor {agreeing(further, 'has', 'have')} {counted(further, 'other')}" if further else ""
             raise UserError(f"{files[lonely[0]]} has no partner of that name in {base / folder}{more}{close}")
     return list(x), list(x.values()), [x2[name] for name in x]
 

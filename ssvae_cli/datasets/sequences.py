@@ -13,7 +13,7 @@ from ssvae_cli.datasets.io.series import PIECES, padded
 from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.npz import read_npz
 from ssvae_cli.datasets.suits import of_sequences as suits  # noqa: F401, for the command line
-from ssvae_cli.errors import require
+from ssvae_cli.errors import counted, require
 from ssvae_cli.paths import existing_file
 
 
@@ -42,7 +42,7 @@ def sequences(
     factors = data.train.factors
     if factors is not None and factors.ndim == 3:
         length, known = data.shape[0], factors.shape[1]
-        require(length == known, f"{path}: factors have {known} steps, but x has {length}")
+        require(length == known, f"{path}: factors have {counted(known, 'step')}, but x has {length}")
     lengths = [split.length for split in data.splits.values() if split.length is not None]
     if not lengths:
         return data

@@ -17,7 +17,7 @@ from ssvae_cli.datasets.io.storage import Storage
 from ssvae_cli.datasets.io.streaming import Streamed
 from ssvae_cli.datasets.measurements import by_number, listed
 from ssvae_cli.datasets.splitting import Share, by_hash
-from ssvae_cli.errors import allowed, require
+from ssvae_cli.errors import allowed, counted, require
 from ssvae_cli.paths import existing
 
 PARTS = {"train": "train", "test": "test", "val": "validation", "valid": "validation", "validation": "validation"}
@@ -113,7 +113,7 @@ def _samples(base: Path) -> tuple[dict[str, list[Sample]], list[str]]:
         )
         parts["train"] = parts.pop(None)
     others = parts.pop(None, [])
-    note = f"{base}: left out, as other shards are named train: {len(others)} samples" if others else ""
+    note = f"{base}: left out, as other shards are named train: {counted(len(others), 'sample')}" if others else ""
     return {part: found for part, found in parts.items() if part}, [note]
 
 
@@ -153,7 +153,8 @@ def _with_images(parts: dict[str, list[Sample]], image: str) -> tuple[dict[str, 
     missing = {part: len(samples) - len(kept[part]) for part, samples in parts.items()}
     for part, samples in kept.items():
         require(samples != [], f"{part}: no sample of its shards has an image called .{image}")
-    return kept, [f"{part}: left out, without a .{image}: {count} samples" for part, count in missing.items() if count]
+    counts = {part: counted(count, "sample") for part, count in missing.items() if count}
+    return kept, [f"{part}: left out, without a .{image}: {samples}" for part, samples in counts.items()]
 
 
 def _classes(

@@ -8,7 +8,7 @@ import numpy as np
 from ssvae_cli.datasets.base import Data
 from ssvae_cli.datasets.io.text_table import read_text
 from ssvae_cli.datasets.measurements import Measured, as_words, listed, measured_data, places_of
-from ssvae_cli.errors import UserError, allowed, require, require_extra
+from ssvae_cli.errors import UserError, agreeing, allowed, counted, require, require_extra
 from ssvae_cli.files import reading_as
 from ssvae_cli.paths import existing_file
 
@@ -129,7 +129,10 @@ def measured_frame(
     numbers = [*chosen, *(name for name in roles["factors"] if name in numeric)]
     absent = frame[numbers].isna()
     if missing == "drop" and (lacking := absent.any(axis=1)).any():
-        notes.append(f"{place}: {int(lacking.sum())} of {len(frame)} rows are left out, as a value is missing")
+        out = int(lacking.sum())
+        notes.append(
+            f"{place}: {out} of {len(frame)} rows {agreeing(out, 'is', 'are')} left out, as a value is missing"
+        )
         require(not lacking.all(), f"{place}: every row lacks a value; leave columns out by ignored=[...]")
         frame, absent = frame[~lacking], absent[~lacking]
     counts = absent.sum()
@@ -139,10 +142,12 @@ def measured_frame(
     labels = class_words(frame[roles["label"][0]], place) if roles["label"] else None
     if labels is not None and (none := int((labels == "").sum())):
         empty = "empty cells are, and in text NA, None, null and nan"
-        notes.append(f"{place}: {none} of {len(frame)} rows have no label in {roles['label'][0]}; {empty}")
+        counts = f"{none} of {len(frame)} rows {agreeing(none, 'has', 'have')}"
+        notes.append(f"{place}: {counts} no label in {roles['label'][0]}; {empty}")
     ids = frame[roles["id"][0]] if roles["id"] else ()
     unknown = int(ids.isna().sum()) if roles["id"] else 0
-    require(unknown == 0, f"{place}: {unknown} rows have no value in id={''.join(roles['id'])}; fill or remove them")
+    lacking = f"{counted(unknown, 'row')} {agreeing(unknown, 'has', 'have')} no value in id={''.join(roles['id'])}"
+    require(unknown == 0, f"{place}: {lacking}; fill or remove {agreeing(unknown, 'it', 'them')}")
     measured = Measured(
         place,
         frame[chosen].to_numpy(np.float64),

@@ -10,6 +10,7 @@ import contextlib
 import copy
 import logging
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -42,10 +43,24 @@ def init_process_group(device: torch.device) -> None:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    store, rank, count = next(dist.rendezvous("env://", timeout=PATIENCE))
+    wait_for_all(store, count)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
     atexit.register(dist.destroy_process_group)
     if not is_rank_zero():
-        logging.disable(logging.WARNING)
+        logging.disable(logging.ERROR)
+
+
+def wait_for_all(store: dist.Store, count: int) -> None:
+    """Wait until `count` processes have come here, for PATIENCE at most.
+
+    torch's init_process_group waits too, but hears no signal meanwhile: where another process refuses its part,
+    torchrun's SIGTERM would do nothing, and its SIGKILL come half a minute later."""
+    deadline = time.monotonic() + PATIENCE.total_seconds()
+    store.add("arrived", 1)
+    while store.add("arrived", 0) < count and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 @dataclass(frozen=True)

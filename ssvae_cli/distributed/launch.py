@@ -44,6 +44,7 @@ def worker_overrides(overrides: list[str]) -> list[str]:
 
 
 def wait_for_rank_zero() -> None:
-    """In a worker, wait: rank zero fails for the same reason, and torchrun then ends this process before it prints."""
+    """In a worker, wait: rank zero fails for the same reason, or has failed and left this process alone, and torchrun
+    then ends it before it prints."""
     if is_worker():
         time.sleep(10)

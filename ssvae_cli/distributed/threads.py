@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ssvae_cli.distributed.launch import whole
+from ssvae_cli.errors import counted
 
 COUNT = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # torch takes its number from either
 WAIT = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
@@ -32,7 +33,7 @@ def set_count(allotted: int | None = None) -> None:
 def described(count: int) -> str:
     """So many threads and how they wait, in words."""
     wait = next((f"{name}={os.environ[name]}" for name in WAIT if os.environ.get(name)), "wait policy not set")
-    return f"{count} thread{'s' * (count != 1)} ({wait})"
+    return f"{counted(count, 'thread')} ({wait})"
 
 
 def own_cores() -> int:

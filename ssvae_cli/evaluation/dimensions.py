@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ssvae_cli.datasets.base import evenly_spaced
 from ssvae_cli.distributions.seeding import own_stream
-from ssvae_cli.errors import require_at_least
+from ssvae_cli.errors import counted, require_at_least
 from ssvae_cli.estimators import KNN
 from ssvae_cli.evaluation import seeds
 from ssvae_cli.evaluation.estimate import Enclosed, Estimate, as_kl, rest_of_kl
@@ -47,7 +47,8 @@ class Dimensions:
         if prior.log_prob_of_dimensions(*(z[:1] for z in reading.latents(split))) is None:
             return dict.fromkeys(KEYS)
         explicit, count = reading.explicit(), len(reading.latents(split)[0])
-        few = Missing(f"test has {count} rows, and a neighbour k={self.k} needs more") if count <= self.k else None
+        rows = counted(count, "row")
+        few = Missing(f"test has {rows}, and a neighbour k={self.k} needs more") if count <= self.k else None
         own = ENCODERS_OWN if prior.marginal == "encoder" else None
         if fault := own or (explicit if isinstance(explicit, Missing) else None) or few:
             return dict.fromkeys(KEYS, fault)

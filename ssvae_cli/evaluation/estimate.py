@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ssvae_cli.errors import counted
 from ssvae_cli.tracking.missing import Missing
 
 BLOCKS = 10
@@ -117,7 +118,7 @@ def too_few_pairs(sizes: dict[str, int], least: int = 2) -> Missing | None:
     for part, size in sizes.items():
         if size < least:
             needs = "a pair needs another one as its negative" if least == 2 else f"at least {least} are needed"
-            return Missing(f"{part} has {size} {'row' if size == 1 else 'rows'}, and {needs}")
+            return Missing(f"{part} has {counted(size, 'row')}, and {needs}")
     return None
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, class_name, evenly_spaced
-from ssvae_cli.errors import require, require_above, require_at_least
+from ssvae_cli.errors import agreeing, require, require_above, require_at_least
 from ssvae_cli.evaluation.reading import SPLITS, Reading
 from ssvae_cli.tracking.missing import Missing
 
@@ -197,7 +197,8 @@ def log_uncommon_classes(data: Data, split: str) -> None:
         if absent:
             names = ", ".join(class_name(label, data.classes) for label in sorted(absent)[:MOST_NAMED])
             more = f" and {len(absent) - MOST_NAMED} more" if len(absent) > MOST_NAMED else ""
-            log.info("%s has no label of the class %s%s: %s", part, names, more, said)
+            which = f"{agreeing(len(absent), 'class', 'classes')} {names}{more}"
+            log.info("%s has no label of the %s: %s", part, which, said)
 
 
 def accuracy(weights: Tensor, x: Tensor, y: Tensor) -> float:

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 from ssvae_cli.critics import require_scores
 from ssvae_cli.distributed.machine import machine
-from ssvae_cli.errors import UserError, allowed, require, require_bool, setting_of
+from ssvae_cli.errors import UserError, allowed, counted, require, require_bool, setting_of
 from ssvae_cli.estimators.base import CONTRACT as ESTIMATOR
 from ssvae_cli.evaluation.fresh_critics import require_information
 from ssvae_cli.files import write_json
@@ -146,7 +146,8 @@ def require_rows(sample: Sample, lags: range) -> None:
     """Raise UserError where too few rows are as far apart as the lags."""
     require(sample.z is None, "lags: not with z")
     count, apart = len(sample.x), furthest(lags)
-    few = f"lags={lags[0]}..{lags[-1]}: {count} rows have {max(0, count - apart)} pairs {apart} rows apart"
+    pairs = f"{counted(max(0, count - apart), 'pair')} {counted(apart, 'row')} apart"
+    few = f"lags={lags[0]}..{lags[-1]}: {count} rows have {pairs}"
     require(count - apart >= FEWEST, f"{few}, and {FEWEST} are needed")
 
 

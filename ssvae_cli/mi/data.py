@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ssvae_cli.datasets.io.arrays import require_channels_first
 from ssvae_cli.datasets.io.npz_file import opened
-from ssvae_cli.errors import allowed, require
+from ssvae_cli.errors import agreeing, allowed, counted, require
 from ssvae_cli.evaluation.samples import Pairs
 from ssvae_cli.mi.columns import (
     classes,
@@ -63,7 +63,9 @@ def _table(here: str, values: np.ndarray) -> np.ndarray:
     values = _differences(values) if values.dtype.kind in "iu" else values.astype(np.float64)
     invalid = ~np.isfinite(values.reshape(len(values), -1))
     first = invalid.any(1).argmax()
-    require(not invalid.any(), f"{here} has {invalid.sum()} values that are NaN or infinite, the first in row {first}")
+    bad = int(invalid.sum())
+    those = f"{counted(bad, 'value')} that {agreeing(bad, 'is', 'are')} NaN or infinite"
+    require(bad == 0, f"{here} has {those}{', the first' * (bad > 1)} in row {first}")
     require(np.ptp(values, axis=0).any(), f"{here} is constant: it carries nothing")
     return values
 

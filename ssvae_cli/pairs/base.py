@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, Shape, Split
 from ssvae_cli.device import dtype_name, floats
-from ssvae_cli.errors import PartError, require, require_at_least, setting_of
+from ssvae_cli.errors import PartError, counted, require, require_at_least, setting_of
 from ssvae_cli.instantiate.build import Contract, build
 from ssvae_cli.instantiate.read_only import read_only
 
@@ -158,9 +158,8 @@ def require_promised(pairs: Pairs, data: Data) -> None:
     shapes = pairs.shapes(data)
     if len(views) != len(shapes) + pairs.times:
         of_times = f", and those of {pairs.times} other times" if pairs.times else ""
-        raise PartError(
-            f"pairs: {name} gives {len(views)} views, and must give {len(shapes)}, as `shapes` says{of_times}"
-        )
+        gave = f"{name} gives {counted(len(views), 'view')}"
+        raise PartError(f"pairs: {gave}, and must give {len(shapes)}, as `shapes` says{of_times}")
     for view, shape in zip(views, shapes):
         got, promised = list(view.shape), [len(batch), *shape]
         if got != promised or view.dtype != torch.get_default_dtype():

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, Split
-from ssvae_cli.errors import require, require_at_least
+from ssvae_cli.errors import counted, require, require_at_least
 from ssvae_cli.pairs.geometry import uniform
 from ssvae_cli.scores.other_times import Negatives
 
@@ -16,14 +16,15 @@ def require_steps(data: Data, choice: str, steps: int, settings: str) -> None:
     longest, *of_step = data.shape
     is_turned = len(of_step) == 1 and longest < of_step[0]  # as other programs hold series, [D, T]
     turned = f"; one x is {list(data.shape)}, and steps come first, [T, D]" if is_turned else ""
-    require(steps <= longest, f"sequences of {longest} steps are shorter than {settings} together{turned}")
+    require(steps <= longest, f"sequences of {counted(longest, 'step')} are shorter than {settings} together{turned}")
     ragged = {name: split for name, split in data.splits.items() if split.length is not None}
     if not (short := sum(int((split.length < steps).sum()) for split in ragged.values())):
         return
     name, split = min(ragged.items(), key=lambda item: int(item[1].length.min()))
     place = int(split.length.argmin())
     row = place if split.row is None else int(split.row[place])
-    fault = f"row {row}, in {name}, has {int(split.length[place])} steps, the fewest, and {settings} need {steps}"
+    fewest = counted(int(split.length[place]), "step")
+    fault = f"row {row}, in {name}, has {fewest}, the fewest, and {settings} need {steps}"
     remedy = "leave them out, or ask for fewer steps"
     require(False, f"{choice}: {fault}; {short} of {sum(map(len, data.splits.values()))} rows are too short: {remedy}")
 

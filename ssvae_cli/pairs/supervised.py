@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ssvae_cli.datasets.base import Data, Split
-from ssvae_cli.errors import require
+from ssvae_cli.errors import agreeing, require
 from ssvae_cli.pairs.chain import Chain
 from ssvae_cli.pairs.geometry import uniform
 
@@ -51,6 +51,8 @@ class Supervised(Chain):
         require(labelled, f"pairs=supervised needs a label for every image, and {name} has some without")
         count = torch.bincount(split.y)
         alone = [words[c] if words else str(c) for c in (count == 1).nonzero().flatten().tolist()]
-        fault = f"{name} has one alone of class {', '.join(alone[:10])}"
+        more = f" and {len(alone) - 10} more" if len(alone) > 10 else ""
+        of = agreeing(len(alone), "the class", "each of the classes")
+        fault = f"{name} has one alone of {of} {', '.join(alone[:10])}{more}"
         require(not alone, f"pairs=supervised needs two images of a class, and {fault}")
         return Classes(split, split.y.argsort(stable=True), count.cumsum(0) - count, count)

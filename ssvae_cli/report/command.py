@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from ssvae_cli.errors import UserError, allowed, in_yaml, require, require_number
+from ssvae_cli.errors import UserError, allowed, counted, in_yaml, require, require_number
 from ssvae_cli.files import atomic_write, write_text
 from ssvae_cli.paths import expanded
 from ssvae_cli.report import spreadsheets
@@ -64,8 +64,7 @@ def report(cfg: DictConfig, folder: Path, choices: dict[str, str]) -> list[Secti
     write(document, cfg.pictures_mb)
     show_report(document)
     count = sum(len(section.settings) for section in sections)
-    counted = (f"{number} {what}{'s' * (number != 1)}" for number, what in ((len(runs), "run"), (count, "setting")))
-    log.info("%s: %s", ", ".join(counted), folder / "report.html")
+    log.info("%s, %s: %s", counted(len(runs), "run"), counted(count, "setting"), folder / "report.html")
     return sections
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
+from ssvae_cli.errors import counted
 from ssvae_cli.report.labels import choice, effective, given_keys, ignored, written
 from ssvae_cli.report.runs import Run
 from ssvae_cli.report.settings import Section
@@ -21,7 +22,7 @@ def facts(sections: list[Section], others: list[Unfinished]) -> list[tuple[str, 
     began = sorted(run.began for run in runs)
     of = lambda value: listed(value(run) for run in runs)
     said = [
-        ("runs", ", ".join([f"{len(runs)} finished, of {count} setting{'s' * (count > 1)}", *states])),
+        ("runs", ", ".join([f"{len(runs)} finished, of {counted(count, 'setting')}", *states])),
         ("data", listed(section.dataset for section in sections)),
         ("pairs", of(lambda run: choice(run, "pairs"))),
         ("encoder", of(lambda run: choice(run, "encoder"))),

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.scale import SymmetricalLogScale
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
+from ssvae_cli.errors import counted
 from ssvae_cli.files import atomic_write, write_text
 from ssvae_cli.report.comparison import Estimate
 from ssvae_cli.report.settings import Section, Setting
@@ -85,12 +86,12 @@ def ends(lines: Lines) -> str:
     said = [f"{label} at {mean:.3g}" for mean, label in last]
     epochs = max(epoch for _, points in lines for epoch, _ in points)
     extremes = f"highest at the end {said[-1]}, lowest {said[0]}" if len(said) > 1 else f"at the end {said[0]}"
-    return f"{of_settings(lines)}, {epochs} epoch{'s' * (epochs > 1)}, {extremes}"
+    return f"{of_settings(lines)}, {counted(epochs, 'epoch')}, {extremes}"
 
 
 def of_settings(settings: Sequence) -> str:
     """Their number, in words."""
-    return f"{len(settings)} setting{'s' * (len(settings) > 1)}"
+    return counted(len(settings), "setting")
 
 
 def curves_of(metric: str, lines: Lines, spread: str) -> Figure:

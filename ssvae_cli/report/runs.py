@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-from ssvae_cli.errors import UserError, first_line, require
+from ssvae_cli.errors import UserError, counted, first_line, require
 from ssvae_cli.paths import existing_folder
 from ssvae_cli.report.unfinished import LOADER, NO_RUNS, Unfinished, is_of_train, not_begun, unfinished
 from ssvae_cli.run_folder import FAILED, JOBS, SWEEP, begun_jobs, flatten, holds_run
@@ -61,7 +61,10 @@ def find_runs(folders: list[Path]) -> tuple[list[Run], list[Unfinished]]:
     finished, others = once(finished), once(others)
     given = ", ".join(map(str, folders))
     why = "; ".join(f"{run.folder}: {run.reason}" for run in others[:1])
-    require(bool(finished), f"runs={given}: no finished run of ssvae train below it; {len(others)} others, as {why}")
+    require(
+        bool(finished),
+        f"runs={given}: no finished run of ssvae train below it; {counted(len(others), 'other')}, as {why}",
+    )
     return finished, others
 
 

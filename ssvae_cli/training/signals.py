@@ -5,6 +5,8 @@ The exit code is 128 + the signal's number, as in a shell: 130 for Ctrl-C, 143 f
 import signal
 import threading
 
+from ssvae_cli.distributed.launch import is_worker
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -51,9 +53,11 @@ class SafePoint:
         self._before = {number: signal.signal(number, self._note) for number in SIGNALS if here}
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, kind: type | None, *exception) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self.asked is not None and kind is not None and is_worker():  # rank zero has saved, and left it alone
+            self.leave()
 
     def leave(self) -> None:
         """Stop here, where nothing is half done and the state has been saved."""

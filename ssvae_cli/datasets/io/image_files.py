@@ -12,7 +12,7 @@ import torch
 from ssvae_cli.datasets.base import Split
 from ssvae_cli.datasets.io.images import File, ImageFiles, refusal, sizes, unreadable
 from ssvae_cli.datasets.io.streaming import Streamed
-from ssvae_cli.errors import require
+from ssvae_cli.errors import agreeing, counted, require
 
 log = logging.getLogger(__name__)
 
@@ -64,5 +64,6 @@ def files_of_one_shape(
     side = min(SIDE, int(statistics.median(map(min, known))))
     low, high = ("x".join(map(str, pick(known, key=math.prod))) for pick in (min, max))
     what = f"of {low} pixels" if low == high else f"of {low} to {high} pixels"
-    note = f"{len(files)} images {what} are resized to {side}x{side}, cropped about the centre; dataset.size chooses"
+    those = f"{counted(len(files), 'image')} {what} {agreeing(len(files), 'is', 'are')}"
+    note = f"{those} resized to {side}x{side}, cropped about the centre; dataset.size chooses"
     return ImageFiles(files, (channels, side, side), resize=True), note

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ssvae_cli.datasets.base import Factor
 from ssvae_cli.distributed.collectives import draw_rows
-from ssvae_cli.errors import require, require_at_least
+from ssvae_cli.errors import agreeing, counted, require, require_at_least
 
 SAMPLES, CHUNK = 200_000, 20_000  # of an estimated I
 PerDimension = float | list[float]  # a number for all dimensions, a list of one each, or the two ends of a range
@@ -78,8 +78,8 @@ def per_dimension(name: str, value: PerDimension, dim: int, count: str = "dim") 
     their `count`."""
     if not isinstance(value, list):
         return torch.full((dim,), float(value), dtype=torch.float64)
-    wanted = f"a number, a list of {count}={dim} numbers, or the two ends of an evenly spaced range"
-    require(len(value) in {dim, min(2, dim)}, f"{name} must be {wanted}; got {len(value)} numbers")
+    wanted = f"a number, a list of {count}={dim} {agreeing(dim, 'number')}, or the two ends of an evenly spaced range"
+    require(len(value) in {dim, min(2, dim)}, f"{name} must be {wanted}; got {counted(len(value), 'number')}")
     if len(value) == dim:
         return torch.tensor(value, dtype=torch.float64)
     return torch.linspace(*value, dim, dtype=torch.float64)
