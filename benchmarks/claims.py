@@ -24,6 +24,8 @@ from scipy.stats import spearmanr
 from ssvae_cli.report.runs import find_runs
 from ssvae_cli.tracking.line_styles import nested_widths, style
 
+WIDEST = 10.5  # inches, of a picture whose labels can be read on a page
+
 
 def setting(run, keys: str) -> str:
     """A run's choice in a group, or the value of a key; of several, divided by commas, one word each."""
@@ -38,19 +40,27 @@ def settings(runs: list, key: str) -> list[str]:
 
 
 def picture(values: dict, rows: list[str], columns: list[str], metric: str, across: str) -> Figure:
-    """A group of points for each row, one marker for each column, a point for each seed, a line for the mean."""
-    figure = Figure(figsize=(1.6 + max(1.5, 0.4 * len(columns)) * len(rows), 3.6), layout="constrained")
-    axis, width = figure.subplots(), 0.8 / len(columns)
+    """A group of points for each row, one marker for each column, a point for each seed, a line for the mean. Groups
+    that would make the picture wider than a page are in several lines."""
+    wide = max(1.5, 0.4 * len(columns))
+    lines = math.ceil(len(rows) / max(1, int((WIDEST - 1.6) / wide)))
+    groups = math.ceil(len(rows) / lines)
+    figure = Figure(figsize=(1.6 + wide * groups, 3.6 if lines == 1 else 2.6 * lines), layout="constrained")
+    axes, width = figure.subplots(lines, sharey=True, squeeze=False)[:, 0], 0.8 / len(columns)
     for j, column in enumerate(columns):
         look = {"color": style(j)["color"], "marker": style(j)["marker"]}
         for i, row in enumerate(rows):
-            seeds, place = values.get((row, column), []), i + (j - (len(columns) - 1) / 2) * width
+            axis, place = axes[i // groups], i % groups + (j - (len(columns) - 1) / 2) * width
+            seeds = values.get((row, column), [])
             axis.plot([place] * len(seeds), seeds, ls="none", ms=4, alpha=0.8, label=column if i == 0 else None, **look)
             if seeds:
                 axis.hlines(fmean(seeds), place - width / 2.5, place + width / 2.5, color=look["color"], lw=1.5)
-    axis.set(xticks=range(len(rows)), xticklabels=rows, xlabel=across, ylabel=metric)
-    axis.grid(axis="y", alpha=0.3)
-    axis.legend(title="trained with", fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    for axis, i in zip(axes, range(0, len(rows), groups)):
+        axis.set(xticks=range(len(rows[i : i + groups])), xticklabels=rows[i : i + groups], ylabel=metric)
+        axis.set_xlim(-0.5, groups - 0.5)
+        axis.grid(axis="y", alpha=0.3)
+    axes[-1].set_xlabel(across)
+    axes[0].legend(title="trained with", fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
