@@ -84,7 +84,7 @@ def test_the_interval_reaches_up_to_links_too_weak_to_be_found_one_by_one():
     assert all(overlooked(problem) == 0 for problem in problems[1:])
     methods = {name: method for name, method in METHODS.items() if name != "counts"}
     best, apart = (recommend(list(read(methods, p, False, lambda _: None)), p) for p in problems[:2])
-    assert "columns without a link of their own" in best.why and "without a link" not in apart.why
+    assert "columns without their own link" in best.why and "without a link" not in apart.why
     assert best.high > apart.high + 0.1
 
 

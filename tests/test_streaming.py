@@ -116,7 +116,7 @@ def test_damaged_files_of_a_stream_are_named_and_counted_as_resident_ones_are(da
     with pytest.raises(UserError, match="dog/.*png: cannot be read .*on_error=skip") as streamed:
         list(data.test.batches(8))
     assert str(streamed.value) == str(resident.value) and "\n" not in str(streamed.value)
-    assert ("3 of 40 images cannot be read, the first: " in str(streamed.value)) == (len(damaged) > 1)
+    assert ("3 of 40 images for test cannot be read, the first: " in str(streamed.value)) == (len(damaged) > 1)
     assert "png: cannot be read" in caplog.text and "counting all such images" in caplog.text
 
 

@@ -4,6 +4,7 @@ import logging
 import math
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -29,7 +30,7 @@ def load(split: Streamed, part: str = "", *, on_error: OnError, stream: bool) ->
     reaches one), or skip them and count them in a warning (a stream is read once for that).
     """
     if stream and on_error == "raise":
-        return split
+        return replace(split, part=part)
     x = [None if stream else np.empty((len(split), *files.shape), np.uint8) for files in split.sources]
     bad, total = unreadable(split.sources, x), len(split)
     if bad and on_error == "raise":

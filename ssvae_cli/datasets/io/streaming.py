@@ -56,6 +56,7 @@ class Streamed:
     row: Tensor | None = None
     length: Tensor | None = None
     device: torch.device = torch.device("cpu")
+    part: str = ""  # what it is for, as test, where a line says that files cannot be read
 
     def __len__(self) -> int:
         return len(self.source)
@@ -159,7 +160,7 @@ class Streamed:
             for place in decoded:
                 if isinstance(place, Unreadable):  # count such files, as for images in memory
                     log.warning("%s; counting all such images", place)
-                    raise refusal(unreadable(self.sources, [None] * len(self.sources)), len(self))
+                    raise refusal(unreadable(self.sources, [None] * len(self.sources)), len(self), self.part)
                 if isinstance(place, UserError):
                     raise place
                 yield place
