@@ -82,8 +82,8 @@ def write_json(path: Path, values: dict) -> None:
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: dict[str, str] | None = None) -> None:
-    """Tensors by their names as safetensors, written atomically; no two share memory, as the format asks, where
-    several share them in memory, as tied weights do."""
+    """Tensors by their names as safetensors, written atomically. Each is copied: the format allows no two that
+    share memory, as tied weights do."""
     from safetensors.torch import save  # imports torch
 
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}

@@ -204,7 +204,7 @@ def test_a_read_only_folder_is_refused_with_a_line(small_disk, capfd):
 
 def test_a_few_kills_of_every_kind_lose_nothing():
     script = Path(__file__).parent / "programs" / "kill_test.py"
-    done = subprocess.run([sys.executable, script, "--kills", "4"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, script, "--kills", "5"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

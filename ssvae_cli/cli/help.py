@@ -13,13 +13,7 @@ from ssvae_cli.instantiate.groups import IN_FOLDERS
 
 WIDTH = 100
 LINE = re.compile(r"(?P<indent> *)(?P<key>\w+):(?P<value>.*?)(?: +# (?P<meaning>.*))?$")
-
-
-PATHS = dict.fromkeys(RUN, " RUN") | {
-    "report": " DIR ...",
-    "runs": " [DIR ...]",
-    "mi": " [FILE.npz]",
-}  # that stand alone
+PATHS = dict.fromkeys(RUN, " RUN") | {"report": " DIR ...", "runs": " [DIR ...]", "mi": " [FILE.npz]"}  # without a key
 OPTIONS = {  # of every command
     "-m key=a,b": "a sweep",
     "--cfg job": "the composed configuration",

@@ -127,8 +127,8 @@ def job_folders(config: DictConfig, jobs: list[list[str]]) -> list[Path]:
 
 
 def require_own_folders(config: DictConfig, folders: list[Path]) -> None:
-    """Raise UserError where two jobs share a folder, or one lies in the other's, or in none, which that of
-    the sweep and those above it are not."""
+    """Raise UserError where two jobs share a folder, one lies in the other's, or a job has none: the sweep's folder, or
+    one above it, is no job's."""
     sweep = Path(os.path.abspath(config.hydra.sweep.dir))
     for number, folder in enumerate(folders):
         around = sweep.is_relative_to(os.path.abspath(folder))

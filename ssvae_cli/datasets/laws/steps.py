@@ -50,7 +50,7 @@ class Steps(Law):
         require(dim >= 2 or source != "sphere", f"dim must be at least 2 for source=sphere, got {dim}")
         require(0 <= content < dim, f"content must lie between 0 and {dim - 1}, one less than dim; got {content}")
         require(0 < change <= 1, f"change must lie in (0, 1], got {change}")
-        fault = "content and change below 1 need independent coordinates: any source but sphere"
+        fault = "content and change below 1 need separate coordinates: any source but sphere"
         require(source != "sphere" or (content == 0 and change == 1), fault)
         require_below_one(dependence=dependence)
         fits = dependence == 0 or (content > 0 and source == "normal")
